@@ -1,0 +1,313 @@
+package mutate
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/kubetorch/webhook/pkg/knative"
+	"github.com/kubetorch/webhook/pkg/manifest"
+	"github.com/kubetorch/webhook/pkg/parameter"
+	"github.com/kubetorch/webhook/pkg/policy"
+)
+
+// Input is all that an expansion depends on.
+type Input struct {
+	// Object is the Knative Service; the expansion changes it in place.
+	Object manifest.Object
+	// Old is the stored object on UPDATE, nil on CREATE.
+	Old manifest.Object
+	// Policies that select the workload.
+	Policies policy.Selection
+	Knative  *knative.Config
+	// Revisions that traffic names, as far as they are known.
+	Revisions policy.Revisions
+}
+
+// Result of an expansion. With Errors or Denied the patch is empty and the object is
+// to be refused.
+type Result struct {
+	Patch    []Operation
+	Warnings []string
+	// Errors are the user's; Denied are refusals that a policy makes.
+	Errors field.ErrorList
+	Denied []policy.Violation
+	// Settings are what the object ends up with, in the order of the table.
+	Settings []Setting
+}
+
+// Setting is one resolved value and where it comes from.
+type Setting struct {
+	Name, Value, From string
+	// By names the policy that lowered the value, if one did.
+	By string
+}
+
+// expansion is the state of one call of Service.
+type expansion struct {
+	Input
+	editor
+	intent  *Intent
+	path    *field.Path // spec.template
+	serving int         // index of the serving container, -1 if unclear
+	before  Record      // what an earlier expansion set
+	after   Record      // what this one sets
+	old     *policy.Demand
+	result  Result
+	class   string
+	values  map[string]Setting // by parameter name
+	bad     map[string]bool    // parameters whose value is refused already
+}
+
+// Service expands, fills in or clamps a Knative Service, as its labels ask.
+func Service(in Input) Result {
+	e := &expansion{Input: in, editor: editor{object: in.Object}, intent: ReadIntent(in.Object), path: field.NewPath("spec", "template"),
+		before: readRecord(in.Object, in.Old), after: Record{}, values: map[string]Setting{}, bad: map[string]bool{}}
+	if in.Old != nil && Unchanged(in.Old, in.Object) {
+		e.keepRecord()
+		return e.finish()
+	}
+	if !e.readable() {
+		return e.finish()
+	}
+	e.serving = manifest.ServingContainer(e.podSpec())
+	if in.Old != nil {
+		d := policy.ServiceDemand(in.Old, LatestRevision(in.Old), in.Knative, in.Policies.GPUResources(), in.Revisions)
+		e.old = &d
+	}
+	if named := SameNamedRevision(in.Old, in.Object); named != "" {
+		e.leaveNamed(named)
+		return e.finish()
+	}
+	switch {
+	case e.intent.Expands():
+		e.result.Errors = append(e.result.Errors, e.intent.Errors...)
+		e.refuseDistribute()
+		e.compute()
+		e.autoscale()
+		e.clampPod()
+		e.dropStale(false)
+		e.writeRecord()
+		e.refuseTraps()
+	case e.intent.FillsResources():
+		e.result.Errors = append(e.result.Errors, e.intent.Errors...)
+		e.compute()
+		e.clampUnlabelled()
+		e.clampPod()
+		e.dropStale(true)
+		e.writeRecord()
+	default:
+		e.clampUnlabelled()
+		e.clampPod()
+		e.dropRecord()
+	}
+	e.result.Warnings = append(e.result.Warnings, e.intent.MissingLabels()...)
+	return e.finish()
+}
+
+func (e *expansion) finish() Result {
+	r := e.result
+	if len(r.Errors) > 0 || len(r.Denied) > 0 {
+		r.Patch = nil
+		return r
+	}
+	r.Patch = e.patch
+	for _, p := range parameter.Table {
+		if s, ok := e.values[p.Name]; ok {
+			r.Settings = append(r.Settings, s)
+		}
+	}
+	return r
+}
+
+func (e *expansion) podSpec() manifest.Object {
+	return manifest.Map(e.object, "spec", "template", "spec")
+}
+
+func (e *expansion) annotations() map[string]string {
+	return manifest.Texts(e.object, "spec", "template", "metadata", "annotations")
+}
+
+func (e *expansion) refuse(path *field.Path, value any, format string, args ...any) {
+	e.result.Errors = append(e.result.Errors, field.Invalid(path, value, fmt.Sprintf(format, args...)))
+}
+
+func (e *expansion) warn(format string, args ...any) {
+	e.result.Warnings = append(e.result.Warnings, fmt.Sprintf(format, args...))
+}
+
+// readable checks the types on every path that an expansion reads or writes.
+func (e *expansion) readable() bool {
+	before := len(e.result.Errors)
+	object := func(keys ...string) {
+		switch v := manifest.At(e.object, keys...).(type) {
+		case nil, manifest.Object:
+		default:
+			e.result.Errors = append(e.result.Errors, field.TypeInvalid(field.NewPath(keys[0], keys[1:]...), manifest.TypeName(v), "must be an object"))
+		}
+	}
+	texts := func(keys ...string) {
+		object(keys...)
+		for k, v := range manifest.Map(e.object, keys...) {
+			if _, ok := v.(string); !ok {
+				e.result.Errors = append(e.result.Errors, field.TypeInvalid(field.NewPath(keys[0], keys[1:]...).Key(k), manifest.TypeName(v), "must be a string"))
+			}
+		}
+	}
+	object("metadata")
+	texts("metadata", "labels")
+	texts("metadata", "annotations")
+	object("spec")
+	object("spec", "template")
+	object("spec", "template", "metadata")
+	texts("spec", "template", "metadata", "labels")
+	texts("spec", "template", "metadata", "annotations")
+	object("spec", "template", "spec")
+	if !e.intent.FillsResources() {
+		return len(e.result.Errors) == before
+	}
+	pod := e.path.Child("spec")
+	if manifest.Map(e.object, "spec", "template", "spec") == nil {
+		e.result.Errors = append(e.result.Errors, field.Required(pod, "a Knative Service needs a pod template"))
+		return false
+	}
+	texts("spec", "template", "spec", "nodeSelector")
+	for _, list := range []string{"containers", "initContainers", "volumes", "tolerations"} {
+		switch v := e.podSpec()[list].(type) {
+		case nil:
+		case []any:
+			for i, entry := range v {
+				if _, ok := entry.(manifest.Object); !ok {
+					e.result.Errors = append(e.result.Errors, field.TypeInvalid(pod.Child(list).Index(i), manifest.TypeName(entry), "must be an object"))
+				}
+			}
+		default:
+			e.result.Errors = append(e.result.Errors, field.TypeInvalid(pod.Child(list), manifest.TypeName(v), "must be a list"))
+		}
+	}
+	for i, c := range manifest.Objects(e.podSpec(), "containers") {
+		at := pod.Child("containers").Index(i)
+		if v, ok := c["resources"]; ok && v != nil {
+			resources, ok := v.(manifest.Object)
+			if !ok {
+				e.result.Errors = append(e.result.Errors, field.TypeInvalid(at.Child("resources"), manifest.TypeName(v), "must be an object"))
+			}
+			for _, list := range []string{"requests", "limits"} {
+				if l, ok := resources[list]; ok && l != nil {
+					if _, ok := l.(manifest.Object); !ok {
+						e.result.Errors = append(e.result.Errors, field.TypeInvalid(at.Child("resources", list), manifest.TypeName(l), "must be an object"))
+					}
+				}
+			}
+		}
+		if v, ok := c["volumeMounts"]; ok && v != nil {
+			if _, ok := v.([]any); !ok {
+				e.result.Errors = append(e.result.Errors, field.TypeInvalid(at.Child("volumeMounts"), manifest.TypeName(v), "must be a list"))
+			}
+		}
+	}
+	return len(e.result.Errors) == before
+}
+
+func (e *expansion) refuseDistribute() {
+	if s, ok := e.intent.Stated[parameter.Distribute.Name]; ok {
+		e.refuse(s.Path, s.Text, "autoscaling and distributed computing are mutually exclusive")
+	}
+}
+
+// leaveNamed is for a template whose revision name the user chose and did not change:
+// Knative refuses any other change of such a template.
+func (e *expansion) leaveNamed(name string) {
+	e.keepRecord()
+	if e.intent.FillsResources() {
+		e.result.Errors = append(e.result.Errors, e.intent.Errors...)
+		if !sameIntent(e.Old, e.object) {
+			e.warn("spec.template.metadata.name is still %s, so changed parameters have no effect; choose a new name to roll them out", name)
+		}
+	}
+}
+
+// keepRecord puts the record back where an update without other changes drops it.
+func (e *expansion) keepRecord() {
+	text := manifest.Text(e.Old, "metadata", "annotations", RecordAnnotation)
+	if text != "" && e.intent.FillsResources() && manifest.Text(e.object, "metadata", "annotations", RecordAnnotation) == "" {
+		e.set(text, "metadata", "annotations", RecordAnnotation)
+	}
+}
+
+func (e *expansion) writeRecord() {
+	text := e.after.text()
+	if len(e.after) == 0 {
+		e.dropRecord()
+		return
+	}
+	if manifest.Text(e.object, "metadata", "annotations", RecordAnnotation) != text {
+		e.set(text, "metadata", "annotations", RecordAnnotation)
+	}
+}
+
+func (e *expansion) dropRecord() {
+	if len(e.after) > 0 {
+		e.writeRecord()
+		return
+	}
+	e.remove("metadata", "annotations", RecordAnnotation)
+}
+
+// owned tells whether the value at a location is one that an earlier expansion set.
+func (e *expansion) owned(l location, t *parameter.Type) (Entry, bool) {
+	entry, ok := e.before[l.name]
+	if !ok {
+		return Entry{}, false
+	}
+	text, present := e.text(l)
+	return entry, present && t.Same(entry.Value, text)
+}
+
+// write puts a value at a location and records it. Text that means the same stays.
+func (e *expansion) write(l location, t *parameter.Type, value any, s Setting) {
+	text := scalarText(value)
+	if now, ok := e.text(l); !ok || !t.Same(now, text) {
+		e.set(value, l.path...)
+	}
+	e.after[l.name] = Entry{Value: text, From: s.From, By: s.By}
+}
+
+// dropStale removes what an earlier expansion set and this one does not. With
+// onlyCompute the annotations of a Service that is no longer autoscaled stay.
+func (e *expansion) dropStale(onlyCompute bool) {
+	for _, name := range slices.Sorted(maps.Keys(e.before)) {
+		entry := e.before[name]
+		if _, ok := e.after[name]; ok {
+			continue
+		}
+		switch {
+		case onlyCompute && (annotationOf[name] != nil || name == concurrencyLocation):
+		case name == tolerationsLocation:
+			e.dropTolerations(entry)
+		case name == sharedMemoryLocation:
+			e.dropSharedMemory(entry)
+		default:
+			l, ok := e.locate(name)
+			if !ok {
+				continue
+			}
+			if _, owned := e.owned(l, typeOf(name)); owned {
+				e.remove(l.path...)
+			}
+		}
+	}
+}
+
+func typeOf(name string) *parameter.Type {
+	if p, ok := annotationOf[name]; ok {
+		return p.Type
+	}
+	if strings.HasPrefix(name, "requests.") || strings.HasPrefix(name, "limits.") {
+		return parameter.Memory.Type
+	}
+	return parameter.Distribute.Type
+}

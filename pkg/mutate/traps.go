@@ -1,0 +1,129 @@
+package mutate
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/kubetorch/webhook/pkg/knative"
+	"github.com/kubetorch/webhook/pkg/manifest"
+	"github.com/kubetorch/webhook/pkg/parameter"
+)
+
+// refuseTraps refuses what Knative would refuse, in its own words, and what it takes
+// and then cannot run.
+func (e *expansion) refuseTraps() {
+	e.checkGPUs()
+	e.checkTemplateMetadata()
+	e.checkProbes()
+	e.warnAboutPod()
+	known := map[string]bool{}
+	for _, err := range e.result.Errors {
+		known[err.Field] = true
+	}
+	for _, err := range e.Knative.Validate(e.unrefused(), e.Old == nil) {
+		if !known[err.Field] {
+			e.result.Errors = append(e.result.Errors, err)
+		}
+	}
+}
+
+// unrefused is the object without the template annotations that are refused already, so
+// that Knative does not name the same problems again.
+func (e *expansion) unrefused() manifest.Object {
+	refused := map[*parameter.Parameter]bool{}
+	for _, err := range e.result.Errors {
+		_, key, _ := strings.Cut(strings.TrimSuffix(err.Field, "]"), "[")
+		if p, ok := parameter.Lookup(key); ok {
+			refused[p] = true
+		}
+		refused[annotationOf[key]] = true
+	}
+	delete(refused, nil)
+	if len(refused) == 0 {
+		return e.object
+	}
+	object := clone(e.object).(manifest.Object)
+	annotations := manifest.Map(object, "spec", "template", "metadata", "annotations")
+	for p := range refused {
+		for _, key := range knative.Spellings(annotationKey[p]) {
+			delete(annotations, key)
+		}
+	}
+	return object
+}
+
+func (e *expansion) checkTemplateMetadata() {
+	metadata := e.path.Child("metadata")
+	labels := manifest.Texts(e.object, "spec", "template", "metadata", "labels")
+	e.result.Errors = append(e.result.Errors, metav1validation.ValidateLabels(labels, metadata.Child("labels"))...)
+	for _, key := range slices.Sorted(maps.Keys(labels)) {
+		if knative.IsAutoscaling(key) {
+			e.refuse(metadata.Child("labels").Key(key), labels[key], "Knative reads this as an annotation only; put it under spec.template.metadata.annotations")
+		}
+	}
+	if v, ok := manifest.Texts(e.object, "metadata", "annotations")[knative.ProgressDeadlineKey]; ok {
+		e.refuse(field.NewPath("metadata", "annotations").Key(knative.ProgressDeadlineKey), v, "Knative reads this on the template only; put it under spec.template.metadata.annotations, or use %s", parameter.ProgressDeadline.Key())
+	}
+	annotations := e.annotations()
+	for _, key := range slices.Sorted(maps.Keys(annotations)) {
+		text, path := annotations[key], metadata.Child("annotations").Key(key)
+		canonical, known := knative.Canonical(key)
+		switch {
+		case !known && knative.IsAutoscaling(key):
+			e.refuse(path, text, "Knative does not know this key and would ignore it; the nearest known one is %s", knative.Nearest(key))
+		case known && annotationOf[key] == nil && canonical != knative.AlgorithmKey:
+			if v, err := strconv.ParseFloat(text, 64); err == nil && (math.IsNaN(v) || math.IsInf(v, 0)) {
+				e.refuse(path, text, "must be a finite number")
+			}
+		case strings.HasPrefix(key, "queue.sidecar.serving.knative.dev/"):
+			if q, err := resource.ParseQuantity(text); err == nil && q.Sign() < 0 {
+				e.refuse(path, text, "may not be negative")
+			}
+		}
+	}
+}
+
+// checkProbes refuses a startup probe on a named port: Knative renames the container's
+// port on the pod and leaves this probe alone, so the name would never resolve.
+func (e *expansion) checkProbes() {
+	for i, c := range manifest.Objects(e.podSpec(), "containers") {
+		for _, handler := range []string{"httpGet", "tcpSocket"} {
+			if name := manifest.Text(c, "startupProbe", handler, "port"); name != "" {
+				if _, err := strconv.Atoi(name); err != nil {
+					e.refuse(e.path.Child("spec", "containers").Index(i).Child("startupProbe", handler, "port"), name,
+						"Knative renames the port, so a startup probe on a named one never succeeds; give the port's number")
+				}
+			}
+		}
+	}
+}
+
+// warnAboutPod warns of what Knative will add to the pod that users rarely expect.
+func (e *expansion) warnAboutPod() {
+	pod := e.podSpec()
+	if timeout, ok := manifest.Whole(pod, "timeoutSeconds"); ok && pod["responseStartTimeoutSeconds"] == nil {
+		if start := e.Knative.ResponseStartTimeout(); start > 0 && start < timeout {
+			e.warn("timeoutSeconds is %d, yet Knative adds responseStartTimeoutSeconds: %d, which ends requests that have not answered by then; set it too", timeout, start)
+		}
+	}
+	if !e.Knative.SecurePodDefaults() {
+		return
+	}
+	for i, c := range manifest.Objects(pod, "containers") {
+		user, ok := manifest.Whole(c, "securityContext", "runAsUser")
+		if !ok {
+			user, ok = manifest.Whole(pod, "securityContext", "runAsUser")
+		}
+		if ok && user == 0 && manifest.At(c, "securityContext", "runAsNonRoot") == nil {
+			e.warn("%s runs as user 0, yet the cluster's secure-pod-defaults adds runAsNonRoot: true, so it will not start", fmt.Sprintf("spec.template.spec.containers[%d]", i))
+		}
+	}
+}

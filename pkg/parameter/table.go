@@ -1,0 +1,40 @@
+package parameter
+
+// Rows that other packages ask for by name.
+var (
+	AutoscalerClass  = &Parameter{Group: Autoscale, Name: "autoscaler-class", Seed: "autoscaler_class", Type: classType, Lands: "annotation autoscaling.knative.dev/class on the template, full name always", Default: "kpa"}
+	Metric           = &Parameter{Group: Autoscale, Name: "metric", Seed: "metric", Type: metricType, Lands: "annotation autoscaling.knative.dev/metric", Default: "concurrency; cpu for hpa"}
+	Target           = &Parameter{Group: Autoscale, Name: "target", Seed: "target", Type: targetType, Lands: "annotation autoscaling.knative.dev/target; hpa memory: percent of the pod's memory request, written in Mi", Default: "the concurrency limit if there is one, else 100; rps 200; hpa cpu 80, memory 70"}
+	Utilization      = &Parameter{Group: Autoscale, Name: "target-utilization", Seed: "target_utilization", Type: percentType, Lands: "annotation autoscaling.knative.dev/target-utilization-percentage (kpa)", Default: "70"}
+	MinScale         = &Parameter{Group: Autoscale, Name: "min-scale", Seed: "min_scale", Type: scaleType, Lands: "annotation autoscaling.knative.dev/min-scale", Default: "0; 1 for hpa"}
+	MaxScale         = &Parameter{Group: Autoscale, Name: "max-scale", Seed: "max_scale", Type: scaleType, Lands: "annotation autoscaling.knative.dev/max-scale", Default: "10"}
+	InitialScale     = &Parameter{Group: Autoscale, Name: "initial-scale", Seed: "initial_scale", Type: scaleType, Lands: "annotation autoscaling.knative.dev/initial-scale", Default: "the larger of min-scale and 1"}
+	Concurrency      = &Parameter{Group: Autoscale, Name: "concurrency", Seed: "concurrency", Type: concurrencyType, Lands: "spec.template.spec.containerConcurrency", Default: "no limit"}
+	Window           = &Parameter{Group: Autoscale, Name: "window", Seed: "window", Type: windowType, Lands: "annotation autoscaling.knative.dev/window", Default: "60s"}
+	ScaleDownDelay   = &Parameter{Group: Autoscale, Name: "scale-down-delay", Seed: "scale_down_delay", Type: delayType, Lands: "annotation autoscaling.knative.dev/scale-down-delay (kpa)", Default: "1m"}
+	Retention        = &Parameter{Group: Autoscale, Name: "scale-to-zero-pod-retention-period", Seed: "scale_to_zero_pod_retention_period", Type: retentionType, Lands: "annotation autoscaling.knative.dev/scale-to-zero-pod-retention-period (kpa)", Default: "10m"}
+	ProgressDeadline = &Parameter{Group: Autoscale, Name: "progress-deadline", Seed: "progress_deadline", Type: deadlineType, Lands: "annotation serving.knative.dev/progress-deadline on the template", Default: "10m, or what launch-timeout asks for"}
+	ServiceName      = &Parameter{Group: Autoscale, Name: "service-name", Type: dns1035Type, Lands: "the name of the Knative Service made from a Deployment", Default: "the Deployment's name", NoDefault: true}
+
+	CPUs               = &Parameter{Group: Compute, Name: "cpus", Seed: "cpus", Type: quantityType, Lands: "resources.requests.cpu of the serving container"}
+	Memory             = &Parameter{Group: Compute, Name: "memory", Seed: "memory", Type: quantityType, Lands: "resources.requests.memory of the serving container"}
+	DiskSize           = &Parameter{Group: Compute, Name: "disk-size", Seed: "disk_size", Type: quantityType, Lands: "resources.requests.ephemeral-storage of the serving container"}
+	GPUs               = &Parameter{Group: Compute, Name: "gpus", Seed: "gpus", Type: countType, Lands: "requests and limits of nvidia.com/gpu, or of the policy's first GPU resource; GPU tolerations where the cluster allows them"}
+	GPUType            = &Parameter{Group: Compute, Name: "gpu-type", Seed: "gpu_type", Type: gpuTypeType, Lands: "nodeSelector nvidia.com/gpu.product, or the label that the value names"}
+	GPUMemory          = &Parameter{Group: Compute, Name: "gpu-memory", Seed: "gpu_memory", Type: quantityType, Lands: "annotation gpu-memory on the template; one GPU if none was asked for"}
+	SharedMemoryLimit  = &Parameter{Group: Compute, Name: "shared-memory-limit", Seed: "shared_memory_limit", Type: quantityType, Lands: "a memory emptyDir of that size on /dev/shm"}
+	PriorityClassName  = &Parameter{Group: Compute, Name: "priority-class-name", Seed: "priority_class_name", Type: subdomainType, Lands: "spec.template.spec.priorityClassName"}
+	QueueName          = &Parameter{Group: Compute, Name: "queue-name", Seed: "queue_name", Type: labelType, Lands: "label kueue.x-k8s.io/queue-name on the template"}
+	ServiceAccountName = &Parameter{Group: Compute, Name: "service-account-name", Seed: "service_account_name", Type: subdomainType, Lands: "spec.template.spec.serviceAccountName"}
+	LaunchTimeout      = &Parameter{Group: Compute, Name: "launch-timeout", Seed: "launch_timeout", Type: launchType, Lands: "progress-deadline, if none is given: the larger of t+60s and 1.2t, at least 10m"}
+	InactivityTTL      = &Parameter{Group: Compute, Name: "inactivity-ttl", Seed: "inactivity_ttl", Type: ttlType, Lands: "annotation kubetorch.com/inactivity-ttl on the object"}
+	Distribute         = &Parameter{Group: Compute, Name: "distribute", Seed: "distribute", Type: textType, Lands: "nowhere: refused together with autoscale", NoDefault: true}
+)
+
+// Table lists every parameter, in the order of the documentation.
+var Table = []*Parameter{
+	AutoscalerClass, Metric, Target, Utilization, MinScale, MaxScale, InitialScale, Concurrency,
+	Window, ScaleDownDelay, Retention, ProgressDeadline, ServiceName,
+	CPUs, Memory, DiskSize, GPUs, GPUType, GPUMemory, SharedMemoryLimit, PriorityClassName,
+	QueueName, ServiceAccountName, LaunchTimeout, InactivityTTL, Distribute,
+}

@@ -1,0 +1,249 @@
+package policy
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
+	"github.com/kubetorch/webhook/pkg/knative"
+	"github.com/kubetorch/webhook/pkg/parameter"
+)
+
+// Rule is one bound of one policy.
+type Rule struct {
+	Policy      string
+	Bound       string // the field under spec.bounds
+	Enforcement v1alpha1.Enforcement
+	// Max of a number (pods, GPUs), a duration (nanoseconds) or a quantity.
+	Max resource.Quantity
+	// hasMax is false for a rule that only lists what is allowed.
+	hasMax  bool
+	allowed []string
+	kind    *boundKind
+}
+
+// boundKind is how one bound of the policy API is measured and worded.
+type boundKind struct {
+	name string
+	// amount measures a Demand; nil for lists of names.
+	amount func(*Demand) resource.Quantity
+	// names measures a Demand for lists of names; empty asks for nothing.
+	names func(*Demand) string
+	// path of the value in a Knative Service.
+	path func(*Demand) *field.Path
+	// asks words what a Demand asks for.
+	asks func(*Demand) string
+	unit func(resource.Quantity) string
+	gpu  bool
+}
+
+func number(n int64) resource.Quantity { return *resource.NewQuantity(n, resource.DecimalSI) }
+
+func plain(q resource.Quantity) string { return strconv.FormatInt(q.Value(), 10) }
+
+func quantityText(q resource.Quantity) string { return q.String() }
+
+func durationText(q resource.Quantity) string { return parameter.Seconds(time.Duration(q.Value())) }
+
+func count(n int64, what string) string {
+	switch n {
+	case Unbounded:
+		return "unbounded " + what + "s"
+	case 1:
+		return "1 " + what
+	}
+	return strconv.FormatInt(n, 10) + " " + what + "s"
+}
+
+func at(key string) func(*Demand) *field.Path {
+	return func(d *Demand) *field.Path { return d.Paths[key] }
+}
+
+func specPath(children ...string) func(*Demand) *field.Path {
+	return func(*Demand) *field.Path {
+		return field.NewPath("spec", "template", "spec").Child(children[0], children[1:]...)
+	}
+}
+
+func duration(name, key string, of func(*Demand) time.Duration, what string) *boundKind {
+	return &boundKind{name: name, amount: func(d *Demand) resource.Quantity { return number(int64(of(d))) }, path: at(key),
+		asks: func(d *Demand) string { return "a " + what + " of " + parameter.Seconds(of(d)) }, unit: durationText}
+}
+
+var (
+	maxScale = &boundKind{name: "maxScale", amount: func(d *Demand) resource.Quantity { return number(d.PeakPods) }, path: at(knative.MaxScaleKey),
+		asks: func(d *Demand) string { return "up to " + count(d.PeakPods, "pod") }, unit: plain}
+	minScale = &boundKind{name: "minScale", amount: func(d *Demand) resource.Quantity { return number(d.MinScale) }, path: at(knative.MinScaleKey),
+		asks: func(d *Demand) string { return "a min-scale of " + strconv.FormatInt(d.MinScale, 10) }, unit: plain}
+	gpusPerPod = &boundKind{name: "gpusPerPod", amount: func(d *Demand) resource.Quantity { return number(d.GPUs.PerPod) }, path: specPath("containers"), gpu: true,
+		asks: func(d *Demand) string { return count(d.GPUs.PerPod, "GPU") + " per pod" }, unit: plain}
+	gpusPerWorkload = &boundKind{name: "gpusPerWorkload", amount: func(d *Demand) resource.Quantity { return number(d.Claim) }, path: at(knative.MaxScaleKey), gpu: true,
+		asks: asksWorkload, unit: plain}
+	cpusPerPod = &boundKind{name: "cpusPerPod", amount: func(d *Demand) resource.Quantity { return d.CPUs }, path: specPath("containers"),
+		asks: func(d *Demand) string { return d.CPUs.String() + " CPUs per pod" }, unit: quantityText}
+	memoryPerPod = &boundKind{name: "memoryPerPod", amount: func(d *Demand) resource.Quantity { return d.Memory }, path: specPath("containers"),
+		asks: func(d *Demand) string { return d.Memory.String() + " of memory per pod" }, unit: quantityText}
+	retention = duration("scaleToZeroPodRetentionPeriod", knative.RetentionKey, func(d *Demand) time.Duration { return d.Retention }, "scale-to-zero retention")
+	delay     = duration("scaleDownDelay", knative.ScaleDownDelayKey, func(d *Demand) time.Duration { return d.ScaleDownDelay }, "scale-down delay")
+	deadline  = duration("progressDeadline", knative.ProgressDeadlineKey, func(d *Demand) time.Duration { return d.ProgressDeadline }, "progress deadline")
+	gpuTypes  = &boundKind{name: "gpuTypes", path: specPath("nodeSelector"), gpu: true,
+		names: func(d *Demand) string {
+			switch {
+			case d.GPUs.PerPod == 0:
+				return ""
+			case d.GPUType == "":
+				return "any"
+			}
+			return d.GPUType
+		},
+		asks: func(d *Demand) string {
+			if d.GPUType == "" {
+				return "GPUs of no particular type (nothing pins the pod to one)"
+			}
+			return "GPU type " + d.GPUType
+		}}
+	autoscalerClasses = &boundKind{name: "autoscalerClasses", path: at(knative.ClassKey), names: func(d *Demand) string { return d.Class },
+		asks: func(d *Demand) string { return "autoscaler class " + d.Class }}
+)
+
+func asksWorkload(d *Demand) string {
+	s := count(d.Claim, "GPU")
+	detail := fmt.Sprintf("%d x %s", d.GPUs.PerPod, count(d.PeakPods, "pod"))
+	if others := d.Claim - SaturatingMul(d.GPUs.PerPod, d.PeakPods); others > 0 {
+		detail += fmt.Sprintf(", and %s of other revisions in traffic", count(others, "GPU"))
+	}
+	return s + " (" + detail + ")"
+}
+
+// rules lists the bounds of a policy that Validate has passed.
+func rules(p *v1alpha1.ComputePolicy) []Rule {
+	b := p.Spec.Bounds
+	if b == nil {
+		return nil
+	}
+	var rules []Rule
+	add := func(kind *boundKind, own v1alpha1.Enforcement, r Rule) {
+		r.Policy, r.Bound, r.kind = p.Name, kind.name, kind
+		if r.Enforcement = own; own == "" {
+			if r.Enforcement = p.Spec.Enforcement; r.Enforcement == "" {
+				r.Enforcement = v1alpha1.Deny
+			}
+		}
+		rules = append(rules, r)
+	}
+	addNumber := func(kind *boundKind, n *v1alpha1.NumberBound) {
+		if n != nil {
+			add(kind, n.Enforcement, Rule{Max: number(n.Max), hasMax: true})
+		}
+	}
+	addQuantity := func(kind *boundKind, q *v1alpha1.QuantityBound) {
+		if q != nil {
+			add(kind, q.Enforcement, Rule{Max: resource.MustParse(q.Max.String()), hasMax: true})
+		}
+	}
+	addDuration := func(kind *boundKind, d *v1alpha1.DurationBound) {
+		if d != nil {
+			v, _ := time.ParseDuration(string(d.Max))
+			add(kind, d.Enforcement, Rule{Max: number(int64(v)), hasMax: true})
+		}
+	}
+	addNames := func(kind *boundKind, n *v1alpha1.NameBound, full func(string) string) {
+		if n != nil {
+			allowed := make([]string, len(n.Allowed))
+			for i, a := range n.Allowed {
+				allowed[i] = full(a)
+			}
+			add(kind, n.Enforcement, Rule{allowed: allowed})
+		}
+	}
+	addNumber(maxScale, b.MaxScale)
+	addNumber(minScale, b.MinScale)
+	if g := b.GPUsPerPod; g != nil {
+		if g.Max != nil {
+			add(gpusPerPod, g.Enforcement, Rule{Max: number(*g.Max), hasMax: true})
+		}
+		if len(g.Allowed) > 0 {
+			allowed := make([]string, len(g.Allowed))
+			for i, a := range g.Allowed {
+				allowed[i] = strconv.FormatInt(a, 10)
+			}
+			add(gpusPerPod, g.Enforcement, Rule{allowed: allowed})
+		}
+	}
+	addNumber(gpusPerWorkload, b.GPUsPerWorkload)
+	addQuantity(cpusPerPod, b.CPUsPerPod)
+	addQuantity(memoryPerPod, b.MemoryPerPod)
+	addDuration(retention, b.ScaleToZeroPodRetentionPeriod)
+	addDuration(delay, b.ScaleDownDelay)
+	addDuration(deadline, b.ProgressDeadline)
+	addNames(gpuTypes, b.GPUTypes, func(s string) string { return s })
+	addNames(autoscalerClasses, b.AutoscalerClasses, func(s string) string {
+		if class, err := parameter.ParseClass(s); err == nil {
+			return class
+		}
+		return s
+	})
+	return rules
+}
+
+// breaks tells whether a demand is beyond the rule.
+func (r *Rule) breaks(d *Demand) bool {
+	if r.hasMax {
+		amount := r.kind.amount(d)
+		return amount.Cmp(r.Max) > 0
+	}
+	return !r.allows(r.name(d))
+}
+
+// worse tells whether a demand that breaks the rule goes further than an earlier one.
+func (r *Rule) worse(d, old *Demand) bool {
+	if r.kind.amount != nil {
+		before, now := r.kind.amount(old), r.kind.amount(d)
+		if r.hasMax {
+			return now.Cmp(before) > 0
+		}
+		return now.Cmp(before) != 0
+	}
+	return r.name(d) != r.name(old) || (r.kind.gpu && d.Claim > old.Claim)
+}
+
+func (r *Rule) name(d *Demand) string {
+	if r.kind.names != nil {
+		return r.kind.names(d)
+	}
+	amount := r.kind.amount(d)
+	return plain(amount)
+}
+
+func (r *Rule) allows(name string) bool {
+	return name == "" || slices.ContainsFunc(r.allowed, func(pattern string) bool {
+		if name == pattern {
+			return true
+		}
+		matched, err := path.Match(pattern, name)
+		return err == nil && matched && name != "any"
+	})
+}
+
+// limit words what the rule allows.
+func (r *Rule) limit() string {
+	if !r.hasMax {
+		return "only " + strings.Join(r.allowed, ", ")
+	}
+	return "at most " + r.kind.unit(r.Max)
+}
+
+// field is the place of the rule in its policy.
+func (r *Rule) field() string {
+	if r.hasMax {
+		return "bounds." + r.Bound + ".max"
+	}
+	return "bounds." + r.Bound + ".allowed"
+}

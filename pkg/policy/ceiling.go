@@ -1,0 +1,114 @@
+package policy
+
+import (
+	"slices"
+	"strconv"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
+)
+
+// Bounds with a maximum, by their field under spec.bounds.
+const (
+	BoundMaxScale         = "maxScale"
+	BoundMinScale         = "minScale"
+	BoundGPUsPerPod       = "gpusPerPod"
+	BoundGPUsPerWorkload  = "gpusPerWorkload"
+	BoundCPUsPerPod       = "cpusPerPod"
+	BoundMemoryPerPod     = "memoryPerPod"
+	BoundRetention        = "scaleToZeroPodRetentionPeriod"
+	BoundScaleDownDelay   = "scaleDownDelay"
+	BoundProgressDeadline = "progressDeadline"
+)
+
+// Ceiling is the lowest maximum that holds for a setting.
+type Ceiling struct {
+	Max resource.Quantity
+	// By names the policy and its field.
+	By string
+}
+
+// Which bounds a ceiling comes from.
+type Which int
+
+const (
+	// AllBounds: a default is lowered to every bound, whatever its enforcement.
+	AllBounds Which = iota
+	// ClampBounds: what a user states is lowered only where a policy clamps.
+	ClampBounds
+)
+
+// Ceiling is the lowest maximum of a bound; ok is false where nothing bounds it.
+func (s Selection) Ceiling(bound string, which Which) (c Ceiling, ok bool) {
+	for _, p := range s.bounds {
+		for i := range p.rules {
+			r := &p.rules[i]
+			if r.Bound != bound || !r.hasMax || (which == ClampBounds && r.Enforcement != v1alpha1.Clamp) {
+				continue
+			}
+			if !ok || r.Max.Cmp(c.Max) < 0 {
+				c, ok = Ceiling{Max: r.Max, By: "policy " + r.Policy + " (" + r.field() + ")"}, true
+			}
+		}
+	}
+	return c, ok
+}
+
+// PeakCeiling is the most pods that maxScale and gpusPerWorkload leave to the latest
+// template of a demand, beside the claims of other revisions. It can be 0.
+func (s Selection) PeakCeiling(d Demand, which Which) (c Ceiling, ok bool) {
+	gpusPerPod, otherClaims := SaturatingMul(d.GPUs.PerPod, 1+d.UnknownRevisions), d.OtherClaims
+	c, ok = s.Ceiling(BoundMaxScale, which)
+	total, bounded := s.Ceiling(BoundGPUsPerWorkload, which)
+	if !bounded || gpusPerPod == 0 {
+		return c, ok
+	}
+	pods := number(max(0, (total.Max.Value()-min(otherClaims, total.Max.Value()))/gpusPerPod))
+	if !ok || pods.Cmp(c.Max) < 0 {
+		c, ok = Ceiling{Max: pods, By: total.By}, true
+	}
+	return c, ok
+}
+
+// LowerGPUs is the most GPUs per pod, up to n, that every bound allows.
+func (s Selection) LowerGPUs(n int64) int64 {
+	if c, ok := s.Ceiling(BoundGPUsPerPod, AllBounds); ok {
+		n = min(n, c.Max.Value())
+	}
+	best := int64(0)
+	for _, candidate := range append(s.listedGPUs(), n) {
+		if candidate <= n && candidate > best && s.allowsGPUs(candidate) {
+			best = candidate
+		}
+	}
+	return best
+}
+
+func (s Selection) gpuLists() []*Rule {
+	var lists []*Rule
+	for _, p := range s.bounds {
+		for i := range p.rules {
+			if r := &p.rules[i]; r.Bound == BoundGPUsPerPod && !r.hasMax {
+				lists = append(lists, r)
+			}
+		}
+	}
+	return lists
+}
+
+func (s Selection) listedGPUs() []int64 {
+	var numbers []int64
+	for _, r := range s.gpuLists() {
+		for _, text := range r.allowed {
+			if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+				numbers = append(numbers, n)
+			}
+		}
+	}
+	return numbers
+}
+
+func (s Selection) allowsGPUs(n int64) bool {
+	return !slices.ContainsFunc(s.gpuLists(), func(r *Rule) bool { return !r.allows(strconv.FormatInt(n, 10)) })
+}

@@ -1,0 +1,191 @@
+package policy
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/kubetorch/webhook/pkg/knative"
+	"github.com/kubetorch/webhook/pkg/manifest"
+	"github.com/kubetorch/webhook/pkg/parameter"
+)
+
+// Demand is what an object asks of the cluster, in the terms that bounds speak of.
+type Demand struct {
+	// MinScale, and PeakPods: the largest of max-, initial- and min-scale.
+	MinScale, PeakPods int64
+	// GPUs of one pod.
+	GPUs GPUCount
+	// Claim is GPUs per pod times peak pods, summed over the latest template and
+	// every other revision that traffic names.
+	Claim int64
+	// OtherClaims is the part of Claim of the other revisions that are known;
+	// UnknownRevisions are those that are not, each counted like the latest template.
+	OtherClaims      int64
+	UnknownRevisions int64
+	// CPUs and Memory of one pod: the larger of limits and requests.
+	CPUs, Memory resource.Quantity
+	// What the autoscaler and the deployment of the revision will use.
+	Retention, ScaleDownDelay, ProgressDeadline time.Duration
+	Class                                       string
+	// GPUType that the pod is pinned to; empty is any.
+	GPUType string
+	// Paths name where a bound's value stands.
+	Paths map[string]*field.Path
+	// Warnings tell what had to be assumed.
+	Warnings []string
+}
+
+// Unlimited as a duration stands for a value that Knative will refuse.
+const unlimited = time.Duration(Unbounded)
+
+// Revisions are the revisions of one namespace that are known, by name.
+type Revisions map[string]manifest.Object
+
+// ServiceDemand measures a Knative Service. latest is the name of the revision that
+// the present template already made, empty if it makes a new one; revisions holds what
+// is known of others.
+func ServiceDemand(service manifest.Object, latest string, kn *knative.Config, gpus GPUResources, revisions Revisions) Demand {
+	template := manifest.Map(service, "spec", "template")
+	path := field.NewPath("spec", "template")
+	d := podDemand(manifest.Texts(template, "metadata", "annotations"), manifest.Map(template, "spec"),
+		path.Child("metadata", "annotations"), path.Child("spec"), kn, gpus)
+	own := SaturatingMul(d.GPUs.PerPod, d.PeakPods)
+	for _, name := range NamedRevisions(service) {
+		if name == latest || name == manifest.Text(template, "metadata", "name") {
+			continue
+		}
+		if r, ok := revisions[name]; ok {
+			other := podDemand(manifest.Texts(r, "metadata", "annotations"), manifest.Map(r, "spec"),
+				field.NewPath("metadata", "annotations"), field.NewPath("spec"), kn, gpus)
+			d.OtherClaims = SaturatingAdd(d.OtherClaims, SaturatingMul(other.GPUs.PerPod, other.PeakPods))
+			continue
+		}
+		d.UnknownRevisions++
+		if own > 0 {
+			d.Warnings = append(d.Warnings, "traffic names revision "+name+", which is not known here; it is counted like the latest template")
+		}
+	}
+	d.Claim = SaturatingAdd(SaturatingMul(own, 1+d.UnknownRevisions), d.OtherClaims)
+	return d
+}
+
+// NamedRevisions are the revisions that spec.traffic and status.traffic name beside
+// the latest one, tags included, without repetition.
+func NamedRevisions(service manifest.Object) []string {
+	names := map[string]bool{}
+	for _, part := range []string{"spec", "status"} {
+		for _, t := range manifest.Objects(service, part, "traffic") {
+			if latest, _ := t["latestRevision"].(bool); latest {
+				continue
+			}
+			if name := manifest.Text(t, "revisionName"); name != "" {
+				names[name] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(names))
+}
+
+func podDemand(annotations map[string]string, podSpec manifest.Object, at, specPath *field.Path, kn *knative.Config, gpus GPUResources) Demand {
+	d := Demand{Paths: map[string]*field.Path{}, Class: kn.Class()}
+	if _, class, ok := knative.Get(annotations, knative.ClassKey); ok {
+		d.Class = class
+	}
+	scale := func(key string, absent int64) int64 {
+		k, text, ok := knative.Get(annotations, key)
+		if !ok {
+			d.Paths[key] = at.Key(key)
+			return absent
+		}
+		d.Paths[key] = at.Key(k)
+		n, err := parameter.ParseScale(text)
+		if err != nil {
+			return Unbounded
+		}
+		return n
+	}
+	d.MinScale = scale(knative.MinScaleKey, kn.MinScale())
+	maximum := scale(knative.MaxScaleKey, kn.MaxScale())
+	if maximum == 0 {
+		maximum = Unbounded
+	}
+	d.PeakPods = max(d.MinScale, maximum, scale(knative.InitialScaleKey, kn.InitialScale()))
+
+	duration := func(key string, absent time.Duration) time.Duration {
+		k, text, ok := knative.Get(annotations, key)
+		if !ok {
+			d.Paths[key] = at.Key(key)
+			return absent
+		}
+		d.Paths[key] = at.Key(k)
+		v, err := time.ParseDuration(text)
+		if err != nil {
+			return unlimited
+		}
+		return v
+	}
+	d.Retention = duration(knative.RetentionKey, kn.Retention())
+	d.ScaleDownDelay = duration(knative.ScaleDownDelayKey, kn.ScaleDownDelay())
+	d.ProgressDeadline = duration(knative.ProgressDeadlineKey, kn.ProgressDeadline())
+
+	d.GPUs = CountGPUs(podSpec, specPath, gpus)
+	d.GPUType, _ = GPUType(podSpec)
+	d.CPUs = podQuantity(podSpec, annotations, "cpu", kn)
+	d.Memory = podQuantity(podSpec, annotations, "memory", kn)
+	return d
+}
+
+// podQuantity sums one resource over a pod the way CountGPUs does, with what Knative
+// fills in and with the queue proxy as far as annotations set it.
+func podQuantity(podSpec manifest.Object, annotations map[string]string, name string, kn *knative.Config) resource.Quantity {
+	var running, restartable, peak resource.Quantity
+	of := func(o manifest.Object, defaults bool) resource.Quantity {
+		var largest resource.Quantity
+		for _, list := range []string{"limits", "requests"} {
+			q, err := manifest.Quantity(manifest.Map(o, "resources", list)[name])
+			if err != nil {
+				d := kn.ResourceDefault(list, name)
+				if d == nil || !defaults {
+					continue
+				}
+				q = *d
+			}
+			if q.Cmp(largest) > 0 {
+				largest = q
+			}
+		}
+		return largest
+	}
+	for _, c := range manifest.Objects(podSpec, "initContainers") {
+		q := of(c, false)
+		if manifest.Text(c, "restartPolicy") == "Always" {
+			restartable.Add(q)
+			continue
+		}
+		q.Add(restartable)
+		if q.Cmp(peak) > 0 {
+			peak = q
+		}
+	}
+	running.Add(restartable)
+	for _, c := range manifest.Objects(podSpec, "containers") {
+		running.Add(of(c, true))
+	}
+	var sidecar resource.Quantity
+	for _, suffix := range []string{"-resource-limit", "-resource-request"} {
+		if q, err := resource.ParseQuantity(annotations["queue.sidecar.serving.knative.dev/"+name+suffix]); err == nil && q.Cmp(sidecar) > 0 {
+			sidecar = q
+		}
+	}
+	running.Add(sidecar)
+	for _, q := range []resource.Quantity{running, of(podSpec, false)} {
+		if q.Cmp(peak) > 0 {
+			peak = q
+		}
+	}
+	return peak
+}

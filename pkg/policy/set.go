@@ -1,0 +1,243 @@
+package policy
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
+	"github.com/kubetorch/webhook/pkg/parameter"
+)
+
+// Set is all policies of a cluster, compiled. It is never changed after Compile.
+type Set struct {
+	policies []*compiled // by priority, then name
+	invalid  map[string]field.ErrorList
+	gpus     GPUResources
+}
+
+type compiled struct {
+	name      string
+	namespace labels.Selector
+	workload  labels.Selector
+	defaults  map[parameter.Group]Settings
+	profiles  map[parameter.Group]map[string]Settings
+	rules     []Rule
+	gpus      []string
+	exempt    []v1alpha1.Exemption
+}
+
+// Settings are parameter values by the parameters' names.
+type Settings map[string]string
+
+// Compile prepares policies for use. A policy that Validate refuses sets nothing; it is
+// kept by name, so that bounds on GPUs can fail closed (Invalid).
+func Compile(policies []v1alpha1.ComputePolicy) *Set {
+	s := &Set{invalid: map[string]field.ErrorList{}, gpus: slices.Clone(BuiltInGPUResources)}
+	ordered := slices.Clone(policies)
+	slices.SortFunc(ordered, func(a, b v1alpha1.ComputePolicy) int {
+		return cmp.Or(cmp.Compare(b.Spec.Priority, a.Spec.Priority), strings.Compare(a.Name, b.Name))
+	})
+	for i := range ordered {
+		p := &ordered[i]
+		if errs := Validate(p); len(errs) > 0 {
+			s.invalid[p.Name] = errs
+			continue
+		}
+		s.policies = append(s.policies, compile(p))
+		for _, g := range p.Spec.GPUResources {
+			if !slices.Contains(s.gpus, g) {
+				s.gpus = append(s.gpus, g)
+			}
+		}
+	}
+	return s
+}
+
+// Invalid are the policies that could not be compiled and why.
+func (s *Set) Invalid() map[string]field.ErrorList { return s.invalid }
+
+// GPUResources are the resource names that count as GPUs: the built-in ones and those
+// of every policy.
+func (s *Set) GPUResources() GPUResources { return s.gpus }
+
+func compile(p *v1alpha1.ComputePolicy) *compiled {
+	c := &compiled{
+		name:      p.Name,
+		namespace: selector(p.Spec.NamespaceSelector),
+		workload:  selector(p.Spec.WorkloadSelector),
+		defaults:  map[parameter.Group]Settings{},
+		profiles:  map[parameter.Group]map[string]Settings{parameter.Autoscale: {}, parameter.Compute: {}},
+		gpus:      p.Spec.GPUResources,
+		exempt:    p.Spec.Exempt,
+		rules:     rules(p),
+	}
+	if d := p.Spec.Defaults; d != nil {
+		c.defaults[parameter.Autoscale] = settings(d.Autoscale)
+		c.defaults[parameter.Compute] = settings(d.Compute)
+	}
+	if pr := p.Spec.Profiles; pr != nil {
+		for i := range pr.Autoscale {
+			c.profiles[parameter.Autoscale][string(pr.Autoscale[i].Name)] = settings(&pr.Autoscale[i].AutoscaleSettings)
+		}
+		for i := range pr.Compute {
+			c.profiles[parameter.Compute][string(pr.Compute[i].Name)] = settings(&pr.Compute[i].ComputeSettings)
+		}
+	}
+	return c
+}
+
+func selector(s *metav1.LabelSelector) labels.Selector {
+	if s == nil {
+		return labels.Everything()
+	}
+	sel, err := metav1.LabelSelectorAsSelector(s)
+	if err != nil {
+		return labels.Nothing() // refused by Validate
+	}
+	return sel
+}
+
+// Subject is whose policies are wanted.
+type Subject struct {
+	Namespace       string
+	NamespaceLabels map[string]string
+	// NamespaceKnown is false where only the namespace's name is known, as offline.
+	// A selector that then cannot be decided selects for bounds, not for defaults.
+	NamespaceKnown bool
+	Labels         map[string]string
+	User           authenticationv1.UserInfo
+}
+
+// Selection is the policies that hold for one workload.
+type Selection struct {
+	defaults []*compiled
+	bounds   []*compiled // without those that exempt the subject
+	invalid  []string
+	gpus     GPUResources
+}
+
+// For selects the policies of a workload. With several subjects (the old and the new
+// state of one object) the first one's policies set defaults, everyone's set bounds.
+func (s *Set) For(subjects ...Subject) Selection {
+	sel := Selection{gpus: s.gpus, invalid: slices.Sorted(maps.Keys(s.invalid))}
+	for _, p := range s.policies {
+		for i, subject := range subjects {
+			selects, decided := p.selects(subject)
+			if i == 0 && selects && decided {
+				sel.defaults = append(sel.defaults, p)
+			}
+			if selects && !p.exempts(subject) {
+				sel.bounds = append(sel.bounds, p)
+				break
+			}
+		}
+	}
+	return sel
+}
+
+func (c *compiled) selects(s Subject) (selects, decided bool) {
+	if !c.workload.Matches(labels.Set(s.Labels)) {
+		return false, true
+	}
+	if s.NamespaceKnown {
+		return c.namespace.Matches(labels.Set(s.NamespaceLabels)), true
+	}
+	known := labels.Set{corev1.LabelMetadataName: s.Namespace}
+	decided = true
+	requirements, selectable := c.namespace.Requirements()
+	if !selectable {
+		return false, true
+	}
+	for _, r := range requirements {
+		if r.Key() != corev1.LabelMetadataName {
+			decided = false
+		} else if !r.Matches(known) {
+			return false, true
+		}
+	}
+	return true, decided
+}
+
+func (c *compiled) exempts(s Subject) bool {
+	return slices.ContainsFunc(c.exempt, func(e v1alpha1.Exemption) bool {
+		if len(e.Namespaces) > 0 && !slices.Contains(e.Namespaces, s.Namespace) {
+			return false
+		}
+		if len(e.Users) > 0 && !slices.Contains(e.Users, s.User.Username) {
+			return false
+		}
+		if len(e.Groups) > 0 && !slices.ContainsFunc(s.User.Groups, func(g string) bool { return slices.Contains(e.Groups, g) }) {
+			return false
+		}
+		if len(e.ServiceAccounts) > 0 {
+			name, ok := strings.CutPrefix(s.User.Username, "system:serviceaccount:")
+			if !ok || !slices.Contains(e.ServiceAccounts, strings.Replace(name, ":", "/", 1)) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// Layer is a source of defaults.
+type Layer struct {
+	// From names the source, such as "policy platform".
+	From   string
+	Values Settings
+}
+
+// Defaults are the policies' defaults of a group, strongest first.
+func (s Selection) Defaults(g parameter.Group) []Layer {
+	var layers []Layer
+	for _, p := range s.defaults {
+		if v := p.defaults[g]; len(v) > 0 {
+			layers = append(layers, Layer{From: "policy " + p.name, Values: v})
+		}
+	}
+	return layers
+}
+
+// Profile finds a profile by name; of two with one name the stronger policy's wins.
+func (s Selection) Profile(g parameter.Group, name string) (Layer, bool) {
+	for _, p := range s.defaults {
+		if v, ok := p.profiles[g][name]; ok {
+			return Layer{From: "profile " + name + " of policy " + p.name, Values: v}, true
+		}
+	}
+	return Layer{}, false
+}
+
+// ProfileNames lists the profiles of a group, sorted.
+func (s Selection) ProfileNames(g parameter.Group) []string {
+	names := map[string]bool{}
+	for _, p := range s.defaults {
+		for n := range p.profiles[g] {
+			names[n] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(names))
+}
+
+// GPUResource is the resource that the parameter gpus asks for: the first name (no
+// pattern) that a selecting policy lists, else nvidia.com/gpu.
+func (s Selection) GPUResource() string {
+	for _, p := range s.defaults {
+		for _, g := range p.gpus {
+			if !strings.HasSuffix(g, "*") {
+				return g
+			}
+		}
+	}
+	return DefaultGPUResource
+}
+
+// GPUResources are the resource names that count as GPUs.
+func (s Selection) GPUResources() GPUResources { return s.gpus }
