@@ -1,0 +1,137 @@
+package offline
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	kjson "sigs.k8s.io/json"
+
+	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
+	"github.com/kubetorch/webhook/pkg/knative"
+	"github.com/kubetorch/webhook/pkg/manifest"
+	"github.com/kubetorch/webhook/pkg/policy"
+)
+
+func newReader(content []byte) *bufio.Reader { return bufio.NewReader(bytes.NewReader(content)) }
+
+// Inputs are what a cluster would know: its policies and its Knative configuration.
+type Inputs struct {
+	Policies []v1alpha1.ComputePolicy
+	Knative  *knative.Config
+	// Warnings name what was passed over.
+	Warnings []string
+}
+
+// Load reads policies and Knative ConfigMaps from files. An invalid one is an error.
+func Load(policyFiles, knativeConfigFiles []string) (Inputs, error) {
+	var in Inputs
+	docs, err := ReadDocuments(policyFiles, nil)
+	if err != nil {
+		return in, err
+	}
+	for _, d := range flatten(docs) {
+		p, err := readPolicy(d)
+		if err != nil {
+			return in, fmt.Errorf("%s: %w", d.Source, err)
+		}
+		if slices.ContainsFunc(in.Policies, func(o v1alpha1.ComputePolicy) bool { return o.Name == p.Name }) {
+			return in, fmt.Errorf("%s: there is a ComputePolicy %s already", d.Source, p.Name)
+		}
+		in.Policies = append(in.Policies, *p)
+	}
+	if docs, err = ReadDocuments(knativeConfigFiles, nil); err != nil {
+		return in, err
+	}
+	maps := map[string]map[string]string{}
+	for _, d := range flatten(docs) {
+		name, data, err := readConfigMap(d)
+		if err != nil {
+			return in, fmt.Errorf("%s: %w", d.Source, err)
+		}
+		if !slices.Contains(knative.ConfigMaps, name) {
+			in.Warnings = append(in.Warnings, fmt.Sprintf("%s: ConfigMap %s is passed over; only %s are read", d.Source, name, strings.Join(knative.ConfigMaps, ", ")))
+			continue
+		}
+		if maps[name] != nil {
+			return in, fmt.Errorf("%s: there is a ConfigMap %s already", d.Source, name)
+		}
+		maps[name] = data
+	}
+	in.Knative, err = knative.ParseConfig(maps)
+	return in, err
+}
+
+// flatten replaces v1 Lists by their items and drops documents without content.
+func flatten(docs []Document) []Document {
+	var flat []Document
+	for _, d := range docs {
+		switch {
+		case d.Object == nil:
+		case isList(d.Object):
+			for i, item := range manifest.Objects(d.Object, "items") {
+				flat = append(flat, Document{Source: fmt.Sprintf("%s, item %d", d.Source, i+1), Object: item})
+			}
+		default:
+			flat = append(flat, d)
+		}
+	}
+	return flat
+}
+
+func isList(o manifest.Object) bool {
+	return manifest.Text(o, "apiVersion") == "v1" && strings.HasSuffix(manifest.Text(o, "kind"), "List") && o["items"] != nil
+}
+
+func readPolicy(d Document) (*v1alpha1.ComputePolicy, error) {
+	kind, version := manifest.Text(d.Object, "kind"), manifest.Text(d.Object, "apiVersion")
+	if kind != "ComputePolicy" || version != v1alpha1.GroupVersion.String() {
+		return nil, fmt.Errorf("is a %s %s; policies are ComputePolicy of %s", version, kind, v1alpha1.GroupVersion)
+	}
+	var p v1alpha1.ComputePolicy
+	if err := decodeStrict(d.Object, &p); err != nil {
+		return nil, err
+	}
+	if p.Name == "" {
+		return nil, field.Required(field.NewPath("metadata", "name"), "a ComputePolicy needs a name")
+	}
+	if errs := policy.Validate(&p); len(errs) > 0 {
+		return nil, fmt.Errorf("ComputePolicy %s: %w", p.Name, errs.ToAggregate())
+	}
+	return &p, nil
+}
+
+func readConfigMap(d Document) (string, map[string]string, error) {
+	if manifest.Text(d.Object, "kind") != "ConfigMap" {
+		return "", nil, fmt.Errorf("is a %s; Knative's configuration is in ConfigMaps", manifest.Text(d.Object, "kind"))
+	}
+	var m corev1.ConfigMap
+	if err := decodeStrict(d.Object, &m); err != nil {
+		return "", nil, err
+	}
+	if m.Data == nil {
+		m.Data = map[string]string{}
+	}
+	return m.Name, m.Data, nil
+}
+
+// decodeStrict gives an object its type; a field that the type does not have is an error.
+func decodeStrict(o manifest.Object, into any) error {
+	raw, err := json.Marshal(o)
+	if err != nil {
+		return err
+	}
+	strict, err := kjson.UnmarshalStrict(raw, into)
+	if err != nil {
+		return err
+	}
+	if len(strict) > 0 {
+		return strict[0]
+	}
+	return nil
+}

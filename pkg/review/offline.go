@@ -1,0 +1,39 @@
+package review
+
+import (
+	admissionv1 "k8s.io/api/admission/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/kubetorch/webhook/pkg/manifest"
+)
+
+// Concerns tells whether objects of a kind are expanded and judged.
+func Concerns(kind schema.GroupKind) bool { return kind == service }
+
+// ForObject is the request that creating an object would make. The object must be of a
+// kind that Concerns is true for.
+func ForObject(o manifest.Object, namespace string) *Request {
+	gv, _ := schema.ParseGroupVersion(manifest.Text(o, "apiVersion"))
+	raw := &admissionv1.AdmissionRequest{Operation: admissionv1.Create, Namespace: namespace, Name: manifest.Text(o, "metadata", "name"),
+		Kind: metav1.GroupVersionKind{Group: gv.Group, Version: gv.Version, Kind: manifest.Text(o, "kind")}}
+	r := &Request{raw: raw, object: o, name: raw.Name}
+	if r.name == "" {
+		r.name = manifest.Text(o, "metadata", "generateName")
+	}
+	return r
+}
+
+// Admit does what the mutating and the validating review do one after the other. It
+// expands the object in place.
+func (r *Request) Admit(w World) Verdict {
+	result := r.expand(w)
+	v := Verdict{Patch: result.Patch, Warnings: result.Warnings, Errors: result.Errors, Denied: result.Denied, Settings: result.Settings}
+	if v.Refused() {
+		return v
+	}
+	judged := r.Judge(w)
+	judged.Patch, judged.Settings = v.Patch, v.Settings
+	judged.Warnings = shorten(append(v.Warnings, judged.Warnings...))
+	return judged
+}

@@ -1,0 +1,129 @@
+package review
+
+import (
+	"fmt"
+	"net/http"
+
+	admissionv1 "k8s.io/api/admission/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/kubetorch/webhook/pkg/knative"
+	"github.com/kubetorch/webhook/pkg/manifest"
+	"github.com/kubetorch/webhook/pkg/mutate"
+	"github.com/kubetorch/webhook/pkg/policy"
+)
+
+// World is everything outside a request that its verdict depends on.
+type World struct {
+	Policies *policy.Set
+	Knative  *knative.Config
+	// NamespaceLabels are the labels of a namespace; known is false where they cannot
+	// be had, as offline.
+	NamespaceLabels func(name string) (labels map[string]string, known bool)
+	// Revisions that the request's traffic names (Request.NamedRevisions), by name.
+	Revisions policy.Revisions
+}
+
+// Request is an admission request with its objects decoded.
+type Request struct {
+	raw         *admissionv1.AdmissionRequest
+	object, old manifest.Object
+	name        string
+}
+
+// service is the kind that is mutated and judged.
+var service = schema.GroupKind{Group: "serving.knative.dev", Kind: "Service"}
+
+var policyKind = schema.GroupKind{Group: "policy.kubetorch.com", Kind: "ComputePolicy"}
+
+// Read decodes a request. The answer is not nil where there is nothing left to decide:
+// the request concerns nobody here, or cannot be read.
+func Read(raw *admissionv1.AdmissionRequest) (*Request, *admissionv1.AdmissionResponse) {
+	r := &Request{raw: raw, name: raw.Name}
+	kind := schema.GroupKind{Group: raw.Kind.Group, Kind: raw.Kind.Kind}
+	if (kind != service && kind != policyKind) || raw.SubResource != "" ||
+		(raw.Operation != admissionv1.Create && raw.Operation != admissionv1.Update) {
+		return nil, Allow(raw.UID)
+	}
+	var err error
+	if r.object, err = manifest.Decode(raw.Object.Raw); err != nil {
+		return nil, unusable(raw.UID, "object", err)
+	}
+	if raw.Operation == admissionv1.Update {
+		if r.old, err = manifest.Decode(raw.OldObject.Raw); err != nil {
+			return nil, unusable(raw.UID, "oldObject", err)
+		}
+	}
+	if r.name == "" {
+		if r.name = manifest.Text(r.object, "metadata", "name"); r.name == "" {
+			r.name = manifest.Text(r.object, "metadata", "generateName")
+		}
+	}
+	return r, nil
+}
+
+// Allow admits a request without a change.
+func Allow(uid types.UID) *admissionv1.AdmissionResponse {
+	return &admissionv1.AdmissionResponse{UID: uid, Allowed: true}
+}
+
+func unusable(uid types.UID, part string, err error) *admissionv1.AdmissionResponse {
+	return &admissionv1.AdmissionResponse{UID: uid, Result: &metav1.Status{Status: metav1.StatusFailure, Code: http.StatusBadRequest,
+		Reason: metav1.StatusReasonBadRequest, Message: fmt.Sprintf("%s of the admission request: %v", part, err)}}
+}
+
+// Namespace of the object.
+func (r *Request) Namespace() string { return r.raw.Namespace }
+
+// NamedRevisions are the revisions beside the latest that the old or new object sends
+// traffic to.
+func (r *Request) NamedRevisions() []string {
+	if r.isPolicy() {
+		return nil
+	}
+	names := policy.NamedRevisions(r.object)
+	for _, n := range policy.NamedRevisions(r.old) {
+		if !contains(names, n) {
+			names = append(names, n)
+		}
+	}
+	return names
+}
+
+func contains(names []string, name string) bool {
+	for _, n := range names {
+		if n == name {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *Request) isPolicy() bool { return r.raw.Kind.Kind == policyKind.Kind }
+
+// selection is the policies that hold for the request: defaults by the new object,
+// bounds by the old one too.
+func (r *Request) selection(w World) policy.Selection {
+	labels, known := map[string]string(nil), false
+	if w.NamespaceLabels != nil {
+		labels, known = w.NamespaceLabels(r.raw.Namespace)
+	}
+	if labels == nil && known {
+		labels = map[string]string{corev1.LabelMetadataName: r.raw.Namespace}
+	}
+	subject := func(o manifest.Object) policy.Subject {
+		return policy.Subject{Namespace: r.raw.Namespace, NamespaceLabels: labels, NamespaceKnown: known,
+			Labels: manifest.Texts(o, "metadata", "labels"), User: r.raw.UserInfo}
+	}
+	if r.old == nil {
+		return w.Policies.For(subject(r.object))
+	}
+	return w.Policies.For(subject(r.object), subject(r.old))
+}
+
+func (r *Request) expand(w World) mutate.Result {
+	return mutate.Service(mutate.Input{Object: r.object, Old: r.old, Policies: r.selection(w), Knative: w.Knative, Revisions: w.Revisions})
+}

@@ -1,0 +1,184 @@
+package review
+
+import (
+	stdjson "encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	admissionv1 "k8s.io/api/admission/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/json"
+
+	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
+	"github.com/kubetorch/webhook/pkg/manifest"
+	"github.com/kubetorch/webhook/pkg/mutate"
+	"github.com/kubetorch/webhook/pkg/parameter"
+	"github.com/kubetorch/webhook/pkg/policy"
+)
+
+// Verdict is what becomes of an object: refused for Errors or Denied, else admitted.
+type Verdict struct {
+	Patch    []mutate.Operation
+	Warnings []string
+	Errors   field.ErrorList
+	Denied   []policy.Violation
+	Audited  []policy.Violation
+	Settings []mutate.Setting
+	Demand   policy.Demand
+}
+
+// Refused tells whether the object is not admitted.
+func (v *Verdict) Refused() bool { return len(v.Errors)+len(v.Denied) > 0 }
+
+// Mutate answers a mutating review: the expansion as a patch, or why there is none.
+func (r *Request) Mutate(w World) *admissionv1.AdmissionResponse {
+	if r.isPolicy() {
+		return Allow(r.raw.UID)
+	}
+	result := r.expand(w)
+	return r.answer(Verdict{Patch: result.Patch, Warnings: result.Warnings, Errors: result.Errors, Denied: result.Denied})
+}
+
+// Validate answers a validating review: whether the object, as it is to be stored, is
+// within the bounds, and whether what it states holds together.
+func (r *Request) Validate(w World) *admissionv1.AdmissionResponse {
+	if r.isPolicy() {
+		return r.validatePolicy()
+	}
+	return r.answer(r.Judge(w))
+}
+
+// Judge holds the object against the bounds of the policies that select it, and against
+// the rules for labelled workloads. The object is left as it is.
+func (r *Request) Judge(w World) Verdict {
+	selection := r.selection(w)
+	d := policy.ServiceDemand(r.object, r.latestRevision(), w.Knative, selection.GPUResources(), w.Revisions)
+	var old *policy.Demand
+	if r.old != nil {
+		o := policy.ServiceDemand(r.old, mutate.LatestRevision(r.old), w.Knative, selection.GPUResources(), w.Revisions)
+		old = &o
+	}
+	judged := selection.Judge(d, old)
+	v := Verdict{Errors: judged.Invalid, Denied: judged.Denied, Audited: judged.Audited, Warnings: d.Warnings, Demand: d}
+	for _, x := range judged.Warned {
+		v.Warnings = append(v.Warnings, x.Error.Field+" "+x.Error.Detail)
+	}
+	intent := mutate.ReadIntent(r.object)
+	if intent.FillsResources() {
+		result := mutate.Service(mutate.Input{Object: clone(r.object), Old: r.old, Policies: selection, Knative: w.Knative, Revisions: w.Revisions})
+		v.Errors = append(v.Errors, without(result.Errors, v.Errors)...)
+		v.Denied = append(v.Denied, result.Denied...)
+		return v
+	}
+	v.Warnings = append(v.Warnings, intent.MissingLabels()...)
+	v.Warnings = append(v.Warnings, misplacedLabels(r.object)...)
+	return v
+}
+
+// latestRevision is the revision that the object's template is already in, empty where
+// it will make a new one.
+func (r *Request) latestRevision() string {
+	if r.old == nil || !mutate.SameTemplate(r.old, r.object) {
+		return ""
+	}
+	return mutate.LatestRevision(r.old)
+}
+
+func clone(o manifest.Object) manifest.Object { return runtime.DeepCopyJSON(o) }
+
+// without drops errors that are said already.
+func without(errs, said field.ErrorList) field.ErrorList {
+	return slices.DeleteFunc(slices.Clone(errs), func(e *field.Error) bool {
+		return slices.ContainsFunc(said, func(s *field.Error) bool { return s.Error() == e.Error() })
+	})
+}
+
+// misplacedLabels warns of opt-in labels that were written as annotations.
+func misplacedLabels(o manifest.Object) []string {
+	var warnings []string
+	for _, key := range []string{parameter.AutoscaleLabel, parameter.ComputeLabel} {
+		if _, ok := manifest.Texts(o, "metadata", "annotations")[key]; ok {
+			warnings = append(warnings, "metadata.annotations["+key+"] has no effect: it must be a label")
+		}
+	}
+	return warnings
+}
+
+// validatePolicy checks a ComputePolicy as it is written.
+func (r *Request) validatePolicy() *admissionv1.AdmissionResponse {
+	var p v1alpha1.ComputePolicy
+	if err := json.UnmarshalCaseSensitivePreserveInts(r.raw.Object.Raw, &p); err != nil {
+		return unusable(r.raw.UID, "object", err)
+	}
+	return r.answer(Verdict{Errors: policy.Validate(&p)})
+}
+
+// answer words a verdict for the API server.
+func (r *Request) answer(v Verdict) *admissionv1.AdmissionResponse {
+	a := &admissionv1.AdmissionResponse{UID: r.raw.UID, Allowed: !v.Refused(), Warnings: shorten(v.Warnings)}
+	for _, x := range v.Audited {
+		if a.AuditAnnotations == nil {
+			a.AuditAnnotations = map[string]string{}
+		}
+		a.AuditAnnotations["policy."+x.Policy+"."+x.Bound] = x.Error.Detail
+	}
+	if v.Refused() {
+		a.Result = v.Status(r.raw.Kind.Group, r.raw.Kind.Kind, r.name)
+		return a
+	}
+	if len(v.Patch) > 0 {
+		patch, err := stdjson.Marshal(v.Patch)
+		if err != nil {
+			return &admissionv1.AdmissionResponse{UID: r.raw.UID, Result: &metav1.Status{Status: metav1.StatusFailure, Code: http.StatusInternalServerError,
+				Reason: metav1.StatusReasonInternalError, Message: "the patch cannot be written as JSON: " + err.Error()}}
+		}
+		kind := admissionv1.PatchTypeJSONPatch
+		a.Patch, a.PatchType = patch, &kind
+	}
+	return a
+}
+
+// Status is the refusal: 422 Invalid if any cause is the object's own, else 403
+// Forbidden; one cause per problem.
+func (v *Verdict) Status(group, kind, name string) *metav1.Status {
+	s := &metav1.Status{Status: metav1.StatusFailure, Code: http.StatusForbidden, Reason: metav1.StatusReasonForbidden,
+		Details: &metav1.StatusDetails{Group: group, Kind: kind, Name: name}}
+	word := "is forbidden"
+	if len(v.Errors) > 0 {
+		s.Code, s.Reason, word = http.StatusUnprocessableEntity, metav1.StatusReasonInvalid, "is invalid"
+	}
+	var messages []string
+	add := func(e *field.Error) {
+		s.Details.Causes = append(s.Details.Causes, metav1.StatusCause{Type: metav1.CauseType(e.Type), Field: e.Field, Message: e.ErrorBody()})
+		messages = append(messages, e.Error())
+	}
+	for _, e := range v.Errors {
+		add(e)
+	}
+	for _, x := range v.Denied {
+		add(x.Error)
+	}
+	s.Message = fmt.Sprintf("%s.%s %q %s: %s", strings.ToLower(kind), group, name, word, strings.Join(messages, "; "))
+	return s
+}
+
+// shorten keeps warnings within what the API server passes on: 256 characters are
+// recommended, and 4096 in all are the limit.
+func shorten(warnings []string) []string {
+	total := 0
+	var kept []string
+	for _, w := range warnings {
+		if slices.Contains(kept, w) {
+			continue
+		}
+		if total += len(w); total > 4000 {
+			return append(kept, "more warnings left out")
+		}
+		kept = append(kept, w)
+	}
+	return kept
+}
