@@ -1,0 +1,159 @@
+package admission
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	"github.com/go-logr/logr"
+	admissionv1 "k8s.io/api/admission/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Decide gives the verdict on one request. It must not keep the request after it
+// returned. Its context ends when the API server stops waiting.
+type Decide func(context.Context, *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse
+
+// Options are what [Handler] needs beside the verdict. The zero value works.
+type Options struct {
+	// Path is the label of the metrics and of the log lines, "/mutate" for example.
+	Path string
+	// Metrics counts requests. Nil counts nothing.
+	Metrics *Metrics
+	// Log gets one line per request at level 1, one per refusal at level 0 and the
+	// stack of every panic. It never gets contents of an object.
+	Log logr.Logger
+	// MaxLarge is how many requests with a large body, or one of unknown length, are
+	// read and decided at the same time; further ones wait until their deadline and
+	// get 503. It bounds the memory that callers can make the process hold; ordinary
+	// requests never wait for a place. 0 means [DefaultMaxLarge].
+	MaxLarge int
+}
+
+const (
+	// DefaultMaxLarge times [MaxBody], and as much again once decoded, is the most
+	// that large bodies occupy.
+	DefaultMaxLarge = 16
+	// largeBody is the length in bytes above which a body is large.
+	largeBody = 256 << 10
+	// defaultTimeout holds for callers that send no timeout; it is the API server's
+	// own default.
+	defaultTimeout = 10 * time.Second
+	// maxTimeout is the longest timeout a webhook configuration can state.
+	maxTimeout = 30 * time.Second
+)
+
+// Handler serves admission reviews, each decided by decide. A panic in decide is
+// answered as a refusal with status 500, logged and counted.
+func Handler(decide func(context.Context, *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse, o Options) http.Handler {
+	if o.MaxLarge <= 0 {
+		o.MaxLarge = DefaultMaxLarge
+	}
+	if o.Log.GetSink() == nil {
+		o.Log = logr.Discard()
+	}
+	return &handler{decide: decide, Options: o, places: make(chan struct{}, o.MaxLarge)}
+}
+
+type handler struct {
+	Options
+	decide Decide
+	places chan struct{}
+}
+
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	start := time.Now()
+	ctx, cancel := context.WithTimeout(r.Context(), timeout(r))
+	defer cancel()
+	// A body that trickles in must hold neither a place nor the connection for ever.
+	// The server sets a new deadline before it reads the next request.
+	deadline, _ := ctx.Deadline()
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(deadline) // writers of tests have none
+
+	if fault := checkHeader(r); fault != nil {
+		h.refuse(w, r, fault, start)
+		return
+	}
+	if r.ContentLength < 0 || r.ContentLength > largeBody {
+		select {
+		case h.places <- struct{}{}:
+			defer func() { <-h.places }()
+		case <-ctx.Done():
+			h.refuse(w, r, &httpError{http.StatusServiceUnavailable, "too many large requests at the same time"}, start)
+			return
+		}
+	}
+	request, fault := read(r)
+	if fault != nil {
+		h.refuse(w, r, fault, start)
+		return
+	}
+	_ = control.SetReadDeadline(time.Time{}) // the server now watches for the caller going away
+
+	response := h.safely(ctx, request)
+	response.UID = request.UID
+	if err := writeReview(w, response); err != nil {
+		h.Log.V(1).Info("the answer did not reach the caller", "path", h.Path, "uid", request.UID, "error", err.Error())
+	}
+	h.observe(request, response, start)
+}
+
+func read(r *http.Request) (*admissionv1.AdmissionRequest, *httpError) {
+	body, fault := readBody(r)
+	if fault != nil {
+		return nil, fault
+	}
+	defer body.release()
+	return decode(body.bytes)
+}
+
+// safely decides and turns a panic, or no verdict at all, into a refusal.
+func (h *handler) safely(ctx context.Context, request *admissionv1.AdmissionRequest) (response *admissionv1.AdmissionResponse) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			h.Metrics.panicked(h.Path)
+			h.Log.Error(nil, "panic while deciding", "path", h.Path, "uid", request.UID,
+				"panic", describePanic(cause), "stack", string(debug.Stack()))
+			response = internalError(request)
+		}
+	}()
+	if response = h.decide(ctx, request); response == nil {
+		h.Log.Error(nil, "no verdict", "path", h.Path, "uid", request.UID)
+		response = internalError(request)
+	}
+	return response
+}
+
+// describePanic keeps values that might quote an object out of the log: only
+// faults that the Go runtime worded itself are told in full.
+func describePanic(cause any) string {
+	if fault, ok := cause.(runtime.Error); ok {
+		return fault.Error()
+	}
+	return fmt.Sprintf("%T", cause)
+}
+
+func internalError(request *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
+	return &admissionv1.AdmissionResponse{Result: &metav1.Status{
+		Status: metav1.StatusFailure,
+		Code:   http.StatusInternalServerError,
+		Reason: metav1.StatusReasonInternalError,
+		Message: fmt.Sprintf("internal error in kubetorch-webhook, nothing was decided; "+
+			"its log has the details under uid %s", request.UID),
+	}}
+}
+
+// timeout is how long the API server waits, less a little, so that the answer
+// "no time left" arrives before it gives up.
+func timeout(r *http.Request) time.Duration {
+	wait, err := time.ParseDuration(r.URL.Query().Get("timeout"))
+	if err != nil || wait <= 0 {
+		wait = defaultTimeout
+	}
+	wait = min(wait, maxTimeout)
+	return wait - min(wait/10, 200*time.Millisecond)
+}

@@ -1,0 +1,103 @@
+package admission
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	admissionv1 "k8s.io/api/admission/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+var reviewType = metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "AdmissionReview"}
+
+var answers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// writeReview answers 200 with the response in its envelope.
+func writeReview(w http.ResponseWriter, response *admissionv1.AdmissionResponse) error {
+	buffer := answers.Get().(*bytes.Buffer)
+	defer func() {
+		if buffer.Cap() <= keptBuffer {
+			answers.Put(buffer)
+		}
+	}()
+	buffer.Reset()
+	if err := json.NewEncoder(buffer).Encode(admissionv1.AdmissionReview{TypeMeta: reviewType, Response: response}); err != nil {
+		// No value of these types fails to encode; the caller must not see half an answer.
+		http.Error(w, "the answer could not be encoded", http.StatusInternalServerError)
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(buffer.Len()))
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	_, err := w.Write(buffer.Bytes())
+	return err
+}
+
+// refuse answers outside the protocol, in one line of text.
+func (h *handler) refuse(w http.ResponseWriter, r *http.Request, fault *httpError, start time.Time) {
+	switch fault.code {
+	case http.StatusMethodNotAllowed:
+		w.Header().Set("Allow", http.MethodPost)
+	case http.StatusRequestEntityTooLarge, http.StatusRequestTimeout:
+		// The rest of the body is not worth reading.
+		w.Header().Set("Connection", "close")
+	case http.StatusServiceUnavailable:
+		w.Header().Set("Retry-After", "1")
+	}
+	http.Error(w, fault.text, fault.code)
+	h.Metrics.observe(h.Path, verdictUnusable, fault.code, time.Since(start))
+	h.Log.V(1).Info("unusable request", "path", h.Path, "code", fault.code, "reason", fault.text, "remote", r.RemoteAddr)
+}
+
+// observe counts and logs a decided request.
+func (h *handler) observe(request *admissionv1.AdmissionRequest, response *admissionv1.AdmissionResponse, start time.Time) {
+	took := time.Since(start)
+	verdict, code := verdictOf(response)
+	h.Metrics.observe(h.Path, verdict, code, took)
+
+	level, message := 1, "admitted"
+	if !response.Allowed {
+		level, message = 0, "refused"
+	}
+	log := h.Log.V(level)
+	if !log.Enabled() {
+		return
+	}
+	values := []any{
+		"path", h.Path, "uid", request.UID, "operation", request.Operation,
+		"group", request.Kind.Group, "kind", request.Kind.Kind, "subresource", request.SubResource,
+		"namespace", request.Namespace, "name", request.Name,
+		"verdict", verdict, "code", code, "warnings", len(response.Warnings), "duration", took.String(),
+	}
+	if result := response.Result; result != nil {
+		values = append(values, "reason", result.Reason)
+		if result.Details != nil {
+			values = append(values, "causes", len(result.Details.Causes))
+		}
+	}
+	log.Info(message, values...)
+}
+
+// verdictOf names the verdict for metrics and logs; the code is the status that
+// the API server hands on to its client.
+func verdictOf(response *admissionv1.AdmissionResponse) (verdict string, code int) {
+	code = http.StatusOK
+	if response.Allowed {
+		if len(response.Patch) > 0 {
+			return verdictPatched, code
+		}
+		return verdictAllowed, code
+	}
+	code = http.StatusBadRequest
+	if response.Result != nil && response.Result.Code >= http.StatusBadRequest {
+		code = int(response.Result.Code)
+	}
+	if code >= http.StatusInternalServerError {
+		return verdictError, code
+	}
+	return verdictDenied, code
+}

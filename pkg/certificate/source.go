@@ -1,0 +1,50 @@
+// Package certificate provides the certificate that the webhook serves with.
+//
+// A [Source] hands it out. There is one per way of getting it: [SelfSigned] for a
+// process without a cluster, [Managed] for a webhook that is its own authority in a
+// cluster. Where the webhook is its own authority, [CABundles] tells the API server
+// whom to trust.
+package certificate
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Source hands out the serving certificate.
+type Source interface {
+	// GetCertificate fits tls.Config. It is called for every handshake and gives
+	// the certificate of that moment, so a source may renew it at any time.
+	GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error)
+	// Ready is nil once there is a certificate to serve with, else it says why
+	// there is none.
+	Ready() error
+}
+
+var errNone = errors.New("there is no certificate yet")
+
+// Expiry is when the certificate that the source hands out now ends.
+func Expiry(s Source) (time.Time, error) {
+	certificate, err := s.GetCertificate(&tls.ClientHelloInfo{})
+	if err != nil {
+		return time.Time{}, fmt.Errorf("getting the certificate: %w", err)
+	}
+	if certificate == nil || certificate.Leaf == nil {
+		return time.Time{}, errNone
+	}
+	return certificate.Leaf.NotAfter, nil
+}
+
+// ready is the part of Ready that every source shares.
+func ready(s Source) error {
+	expiry, err := Expiry(s)
+	if err != nil {
+		return err
+	}
+	if !time.Now().Before(expiry) {
+		return fmt.Errorf("the certificate expired at %s", expiry.Format(time.RFC3339))
+	}
+	return nil
+}

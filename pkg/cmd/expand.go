@@ -1,0 +1,58 @@
+package cmd
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kubetorch/webhook/pkg/cmd/options"
+	"github.com/kubetorch/webhook/pkg/offline"
+)
+
+func newExpand() *cobra.Command {
+	var o options.Expand
+	c := &cobra.Command{
+		Use:   "expand -f FILE|DIR|- [--policy FILE]... [--knative-config FILE]...",
+		Short: "Print what admission would make of manifests, without a cluster",
+		Long: `Print what admission would make of manifests, without a cluster.
+
+Documents that nothing is done to come out as they went in. Warnings and refusals go to
+standard error. The exit code is 1 if anything was refused, and then nothing is printed;
+2 if the input or the flags are unusable.`,
+		Example: `  kubetorch-webhook expand -f service.yaml --policy policy.yaml
+  kustomize build overlays/prod | kubetorch-webhook expand -f -`,
+		Args: noArguments,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return runExpand(&o, c.InOrStdin(), c.OutOrStdout(), c.ErrOrStderr())
+		},
+	}
+	o.AddFlags(c.Flags())
+	return c
+}
+
+func runExpand(o *options.Expand, in io.Reader, out, errOut io.Writer) error {
+	if err := o.Validate().ToAggregate(); err != nil {
+		return err
+	}
+	inputs, err := offline.Load(o.Policies, o.KnativeConfigs)
+	if err != nil {
+		return err
+	}
+	docs, err := offline.ReadDocuments(o.Files, in)
+	if err != nil {
+		return err
+	}
+	for _, w := range inputs.Warnings {
+		fmt.Fprintf(errOut, "Warning: %s\n", w)
+	}
+	outcomes := offline.Expand(docs, inputs)
+	if offline.Report(errOut, outcomes) {
+		return Failed(errors.New("refused, so nothing was printed"))
+	}
+	if o.Output == "json" {
+		return Failed(offline.WriteJSON(out, outcomes))
+	}
+	return Failed(offline.WriteYAML(out, docs, outcomes))
+}

@@ -1,0 +1,34 @@
+package options
+
+import (
+	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// Expand are the flags of the commands that read manifests from files.
+type Expand struct {
+	Files          []string
+	Policies       []string
+	KnativeConfigs []string
+	Output         string
+}
+
+// AddFlags adds the flags.
+func (o *Expand) AddFlags(flags *pflag.FlagSet) {
+	flags.StringArrayVarP(&o.Files, "filename", "f", nil, "`FILE|DIR|-` with manifests; - is standard input; may be repeated")
+	flags.StringArrayVar(&o.Policies, "policy", nil, "`FILE` with ComputePolicies; may be repeated")
+	flags.StringArrayVar(&o.KnativeConfigs, "knative-config", nil, "`FILE` with Knative's ConfigMaps; may be repeated")
+	flags.StringVarP(&o.Output, "output", "o", "yaml", "yaml or json")
+}
+
+// Validate checks the options.
+func (o *Expand) Validate() field.ErrorList {
+	var errs field.ErrorList
+	if len(o.Files) == 0 {
+		errs = append(errs, field.Required(flag("filename"), "name the manifests to read"))
+	}
+	if o.Output != "yaml" && o.Output != "json" {
+		errs = append(errs, field.NotSupported(flag("output"), o.Output, []string{"yaml", "json"}))
+	}
+	return errs
+}

@@ -1,0 +1,134 @@
+// Package options holds the flags of each command: one struct per command, that adds
+// its flags, checks them and nothing else.
+package options
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// Serve are the flags of the command serve.
+type Serve struct {
+	Listen        string
+	ShutdownDelay time.Duration
+	Log           Log
+
+	// In a cluster.
+	Kubeconfig       string
+	Namespace        string
+	Service          string
+	CASecret         string
+	Configuration    string
+	KnativeNamespace string
+
+	// Without a cluster.
+	Standalone     bool
+	Policies       []string
+	KnativeConfigs []string
+	CertDir        string
+
+	flags *pflag.FlagSet
+}
+
+const (
+	clusterListen    = ":9443"
+	standaloneListen = "127.0.0.1:9443"
+)
+
+// Flags that make sense in one of the two modes only.
+var (
+	clusterOnly    = []string{"kubeconfig", "namespace", "service", "ca-secret", "webhook-configuration", "knative-namespace"}
+	standaloneOnly = []string{"policy", "knative-config", "cert-dir"}
+)
+
+// AddFlags adds the flags.
+func (o *Serve) AddFlags(flags *pflag.FlagSet) {
+	o.flags = flags
+	flags.StringVar(&o.Listen, "listen", "", "`[HOST]:PORT` to serve HTTPS on (default "+clusterListen+", with --standalone "+standaloneListen+")")
+	flags.DurationVar(&o.ShutdownDelay, "shutdown-delay", 0, "how long (`DURATION`) to go on serving, not ready, after SIGTERM")
+	o.Log.addFlags(flags)
+
+	namespace := os.Getenv("POD_NAMESPACE")
+	if namespace == "" {
+		namespace = "kubetorch-system"
+	}
+	flags.StringVar(&o.Kubeconfig, "kubeconfig", "", "`FILE` with access to the cluster (default: the service account's access, else $KUBECONFIG)")
+	flags.StringVar(&o.Namespace, "namespace", namespace, "namespace of the webhook, by default $POD_NAMESPACE")
+	flags.StringVar(&o.Service, "service", "kubetorch-webhook", "name of the webhook's Service")
+	flags.StringVar(&o.CASecret, "ca-secret", "kubetorch-webhook-ca", "name of the Secret with the webhook's own CA")
+	flags.StringVar(&o.Configuration, "webhook-configuration", "kubetorch-webhook", "name of both webhook configurations")
+	flags.StringVar(&o.KnativeNamespace, "knative-namespace", "knative-serving", "namespace of Knative's ConfigMaps")
+
+	flags.BoolVar(&o.Standalone, "standalone", false, "serve without a cluster")
+	flags.StringArrayVar(&o.Policies, "policy", nil, "`FILE` with ComputePolicies; may be repeated")
+	flags.StringArrayVar(&o.KnativeConfigs, "knative-config", nil, "`FILE` with Knative's ConfigMaps; may be repeated")
+	flags.StringVar(&o.CertDir, "cert-dir", "", "`DIR` for ca.crt, tls.crt and tls.key (default: a directory in the user's cache)")
+}
+
+// Complete fills in what depends on other flags or on the machine.
+func (o *Serve) Complete() error {
+	if o.Listen == "" {
+		o.Listen = clusterListen
+		if o.Standalone {
+			o.Listen = standaloneListen
+		}
+	}
+	if o.Standalone && o.CertDir == "" {
+		if cache, err := os.UserCacheDir(); err == nil {
+			o.CertDir = filepath.Join(cache, "kubetorch-webhook")
+		} else if o.CertDir, err = os.MkdirTemp("", "kubetorch-webhook-"); err != nil {
+			return fmt.Errorf("making a directory for the certificate: %w", err)
+		}
+	}
+	return nil
+}
+
+// Validate checks completed options.
+func (o *Serve) Validate() field.ErrorList {
+	errs := o.Log.validate()
+	if _, port, err := net.SplitHostPort(o.Listen); err != nil {
+		errs = append(errs, field.Invalid(flag("listen"), o.Listen, "must be [HOST]:PORT"))
+	} else if _, err := net.LookupPort("tcp", port); err != nil {
+		errs = append(errs, field.Invalid(flag("listen"), o.Listen, "must end in a port"))
+	}
+	if o.ShutdownDelay < 0 {
+		errs = append(errs, field.Invalid(flag("shutdown-delay"), o.ShutdownDelay.String(), "must not be negative"))
+	}
+	misplaced, why := clusterOnly, "is of no use with --standalone"
+	if !o.Standalone {
+		misplaced, why = standaloneOnly, "needs --standalone"
+	}
+	for _, name := range misplaced {
+		if o.flags != nil && o.flags.Changed(name) {
+			errs = append(errs, field.Forbidden(flag(name), why))
+		}
+	}
+	if o.Standalone {
+		return errs
+	}
+	for _, name := range []struct {
+		flag, value string
+		check       func(string) []string
+	}{
+		{"namespace", o.Namespace, validation.IsDNS1123Label},
+		{"knative-namespace", o.KnativeNamespace, validation.IsDNS1123Label},
+		{"service", o.Service, validation.IsDNS1035Label},
+		{"ca-secret", o.CASecret, validation.IsDNS1123Subdomain},
+		{"webhook-configuration", o.Configuration, validation.IsDNS1123Subdomain},
+	} {
+		for _, problem := range name.check(name.value) {
+			errs = append(errs, field.Invalid(flag(name.flag), name.value, problem))
+		}
+	}
+	return errs
+}
+
+// flag is how errors name a flag.
+func flag(name string) *field.Path { return field.NewPath("--" + name) }

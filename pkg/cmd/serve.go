@@ -1,0 +1,97 @@
+package cmd
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	stdlog "log"
+
+	"github.com/go-logr/logr"
+	"github.com/spf13/cobra"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/kubetorch/webhook/pkg/cmd/options"
+	"github.com/kubetorch/webhook/pkg/offline"
+	"github.com/kubetorch/webhook/pkg/serve"
+)
+
+func newServe() *cobra.Command {
+	var o options.Serve
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Serve the admission webhook, in a cluster or standalone",
+		Long: `Serve /mutate, /validate, /healthz, /readyz and /metrics over HTTPS.
+
+In a cluster, policies and Knative's configuration are read from it, and the webhook
+makes its own certificate. With --standalone both come from files, and a self-signed
+certificate is written to --cert-dir.`,
+		Example: `  kubetorch-webhook serve
+  kubetorch-webhook serve --standalone --policy policy.yaml --cert-dir certs`,
+		Args: noArguments,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return runServe(c.Context(), &o, c.OutOrStdout(), c.ErrOrStderr())
+		},
+	}
+	o.AddFlags(c.Flags())
+	c.Flags().SortFlags = false
+	return c
+}
+
+func runServe(ctx context.Context, o *options.Serve, out, errOut io.Writer) error {
+	if err := o.Complete(); err != nil {
+		return err
+	}
+	if err := o.Validate().ToAggregate(); err != nil {
+		return err
+	}
+	log := o.Log.Logger(errOut)
+	ctrl.SetLogger(log)
+	klog.SetLogger(log.WithName("client"))
+	// net/http reports broken handshakes of port scanners and probes here.
+	stdlog.SetFlags(0)
+	stdlog.SetOutput(lineLogger{log.WithName("http").V(1)})
+
+	if o.Standalone {
+		return serveStandalone(ctx, o, log, out)
+	}
+	config, err := restConfig(o.Kubeconfig)
+	if err != nil {
+		return fmt.Errorf("finding the cluster: %w", err)
+	}
+	return Failed(serve.Cluster(ctx, serve.ClusterOptions{
+		Listen: o.Listen, Config: config,
+		Namespace: o.Namespace, Service: o.Service, CASecret: o.CASecret, Configuration: o.Configuration,
+		KnativeNamespace: o.KnativeNamespace, ShutdownDelay: o.ShutdownDelay, Log: log,
+	}))
+}
+
+func serveStandalone(ctx context.Context, o *options.Serve, log logr.Logger, out io.Writer) error {
+	inputs, err := offline.Load(o.Policies, o.KnativeConfigs)
+	if err != nil {
+		return err
+	}
+	return Failed(serve.Standalone(ctx, serve.StandaloneOptions{
+		Listen: o.Listen, CertDir: o.CertDir, Inputs: inputs, ShutdownDelay: o.ShutdownDelay, Out: out, Log: log,
+	}))
+}
+
+// restConfig reaches the cluster of a kubeconfig; without one, the pod's own, else
+// that of $KUBECONFIG or ~/.kube/config.
+func restConfig(kubeconfig string) (*rest.Config, error) {
+	if kubeconfig != "" {
+		return clientcmd.BuildConfigFromFlags("", kubeconfig)
+	}
+	return ctrl.GetConfig()
+}
+
+// lineLogger takes what is written with the standard library's logger.
+type lineLogger struct{ log logr.Logger }
+
+func (l lineLogger) Write(line []byte) (int, error) {
+	l.log.Info(string(bytes.TrimSpace(line)))
+	return len(line), nil
+}

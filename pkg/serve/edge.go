@@ -1,0 +1,99 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+
+	admissionv1 "k8s.io/api/admission/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kubetorch/webhook/pkg/knative"
+	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/review"
+)
+
+// snapshot is what verdicts are based on. It is replaced as a whole, never changed.
+type snapshot struct {
+	policies *policy.Set
+	knative  *knative.Config
+}
+
+// edge reads what a request's verdict needs and hands both to package review.
+type edge struct {
+	current atomic.Pointer[snapshot]
+	// missing says why there is no snapshot yet.
+	missing func() error
+	// namespaceLabels gives the labels of a namespace; known is false if there is no
+	// such namespace to be seen. An error means that the labels could not be read.
+	namespaceLabels func(ctx context.Context, name string) (labels map[string]string, known bool, err error)
+	// revisions reads revisions by name, leaving out those that do not exist.
+	revisions func(ctx context.Context, namespace string, names []string) (map[string]map[string]any, error)
+}
+
+// ready is nil once requests can be decided.
+func (e *edge) ready() error {
+	if e.current.Load() != nil {
+		return nil
+	}
+	if e.missing != nil {
+		if err := e.missing(); err != nil {
+			return err
+		}
+	}
+	return errors.New("policies and configuration are not read yet")
+}
+
+func (e *edge) mutate(ctx context.Context, request *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
+	return e.decide(ctx, request, (*review.Request).Mutate)
+}
+
+func (e *edge) validate(ctx context.Context, request *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
+	return e.decide(ctx, request, (*review.Request).Validate)
+}
+
+func (e *edge) decide(ctx context.Context, request *admissionv1.AdmissionRequest,
+	judge func(*review.Request, review.World) *admissionv1.AdmissionResponse,
+) *admissionv1.AdmissionResponse {
+	r, response := review.Read(request)
+	if response != nil {
+		return response
+	}
+	now := e.current.Load()
+	if now == nil {
+		return unavailable(fmt.Errorf("starting: %w", e.ready()))
+	}
+	world := review.World{Policies: now.policies, Knative: now.knative}
+
+	var failed error // the core cannot be told of it, so it is remembered here
+	world.NamespaceLabels = func(name string) (map[string]string, bool) {
+		labels, known, err := e.namespaceLabels(ctx, name)
+		failed = errors.Join(failed, err)
+		return labels, known
+	}
+	if names := r.NamedRevisions(); len(names) > 0 {
+		var err error
+		if world.Revisions, err = e.revisions(ctx, request.Namespace, names); err != nil {
+			return unavailable(err)
+		}
+	}
+	response = judge(r, world)
+	if failed != nil {
+		return unavailable(failed)
+	}
+	return response
+}
+
+// unavailable refuses because something could not be read; the same request may
+// pass a moment later.
+func unavailable(err error) *admissionv1.AdmissionResponse {
+	return &admissionv1.AdmissionResponse{Result: &metav1.Status{
+		Status:  metav1.StatusFailure,
+		Code:    http.StatusServiceUnavailable,
+		Reason:  metav1.StatusReasonServiceUnavailable,
+		Message: fmt.Sprintf("kubetorch-webhook cannot decide now, please retry: %v", err),
+		Details: &metav1.StatusDetails{RetryAfterSeconds: 1},
+	}}
+}

@@ -1,0 +1,138 @@
+package serve
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	"sigs.k8s.io/controller-runtime/pkg/webhook"
+
+	"github.com/kubetorch/webhook/pkg/admission"
+	"github.com/kubetorch/webhook/pkg/certificate"
+)
+
+// Paths of the endpoints. The webhook configurations name the first two.
+const (
+	MutatePath   = "/mutate"
+	ValidatePath = "/validate"
+	HealthPath   = "/healthz"
+	ReadyPath    = "/readyz"
+	MetricsPath  = "/metrics"
+)
+
+// endpoints is the one TLS listener and everything behind it.
+type endpoints struct {
+	webhook.Server
+	// address is where it listens, for people to read.
+	address string
+	source  certificate.Source
+	checks  *readiness
+	// draining is set while the process waits to be forgotten by API servers.
+	draining *atomic.Bool
+}
+
+// newEndpoints makes the server; nothing listens yet. An address without a host is
+// all interfaces; port 0 is any free one.
+func newEndpoints(address string, source certificate.Source, e *edge, registry *prometheus.Registry, log logr.Logger) (*endpoints, error) {
+	host, port, err := resolve(address)
+	if err != nil {
+		return nil, err
+	}
+	draining := &atomic.Bool{}
+	mux := http.NewServeMux()
+	server := webhook.NewServer(webhook.Options{
+		Host: host, Port: port, WebhookMux: mux,
+		TLSOpts: []func(*tls.Config){func(c *tls.Config) {
+			c.MinVersion = tls.VersionTLS13
+			// No HTTP/2: it lets one caller open streams faster than they can be refused.
+			c.NextProtos = []string{"http/1.1"}
+			c.GetCertificate = source.GetCertificate
+		}},
+	})
+	checks := &readiness{draining: draining}
+	checks.add("certificate", source.Ready)
+	// Dials the listener: ready means that an API server could connect.
+	started := server.StartedChecker()
+	checks.add("listener", func() error { return started(nil) })
+	checks.add("snapshot", e.ready)
+
+	metrics := admission.NewMetrics(MutatePath, ValidatePath)
+	if err := registerProcess(registry, metrics, source); err != nil {
+		return nil, err
+	}
+	for path, decide := range map[string]admission.Decide{MutatePath: e.mutate, ValidatePath: e.validate} {
+		handler := admission.Handler(decide, admission.Options{Path: path, Metrics: metrics, Log: log.WithName("admission")})
+		server.Register(path, closeWhile(draining, handler))
+	}
+	mux.HandleFunc(HealthPath, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.Handle(ReadyPath, checks)
+	mux.Handle(MetricsPath, metricsHandler(registry))
+
+	return &endpoints{
+		Server: server, address: net.JoinHostPort(host, strconv.Itoa(port)),
+		source: source, checks: checks, draining: draining,
+	}, nil
+}
+
+// resolve splits the address. The server needs to know its port beforehand, so a
+// free one is looked for; another process could take it before it is listened on.
+func resolve(address string) (host string, port int, err error) {
+	host, service, err := net.SplitHostPort(address)
+	if err != nil {
+		return "", 0, fmt.Errorf("listen address: %w", err)
+	}
+	if port, err = net.LookupPort("tcp", service); err != nil || port != 0 {
+		return host, port, err
+	}
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return "", 0, fmt.Errorf("finding a free port: %w", err)
+	}
+	port = listener.Addr().(*net.TCPAddr).Port
+	return host, port, listener.Close()
+}
+
+// closeWhile makes callers open a new connection for their next request once the
+// process drains, so that it goes to another replica. What was accepted is decided:
+// the end of the process does not cancel it, only its own deadline does.
+func closeWhile(draining *atomic.Bool, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if draining.Load() {
+			w.Header().Set("Connection", "close")
+		}
+		h.ServeHTTP(w, r.WithContext(context.WithoutCancel(r.Context())))
+	})
+}
+
+// drained is a context that ends delay after ctx did. Meanwhile the process serves
+// but is not ready, so that API servers turn to other replicas before it stops.
+func (s *endpoints) drained(ctx context.Context, delay time.Duration) (context.Context, context.CancelFunc) {
+	later, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		s.draining.Store(true)
+		time.AfterFunc(delay, cancel)
+	})
+	return later, func() { stop(); cancel() }
+}
+
+// awaitListening returns once the server answers TLS handshakes, or ctx ended.
+func (s *endpoints) awaitListening(ctx context.Context) error {
+	started := s.StartedChecker()
+	for {
+		if started(nil) == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}

@@ -1,0 +1,146 @@
+package serve
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-logr/logr"
+
+	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
+	"github.com/kubetorch/webhook/pkg/knative"
+	"github.com/kubetorch/webhook/pkg/policy"
+)
+
+// retryReading is how long to wait after something could not be read.
+const retryReading = 2 * time.Second
+
+// snapshots makes a new snapshot after every change of policies or of Knative's
+// configuration. Requests never wait for it: they use the latest one.
+type snapshots struct {
+	edge *edge
+	// synced is nil once both can be read completely.
+	synced       func() error
+	readPolicies func(context.Context) ([]v1alpha1.ComputePolicy, error)
+	readKnative  func() (*knative.Config, error)
+	metrics      *snapshotMetrics
+	log          logr.Logger
+
+	policiesChanged, knativeChanged atomic.Bool
+	wake                            chan struct{}
+
+	// draft has the latest good state of both parts.
+	draft snapshot
+
+	mu      sync.Mutex
+	problem error
+}
+
+func newSnapshots(e *edge, metrics *snapshotMetrics, log logr.Logger) *snapshots {
+	s := &snapshots{edge: e, metrics: metrics, log: log, wake: make(chan struct{}, 1)}
+	s.policiesChanged.Store(true)
+	s.knativeChanged.Store(true)
+	e.missing = s.missing
+	return s
+}
+
+// changedPolicies and changedKnative tell that the next snapshot differs. They never
+// block.
+func (s *snapshots) changedPolicies() { s.policiesChanged.Store(true); s.poke() }
+func (s *snapshots) changedKnative()  { s.knativeChanged.Store(true); s.poke() }
+
+func (s *snapshots) poke() {
+	select {
+	case s.wake <- struct{}{}:
+	default: // already awake
+	}
+}
+
+// missing says why there is no snapshot.
+func (s *snapshots) missing() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.problem
+}
+
+// NeedLeaderElection tells the manager that every replica decides.
+func (*snapshots) NeedLeaderElection() bool { return false }
+
+// Start makes snapshots until the context ends.
+func (s *snapshots) Start(ctx context.Context) error {
+	for {
+		err := s.refresh(ctx)
+		s.mu.Lock()
+		s.problem = err
+		s.mu.Unlock()
+		var retry <-chan time.Time
+		if err != nil {
+			retry = time.After(retryReading)
+			if s.synced() != nil {
+				retry = time.After(retryReading / 20) // the first lists are under way
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.wake:
+		case <-retry:
+		}
+	}
+}
+
+// refresh replaces the parts that changed. With an error the parts in use stay.
+func (s *snapshots) refresh(ctx context.Context) error {
+	if err := s.synced(); err != nil {
+		return err
+	}
+	if s.policiesChanged.Swap(false) {
+		if err := s.refreshPolicies(ctx); err != nil {
+			s.policiesChanged.Store(true) // tried again, changed or not
+			return err
+		}
+	}
+	if s.knativeChanged.Swap(false) {
+		if err := s.refreshKnative(); err != nil {
+			return err
+		}
+	}
+	if s.draft.knative == nil {
+		return s.missing() // still invalid, nothing changed
+	}
+	next := s.draft
+	s.edge.current.Store(&next)
+	return nil
+}
+
+func (s *snapshots) refreshPolicies(ctx context.Context) error {
+	policies, err := s.readPolicies(ctx)
+	if err != nil {
+		return fmt.Errorf("reading the policies: %w", err)
+	}
+	s.draft.policies = policy.Compile(policies)
+	s.metrics.policiesAre(len(policies), len(s.draft.policies.Invalid()))
+	logInvalid(s.log, s.draft.policies)
+	s.log.Info("using new policies", "count", len(policies))
+	return nil
+}
+
+func (s *snapshots) refreshKnative() error {
+	config, err := s.readKnative()
+	s.metrics.knativeIs(err == nil, time.Now())
+	switch {
+	case err == nil:
+		s.draft.knative = config
+		s.log.Info("using new Knative configuration", "hpa", config.HPAInstalled())
+	case s.draft.knative != nil:
+		// Knative itself goes on with its last good state too.
+		s.log.Error(err, "invalid Knative configuration, keeping the last good one")
+	default:
+		// Nothing to fall back to. The next change of a ConfigMap tries again.
+		s.log.Error(err, "invalid Knative configuration, not ready until it is repaired")
+		return fmt.Errorf("Knative's configuration: %w", err)
+	}
+	return nil
+}

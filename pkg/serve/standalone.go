@@ -1,0 +1,95 @@
+package serve
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"path/filepath"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/kubetorch/webhook/pkg/certificate"
+	"github.com/kubetorch/webhook/pkg/offline"
+	"github.com/kubetorch/webhook/pkg/policy"
+)
+
+// StandaloneOptions configure [Standalone].
+type StandaloneOptions struct {
+	// Listen is the address and port.
+	Listen string
+	// CertDir gets ca.crt, tls.crt and tls.key.
+	CertDir string
+	// Inputs are the policies and the Knative configuration.
+	Inputs offline.Inputs
+	// ShutdownDelay is how long to go on serving, not ready, once ctx ended.
+	ShutdownDelay time.Duration
+	// Out gets one line as soon as connections are accepted.
+	Out io.Writer
+	Log logr.Logger
+}
+
+// Standalone serves without a cluster until ctx ends. Namespaces have no labels but
+// their name, and no revision can be read.
+func Standalone(ctx context.Context, o StandaloneOptions) error {
+	host, _, err := net.SplitHostPort(o.Listen)
+	if err != nil {
+		return fmt.Errorf("listen address: %w", err)
+	}
+	var hosts []string
+	if ip := net.ParseIP(host); host != "" && (ip == nil || !ip.IsUnspecified()) {
+		hosts = append(hosts, host)
+	}
+	source, err := certificate.SelfSigned(o.CertDir, hosts)
+	if err != nil {
+		return err
+	}
+
+	registry := prometheus.NewRegistry()
+	gauges, err := newSnapshotMetrics(registry)
+	if err != nil {
+		return err
+	}
+	set := policy.Compile(o.Inputs.Policies)
+	gauges.policiesAre(len(o.Inputs.Policies), len(set.Invalid()))
+	gauges.knativeIs(true, time.Now())
+	logInvalid(o.Log, set)
+	e := &edge{namespaceLabels: nameOnly, revisions: noRevisions}
+	e.current.Store(&snapshot{policies: set, knative: o.Inputs.Knative})
+
+	server, err := newEndpoints(o.Listen, source, e, registry, o.Log)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := server.drained(ctx, o.ShutdownDelay)
+	defer cancel()
+	go func() {
+		if server.awaitListening(ctx) == nil {
+			fmt.Fprintf(o.Out, "kubetorch-webhook: listening on https://%s, CA certificate in %s\n",
+				server.address, filepath.Join(o.CertDir, certificate.CAFile))
+		}
+	}()
+	if err := server.Start(ctx); err != nil {
+		return fmt.Errorf("serving on %s: %w", server.address, err)
+	}
+	return nil
+}
+
+// nameOnly is all that is known of a namespace without a cluster.
+func nameOnly(_ context.Context, name string) (map[string]string, bool, error) {
+	return map[string]string{corev1.LabelMetadataName: name}, false, nil
+}
+
+func noRevisions(context.Context, string, []string) (map[string]map[string]any, error) {
+	return nil, nil
+}
+
+// logInvalid tells of policies that cannot be followed.
+func logInvalid(log logr.Logger, set *policy.Set) {
+	for name, errs := range set.Invalid() {
+		log.Error(errs.ToAggregate(), "invalid ComputePolicy: what it selects is refused", "policy", name)
+	}
+}
