@@ -1,0 +1,98 @@
+# Everything a developer runs. The two that matter: make demo, make test.
+#
+# Built tools live in .cache/, keyed by their versions; nothing else is installed.
+
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+GO          ?= go
+BIN         := bin/kubetorch-webhook
+CACHE       := .cache
+VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS     := -X github.com/kubetorch/webhook/pkg/version.version=$(VERSION)
+SOURCES     := go.mod go.sum $(shell find cmd pkg -name '*.go' 2>/dev/null)
+CONTROLPLANE := $(GO) run ./test/controlplane/cmd
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## Show this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: $(BIN) tools ## Bring up a local control plane, expand the examples on it, tear it down
+	@$(GO) run ./test/demo -binary $(BIN)
+
+.PHONY: test
+test: unit e2e ## Run all tests, the end-to-end ones included
+
+.PHONY: unit
+unit: ## Run the tests that need no control plane
+	@echo "== unit tests"
+	@$(GO) test -timeout 15m $$($(GO) list ./... | grep -v -e /test/controlplane -e /test/e2e)
+
+.PHONY: e2e
+e2e: $(BIN) tools ## Run the tests on a real API server with Knative
+	@echo "== end-to-end tests"
+	@$(GO) test -timeout 20m -p 1 ./test/controlplane/... ./test/e2e/...
+
+.PHONY: fuzz
+FUZZTIME ?= 1m
+fuzz: ## Run every fuzz target for FUZZTIME each
+	@for package in $$(grep -rl --include='*_test.go' '^func Fuzz' pkg | xargs -n1 dirname | sort -u); do \
+	  for target in $$(grep -rhoE --include='*_test.go' '^func Fuzz[A-Za-z0-9]+' $$package | sed 's/func //' | sort -u); do \
+	    echo "== $$package $$target"; $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) ./$$package; \
+	  done; \
+	done
+
+.PHONY: build
+build: $(BIN) ## Build bin/kubetorch-webhook
+
+$(BIN): $(SOURCES)
+	@echo "== building $(BIN)"
+	@mkdir -p bin
+	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o $(BIN) ./cmd/webhook
+
+.PHONY: tools
+tools: ## Build the local control plane's programs into .cache/
+	@$(CONTROLPLANE) build
+
+.PHONY: up
+up: $(BIN) tools ## Start a local control plane in the background and print its KUBECONFIG
+	@$(CONTROLPLANE) up
+
+.PHONY: down
+down: ## Stop the control plane that make up started
+	@$(CONTROLPLANE) down
+
+GENTOOLS := $(CACHE)/gentools-$(shell cat hack/tools/go.mod hack/tools/go.sum | cksum | cut -d' ' -f1)
+
+$(GENTOOLS)/%: hack/tools/go.mod hack/tools/go.sum
+	@mkdir -p $(GENTOOLS)
+	@echo "== building $*"
+	@cd hack/tools && GOBIN=$(abspath $(GENTOOLS)) $(GO) install $$($(GO) list -f '{{.ImportPath}}' tool | grep "/$*$$")
+
+GENERATED := pkg/apis deploy/crd docs/parameters.md
+
+.PHONY: generate
+generate: $(GENTOOLS)/controller-gen ## Write deepcopy functions, CRDs and the parameter reference
+	@$(GENTOOLS)/controller-gen object paths=./pkg/apis/...
+	@$(GENTOOLS)/controller-gen crd paths=./pkg/apis/... output:crd:dir=deploy/crd
+	@$(GO) run ./hack/docs docs/parameters.md
+
+.PHONY: verify
+verify: generate ## Fail if generated files, go.mod or formatting are out of date
+	@git diff --exit-code -- $(GENERATED) || { echo "run make generate and commit the result"; exit 1; }
+	@test -z "$$(git status --porcelain -- $(GENERATED))" || { git status --short -- $(GENERATED); echo "run make generate and commit the result"; exit 1; }
+	@$(GO) mod tidy -diff
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "not gofmt-ed: $$unformatted"; exit 1; }
+	@echo "== generated files, go.mod and formatting are up to date"
+
+.PHONY: lint
+lint: $(GENTOOLS)/staticcheck ## Run go vet and staticcheck
+	@$(GO) vet ./...
+	@$(GENTOOLS)/staticcheck ./...
+	@echo "== vet and staticcheck found nothing"
+
+.PHONY: clean
+clean: down ## Remove everything that was built
+	@rm -rf bin $(CACHE)
