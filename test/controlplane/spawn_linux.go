@@ -1,0 +1,7 @@
+package controlplane
+
+import "syscall"
+
+func tiedAttributes() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+}
