@@ -58,7 +58,7 @@ tools: ## Build the local control plane's programs into .cache/
 
 .PHONY: up
 up: $(BIN) tools ## Start a local control plane in the background and print its KUBECONFIG
-	@$(CONTROLPLANE) up
+	@$(CONTROLPLANE) up -hpa -webhook $(BIN) -manifests deploy
 
 .PHONY: down
 down: ## Stop the control plane that make up started
