@@ -160,9 +160,9 @@ func TestHandlerAnswersInTheEnvelope(t *testing.T) {
 
 func TestHandlerHandsOverTheWholeRequest(t *testing.T) {
 	var got admissionv1.AdmissionRequest
-	h := Handler(func(_ context.Context, r *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
+	h := Handler(func(ctx context.Context, r *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
 		got = *r
-		return allow(nil, nil)
+		return allow(ctx, r)
 	}, Options{})
 	r := post(`{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","unknown":1,"request":{"uid":"u","name":"n","userInfo":{"username":"me"},` +
 		`"object":{"spec":{ "x":1,"x":2 }},"oldObject":null,"dryRun":true}}`)
@@ -178,9 +178,9 @@ func TestHandlerHandsOverTheWholeRequest(t *testing.T) {
 func TestHandlerServesAnUpdateOfTwoLargeObjects(t *testing.T) {
 	large := `{"data":"` + strings.Repeat("x", 3<<20) + `"}`
 	var objects int
-	h := Handler(func(_ context.Context, r *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
+	h := Handler(func(ctx context.Context, r *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
 		objects = len(r.Object.Raw) + len(r.OldObject.Raw)
-		return allow(nil, nil)
+		return allow(ctx, r)
 	}, Options{MaxLarge: 1})
 	review := `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u","object":` + large + `,"oldObject":` + large + `}}`
 	for range 2 { // a second time: the place was given back
@@ -204,10 +204,10 @@ func TestHandlerTakesTheTimeLimitOfTheAPIServer(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			var left time.Duration
-			h := Handler(func(ctx context.Context, _ *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
+			h := Handler(func(ctx context.Context, r *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
 				deadline, _ := ctx.Deadline()
 				left = time.Until(deadline)
-				return allow(nil, nil)
+				return allow(ctx, r)
 			}, Options{})
 			r := httptest.NewRequest(http.MethodPost, "/validate"+test.query, strings.NewReader(plainReview))
 			r.Header.Set("Content-Type", "application/json")
@@ -219,12 +219,12 @@ func TestHandlerTakesTheTimeLimitOfTheAPIServer(t *testing.T) {
 
 func TestHandlerMakesLargeRequestsWaitForAPlace(t *testing.T) {
 	inside, leave := make(chan struct{}), make(chan struct{})
-	h := Handler(func(_ context.Context, r *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
+	h := Handler(func(ctx context.Context, r *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
 		if r.UID == "first" {
 			close(inside)
 			<-leave
 		}
-		return allow(nil, nil)
+		return allow(ctx, r)
 	}, Options{MaxLarge: 1})
 	padded := func(uid string) *http.Request {
 		r := post(strings.Replace(plainReview, "u-1", uid, 1) + strings.Repeat(" ", largeBody))
@@ -329,7 +329,7 @@ func TestHandlerLogsNoContents(t *testing.T) {
 func TestPanicsOfTheRuntimeAreToldInFull(t *testing.T) {
 	var lines strings.Builder
 	log := funcr.New(func(prefix, args string) { lines.WriteString(args) }, funcr.Options{})
-	serve(Handler(func(_ context.Context, r *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
+	serve(Handler(func(ctx context.Context, r *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
 		return &admissionv1.AdmissionResponse{Allowed: r.Object.Raw[1<<20] == 0}
 	}, Options{Log: log}), post(plainReview))
 	assert.Contains(t, lines.String(), "index out of range")

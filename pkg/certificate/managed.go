@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"time"
 
 	servertls "github.com/cert-manager/cert-manager/pkg/server/tls"
 	"github.com/cert-manager/cert-manager/pkg/server/tls/authority"
@@ -24,7 +25,8 @@ var _ Source = (*Managed)(nil)
 // server calls the webhook by, see [ServiceNames]. Nothing happens before Start.
 func NewManaged(config *rest.Config, ca types.NamespacedName, dnsNames []string) *Managed {
 	return &Managed{&servertls.DynamicSource{
-		DNSNames: dnsNames,
+		DNSNames:      dnsNames,
+		RetryInterval: 200 * time.Millisecond, // the first replica waits for its own Secret to come back in a watch
 		Authority: &authority.DynamicAuthority{
 			RESTConfig:      config,
 			SecretNamespace: ca.Namespace,

@@ -1,13 +1,12 @@
 package certificate
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -15,74 +14,85 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 )
 
-// secretServer is as much of an API server as one Secret needs.
-type secretServer struct {
+// secretAPI is as much of an API server as one Secret needs: create, list and watch.
+type secretAPI struct {
 	mu      sync.Mutex
 	secret  *corev1.Secret
-	changed chan struct{}
+	created chan struct{}
 }
 
-func (s *secretServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *secretAPI) stored() *corev1.Secret {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.secret
+}
+
+func (s *secretAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
-	reply := func(o any) { _ = json.NewEncoder(w).Encode(o) }
+	query := r.URL.Query()
 	switch {
-	case r.URL.Query().Get("watch") != "":
-		w.WriteHeader(http.StatusOK)
+	case query.Get("sendInitialEvents") != "": // an older API server: list first
+		w.WriteHeader(http.StatusUnprocessableEntity)
+		fmt.Fprint(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Invalid","code":422}`)
+	case query.Get("watch") != "":
 		w.(http.Flusher).Flush()
 		select {
-		case <-s.changed:
-			s.mu.Lock()
-			object, _ := json.Marshal(s.secret)
-			s.mu.Unlock()
-			reply(metav1.WatchEvent{Type: "ADDED"}) // replaced below: Object is a raw extension
-			_ = object
+		case <-s.created:
+			object, _ := json.Marshal(s.stored())
+			fmt.Fprintf(w, `{"type":"ADDED","object":%s}`, object)
+			w.(http.Flusher).Flush()
+			<-r.Context().Done()
 		case <-r.Context().Done():
 		}
 	case r.Method == http.MethodGet:
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		list := corev1.SecretList{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "SecretList"}, ListMeta: metav1.ListMeta{ResourceVersion: "1"}}
-		if s.secret != nil {
-			list.Items = append(list.Items, *s.secret)
-		}
-		reply(list)
+		fmt.Fprint(w, `{"kind":"SecretList","apiVersion":"v1","metadata":{"resourceVersion":"1"},"items":[]}`)
 	case r.Method == http.MethodPost:
+		created := &corev1.Secret{}
+		_ = json.NewDecoder(r.Body).Decode(created)
+		created.Kind, created.APIVersion, created.ResourceVersion = "Secret", "v1", "2"
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		var created corev1.Secret
-		_ = json.NewDecoder(r.Body).Decode(&created)
-		created.ResourceVersion = "2"
-		s.secret = &created
+		if s.secret != nil {
+			w.WriteHeader(http.StatusConflict)
+			fmt.Fprint(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"AlreadyExists","code":409}`)
+			return
+		}
+		s.secret = created
+		close(s.created)
 		w.WriteHeader(http.StatusCreated)
-		reply(created)
-	default:
-		http.Error(w, "{}", http.StatusMethodNotAllowed)
+		_ = json.NewEncoder(w).Encode(created)
 	}
 }
 
 func TestManagedServesWhatItsSecretVouchesFor(t *testing.T) {
-	t.Skip()
-	_ = strings.Contains
-	_ = context.Background
-	api := &secretServer{changed: make(chan struct{})}
+	api := &secretAPI{created: make(chan struct{})}
 	server := httptest.NewServer(api)
-	defer server.Close()
+	defer server.CloseClientConnections()
+
 	names := ServiceNames(types.NamespacedName{Namespace: "kubetorch-system", Name: "kubetorch-webhook"})
-	m := NewManaged(&rest.Config{Host: server.URL}, caSecret, names)
-	require.Error(t, m.Ready())
+	assert.Equal(t, "kubetorch-webhook.kubetorch-system.svc", names[0])
+	m := NewManaged(&rest.Config{Host: server.URL, ContentConfig: rest.ContentConfig{ContentType: "application/json"}}, caSecret, names)
+	assert.False(t, m.NeedLeaderElection())
+	require.Error(t, m.Ready(), "nothing is there before it starts")
 	go func() { _ = m.Start(t.Context()) }()
-	require.Eventually(t, func() bool { return m.Ready() == nil }, 20*time.Second, 50*time.Millisecond)
+	require.Eventually(t, func() bool { return m.Ready() == nil }, 20*time.Second, 20*time.Millisecond)
+
+	secret := api.stored()
+	assert.Equal(t, caSecret, types.NamespacedName{Namespace: secret.Namespace, Name: secret.Name})
+	require.NoError(t, checkCA(secret.Data["ca.crt"]))
+	roots := x509.NewCertPool()
+	require.True(t, roots.AppendCertsFromPEM(secret.Data["ca.crt"]))
 	certificate, err := m.GetCertificate(&tls.ClientHelloInfo{})
 	require.NoError(t, err)
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(api.secret.Data["ca.crt"])
 	for _, name := range names {
 		_, err := certificate.Leaf.Verify(x509.VerifyOptions{Roots: roots, DNSName: name})
-		assert.NoError(t, err)
+		assert.NoError(t, err, name)
 	}
+	expiry, err := Expiry(m)
+	require.NoError(t, err)
+	assert.WithinDuration(t, time.Now().Add(7*24*time.Hour), expiry, time.Hour)
 }

@@ -21,14 +21,21 @@ func handshake(t *testing.T, s Source, dir, name string) error {
 	require.NoError(t, err)
 	roots := x509.NewCertPool()
 	require.True(t, roots.AppendCertsFromPEM(ca))
-	ours, theirs := net.Pipe()
-	defer ours.Close()
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{MinVersion: tls.VersionTLS13, GetCertificate: s.GetCertificate})
+	require.NoError(t, err)
+	defer listener.Close()
 	go func() {
-		server := tls.Server(theirs, &tls.Config{MinVersion: tls.VersionTLS13, GetCertificate: s.GetCertificate})
-		_ = server.Handshake()
-		_ = server.Close()
+		if connection, err := listener.Accept(); err == nil {
+			_ = connection.(*tls.Conn).Handshake()
+			_ = connection.Close()
+		}
 	}()
-	return tls.Client(ours, &tls.Config{RootCAs: roots, ServerName: name}).Handshake()
+	connection, err := tls.DialWithDialer(&net.Dialer{Timeout: 5 * time.Second}, "tcp", listener.Addr().String(),
+		&tls.Config{RootCAs: roots, ServerName: name})
+	if err == nil {
+		_ = connection.Close()
+	}
+	return err
 }
 
 func TestSelfSignedIsTrustedThroughItsCA(t *testing.T) {

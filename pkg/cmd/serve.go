@@ -74,6 +74,9 @@ func serveStandalone(ctx context.Context, o *options.Serve, log logr.Logger, out
 	if err != nil {
 		return err
 	}
+	for _, warning := range inputs.Warnings {
+		log.Info(warning)
+	}
 	return Failed(serve.Standalone(ctx, serve.StandaloneOptions{
 		Listen: o.Listen, CertDir: o.CertDir, Inputs: inputs, ShutdownDelay: o.ShutdownDelay, Out: out, Log: log,
 	}))

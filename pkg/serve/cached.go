@@ -81,7 +81,7 @@ func (c *cached) synced() error {
 	defer c.mu.Unlock()
 	for _, kind := range c.wanted {
 		if informer := c.informers[kind.name]; informer == nil || !informer.HasSynced() {
-			return fmt.Errorf("%s have not been read yet", kind.name)
+			return fmt.Errorf("waiting for %s", kind.name)
 		}
 	}
 	return nil

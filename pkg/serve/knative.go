@@ -3,6 +3,7 @@ package serve
 import (
 	"context"
 	"fmt"
+	"maps"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -12,6 +13,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	toolscache "k8s.io/client-go/tools/cache"
 
+	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/knative"
 )
 
@@ -53,13 +55,32 @@ func watchOne(client toolscache.Getter, resource, namespace, name string, exampl
 	return informer, nil
 }
 
-// toEvents calls changed after every change.
+// toEvents calls changed after every change that matters.
 func toEvents(changed func()) toolscache.ResourceEventHandler {
 	return toolscache.ResourceEventHandlerFuncs{
-		AddFunc:    func(any) { changed() },
-		UpdateFunc: func(_, _ any) { changed() },
+		AddFunc: func(any) { changed() },
+		UpdateFunc: func(old, new any) {
+			if differ(old, new) {
+				changed()
+			}
+		},
 		DeleteFunc: func(any) { changed() },
 	}
+}
+
+// differ tells whether an update is one of what is used of the object.
+func differ(old, new any) bool {
+	switch new := new.(type) {
+	case *corev1.ConfigMap:
+		old, ok := old.(*corev1.ConfigMap)
+		return !ok || !maps.Equal(old.Data, new.Data)
+	case *appsv1.Deployment:
+		return false // only its existence counts
+	case *v1alpha1.ComputePolicy:
+		old, ok := old.(*v1alpha1.ComputePolicy)
+		return !ok || old.UID != new.UID || old.Generation != new.Generation
+	}
+	return true
 }
 
 // essence keeps what is used of an object. Its resourceVersion stays, for the informer.
@@ -115,26 +136,26 @@ func (w *knativeWatch) all() (informers []toolscache.SharedInformer) {
 func (w *knativeWatch) synced() error {
 	for name, informer := range w.configMaps {
 		if !informer.HasSynced() {
-			return fmt.Errorf("ConfigMap %s has not been read yet", name)
+			return fmt.Errorf("waiting for ConfigMap %s", name)
 		}
 	}
 	if !w.hpa.HasSynced() {
-		return fmt.Errorf("Deployment %s has not been read yet", knative.HPADeploymentName)
+		return fmt.Errorf("waiting for Deployment %s", knative.HPADeploymentName)
 	}
 	return nil
 }
 
 // read parses what the watches have now.
 func (w *knativeWatch) read() (*knative.Config, error) {
-	maps := map[string]map[string]string{}
+	data := map[string]map[string]string{}
 	for name, informer := range w.configMaps {
 		for _, o := range informer.GetStore().List() {
 			if configMap, ok := o.(*corev1.ConfigMap); ok {
-				maps[name] = configMap.Data
+				data[name] = configMap.Data
 			}
 		}
 	}
-	config, err := knative.ParseConfig(maps)
+	config, err := knative.ParseConfig(data)
 	if err != nil {
 		return nil, err
 	}

@@ -140,7 +140,7 @@ func (s *snapshots) refreshKnative() error {
 	default:
 		// Nothing to fall back to. The next change of a ConfigMap tries again.
 		s.log.Error(err, "invalid Knative configuration, not ready until it is repaired")
-		return fmt.Errorf("Knative's configuration: %w", err)
+		return fmt.Errorf("reading Knative's configuration: %w", err)
 	}
 	return nil
 }

@@ -1,0 +1,265 @@
+// Package manifests checks what is shipped under deploy/ and certs/ against the code
+// that it installs.
+package manifests
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	sigsyaml "sigs.k8s.io/yaml"
+
+	"github.com/kubetorch/webhook/pkg/cmd/options"
+	"github.com/kubetorch/webhook/pkg/knative"
+	"github.com/kubetorch/webhook/pkg/serve"
+
+	"github.com/spf13/pflag"
+)
+
+// root is what kubectl apply -k is told to install.
+const root = "../../deploy"
+
+// load reads all objects of a kustomization, the way kustomize finds them. It knows
+// resources and components, which is all that the shipped files use.
+func load(t *testing.T, dir string) []*unstructured.Unstructured {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(dir, "kustomization.yaml"))
+	require.NoError(t, err)
+	var k struct {
+		Resources, Components []string
+	}
+	require.NoError(t, sigsyaml.Unmarshal(data, &k))
+	var objects []*unstructured.Unstructured
+	for _, name := range slices.Concat(k.Resources, k.Components) {
+		path := filepath.Join(dir, name)
+		if info, err := os.Stat(path); err == nil && info.IsDir() {
+			objects = append(objects, load(t, path)...)
+			continue
+		}
+		data, err := os.ReadFile(path)
+		require.NoError(t, err, "%s names a file that is not there", dir)
+		decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(data), 4096)
+		for {
+			o := &unstructured.Unstructured{}
+			if err := decoder.Decode(o); errors.Is(err, io.EOF) {
+				break
+			} else {
+				require.NoError(t, err, path)
+			}
+			if len(o.Object) > 0 {
+				objects = append(objects, o)
+			}
+		}
+	}
+	return objects
+}
+
+// one finds an object and decodes it strictly: an unknown field is a mistake.
+func one(t *testing.T, kind, name string, into any) {
+	t.Helper()
+	for _, o := range load(t, root) {
+		if o.GetKind() == kind && o.GetName() == name {
+			require.NoError(t, runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(o.Object, into, true))
+			return
+		}
+	}
+	t.Fatalf("there is no %s %s", kind, name)
+}
+
+// defaults are the values that the binary uses when no flag is given.
+func defaults(t *testing.T) options.Serve {
+	t.Helper()
+	t.Setenv("POD_NAMESPACE", "")
+	var o options.Serve
+	o.AddFlags(pflag.NewFlagSet("", pflag.ContinueOnError))
+	require.NoError(t, o.Complete())
+	return o
+}
+
+// entry is what both kinds of configuration have in common.
+type entry struct {
+	Name          string
+	Client        admissionregistrationv1.WebhookClientConfig
+	Rules         []admissionregistrationv1.RuleWithOperations
+	FailurePolicy *admissionregistrationv1.FailurePolicyType
+	MatchPolicy   *admissionregistrationv1.MatchPolicyType
+	Namespaces    *metav1.LabelSelector
+	Objects       *metav1.LabelSelector
+	SideEffects   *admissionregistrationv1.SideEffectClass
+	Timeout       *int32
+	Versions      []string
+	Conditions    []admissionregistrationv1.MatchCondition
+}
+
+func entries(t *testing.T) map[string]entry {
+	t.Helper()
+	name := defaults(t).Configuration
+	var mutating admissionregistrationv1.MutatingWebhookConfiguration
+	one(t, "MutatingWebhookConfiguration", name, &mutating)
+	var validating admissionregistrationv1.ValidatingWebhookConfiguration
+	one(t, "ValidatingWebhookConfiguration", name, &validating)
+	found := map[string]entry{}
+	for _, w := range mutating.Webhooks {
+		assert.Equal(t, new(admissionregistrationv1.IfNeededReinvocationPolicy), w.ReinvocationPolicy, w.Name)
+		found[w.Name] = entry{w.Name, w.ClientConfig, w.Rules, w.FailurePolicy, w.MatchPolicy, w.NamespaceSelector,
+			w.ObjectSelector, w.SideEffects, w.TimeoutSeconds, w.AdmissionReviewVersions, w.MatchConditions}
+	}
+	for _, w := range validating.Webhooks {
+		found[w.Name] = entry{w.Name, w.ClientConfig, w.Rules, w.FailurePolicy, w.MatchPolicy, w.NamespaceSelector,
+			w.ObjectSelector, w.SideEffects, w.TimeoutSeconds, w.AdmissionReviewVersions, w.MatchConditions}
+	}
+	return found
+}
+
+func TestEveryWebhookReachesAPathThatIsServed(t *testing.T) {
+	o := defaults(t)
+	paths := map[string]string{
+		"expand.kubetorch.com":   serve.MutatePath,
+		"clamp.kubetorch.com":    serve.MutatePath,
+		"validate.kubetorch.com": serve.ValidatePath,
+		"policies.kubetorch.com": serve.ValidatePath,
+	}
+	all := entries(t)
+	require.Len(t, all, len(paths))
+	for name, path := range paths {
+		t.Run(name, func(t *testing.T) {
+			e := all[name]
+			assert.Equal(t, admissionregistrationv1.WebhookClientConfig{Service: &admissionregistrationv1.ServiceReference{
+				Namespace: o.Namespace, Name: o.Service, Path: &path, Port: new(int32(443)),
+			}}, e.Client, "and no caBundle: applying the file again would take it away")
+			assert.Equal(t, new(admissionregistrationv1.Equivalent), e.MatchPolicy)
+			assert.Equal(t, new(admissionregistrationv1.SideEffectClassNone), e.SideEffects)
+			assert.Equal(t, new(int32(3)), e.Timeout)
+			assert.Equal(t, []string{"v1"}, e.Versions)
+			assert.Nil(t, e.Objects, "whoever writes an object writes its labels: no bound may hang on them")
+			wantPolicy := admissionregistrationv1.Fail
+			if name == "clamp.kubetorch.com" {
+				wantPolicy = admissionregistrationv1.Ignore
+			}
+			assert.Equal(t, &wantPolicy, e.FailurePolicy)
+		})
+	}
+
+	var service corev1.Service
+	one(t, "Service", o.Service, &service)
+	var deployment appsv1.Deployment
+	one(t, "Deployment", "kubetorch-webhook", &deployment)
+	pod := deployment.Spec.Template
+	assert.Equal(t, int32(443), service.Spec.Ports[0].Port)
+	assert.Equal(t, service.Spec.Ports[0].TargetPort.StrVal, pod.Spec.Containers[0].Ports[0].Name)
+	assert.Equal(t, ":9443", o.Listen)
+	assert.Equal(t, int32(9443), pod.Spec.Containers[0].Ports[0].ContainerPort)
+	for key, value := range service.Spec.Selector {
+		assert.Equal(t, value, pod.Labels[key], "the Service selects the pods")
+	}
+}
+
+func TestOnlyWhatIsJudgedIsSentToTheWebhook(t *testing.T) {
+	services := []admissionregistrationv1.RuleWithOperations{{
+		Operations: []admissionregistrationv1.OperationType{"CREATE", "UPDATE"},
+		Rule: admissionregistrationv1.Rule{
+			APIGroups: []string{"serving.knative.dev"}, APIVersions: []string{"v1"}, Resources: []string{"services"},
+			Scope: new(admissionregistrationv1.NamespacedScope),
+		},
+	}}
+	policies := []admissionregistrationv1.RuleWithOperations{{
+		Operations: []admissionregistrationv1.OperationType{"CREATE", "UPDATE"},
+		Rule: admissionregistrationv1.Rule{
+			APIGroups: []string{"policy.kubetorch.com"}, APIVersions: []string{"v1alpha1"}, Resources: []string{"computepolicies"},
+			Scope: new(admissionregistrationv1.ClusterScope),
+		},
+	}}
+	excluded := &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{
+		Key: corev1.LabelMetadataName, Operator: metav1.LabelSelectorOpNotIn,
+		Values: []string{"kube-system", "kube-node-lease", defaults(t).Namespace, "cert-manager", knative.Namespace},
+	}}}
+	for name, e := range entries(t) {
+		t.Run(name, func(t *testing.T) {
+			if name == "policies.kubetorch.com" {
+				assert.Equal(t, policies, e.Rules)
+				return // cluster-scoped: a namespaceSelector does not apply
+			}
+			assert.Equal(t, services, e.Rules)
+			assert.Equal(t, excluded, e.Namespaces)
+		})
+	}
+}
+
+// TestRightsCoverWhatIsRead looks for each read and write of the code in the rules.
+func TestRightsCoverWhatIsRead(t *testing.T) {
+	o := defaults(t)
+	var cluster, bundles rbacv1.ClusterRole
+	one(t, "ClusterRole", "kubetorch-webhook", &cluster)
+	one(t, "ClusterRole", "kubetorch-webhook-certificates", &bundles)
+	var secrets rbacv1.Role
+	one(t, "Role", "kubetorch-webhook-certificates", &secrets)
+	assert.Equal(t, o.Namespace, secrets.Namespace)
+
+	watch := []string{"get", "list", "watch"}
+	assert.ElementsMatch(t, []rbacv1.PolicyRule{
+		{APIGroups: []string{"policy.kubetorch.com"}, Resources: []string{"computepolicies"}, Verbs: watch},
+		{APIGroups: []string{""}, Resources: []string{"namespaces"}, Verbs: watch},
+		{APIGroups: []string{"serving.knative.dev"}, Resources: []string{"revisions"}, Verbs: []string{"get"}},
+		{APIGroups: []string{""}, Resources: []string{"configmaps"}, ResourceNames: slices.Sorted(slices.Values(knative.ConfigMaps)), Verbs: watch},
+		{APIGroups: []string{"apps"}, Resources: []string{"deployments"}, ResourceNames: []string{knative.HPADeploymentName}, Verbs: watch},
+	}, cluster.Rules)
+	assert.Equal(t, []rbacv1.PolicyRule{{
+		APIGroups: []string{"admissionregistration.k8s.io"}, ResourceNames: []string{o.Configuration},
+		Resources: []string{"mutatingwebhookconfigurations", "validatingwebhookconfigurations"},
+		Verbs:     []string{"get", "list", "watch", "patch"},
+	}}, bundles.Rules)
+	assert.Equal(t, []rbacv1.PolicyRule{
+		{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"create"}},
+		{APIGroups: []string{""}, Resources: []string{"secrets"}, ResourceNames: []string{o.CASecret}, Verbs: []string{"get", "list", "watch", "update"}},
+	}, secrets.Rules)
+}
+
+func TestTheDeploymentRunsAsTheNamespaceDemands(t *testing.T) {
+	o := defaults(t)
+	var namespace corev1.Namespace
+	one(t, "Namespace", o.Namespace, &namespace)
+	assert.Equal(t, "restricted", namespace.Labels["pod-security.kubernetes.io/enforce"])
+
+	var deployment appsv1.Deployment
+	one(t, "Deployment", "kubetorch-webhook", &deployment)
+	assert.Equal(t, int32(2), *deployment.Spec.Replicas)
+	assert.Equal(t, 0, deployment.Spec.Strategy.RollingUpdate.MaxUnavailable.IntValue())
+	pod := deployment.Spec.Template.Spec
+	assert.Equal(t, "system-cluster-critical", pod.PriorityClassName)
+	assert.True(t, *pod.SecurityContext.RunAsNonRoot)
+	assert.Equal(t, corev1.SeccompProfileTypeRuntimeDefault, pod.SecurityContext.SeccompProfile.Type)
+	container := pod.Containers[0]
+	assert.Equal(t, &corev1.SecurityContext{
+		AllowPrivilegeEscalation: new(false), ReadOnlyRootFilesystem: new(true),
+		Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+	}, container.SecurityContext)
+	for probe, path := range map[*corev1.Probe]string{
+		container.ReadinessProbe: serve.ReadyPath, container.LivenessProbe: serve.HealthPath, container.StartupProbe: serve.HealthPath,
+	} {
+		assert.Equal(t, path, probe.HTTPGet.Path)
+		assert.Equal(t, corev1.URISchemeHTTPS, probe.HTTPGet.Scheme)
+	}
+
+	require.Equal(t, "serve", container.Args[0])
+	var parsed options.Serve
+	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
+	parsed.AddFlags(flags)
+	require.NoError(t, flags.Parse(container.Args[1:]))
+	assert.Empty(t, parsed.Validate(), "the shipped arguments are valid")
+	assert.Less(t, parsed.ShutdownDelay.Seconds()+10, float64(*pod.TerminationGracePeriodSeconds),
+		"the pod is not killed before it stopped by itself")
+}
