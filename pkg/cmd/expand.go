@@ -28,26 +28,15 @@ standard error. The exit code is 1 if anything was refused, and then nothing is 
 			return runExpand(&o, c.InOrStdin(), c.OutOrStdout(), c.ErrOrStderr())
 		},
 	}
-	o.AddFlags(c.Flags())
+	o.AddFlags(c.Flags(), "yaml", "json")
 	return c
 }
 
 func runExpand(o *options.Expand, in io.Reader, out, errOut io.Writer) error {
-	if err := o.Validate().ToAggregate(); err != nil {
-		return err
-	}
-	inputs, err := offline.Load(o.Policies, o.KnativeConfigs)
+	docs, outcomes, err := admitAll(o, in, errOut)
 	if err != nil {
 		return err
 	}
-	docs, err := offline.ReadDocuments(o.Files, in)
-	if err != nil {
-		return err
-	}
-	for _, w := range inputs.Warnings {
-		fmt.Fprintf(errOut, "Warning: %s\n", w)
-	}
-	outcomes := offline.Expand(docs, inputs)
 	if offline.Report(errOut, outcomes) {
 		return Failed(errors.New("refused, so nothing was printed"))
 	}
@@ -55,4 +44,23 @@ func runExpand(o *options.Expand, in io.Reader, out, errOut io.Writer) error {
 		return Failed(offline.WriteJSON(out, outcomes))
 	}
 	return Failed(offline.WriteYAML(out, docs, outcomes))
+}
+
+// admitAll reads what the flags name and admits every object.
+func admitAll(o *options.Expand, in io.Reader, errOut io.Writer) ([]offline.Document, []offline.Outcome, error) {
+	if err := o.Validate().ToAggregate(); err != nil {
+		return nil, nil, err
+	}
+	inputs, err := offline.Load(o.Policies, o.KnativeConfigs)
+	if err != nil {
+		return nil, nil, err
+	}
+	docs, err := offline.ReadDocuments(o.Files, in)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, w := range inputs.Warnings {
+		fmt.Fprintf(errOut, "Warning: %s\n", w)
+	}
+	return docs, offline.Expand(docs, inputs), nil
 }

@@ -22,6 +22,7 @@ const (
 	MinScaleKey         = autoscaling.MinScaleAnnotationKey
 	MaxScaleKey         = autoscaling.MaxScaleAnnotationKey
 	InitialScaleKey     = autoscaling.InitialScaleAnnotationKey
+	ActivationScaleKey  = autoscaling.ActivationScaleKey
 	WindowKey           = autoscaling.WindowAnnotationKey
 	ScaleDownDelayKey   = autoscaling.ScaleDownDelayAnnotationKey
 	RetentionKey        = autoscaling.ScaleToZeroPodRetentionPeriodKey

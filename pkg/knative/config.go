@@ -228,20 +228,18 @@ const (
 	FlagEmptyDir          = "kubernetes.podspec-volumes-emptydir"
 )
 
-// Feature tells whether a flag of config-features is enabled or allowed. Text that is
-// no flag keeps Knative's default, as in Knative.
+// Feature tells whether a flag of config-features is enabled or allowed; Knative takes
+// an emptyDir only where its flag is exactly enabled. Text that is no flag keeps
+// Knative's default, as in Knative.
 func (c *Config) Feature(flag string) bool {
+	if flag == FlagEmptyDir {
+		return c.features.PodSpecVolumesEmptyDir == knconfig.Enabled
+	}
 	switch text := c.raw[FeaturesConfig][flag]; {
 	case strings.EqualFold(text, "enabled"), strings.EqualFold(text, "allowed"):
 		return true
 	case strings.EqualFold(text, "disabled"):
 		return false
 	}
-	return flag == FlagEmptyDir
-}
-
-// FeatureEnabled tells whether a flag is exactly enabled; some features ask for that.
-func (c *Config) FeatureEnabled(flag string) bool {
-	text, ok := c.raw[FeaturesConfig][flag]
-	return strings.EqualFold(text, "enabled") || (!ok && flag == FlagEmptyDir)
+	return false
 }

@@ -2,12 +2,14 @@ package knative
 
 import (
 	"context"
+	stdjson "encoding/json"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"knative.dev/networking/pkg/apis/networking"
 	"knative.dev/pkg/apis"
 	servingv1 "knative.dev/serving/pkg/apis/serving/v1"
+	"sigs.k8s.io/json"
 
 	"github.com/kubetorch/webhook/pkg/manifest"
 )
@@ -17,7 +19,11 @@ import (
 // compiled in is left to the cluster's Knative.
 func (c *Config) Validate(service manifest.Object, create bool) field.ErrorList {
 	var typed servingv1.Service
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(withoutStatus(service), &typed); err != nil {
+	raw, err := stdjson.Marshal(withoutStatus(service))
+	if err == nil { // through JSON, as Knative does: only so numbers that are too large show
+		err = json.UnmarshalCaseSensitivePreserveInts(raw, &typed)
+	}
+	if err != nil {
 		return field.ErrorList{field.Invalid(field.NewPath("spec"), "", "cannot be read as a Knative Service: "+err.Error())}
 	}
 	ctx := c.Context(context.Background())
@@ -25,8 +31,10 @@ func (c *Config) Validate(service manifest.Object, create bool) field.ErrorList 
 		ctx = apis.WithinCreate(ctx)
 	}
 	typed.SetDefaults(ctx)
+	refused := typed.Validate(ctx).Filter(apis.ErrorLevel).Also(
+		networking.ValidateAnnotations(typed.Spec.Template.Annotations).ViaField("spec.template.metadata.annotations"))
 	var errs field.ErrorList
-	for _, e := range typed.Validate(ctx).Filter(apis.ErrorLevel).WrappedErrors() {
+	for _, e := range refused.WrappedErrors() {
 		errs = append(errs, c.convert(e)...)
 	}
 	return errs

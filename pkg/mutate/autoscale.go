@@ -3,6 +3,9 @@ package mutate
 import (
 	"math"
 	"strconv"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
@@ -37,6 +40,12 @@ func (e *expansion) pickClass() {
 		e.settle(parameter.AutoscalerClass, s, e.class, s.From, "")
 		if e.class == parameter.HPA && !e.Knative.HPAInstalled() {
 			e.refuse(s.Path, s.Text, "the cluster does not run Knative's autoscaler-hpa, so nothing would serve this class; allowed: kpa")
+		}
+		return
+	}
+	if e.bad[parameter.AutoscalerClass.Name] { // the rest is judged by the class that it fits
+		if e.class = parameter.KPA; !e.fitsClass(e.class) {
+			e.class = parameter.HPA
 		}
 		return
 	}
@@ -75,7 +84,10 @@ func (e *expansion) explicitQuietly(p *parameter.Parameter) string {
 	}
 	for _, key := range knative.Spellings(annotationKey[p]) {
 		l, _ := e.locate(key)
-		if _, owned := e.owned(l, p.Type); owned {
+		if entry, owned := e.owned(l, p.Type); owned {
+			if strings.HasPrefix(entry.From, manifestSource) {
+				return e.original(l, p.Type)
+			}
 			continue
 		}
 		if text, ok := e.text(l); ok {
@@ -117,6 +129,9 @@ func (e *expansion) concurrency() int64 {
 	case e.bad[p.Name]:
 		return 0
 	}
+	if n, filled := e.filledConcurrency(l); filled && (n > 0 || !e.Knative.ConcurrencyRequired()) {
+		return n // it may as well be the manifest's: only a parameter changes it
+	}
 	for _, c := range e.candidates(p) {
 		n, err := parameter.ParseConcurrency(c.text)
 		if err != nil {
@@ -156,12 +171,21 @@ func (e *expansion) nativeConcurrency(l location) (int64, bool) {
 	if _, owned := e.owned(l, parameter.Concurrency.Type); owned {
 		return 0, false
 	}
-	if n == e.Knative.ConcurrencyDefault() && e.Old != nil {
-		if old, ok := manifest.Whole(e.Old, "spec", "template", "spec", concurrencyLocation); ok && old == n {
-			return 0, false
-		}
+	if _, filled := e.filledConcurrency(l); filled {
+		return 0, false
 	}
 	return n, true
+}
+
+// filledConcurrency is a limit that the stored object has and Knative may have filled in.
+func (e *expansion) filledConcurrency(l location) (int64, bool) {
+	v, _ := e.get(l.path)
+	n, whole := v.(int64)
+	if _, owned := e.owned(l, parameter.Concurrency.Type); !whole || owned || e.Old == nil || n != e.Knative.ConcurrencyDefault() {
+		return 0, false
+	}
+	old, ok := manifest.Whole(e.Old, "spec", "template", "spec", concurrencyLocation)
+	return n, ok && old == n
 }
 
 // pickMetric settles what is scaled on.
@@ -178,7 +202,7 @@ func (e *expansion) pickMetric() string {
 			e.refuse(s.Path, s.Text, "metric %s needs autoscaler-class kpa; hpa takes cpu, memory or the name of a custom pod metric", s.Text)
 		case s.Text == "cpu" && !kpa && !e.everyContainerRequests("cpu"):
 			e.refuse(s.Path, s.Text, "every container needs a cpu request, which the percentage is of; set %s", parameter.CPUs.Key())
-		case s.Text == "memory" && !kpa && e.memoryMi() <= 0:
+		case s.Text == "memory" && !kpa && e.memoryBytes() <= 0:
 			e.bad[parameter.Target.Name] = true
 			e.refuse(s.Path, s.Text, "the pod needs a memory request, which the percentage is of; set %s", parameter.Memory.Key())
 		}
@@ -206,7 +230,7 @@ func (e *expansion) fitsMetric(text string) bool {
 	case "cpu":
 		return e.everyContainerRequests("cpu")
 	case "memory":
-		return e.memoryMi() > 0
+		return e.memoryBytes() > 0
 	case "concurrency", "rps":
 		return true
 	}
@@ -255,22 +279,25 @@ func (e *expansion) refuseKPAOnly(p *parameter.Parameter, s *Statement) bool {
 
 // everyContainerRequests tells whether each container has a request for a resource,
 // its own, its limit's or the cluster's default.
-func (e *expansion) everyContainerRequests(resource string) bool {
+func (e *expansion) everyContainerRequests(name string) bool {
 	for _, c := range manifest.Objects(e.podSpec(), "containers") {
-		if e.requestOf(c, resource) == nil {
+		if e.requestOf(c, name) == nil {
 			return false
 		}
 	}
 	return true
 }
 
-// memoryMi is the pod's memory request in Mi, rounded down.
-func (e *expansion) memoryMi() int64 {
-	var bytes float64
+// memoryBytes is the pod's memory request.
+func (e *expansion) memoryBytes() int64 {
+	var total resource.Quantity
 	for _, c := range manifest.Objects(e.podSpec(), "containers") {
 		if q := e.requestOf(c, "memory"); q != nil {
-			bytes += q.AsApproximateFloat64()
+			total.Add(*q)
 		}
 	}
-	return int64(math.Floor(bytes / (1 << 20)))
+	if total.CmpInt64(math.MaxInt64) > 0 {
+		return math.MaxInt64
+	}
+	return total.Value()
 }

@@ -61,8 +61,9 @@ func (e *expansion) clampContainer(match func(string) bool, c policy.Ceiling, ho
 	names := map[string]bool{}
 	for i, container := range manifest.Objects(e.podSpec(), "containers") {
 		for _, list := range []string{"requests", "limits"} {
-			for name, v := range manifest.Map(container, "resources", list) {
-				if q, err := manifest.Quantity(v); match(name) && err == nil && q.Sign() > 0 {
+			asked := e.askedResources(container, list)
+			for name, q := range asked {
+				if match(name) && q.Sign() > 0 {
 					asking[i], names[name] = true, true
 					if q.Cmp(c.Max) > 0 {
 						places = append(places, place{list, name, i})
@@ -77,21 +78,43 @@ func (e *expansion) clampContainer(match func(string) bool, c policy.Ceiling, ho
 	slices.SortFunc(places, func(a, b place) int { return strings.Compare(a.list+a.name, b.list+b.name) })
 	for _, p := range places {
 		path := []any{"spec", "template", "spec", "containers", p.container, "resources", p.list, p.name}
-		was, _ := e.get(path)
+		was, from := "", e.clusterSource(p.list, p.name)
+		if v, ok := e.get(path); ok && v != nil {
+			was = scalarText(v)
+			from = manifestSource + p.list + "." + p.name + ": " + was
+		} else if q := e.Knative.ResourceDefault(p.list, p.name); q != nil {
+			was = q.String()
+		}
 		e.set(c.Max.String(), path...)
 		if l, ok := e.locate(p.list + "." + p.name); ok && p.container == e.serving {
-			from := e.after[l.name].From
-			if from == "" {
-				from = manifestSource + l.name + ": " + scalarText(was)
+			if written := e.after[l.name].From; written != "" {
+				from = written
 			}
 			if len(e.after) > 0 || e.intent.FillsResources() {
 				e.after[l.name] = Entry{Value: c.Max.String(), From: from, By: c.By}
 			}
 		}
 		if p.list == "requests" || len(places) == 1 {
-			e.warn("%s %s per pod lowered to %s by %s", p.name, scalarText(was), c.Max.String(), c.By)
+			e.warn("%s %s per pod lowered to %s by %s", p.name, was, c.Max.String(), c.By)
 		}
 	}
+}
+
+// askedResources is one list of a container's resources, with what Knative will fill in.
+func (e *expansion) askedResources(container manifest.Object, list string) map[string]resource.Quantity {
+	asked := map[string]resource.Quantity{}
+	for _, name := range []string{"cpu", "memory", "ephemeral-storage"} {
+		if q := e.Knative.ResourceDefault(list, name); q != nil {
+			asked[name] = *q
+		}
+	}
+	for name, v := range manifest.Map(container, "resources", list) {
+		delete(asked, name)
+		if q, err := manifest.Quantity(v); err == nil {
+			asked[name] = q
+		}
+	}
+	return asked
 }
 
 // clampUnlabelled lowers what a Service states, or leaves to the cluster, where a policy

@@ -14,6 +14,7 @@ import (
 // compute writes the compute parameters on the serving container and the pod.
 func (e *expansion) compute() {
 	e.checkProfiles()
+	e.keepLowered()
 	if e.serving < 0 && e.needsContainer() {
 		e.refuse(e.path.Child("spec", "containers"), len(manifest.List(e.podSpec(), "containers")),
 			"it is not clear which container the compute parameters are for; give the serving one a port, or name it kubetorch")
@@ -55,10 +56,42 @@ func (e *expansion) native(l location, t *parameter.Type) (string, bool) {
 		if !strings.HasPrefix(entry.From, manifestSource) {
 			return "", false
 		}
-		e.after[l.name] = entry // the user's value, lowered by a policy
-		return text, true
+		return text, true // the user's value, lowered by a policy
 	}
 	return text, !e.filledIn(l, text)
+}
+
+// original is what the manifest stated at a location before a policy lowered it; empty
+// where none did.
+func (e *expansion) original(l location, t *parameter.Type) string {
+	entry, _ := e.owned(l, t)
+	text, _ := strings.CutPrefix(entry.From, manifestSource+l.name+": ")
+	return text
+}
+
+// clusterSource names a resource that Knative fills in, empty if it does not.
+func (e *expansion) clusterSource(list, name string) string {
+	q := e.Knative.ResourceDefault(list, name)
+	if q == nil {
+		return ""
+	}
+	return "cluster " + knative.DefaultsConfig + " " + list + "." + name + ": " + q.String()
+}
+
+// keepLowered keeps the record of requests and limits that a policy lowered below what
+// the manifest states or the cluster fills in: no parameter writes them.
+func (e *expansion) keepLowered() {
+	for name, entry := range e.before {
+		list, resource, _ := strings.Cut(name, ".")
+		l, ok := e.locate(name)
+		if !ok || (list != "requests" && list != "limits") ||
+			(!strings.HasPrefix(entry.From, manifestSource) && entry.From != e.clusterSource(list, resource)) {
+			continue
+		}
+		if _, owned := e.owned(l, typeOf(name)); owned {
+			e.after[name] = entry
+		}
+	}
 }
 
 // filledIn tells whether Knative put a resource of the stored object there itself.
@@ -92,7 +125,7 @@ type want struct {
 func (e *expansion) wanted(p *parameter.Parameter, l location, native string, isNative bool) (w want, ok bool) {
 	entry := e.before[l.name]
 	if s := e.usable(e.intent.Stated[p.Name]); s != nil {
-		if isNative && !p.Type.Same(s.Text, native) {
+		if isNative && !p.Type.Same(s.Text, native) && !p.Type.Same(s.Text, e.original(l, p.Type)) {
 			e.refuse(s.Path, s.Text, "differs from %s: %s; state it once", l.field(), native)
 			return want{}, false
 		}
@@ -104,6 +137,11 @@ func (e *expansion) wanted(p *parameter.Parameter, l location, native string, is
 	}
 	if isNative || e.bad[p.Name] {
 		return want{}, false
+	}
+	if _, owned := e.owned(l, p.Type); !owned {
+		if text, ok := e.text(l); ok && e.filledIn(l, text) {
+			return want{}, false // it may as well be the manifest's: only a parameter changes it
+		}
 	}
 	for _, c := range e.candidates(p) {
 		if p.Type.Check(c.text) == nil {
@@ -124,24 +162,30 @@ func (e *expansion) resource(p *parameter.Parameter, name, bound string) {
 	native, isNative := e.native(request, p.Type)
 	limitText, limited := e.text(limit)
 	limitQuantity, err := resource.ParseQuantity(limitText)
-	from := manifestSource + limit.name
-	if !limited {
-		if q := e.Knative.ResourceDefault("limits", name); q != nil {
-			limitQuantity, limitText, limited, err, from = *q, q.String(), true, nil, "cluster "+knative.DefaultsConfig
-		}
+	own, from := limited, manifestSource+limit.name
+	if entry, owned := e.owned(limit, p.Type); owned && !strings.HasPrefix(entry.From, manifestSource) {
+		own = false // the cluster's, lowered by a policy
+	}
+	// What Knative fills in, or has filled in already, is nobody's own limit.
+	if q := e.Knative.ResourceDefault("limits", name); q != nil && (!limited || err == nil && q.Cmp(limitQuantity) == 0) {
+		limitQuantity, limitText, limited, own, err, from = *q, q.String(), true, false, nil, "cluster "+knative.DefaultsConfig
 	}
 	hasLimit := limited && err == nil
-	if _, own := e.text(limit); own && !isNative && e.intent.Stated[p.Name] == nil {
+	if own && !isNative && e.intent.Stated[p.Name] == nil {
 		e.raiseRequest(p, request, limitText, name)
 		return // without a request of its own the limit is the request
 	}
 	w, ok := e.wanted(p, request, native, isNative)
+	if isNative {
+		e.values[p.Name] = Setting{Name: p.Name, Value: native, From: manifestSource + request.name}
+		if q, err := resource.ParseQuantity(native); err == nil && hasLimit && limitQuantity.Cmp(q) < 0 {
+			e.refuse(request.field(), native, "is above the limit %s (%s); raise the limit", limitText, from)
+		}
+		return
+	}
 	if !ok {
-		if isNative {
-			e.values[p.Name] = Setting{Name: p.Name, Value: native, From: manifestSource + request.name}
-			if q, err := resource.ParseQuantity(native); err == nil && hasLimit && limitQuantity.Cmp(q) < 0 {
-				e.refuse(request.field(), native, "is above the limit %s (%s); raise the limit", limitText, from)
-			}
+		if hasLimit {
+			e.raiseRequest(p, request, limitText, name)
 		}
 		return
 	}
@@ -157,16 +201,13 @@ func (e *expansion) resource(p *parameter.Parameter, name, bound string) {
 		w.text, w.by = c.Max.String(), c.By
 	}
 	e.values[p.Name] = Setting{Name: p.Name, Value: w.text, From: w.from, By: w.by}
-	if isNative {
-		return
-	}
 	e.write(request, p.Type, w.text, Setting{From: w.from, By: w.by})
 }
 
 // raiseRequest keeps the cluster's default request from ending up above a limit that
 // the manifest states: the limit becomes the request, as Kubernetes itself would have it.
 func (e *expansion) raiseRequest(p *parameter.Parameter, request location, limit, name string) {
-	if _, present := e.native(request, p.Type); present {
+	if _, present := e.native(request, p.Type); present || e.after[request.name].Value != "" {
 		return
 	}
 	fill := e.Knative.ResourceDefault("requests", name)
@@ -177,18 +218,22 @@ func (e *expansion) raiseRequest(p *parameter.Parameter, request location, limit
 	e.write(request, p.Type, limit, Setting{From: "limits." + name})
 }
 
-// requestOf is a container's request: its own, else its limit, else what Knative fills
-// in; nil for none.
+// requestOf is the request that a container ends up with: its own, else what Knative
+// fills in, else, as Kubernetes has it, its limit; nil for none.
 func (e *expansion) requestOf(c manifest.Object, name string) *resource.Quantity {
 	for _, list := range []string{"requests", "limits"} {
-		if q, err := manifest.Quantity(manifest.Map(c, "resources", list)[name]); err == nil && q.Sign() > 0 {
+		if v := manifest.Map(c, "resources", list)[name]; v != nil {
+			q, err := manifest.Quantity(v)
+			if err != nil || q.Sign() <= 0 {
+				return nil
+			}
 			return &q
 		}
-		if q := e.Knative.ResourceDefault(list, name); q != nil && list == "requests" && manifest.Map(c, "resources", "limits")[name] == nil {
+		if q := e.Knative.ResourceDefault(list, name); q != nil {
 			return q
 		}
 	}
-	return e.Knative.ResourceDefault("limits", name)
+	return nil
 }
 
 // scalar settles a parameter that lands in one string. flag is the feature that the

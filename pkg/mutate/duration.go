@@ -127,11 +127,12 @@ func (e *expansion) progressDeadline() {
 		e.settle(p, s, text, s.From, by)
 	case launch != nil:
 		t, _ := time.ParseDuration(launch.Text)
-		text := deadlineFor(t)
+		derived := &Statement{Parameter: p, Text: deadlineFor(t), Path: launch.Path, From: launch.From}
+		text, by := e.clampDuration(derived, policy.BoundProgressDeadline)
 		if d, err := time.ParseDuration(text); err == nil && d < budget {
 			e.refuse(launch.Path, launch.Text, "gives a progress deadline of %s, shorter than the %s that the startup probe allows (initialDelaySeconds + failureThreshold x periodSeconds)", text, parameter.Seconds(budget))
 		}
-		e.settle(p, nil, text, launch.From, "")
+		e.settle(p, nil, text, launch.From, by)
 	default:
 		c := e.defaultDeadline(budget)
 		text, by := e.lowerDuration(c.text, c.by, policy.BoundProgressDeadline)

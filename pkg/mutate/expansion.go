@@ -41,9 +41,11 @@ type Result struct {
 
 // Setting is one resolved value and where it comes from.
 type Setting struct {
-	Name, Value, From string
+	Name  string `json:"name"`
+	Value string `json:"value"`
+	From  string `json:"from"`
 	// By names the policy that lowered the value, if one did.
-	By string
+	By string `json:"by,omitempty"`
 }
 
 // expansion is the state of one call of Service.
@@ -71,6 +73,9 @@ func Service(in Input) Result {
 		return e.finish()
 	}
 	if !e.readable() {
+		if !e.intent.FillsResources() {
+			e.result.Errors = nil // the API server's business
+		}
 		return e.finish()
 	}
 	e.serving = manifest.ServingContainer(e.podSpec())
@@ -87,8 +92,9 @@ func Service(in Input) Result {
 		e.result.Errors = append(e.result.Errors, e.intent.Errors...)
 		e.refuseDistribute()
 		e.compute()
+		e.dropStale(true)
+		e.clampPod() // before the target of hpa memory, which is a share of the request
 		e.autoscale()
-		e.clampPod()
 		e.dropStale(false)
 		e.writeRecord()
 		e.refuseTraps()
@@ -267,11 +273,14 @@ func (e *expansion) owned(l location, t *parameter.Type) (Entry, bool) {
 	return entry, present && t.Same(entry.Value, text)
 }
 
-// write puts a value at a location and records it. Text that means the same stays.
+// write puts a value at a location and records it. Text that means the same stays, and
+// stays whose it is.
 func (e *expansion) write(l location, t *parameter.Type, value any, s Setting) {
 	text := scalarText(value)
 	if now, ok := e.text(l); !ok || !t.Same(now, text) {
 		e.set(value, l.path...)
+	} else if _, owned := e.owned(l, t); !owned {
+		return
 	}
 	e.after[l.name] = Entry{Value: text, From: s.From, By: s.By}
 }
@@ -284,21 +293,22 @@ func (e *expansion) dropStale(onlyCompute bool) {
 		if _, ok := e.after[name]; ok {
 			continue
 		}
-		switch {
-		case onlyCompute && (annotationOf[name] != nil || name == concurrencyLocation):
-		case name == tolerationsLocation:
+		if onlyCompute && (annotationOf[name] != nil || name == concurrencyLocation) {
+			continue
+		}
+		switch name {
+		case tolerationsLocation:
 			e.dropTolerations(entry)
-		case name == sharedMemoryLocation:
+		case sharedMemoryLocation:
 			e.dropSharedMemory(entry)
 		default:
-			l, ok := e.locate(name)
-			if !ok {
-				continue
-			}
-			if _, owned := e.owned(l, typeOf(name)); owned {
-				e.remove(l.path...)
+			if l, ok := e.locate(name); ok {
+				if _, owned := e.owned(l, typeOf(name)); owned {
+					e.remove(l.path...)
+				}
 			}
 		}
+		delete(e.before, name)
 	}
 }
 

@@ -215,7 +215,7 @@ func (e *expansion) dropTolerations(entry Entry) {
 		if !slices.Contains(keys, t["key"].(string)) {
 			continue
 		}
-		at := slices.IndexFunc(manifest.Objects(e.podSpec(), "tolerations"), func(p manifest.Object) bool { return equal(p, t) })
+		at := slices.IndexFunc(manifest.Objects(e.podSpec(), "tolerations"), func(p manifest.Object) bool { return manifest.Equal(p, t) })
 		if at >= 0 {
 			e.remove("spec", "template", "spec", "tolerations", at)
 		}

@@ -62,6 +62,9 @@ func ReadIntent(o manifest.Object) *Intent {
 			text, ok := values[key].(string)
 			switch {
 			case !ok:
+				if optIn {
+					in.optIn(key).On = true // and refused
+				}
 				in.Errors = append(in.Errors, field.Invalid(path, values[key], "is "+manifest.TypeName(values[key])+"; must be a string"))
 			case optIn:
 				in.readLabel(key, text, path)
@@ -73,17 +76,22 @@ func ReadIntent(o manifest.Object) *Intent {
 	return in
 }
 
-func (i *Intent) readLabel(key, text string, path *field.Path) {
-	o := &i.Autoscale
-	if key == parameter.ComputeLabel {
-		o = &i.Compute
+func (i *Intent) optIn(label string) *OptIn {
+	if label == parameter.ComputeLabel {
+		return &i.Compute
 	}
+	return &i.Autoscale
+}
+
+func (i *Intent) readLabel(key, text string, path *field.Path) {
+	o := i.optIn(key)
 	switch text {
 	case "true":
 		o.On = true
 	case "false":
 		o.Off = true
 	case "":
+		o.On = true // and refused
 		i.Errors = append(i.Errors, field.Invalid(path, text, `may not be empty; allowed: "true", "false" or a profile's name`))
 	default:
 		o.On, o.Profile = true, text

@@ -41,16 +41,18 @@ func (e *expansion) locate(name string) (location, bool) {
 		l.path = append(template, "spec", "containers", e.serving, "resources", list, resource)
 	case strings.HasPrefix(name, "nodeSelector."):
 		l.path = append(template, "spec", "nodeSelector", strings.TrimPrefix(name, "nodeSelector."))
-	case strings.HasPrefix(name, "labels."):
+	case name == "labels.kueue.x-k8s.io/queue-name":
 		l.path = append(template, "metadata", "labels", strings.TrimPrefix(name, "labels."))
-	case strings.HasPrefix(name, "metadata."):
+	case name == "metadata.kubetorch.com/inactivity-ttl":
 		l.path = []any{"metadata", "annotations", strings.TrimPrefix(name, "metadata.")}
 	case name == concurrencyLocation, name == "priorityClassName", name == "serviceAccountName":
 		l.path = append(template, "spec", name)
 	case name == tolerationsLocation, name == sharedMemoryLocation:
 		return l, false // lists: written and removed by code of their own
-	default:
+	case annotationOf[name] != nil, name == "gpu-memory":
 		l.path = append(template, "metadata", "annotations", name)
+	default:
+		return l, false // a record that nobody here wrote
 	}
 	return l, true
 }

@@ -2,6 +2,7 @@ package mutate
 
 import (
 	"encoding/json"
+	"maps"
 
 	"github.com/kubetorch/webhook/pkg/manifest"
 )
@@ -32,6 +33,7 @@ func readRecord(objects ...manifest.Object) Record {
 		}
 		var r Record
 		if err := json.Unmarshal([]byte(text), &r); err == nil && r != nil {
+			maps.DeleteFunc(r, func(_ string, e Entry) bool { return e.Value == "" }) // never written
 			return r
 		}
 	}

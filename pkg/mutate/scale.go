@@ -143,7 +143,7 @@ func (e *expansion) minScale(s *Statement, maximum scaleValue, demand policy.Dem
 	}
 	first := candidate{text: "0", from: builtIn}
 	if e.class == parameter.HPA {
-		first.text = "1"
+		first = candidate{text: "1", from: builtIn + ", for hpa"}
 	}
 	c := e.default_(p, knative.MinScaleKey, first, func(text string) bool {
 		n, err := parameter.ParseScale(text)
@@ -156,6 +156,9 @@ func (e *expansion) minScale(s *Statement, maximum scaleValue, demand policy.Dem
 	}
 	if !e.bad[parameter.MaxScale.Name] {
 		v.n = min(v.n, maximum.n)
+	}
+	if n, err := parameter.ParseScale(e.annotations()[knative.ActivationScaleKey]); err == nil {
+		v.n = min(v.n, n) // Knative refuses an activation-scale below min-scale
 	}
 	if e.class == parameter.HPA {
 		v.n = max(v.n, 1)

@@ -89,6 +89,7 @@ func (e *expansion) nativeAnnotation(p *parameter.Parameter) *Statement {
 				continue
 			}
 			s.From = entry.From // the user's value, lowered by a policy
+			s.Text = e.original(l, p.Type)
 		}
 		if found == nil {
 			if err := checkNative(p, text); err != nil {

@@ -3,6 +3,7 @@ package mutate
 import (
 	"fmt"
 	"math"
+	"math/big"
 	"strconv"
 
 	"github.com/kubetorch/webhook/pkg/knative"
@@ -23,7 +24,7 @@ func (e *expansion) target(metric string, limit int64) {
 	percentOfMemory := e.class == parameter.HPA && metric == "memory"
 	if s != nil {
 		if e.class == parameter.HPA && !wholeTarget(s.Text) {
-			e.refuse(s.Path, s.Text, "invalid value: %s; allowed with hpa: %s", s.Text, hpaTargetAllowed(metric))
+			e.refuse(s.Path, s.Text, "invalid value: %s; allowed with hpa: %s", s.Text, hpaTargetAllowed(metric, s.native != ""))
 			return
 		}
 		value, from := s.Text, s.From
@@ -53,6 +54,7 @@ func (e *expansion) target(metric string, limit int64) {
 		e.refuse(e.path.Child("metadata", "annotations").Key(knative.TargetKey), "", "the custom metric %s needs a target; set %s", metric, p.Key())
 		return
 	}
+	c.from += ", for " + metric // of one source, each metric has a target of its own
 	if percentOfMemory {
 		c.text, c.from = e.percentOfMemory(c.text, c.from)
 		if c.text == "0" {
@@ -65,8 +67,11 @@ func (e *expansion) target(metric string, limit int64) {
 	e.settle(p, nil, c.text, c.from, "")
 }
 
-func hpaTargetAllowed(metric string) string {
-	if metric == "cpu" || metric == "memory" {
+func hpaTargetAllowed(metric string, native bool) string {
+	switch {
+	case metric == "memory" && native:
+		return "a whole number of Mi of at least 1"
+	case metric == "cpu", metric == "memory":
 		return "a whole percentage of at least 1"
 	}
 	return "a whole number of at least 1"
@@ -83,9 +88,17 @@ func wholeTarget(text string) bool {
 // the unit that Knative's hpa reads.
 func (e *expansion) percentOfMemory(percent, from string) (text, source string) {
 	v, _ := parameter.ParseTarget(percent)
-	mi := e.memoryMi()
-	return strconv.FormatInt(int64(math.Floor(v*float64(mi)/100)), 10), fmt.Sprintf("%s (%s percent of %dMi)", from, percent, mi)
+	bytes := e.memoryBytes()
+	share := new(big.Int).Mul(big.NewInt(bytes), big.NewInt(int64(v)))
+	share.Quo(share, big.NewInt(100<<20))
+	if !share.IsInt64() || share.Int64() > maxMi {
+		share.SetInt64(maxMi)
+	}
+	return share.String(), fmt.Sprintf("%s (%s percent of %dMi)", from, percent, bytes>>20)
 }
+
+// maxMi is the most Mi that Knative can turn into bytes.
+const maxMi = math.MaxInt64 >> 20
 
 // defaultTarget is the target of the strongest layer whose own metric is the one in
 // use, else the class's own.
@@ -116,13 +129,14 @@ func (e *expansion) defaultTarget(metric string, limit int64) (candidate, bool) 
 	return candidate{}, false
 }
 
-// metricBelow is the metric that a layer and those below it give by themselves: the one
-// that the layer's target is meant for.
+// metricBelow is the metric that a layer's target is meant for: its own, else the one that
+// the layers below it give by themselves.
 func (e *expansion) metricBelow(from string) string {
 	reached := false
 	for _, layer := range e.layers(parameter.Autoscale) {
 		reached = reached || layer.From == from
-		if m, ok := layer.Values[parameter.Metric.Name]; ok && reached && isKPAMetric(m) == (e.class == parameter.KPA) {
+		m, ok := layer.Values[parameter.Metric.Name]
+		if ok && reached && (layer.From == from || isKPAMetric(m) == (e.class == parameter.KPA)) {
 			return m
 		}
 	}

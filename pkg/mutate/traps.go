@@ -39,7 +39,11 @@ func (e *expansion) refuseTraps() {
 // that Knative does not name the same problems again.
 func (e *expansion) unrefused() manifest.Object {
 	refused := map[*parameter.Parameter]bool{}
-	for _, err := range e.result.Errors {
+	errs := slices.Clone(e.result.Errors)
+	for _, v := range e.result.Denied {
+		errs = append(errs, v.Error)
+	}
+	for _, err := range errs {
 		_, key, _ := strings.Cut(strings.TrimSuffix(err.Field, "]"), "[")
 		if p, ok := parameter.Lookup(key); ok {
 			refused[p] = true
@@ -47,6 +51,9 @@ func (e *expansion) unrefused() manifest.Object {
 		refused[annotationOf[key]] = true
 	}
 	delete(refused, nil)
+	if refused[parameter.AutoscalerClass] {
+		refused[parameter.Metric] = true // means nothing without the class
+	}
 	if len(refused) == 0 {
 		return e.object
 	}

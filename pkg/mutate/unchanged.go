@@ -25,7 +25,7 @@ func sameIntent(old, now manifest.Object) bool {
 
 func covers(a, b manifest.Object) bool {
 	for k, v := range a {
-		if (parameter.IsKey(k) || k == parameter.AutoscaleLabel || k == parameter.ComputeLabel) && !equal(v, b[k]) {
+		if (parameter.IsKey(k) || k == parameter.AutoscaleLabel || k == parameter.ComputeLabel) && !manifest.Equal(v, b[k]) {
 			return false
 		}
 	}
@@ -52,62 +52,7 @@ func LatestRevision(o manifest.Object) string {
 	return manifest.Text(o, "status", "latestCreatedRevisionName")
 }
 
-// equal compares decoded JSON; null, an empty object and an empty list are as good as
-// absent, since the API server drops and adds them.
-func equal(a, b any) bool {
-	if empty(a) && empty(b) {
-		return true
-	}
-	switch a := a.(type) {
-	case manifest.Object:
-		b, ok := b.(manifest.Object)
-		if !ok {
-			return empty(a) && b == nil
-		}
-		for k, v := range a {
-			if !equal(v, b[k]) {
-				return false
-			}
-		}
-		for k, v := range b {
-			if _, ok := a[k]; !ok && !empty(v) {
-				return false
-			}
-		}
-		return true
-	case []any:
-		b, ok := b.([]any)
-		if !ok || len(a) != len(b) {
-			return false
-		}
-		for i := range a {
-			if !equal(a[i], b[i]) {
-				return false
-			}
-		}
-		return true
-	}
-	return a == b
-}
-
-func empty(v any) bool {
-	switch v := v.(type) {
-	case nil:
-		return true
-	case manifest.Object:
-		for _, x := range v {
-			if !empty(x) {
-				return false
-			}
-		}
-		return true
-	case []any:
-		return len(v) == 0
-	}
-	return false
-}
-
 // SameTemplate tells whether an update leaves the template as it is.
 func SameTemplate(old, now manifest.Object) bool {
-	return equal(manifest.At(old, "spec", "template"), manifest.At(now, "spec", "template"))
+	return manifest.Equal(manifest.At(old, "spec", "template"), manifest.At(now, "spec", "template"))
 }

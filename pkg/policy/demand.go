@@ -45,9 +45,9 @@ const unlimited = time.Duration(Unbounded)
 // Revisions are the revisions of one namespace that are known, by name.
 type Revisions map[string]manifest.Object
 
-// ServiceDemand measures a Knative Service. latest is the name of the revision that
-// the present template already made, empty if it makes a new one; revisions holds what
-// is known of others.
+// ServiceDemand measures a Knative Service. latest is the revision that status says the
+// present template made, empty if it makes a new one; revisions holds what is known of
+// those that traffic names.
 func ServiceDemand(service manifest.Object, latest string, kn *knative.Config, gpus GPUResources, revisions Revisions) Demand {
 	template := manifest.Map(service, "spec", "template")
 	path := field.NewPath("spec", "template")
@@ -55,10 +55,11 @@ func ServiceDemand(service manifest.Object, latest string, kn *knative.Config, g
 		path.Child("metadata", "annotations"), path.Child("spec"), kn, gpus)
 	own := SaturatingMul(d.GPUs.PerPod, d.PeakPods)
 	for _, name := range NamedRevisions(service) {
-		if name == latest || name == manifest.Text(template, "metadata", "name") {
+		r, ok := revisions[name]
+		if name == manifest.Text(template, "metadata", "name") || (name == latest && ok && made(r, template)) {
 			continue
 		}
-		if r, ok := revisions[name]; ok {
+		if ok {
 			other := podDemand(manifest.Texts(r, "metadata", "annotations"), manifest.Map(r, "spec"),
 				field.NewPath("metadata", "annotations"), field.NewPath("spec"), kn, gpus)
 			d.OtherClaims = SaturatingAdd(d.OtherClaims, SaturatingMul(other.GPUs.PerPod, other.PeakPods))
@@ -71,6 +72,21 @@ func ServiceDemand(service manifest.Object, latest string, kn *knative.Config, g
 	}
 	d.Claim = SaturatingAdd(SaturatingMul(own, 1+d.UnknownRevisions), d.OtherClaims)
 	return d
+}
+
+// made tells whether a revision is what a template made: Knative may still call an
+// earlier revision the latest for a moment after the template changed.
+func made(revision, template manifest.Object) bool {
+	if !manifest.Equal(revision["spec"], template["spec"]) {
+		return false
+	}
+	annotations := manifest.Texts(revision, "metadata", "annotations")
+	for k, v := range manifest.Texts(template, "metadata", "annotations") {
+		if annotations[k] != v {
+			return false
+		}
+	}
+	return true
 }
 
 // NamedRevisions are the revisions that spec.traffic and status.traffic name beside
@@ -91,7 +107,7 @@ func NamedRevisions(service manifest.Object) []string {
 }
 
 func podDemand(annotations map[string]string, podSpec manifest.Object, at, specPath *field.Path, kn *knative.Config, gpus GPUResources) Demand {
-	d := Demand{Paths: map[string]*field.Path{}, Class: kn.Class()}
+	d := Demand{Paths: map[string]*field.Path{knative.ClassKey: at.Key(knative.ClassKey)}, Class: kn.Class()}
 	if _, class, ok := knative.Get(annotations, knative.ClassKey); ok {
 		d.Class = class
 	}

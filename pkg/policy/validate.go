@@ -1,6 +1,7 @@
 package policy
 
 import (
+	globs "path"
 	"slices"
 	"strconv"
 	"strings"
@@ -43,9 +44,9 @@ func Validate(p *v1alpha1.ComputePolicy) field.ErrorList {
 	}
 	errs = append(errs, validateBounds(p.Spec.Bounds, spec.Child("bounds"))...)
 	for i, g := range p.Spec.GPUResources {
-		name := strings.TrimSuffix(g, "*")
-		if strings.HasSuffix(name, "-") || strings.HasSuffix(name, ".") || strings.HasSuffix(name, "/") {
-			name += "x"
+		name, pattern := strings.CutSuffix(g, "*")
+		if pattern {
+			name += "x" // any suffix
 		}
 		if !strings.Contains(name, "/") || len(validation.IsQualifiedName(name)) > 0 {
 			errs = append(errs, field.Invalid(spec.Child("gpuResources").Index(i), g, "must be an extended resource name such as amd.com/gpu; a trailing * matches any suffix"))
@@ -197,6 +198,13 @@ func validateBounds(b *v1alpha1.Bounds, path *field.Path) field.ErrorList {
 	duration("scaleDownDelay", b.ScaleDownDelay)
 	duration("progressDeadline", b.ProgressDeadline)
 	names("gpuTypes", b.GPUTypes)
+	if g := b.GPUTypes; g != nil {
+		for i, a := range g.Allowed {
+			if _, err := globs.Match(a, ""); err != nil || a == "" {
+				errs = append(errs, field.Invalid(path.Child("gpuTypes", "allowed").Index(i), a, "must be a GPU type or a pattern such as A100*"))
+			}
+		}
+	}
 	names("autoscalerClasses", b.AutoscalerClasses)
 	if c := b.AutoscalerClasses; c != nil {
 		for i, a := range c.Allowed {

@@ -33,7 +33,7 @@ func (r *Request) Admit(w World) Verdict {
 		return v
 	}
 	judged := r.Judge(w)
-	judged.Patch, judged.Settings = v.Patch, v.Settings
+	judged.Patch, judged.Settings, judged.Room = v.Patch, v.Settings, r.selection(w).Room(judged.Demand)
 	judged.Warnings = shorten(append(v.Warnings, judged.Warnings...))
 	return judged
 }

@@ -29,6 +29,7 @@ type Verdict struct {
 	Audited  []policy.Violation
 	Settings []mutate.Setting
 	Demand   policy.Demand
+	Room     []policy.Room
 }
 
 // Refused tells whether the object is not admitted.

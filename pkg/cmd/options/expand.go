@@ -1,6 +1,9 @@
 package options
 
 import (
+	"slices"
+	"strings"
+
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
@@ -11,14 +14,17 @@ type Expand struct {
 	Policies       []string
 	KnativeConfigs []string
 	Output         string
+
+	outputs []string
 }
 
-// AddFlags adds the flags.
-func (o *Expand) AddFlags(flags *pflag.FlagSet) {
+// AddFlags adds the flags; the first of the outputs is the default.
+func (o *Expand) AddFlags(flags *pflag.FlagSet, outputs ...string) {
+	o.outputs = outputs
 	flags.StringArrayVarP(&o.Files, "filename", "f", nil, "`FILE|DIR|-` with manifests; - is standard input; may be repeated")
 	flags.StringArrayVar(&o.Policies, "policy", nil, "`FILE` with ComputePolicies; may be repeated")
 	flags.StringArrayVar(&o.KnativeConfigs, "knative-config", nil, "`FILE` with Knative's ConfigMaps; may be repeated")
-	flags.StringVarP(&o.Output, "output", "o", "yaml", "yaml or json")
+	flags.StringVarP(&o.Output, "output", "o", outputs[0], strings.Join(outputs, " or "))
 }
 
 // Validate checks the options.
@@ -27,8 +33,8 @@ func (o *Expand) Validate() field.ErrorList {
 	if len(o.Files) == 0 {
 		errs = append(errs, field.Required(flag("filename"), "name the manifests to read"))
 	}
-	if o.Output != "yaml" && o.Output != "json" {
-		errs = append(errs, field.NotSupported(flag("output"), o.Output, []string{"yaml", "json"}))
+	if !slices.Contains(o.outputs, o.Output) {
+		errs = append(errs, field.NotSupported(flag("output"), o.Output, o.outputs))
 	}
 	return errs
 }

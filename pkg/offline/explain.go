@@ -1,0 +1,93 @@
+package offline
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"text/tabwriter"
+
+	"github.com/kubetorch/webhook/pkg/mutate"
+	"github.com/kubetorch/webhook/pkg/policy"
+)
+
+// Explanation is where the settings of one workload come from.
+type Explanation struct {
+	Workload string           `json:"workload"`
+	Settings []mutate.Setting `json:"settings"`
+	Claim    Claim            `json:"claim"`
+	Bounds   []policy.Room    `json:"bounds"`
+}
+
+// Claim is the GPUs that a workload asks for. Numbers are -1 where there is no limit.
+type Claim struct {
+	GPUs       int64 `json:"gpus"`
+	GPUsPerPod int64 `json:"gpusPerPod"`
+	PeakPods   int64 `json:"peakPods"`
+}
+
+// explanations are those of the workloads that were admitted.
+func explanations(outcomes []Outcome) []Explanation {
+	all := []Explanation{}
+	for _, o := range outcomes {
+		if !o.Concerned || o.Verdict.Refused() {
+			continue
+		}
+		d := o.Verdict.Demand
+		all = append(all, Explanation{Workload: o.Title, Settings: o.Verdict.Settings, Bounds: o.Verdict.Room,
+			Claim: Claim{GPUs: bounded(d.Claim), GPUsPerPod: bounded(d.GPUs.PerPod), PeakPods: bounded(d.PeakPods)}})
+	}
+	return all
+}
+
+func bounded(n int64) int64 {
+	if n == policy.Unbounded {
+		return -1
+	}
+	return n
+}
+
+// ExplainJSON writes explanations as a JSON list.
+func ExplainJSON(w io.Writer, outcomes []Outcome) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(explanations(outcomes))
+}
+
+// ExplainTable writes explanations as tables.
+func ExplainTable(w io.Writer, outcomes []Outcome) error {
+	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	for i, e := range explanations(outcomes) {
+		if i > 0 {
+			fmt.Fprintln(t)
+		}
+		fmt.Fprintf(t, "%s\n\nSETTING\tVALUE\tFROM\n", e.Workload)
+		for _, s := range e.Settings {
+			from := s.From
+			if s.By != "" {
+				from += ", lowered by " + s.By
+			}
+			fmt.Fprintf(t, "%s\t%s\t%s\n", s.Name, s.Value, from)
+		}
+		fmt.Fprintf(t, "\nclaims %s GPUs: %s per pod x %s pods\n", number(e.Claim.GPUs), number(e.Claim.GPUsPerPod), number(e.Claim.PeakPods))
+		if len(e.Bounds) > 0 {
+			fmt.Fprint(t, "\nBOUND\tPOLICY\tALLOWS\tASKS FOR\tROOM LEFT\tENFORCEMENT\n")
+		}
+		for _, b := range e.Bounds {
+			left := b.Left
+			if left == "" {
+				left = "-"
+			}
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", b.Bound, b.Policy, b.Allows, b.Asks, left, b.Enforcement)
+		}
+	}
+	return t.Flush()
+}
+
+func number(n int64) string {
+	if n < 0 {
+		return "unbounded"
+	}
+	return strconv.FormatInt(n, 10)
+}
