@@ -35,6 +35,6 @@ func newRoot() *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newServe(), newExpand(), newExplain(), newVersion())
+	root.AddCommand(newServe(), newExpand(), newExplain(), newParameters(), newVersion())
 	return root
 }
