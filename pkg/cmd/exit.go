@@ -58,10 +58,11 @@ func noArguments(c *cobra.Command, args []string) error {
 	}
 }
 
-// printError writes one line per problem.
+// printError writes one line per problem. Problems that are wrapped stay with the words
+// around them, which say where they are.
 func printError(out io.Writer, err error) {
 	problems := []error{err}
-	if all := utilerrors.Aggregate(nil); errors.As(err, &all) {
+	if all, ok := err.(utilerrors.Aggregate); ok {
 		problems = all.Errors()
 	}
 	for _, problem := range problems {

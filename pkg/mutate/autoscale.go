@@ -181,7 +181,7 @@ func (e *expansion) nativeConcurrency(l location) (int64, bool) {
 func (e *expansion) filledConcurrency(l location) (int64, bool) {
 	v, _ := e.get(l.path)
 	n, whole := v.(int64)
-	if _, owned := e.owned(l, parameter.Concurrency.Type); !whole || owned || e.Old == nil || n != e.Knative.ConcurrencyDefault() {
+	if _, owned := e.owned(l, parameter.Concurrency.Type); !whole || owned || e.Old == nil || (n != 0 && n != e.Knative.ConcurrencyDefault()) {
 		return 0, false
 	}
 	old, ok := manifest.Whole(e.Old, "spec", "template", "spec", concurrencyLocation)

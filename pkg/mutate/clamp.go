@@ -103,12 +103,20 @@ func (e *expansion) clampContainer(match func(string) bool, c policy.Ceiling, ho
 // askedResources is one list of a container's resources, with what Knative will fill in.
 func (e *expansion) askedResources(container manifest.Object, list string) map[string]resource.Quantity {
 	asked := map[string]resource.Quantity{}
+	for _, v := range []any{container["resources"], manifest.At(container, "resources", list)} {
+		if _, ok := v.(manifest.Object); !ok && v != nil {
+			return asked // Knative refuses it in its own words
+		}
+	}
 	for _, name := range []string{"cpu", "memory", "ephemeral-storage"} {
 		if q := e.Knative.ResourceDefault(list, name); q != nil {
 			asked[name] = *q
 		}
 	}
 	for name, v := range manifest.Map(container, "resources", list) {
+		if v == nil {
+			continue
+		}
 		delete(asked, name)
 		if q, err := manifest.Quantity(v); err == nil {
 			asked[name] = q

@@ -101,13 +101,13 @@ func Service(in Input) Result {
 	case e.intent.FillsResources():
 		e.result.Errors = append(e.result.Errors, e.intent.Errors...)
 		e.compute()
+		e.clampPod() // before the peak, which may be higher with fewer GPUs per pod
 		e.clampUnlabelled()
-		e.clampPod()
 		e.dropStale(true)
 		e.writeRecord()
 	default:
+		e.clampPod() // before the peak, which may be higher with fewer GPUs per pod
 		e.clampUnlabelled()
-		e.clampPod()
 		e.dropRecord()
 	}
 	e.result.Warnings = append(e.result.Warnings, e.intent.MissingLabels()...)
@@ -177,7 +177,7 @@ func (e *expansion) readable() bool {
 	}
 	pod := e.path.Child("spec")
 	if manifest.Map(e.object, "spec", "template", "spec") == nil {
-		e.result.Errors = append(e.result.Errors, field.Required(pod, "a Knative Service needs a pod template"))
+		e.result.Errors = append(e.result.Errors, field.Required(pod, "there is no pod template"))
 		return false
 	}
 	texts("spec", "template", "spec", "nodeSelector")

@@ -38,6 +38,8 @@ type Intent struct {
 	Stated             map[string]*Statement // by parameter name
 	// Errors name unknown keys, bad values and contradictions.
 	Errors field.ErrorList
+	// unknown are those of Errors that name a key.
+	unknown field.ErrorList
 }
 
 // Expands tells whether the workload becomes a fully annotated Knative Service.
@@ -101,7 +103,8 @@ func (i *Intent) readLabel(key, text string, path *field.Path) {
 func (i *Intent) readParameter(kind, key, text string, path *field.Path) {
 	p, ok := parameter.Lookup(key)
 	if !ok {
-		i.Errors = append(i.Errors, field.Invalid(path, text, "unknown key; the nearest known one is "+parameter.Nearest(key)))
+		err := field.Invalid(path, text, "unknown key; the nearest known one is "+parameter.Nearest(key))
+		i.Errors, i.unknown = append(i.Errors, err), append(i.unknown, err)
 		return
 	}
 	s := &Statement{Parameter: p, Text: text, Path: path, From: fmt.Sprintf("%s %s: %s", kind, key, text)}
@@ -117,7 +120,8 @@ func (i *Intent) readParameter(kind, key, text string, path *field.Path) {
 	i.Stated[p.Name] = s
 }
 
-// MissingLabels warns of parameters that no label opts in to.
+// MissingLabels warns of parameters that no label opts in to, and of unknown keys among
+// them, which would be refused if one did.
 func (i *Intent) MissingLabels() []string {
 	var missing []string
 	for _, g := range []parameter.Group{parameter.Autoscale, parameter.Compute} {
@@ -133,6 +137,11 @@ func (i *Intent) MissingLabels() []string {
 		if len(keys) > 0 {
 			slices.Sort(keys)
 			missing = append(missing, fmt.Sprintf("%s: no effect without the label %s (set it to \"true\" or to a profile's name)", strings.Join(keys, ", "), g.Label()))
+		}
+	}
+	if !i.Autoscale.On && !i.Compute.On && !i.Autoscale.Off {
+		for _, e := range i.unknown {
+			missing = append(missing, e.Field+": "+e.Detail)
 		}
 	}
 	return missing

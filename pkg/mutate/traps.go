@@ -21,6 +21,7 @@ import (
 // and then cannot run.
 func (e *expansion) refuseTraps() {
 	e.checkGPUs()
+	e.checkResources()
 	e.checkTemplateMetadata()
 	e.checkProbes()
 	e.warnAboutPod()
@@ -65,6 +66,30 @@ func (e *expansion) unrefused() manifest.Object {
 		}
 	}
 	return object
+}
+
+// checkResources refuses quantities that Kubernetes refuses in a pod, after Knative took
+// them in a Service. Requests of the serving container are settled elsewhere.
+func (e *expansion) checkResources() {
+	gpus := e.Policies.GPUResources()
+	for i, c := range manifest.Objects(e.podSpec(), "containers") {
+		at := e.path.Child("spec", "containers").Index(i).Child("resources")
+		limits := e.askedResources(c, "limits")
+		for _, list := range []string{"limits", "requests"} {
+			asked := e.askedResources(c, list)
+			for _, name := range slices.Sorted(maps.Keys(asked)) {
+				q, limit := asked[name], limits[name]
+				_, limited := limits[name]
+				switch {
+				case gpus.Match(name):
+				case q.Sign() < 0:
+					e.refuse(at.Child(list).Key(name), q.String(), "may not be negative")
+				case list == "requests" && limited && limit.Cmp(q) < 0 && i != e.serving:
+					e.refuse(at.Child(list).Key(name), q.String(), "is above the limit %s, with what %s fills in; state both", limit.String(), knative.DefaultsConfig)
+				}
+			}
+		}
+	}
 }
 
 func (e *expansion) checkTemplateMetadata() {

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	goyaml "go.yaml.in/yaml/v2"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/yaml"
 
@@ -109,16 +110,35 @@ func Parse(name string, content []byte) ([]Document, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", d.Source, err)
 		}
+		if err := onlyOne(raw); err != nil {
+			return nil, fmt.Errorf("%s: %w", d.Source, err)
+		}
 		if string(bytes.TrimSpace(json)) != "null" {
 			if d.Object, err = manifest.Decode(json); err != nil {
 				return nil, fmt.Errorf("%s: %w", d.Source, err)
 			}
-			if manifest.Text(d.Object, "kind") == "" || manifest.Text(d.Object, "apiVersion") == "" {
-				return nil, fmt.Errorf("%s: has no apiVersion or no kind, so it is no Kubernetes object%s", d.Source, kustomizationHint(name))
+		}
+		for _, o := range flatten([]Document{d}) {
+			if manifest.Text(o.Object, "kind") == "" || manifest.Text(o.Object, "apiVersion") == "" {
+				return nil, fmt.Errorf("%s: has no apiVersion or no kind, so it is no Kubernetes object%s", o.Source, kustomizationHint(name))
 			}
 		}
 		docs = append(docs, d)
 	}
+}
+
+// onlyOne refuses a document behind whose end there is more, which the parser would pass
+// over: JSON objects one after the other, or YAML after "...".
+func onlyOne(raw []byte) error {
+	decoder := goyaml.NewDecoder(bytes.NewReader(raw))
+	var v any
+	if err := decoder.Decode(&v); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if err := decoder.Decode(&v); !errors.Is(err, io.EOF) {
+		return errors.New("holds several objects; separate them with ---")
+	}
+	return nil
 }
 
 func kustomizationHint(name string) string {

@@ -24,6 +24,8 @@ func newReader(content []byte) *bufio.Reader { return bufio.NewReader(bytes.NewR
 type Inputs struct {
 	Policies []v1alpha1.ComputePolicy
 	Knative  *knative.Config
+	// NoKnative stands for a cluster without Knative.
+	NoKnative bool
 	// Warnings name what was passed over.
 	Warnings []string
 }
@@ -67,7 +69,8 @@ func Load(policyFiles, knativeConfigFiles []string) (Inputs, error) {
 	return in, err
 }
 
-// flatten replaces v1 Lists by their items and drops documents without content.
+// flatten replaces v1 Lists by their items, those of Lists within Lists too, and drops
+// documents without content.
 func flatten(docs []Document) []Document {
 	var flat []Document
 	for _, d := range docs {
@@ -75,7 +78,10 @@ func flatten(docs []Document) []Document {
 		case d.Object == nil:
 		case isList(d.Object):
 			for i, item := range manifest.Objects(d.Object, "items") {
-				flat = append(flat, Document{Source: fmt.Sprintf("%s, item %d", d.Source, i+1), Object: item})
+				if item == nil {
+					item = manifest.Object{} // no object, and so without a kind
+				}
+				flat = append(flat, flatten([]Document{{Source: fmt.Sprintf("%s, item %d", d.Source, i+1), Object: item}})...)
 			}
 		default:
 			flat = append(flat, d)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 
 	"sigs.k8s.io/yaml"
 
@@ -15,7 +16,7 @@ import (
 func WriteYAML(w io.Writer, docs []Document, outcomes []Outcome) error {
 	changed := map[string]bool{}
 	for _, o := range outcomes {
-		if len(o.Verdict.Patch) > 0 {
+		if len(o.Verdict.Patch) > 0 || o.Replaced {
 			changed[o.Source] = true
 		}
 	}
@@ -45,15 +46,7 @@ func WriteYAML(w io.Writer, docs []Document, outcomes []Outcome) error {
 }
 
 func changedIn(d Document, changed map[string]bool) bool {
-	if !isList(d.Object) {
-		return changed[d.Source]
-	}
-	for i := range manifest.List(d.Object, "items") {
-		if changed[fmt.Sprintf("%s, item %d", d.Source, i+1)] {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(flatten([]Document{d}), func(item Document) bool { return changed[item.Source] })
 }
 
 // WriteJSON writes the objects as one v1 List.

@@ -87,10 +87,15 @@ func IsKey(key string) bool {
 	return strings.HasPrefix(key, AutoscalePrefix) || strings.HasPrefix(key, ComputePrefix)
 }
 
-// Nearest is the known key most like an unknown one.
+// Nearest is the known key most like an unknown one: the one of the same name under the
+// other prefix, if there is one.
 func Nearest(key string) string {
+	_, name, _ := strings.Cut(normalise(key), "/")
 	keys := make([]string, len(Table))
 	for i, p := range Table {
+		if p.Name == name {
+			return p.Key()
+		}
 		keys[i] = p.Key()
 	}
 	return Closest(key, keys)

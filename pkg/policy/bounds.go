@@ -42,6 +42,8 @@ type boundKind struct {
 	asks func(*Demand) string
 	unit func(resource.Quantity) string
 	gpu  bool
+	// autoscaler marks bounds on how an autoscaler behaves.
+	autoscaler bool
 }
 
 func number(n int64) resource.Quantity { return *resource.NewQuantity(n, resource.DecimalSI) }
@@ -73,13 +75,13 @@ func specPath(children ...string) func(*Demand) *field.Path {
 }
 
 func duration(name, key string, of func(*Demand) time.Duration, what string) *boundKind {
-	return &boundKind{name: name, amount: func(d *Demand) resource.Quantity { return number(int64(of(d))) }, path: at(key),
+	return &boundKind{name: name, autoscaler: true, amount: func(d *Demand) resource.Quantity { return number(int64(of(d))) }, path: at(key),
 		asks: func(d *Demand) string { return "a " + what + " of " + parameter.Seconds(of(d)) }, unit: durationText}
 }
 
 var (
 	maxScale = &boundKind{name: "maxScale", amount: func(d *Demand) resource.Quantity { return number(d.PeakPods) }, path: at(knative.MaxScaleKey),
-		asks: func(d *Demand) string { return "up to " + count(d.PeakPods, "pod") }, unit: plain}
+		asks: asksPods, unit: plain}
 	minScale = &boundKind{name: "minScale", amount: func(d *Demand) resource.Quantity { return number(d.MinScale) }, path: at(knative.MinScaleKey),
 		asks: func(d *Demand) string { return "a min-scale of " + strconv.FormatInt(d.MinScale, 10) }, unit: plain}
 	gpusPerPod = &boundKind{name: "gpusPerPod", amount: func(d *Demand) resource.Quantity { return number(d.GPUs.PerPod) }, path: specPath("containers"), gpu: true,
@@ -109,9 +111,16 @@ var (
 			}
 			return "GPU type " + d.GPUType
 		}}
-	autoscalerClasses = &boundKind{name: "autoscalerClasses", path: at(knative.ClassKey), names: func(d *Demand) string { return d.Class },
+	autoscalerClasses = &boundKind{name: "autoscalerClasses", autoscaler: true, path: at(knative.ClassKey), names: func(d *Demand) string { return d.Class },
 		asks: func(d *Demand) string { return "autoscaler class " + d.Class }}
 )
+
+func asksPods(d *Demand) string {
+	if d.PeakPods == Unbounded {
+		return "unbounded pods (a max-scale of 0, or none, is unlimited in Knative)"
+	}
+	return "up to " + count(d.PeakPods, "pod")
+}
 
 func asksWorkload(d *Demand) string {
 	s := count(d.Claim, "GPU")

@@ -15,6 +15,9 @@ import (
 
 // Demand is what an object asks of the cluster, in the terms that bounds speak of.
 type Demand struct {
+	// Fixed is whether the number of pods never changes by itself: bounds on how an
+	// autoscaler behaves do not apply.
+	Fixed bool
 	// MinScale, and PeakPods: the largest of max-, initial- and min-scale.
 	MinScale, PeakPods int64
 	// GPUs of one pod.

@@ -49,7 +49,7 @@ func TestBounds(t *testing.T) {
 		"a peak at the bound is within it": {bounds: `{maxScale: {max: 5}}`, object: scaled("5", "0")},
 		"a peak above it is not":           {bounds: `{maxScale: {max: 5}}`, object: scaled("6", "0"), denied: []string{scaleField + "asks for up to 6 pods; policy platform allows at most 5 (bounds.maxScale.max)"}},
 		"an unbounded peak is not": {bounds: `{maxScale: {max: 5}}`, object: service(`{}`, `{}`),
-			denied: []string{scaleField + "asks for up to unbounded pods; policy platform allows at most 5 (bounds.maxScale.max)"}},
+			denied: []string{scaleField + "asks for unbounded pods (a max-scale of 0, or none, is unlimited in Knative); policy platform allows at most 5 (bounds.maxScale.max)"}},
 		"a min-scale": {bounds: `{minScale: {max: 2}}`, object: service(`{autoscaling.knative.dev/minScale: "3"}`, `{}`),
 			denied: []string{annotation("autoscaling.knative.dev/minScale") + "asks for a min-scale of 3; policy platform allows at most 2 (bounds.minScale.max)"}},
 		"GPUs of one pod": {bounds: `{gpusPerPod: {max: 2}}`, object: scaled("1", "3"), denied: []string{containers + "asks for 3 GPUs per pod; policy platform allows at most 2 (bounds.gpusPerPod.max)"}},

@@ -20,6 +20,9 @@ func (s Selection) Room(d Demand) []Room {
 	for _, p := range s.bounds {
 		for i := range p.rules {
 			r := &p.rules[i]
+			if d.Fixed && r.kind.autoscaler {
+				continue
+			}
 			room := Room{Policy: r.Policy, Bound: strings.TrimPrefix(r.field(), "bounds."), Asks: r.kind.asks(&d), Allows: r.limit(), Enforcement: string(r.Enforcement)}
 			if r.hasMax {
 				room.Left = "none"

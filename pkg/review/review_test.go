@@ -216,7 +216,7 @@ func TestUnusableObjects(t *testing.T) {
 	t.Run("Spec is not spec", func(t *testing.T) {
 		_, validated := both(t, request(strings.Replace(big, "spec: {template", "Spec: {template", 1), ""), world(`{metadata: {name: strict}, spec: {bounds: {maxScale: {max: 20}}}}`))
 		require.NotNil(t, validated.Result, "without a spec max-scale is unbounded")
-		assert.Equal(t, "Forbidden: asks for up to unbounded pods; policy strict allows at most 20 (bounds.maxScale.max)", validated.Result.Details.Causes[0].Message)
+		assert.Equal(t, "Forbidden: asks for unbounded pods (a max-scale of 0, or none, is unlimited in Knative); policy strict allows at most 20 (bounds.maxScale.max)", validated.Result.Details.Causes[0].Message)
 	})
 }
 

@@ -88,7 +88,7 @@ type ComputePolicySpec struct {
 	// parameter gpus asks for.
 	// +kubebuilder:validation:MaxItems=64
 	// +kubebuilder:validation:items:MaxLength=316
-	// +kubebuilder:validation:items:Pattern=`^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)[A-Za-z0-9][-A-Za-z0-9_.]*\*?$`
+	// +kubebuilder:validation:items:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/([A-Za-z0-9][-A-Za-z0-9_.]*\*?|\*)$`
 	// +optional
 	GPUResources []string `json:"gpuResources,omitempty"`
 

@@ -1,0 +1,161 @@
+package review
+
+import (
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/kubetorch/webhook/pkg/convert"
+	"github.com/kubetorch/webhook/pkg/knative"
+	"github.com/kubetorch/webhook/pkg/manifest"
+	"github.com/kubetorch/webhook/pkg/mutate"
+	"github.com/kubetorch/webhook/pkg/parameter"
+	"github.com/kubetorch/webhook/pkg/policy"
+)
+
+// deployment is the kind that becomes a Knative Service, or has its resources filled in.
+var deployment = schema.GroupKind{Group: "apps", Kind: "Deployment"}
+
+// Conversion is the Knative Service that a Deployment becomes.
+type Conversion struct {
+	// Service is expanded; nil where the Deployment cannot be read.
+	Service manifest.Object
+	Notes   convert.Notes
+	// Verdict on the Deployment: paths are those of the Deployment.
+	Verdict Verdict
+}
+
+// Convert turns the request's Deployment, which is labelled for autoscaling, into its
+// expanded Knative Service, and judges that. The Deployment is left as it is. live is the
+// Knative Service as it is stored, nil where there is none yet.
+func (r *Request) Convert(w World, live manifest.Object) Conversion {
+	ksvc, notes, errs := convert.Service(r.object)
+	c := Conversion{Service: ksvc, Notes: notes}
+	if ksvc == nil {
+		c.Verdict.Errors = errs
+		return c
+	}
+	raw := *r.raw
+	raw.Name = manifest.Text(ksvc, "metadata", "name")
+	raw.Kind.Group, raw.Kind.Version, raw.Kind.Kind = service.Group, "v1", service.Kind
+	child := &Request{raw: &raw, object: ksvc, old: live, name: raw.Name}
+	v := child.Admit(w)
+	v.Patch = nil // of an object that nobody has sent
+	for _, need := range notes.Needs {
+		if !w.Knative.Enabled(need.Flag) {
+			e := *need.Error
+			e.Detail += "; or: " + knative.WhoEnables(need.Flag)
+			errs = append(errs, &e)
+		}
+	}
+	if notes.Recreate {
+		errs = append(errs, recreate(ksvc, r.selection(w), &v)...)
+	}
+	v.Errors = append(errs, without(notes.Relate(hinted(r.place(v.Errors))), errs)...)
+	for i, x := range v.Denied {
+		v.Denied[i].Error = notes.Relate(r.place(field.ErrorList{x.Error}))[0]
+	}
+	v.Warnings = shorten(append(notes.Warnings, v.Warnings...))
+	if name := manifest.Text(ksvc, "metadata", "name"); name != manifest.Text(r.object, "metadata", "name") && !v.Refused() {
+		v.Settings = append(v.Settings, mutate.Setting{Name: parameter.ServiceName.Name, Value: name, From: "parameter " + parameter.ServiceName.Key()})
+	}
+	c.Verdict = v
+	return c
+}
+
+// recreate is for a Deployment that asks never to run two versions at once.
+func recreate(ksvc manifest.Object, s policy.Selection, v *Verdict) field.ErrorList {
+	at := field.NewPath("spec", "strategy", "type")
+	const beside = "Knative starts the pods of a new version beside those of the old one"
+	if policy.CountGPUs(manifest.Map(ksvc, "spec", "template", "spec"), nil, s.GPUResources()).PerPod > 0 {
+		return field.ErrorList{field.Invalid(at, "Recreate", beside+", so a rollout needs the GPUs twice; remove it if the cluster has them to spare")}
+	}
+	v.Warnings = append(v.Warnings, at.String()+" Recreate has no effect: "+beside)
+	return nil
+}
+
+// hinted adds to refusals of Knative's which flag would lift them, and drops what only
+// follows from them.
+func hinted(errs field.ErrorList) field.ErrorList {
+	var kept field.ErrorList
+	said := map[string]bool{}
+	for _, e := range errs {
+		if flag := knative.Flag(e); flag != "" {
+			copied := *e
+			copied.Detail += "; " + knative.WhoEnables(flag)
+			e = &copied
+			if volume, _, found := strings.Cut(e.Field, "]."); found && strings.HasPrefix(volume, "spec.template.spec.volumes[") {
+				said[volume+"]"] = true
+			}
+		}
+		kept = append(kept, e)
+	}
+	return slices.DeleteFunc(kept, func(e *field.Error) bool {
+		volume, _, _ := strings.Cut(e.Field, "].")
+		return said[volume+"]"] && strings.HasPrefix(e.Detail, "expected exactly one, got neither")
+	})
+}
+
+// place moves errors about annotations that an expansion wrote to the parameters that they
+// come from.
+func (r *Request) place(errs field.ErrorList) field.ErrorList {
+	stated := mutate.ReadIntent(r.object).Stated
+	template := field.NewPath("spec", "template", "metadata", "annotations")
+	native := manifest.Texts(r.object, "spec", "template", "metadata", "annotations")
+	placed := slices.Clone(errs)
+	for i, e := range placed {
+		key, ok := strings.CutPrefix(e.Field, template.String()+"[")
+		if key = strings.TrimSuffix(key, "]"); !ok || native[key] != "" {
+			continue
+		}
+		if s, ok := stated[mutate.ParameterOf(key)]; ok {
+			copied := *e
+			copied.Field = s.Path.String()
+			placed[i] = &copied
+		}
+	}
+	return placed
+}
+
+// AdmitFixed fills in the resources of the request's Deployment, in place, and judges it
+// as one of fixed size: one that is not labelled for autoscaling, or is in a cluster
+// without Knative.
+func (r *Request) AdmitFixed(w World) Verdict {
+	result := r.fix(w, r.object)
+	v := Verdict{Patch: result.Patch, Warnings: result.Warnings, Errors: result.Errors, Denied: result.Denied, Settings: result.Settings}
+	if v.Refused() {
+		return v
+	}
+	selection := r.selection(w)
+	d := policy.DeploymentDemand(r.object, selection.GPUResources())
+	var old *policy.Demand
+	if r.old != nil {
+		o := policy.DeploymentDemand(r.old, selection.GPUResources())
+		old = &o
+	}
+	judged := selection.Judge(d, old)
+	v.Errors, v.Denied, v.Audited, v.Demand, v.Room = judged.Invalid, judged.Denied, judged.Audited, d, selection.Room(d)
+	for _, x := range judged.Warned {
+		v.Warnings = append(v.Warnings, x.Error.Field+" "+x.Error.Detail)
+	}
+	v.Warnings = shorten(append(v.Warnings, misplacedLabels(r.object)...))
+	return v
+}
+
+func (r *Request) fix(w World, o manifest.Object) mutate.Result {
+	return mutate.Deployment(mutate.Input{Object: o, Old: r.old, Policies: r.selection(w)})
+}
+
+// ConcernsDeployment tells whether a Deployment is converted, filled in or judged: it
+// carries one of the two labels, or its pods ask for GPUs. Parameters alone make no
+// workload, and get a warning.
+func ConcernsDeployment(o manifest.Object, w World) bool {
+	intent := mutate.ReadIntent(o)
+	if intent.FillsResources() || intent.Autoscale.Off || intent.Compute.Off || len(intent.Stated) > 0 {
+		return true
+	}
+	n := policy.CountGPUs(manifest.Map(o, "spec", "template", "spec"), nil, w.Policies.GPUResources())
+	return n.PerPod > 0 || len(n.Unknown)+len(n.Malformed) > 0
+}
