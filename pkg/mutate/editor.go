@@ -22,6 +22,15 @@ type editor struct {
 
 var escaper = strings.NewReplacer("~", "~0", "/", "~1")
 
+// Pointer is the JSON pointer of a path of keys.
+func Pointer(keys ...string) string {
+	path := make([]any, len(keys))
+	for i, k := range keys {
+		path[i] = k
+	}
+	return pointer(path)
+}
+
 func pointer(path []any) string {
 	var b strings.Builder
 	for _, p := range path {

@@ -25,6 +25,8 @@ type World struct {
 	NamespaceLabels func(name string) (labels map[string]string, known bool)
 	// Revisions that the request's traffic names (Request.NamedRevisions), by name.
 	Revisions policy.Revisions
+	// Cluster is nil where there is none to ask.
+	Cluster *Cluster
 }
 
 // Request is an admission request with its objects decoded.
@@ -32,6 +34,8 @@ type Request struct {
 	raw         *admissionv1.AdmissionRequest
 	object, old manifest.Object
 	name        string
+	// scale is whether the objects are what a Deployment's scale is to be and was.
+	scale bool
 }
 
 // service is the kind that is mutated and judged.
@@ -42,9 +46,9 @@ var policyKind = schema.GroupKind{Group: "policy.kubetorch.com", Kind: "ComputeP
 // Read decodes a request. The answer is not nil where there is nothing left to decide:
 // the request concerns nobody here, or cannot be read.
 func Read(raw *admissionv1.AdmissionRequest) (*Request, *admissionv1.AdmissionResponse) {
-	r := &Request{raw: raw, name: raw.Name}
+	r := &Request{raw: raw, name: raw.Name, scale: isScale(raw)}
 	kind := schema.GroupKind{Group: raw.Kind.Group, Kind: raw.Kind.Kind}
-	if (kind != service && kind != policyKind) || raw.SubResource != "" ||
+	if (kind != service && kind != policyKind && kind != deployment && !r.scale) || (raw.SubResource != "" && !r.scale) ||
 		(raw.Operation != admissionv1.Create && raw.Operation != admissionv1.Update) {
 		return nil, Allow(raw.UID)
 	}
@@ -81,7 +85,7 @@ func (r *Request) Namespace() string { return r.raw.Namespace }
 // NamedRevisions are the revisions beside the latest that the old or new object sends
 // traffic to.
 func (r *Request) NamedRevisions() []string {
-	if r.isPolicy() {
+	if r.isPolicy() || r.isDeployment() {
 		return nil
 	}
 	names := policy.NamedRevisions(r.object)

@@ -40,6 +40,9 @@ func (r *Request) Mutate(w World) *admissionv1.AdmissionResponse {
 	if r.isPolicy() {
 		return Allow(r.raw.UID)
 	}
+	if r.isDeployment() {
+		return r.mutateDeployment(w)
+	}
 	result := r.expand(w)
 	return r.answer(Verdict{Patch: result.Patch, Warnings: result.Warnings, Errors: result.Errors, Denied: result.Denied})
 }
@@ -49,6 +52,9 @@ func (r *Request) Mutate(w World) *admissionv1.AdmissionResponse {
 func (r *Request) Validate(w World) *admissionv1.AdmissionResponse {
 	if r.isPolicy() {
 		return r.validatePolicy()
+	}
+	if r.isDeployment() {
+		return r.answer(r.judgeDeployment(w))
 	}
 	return r.answer(r.Judge(w))
 }
@@ -141,6 +147,18 @@ func (r *Request) answer(v Verdict) *admissionv1.AdmissionResponse {
 		a.Patch, a.PatchType = patch, &kind
 	}
 	return a
+}
+
+// Reasons are the refusals in one line.
+func (v *Verdict) Reasons() string {
+	var reasons []string
+	for _, e := range v.Errors {
+		reasons = append(reasons, e.Error())
+	}
+	for _, x := range v.Denied {
+		reasons = append(reasons, x.Error.Error())
+	}
+	return strings.Join(reasons, "; ")
 }
 
 // Status is the refusal: 422 Invalid if any cause is the object's own, else 403

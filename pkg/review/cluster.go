@@ -1,0 +1,134 @@
+package review
+
+import (
+	admissionv1 "k8s.io/api/admission/v1"
+	"knative.dev/pkg/kmeta"
+
+	"github.com/kubetorch/webhook/pkg/controller/handover"
+	"github.com/kubetorch/webhook/pkg/convert"
+	"github.com/kubetorch/webhook/pkg/manifest"
+	"github.com/kubetorch/webhook/pkg/mutate"
+	"github.com/kubetorch/webhook/pkg/policy"
+)
+
+// Cluster is what else there is in the cluster that the verdict on a Deployment depends
+// on. All objects are live; nil stands for one that does not exist.
+type Cluster struct {
+	// Knative is whether Knative Services are served.
+	Knative bool
+	// Service is the Knative Service of the name that the Deployment asks for, and
+	// CoreService the core Service of that name.
+	Service, CoreService manifest.Object
+	// Revision is the one that the Deployment says it was made for.
+	Revision manifest.Object
+}
+
+// Lookups are the names of what Cluster holds; empty for what need not be read.
+type Lookups struct{ Service, CoreService, Revision string }
+
+// Scaled is the name of the Deployment that a request scales; empty for other requests.
+func (r *Request) Scaled() string {
+	if r.scale {
+		return r.raw.Name
+	}
+	return ""
+}
+
+// ScaleOf makes a request to scale a Deployment one to update its replicas.
+func (r *Request) ScaleOf(deployment manifest.Object) {
+	with := func(scale manifest.Object) manifest.Object {
+		replicas, _ := manifest.Whole(scale, "spec", "replicas") // 0 is left out
+		o := clone(deployment)
+		if spec := manifest.Map(o, "spec"); spec != nil {
+			spec["replicas"] = replicas
+		}
+		return o
+	}
+	r.object, r.old = with(r.object), with(r.old)
+}
+
+// Lookups tells what the verdict depends on.
+func (r *Request) Lookups() Lookups {
+	var l Lookups
+	if !r.isDeployment() {
+		return l
+	}
+	if mutate.ReadIntent(r.object).Expands() {
+		l.Service = handover.ServiceName(r.object)
+		if !r.expandedBefore() {
+			l.CoreService = l.Service
+		}
+	}
+	l.Revision, _, _ = convert.RevisionOwner(r.object)
+	return l
+}
+
+// expandedBefore tells whether the stored object is labelled for autoscaling already.
+func (r *Request) expandedBefore() bool {
+	return r.old != nil && mutate.ReadIntent(r.old).Expands()
+}
+
+// isDeployment tells whether the request is about a Deployment, or its scale.
+func (r *Request) isDeployment() bool {
+	return r.scale || (r.raw.Kind.Group == deployment.Group && r.raw.Kind.Kind == deployment.Kind)
+}
+
+// isScale tells whether a request is one to scale a Deployment.
+func isScale(raw *admissionv1.AdmissionRequest) bool {
+	return raw.SubResource == "scale" && raw.Resource.Group == deployment.Group && raw.Resource.Resource == "deployments" &&
+		raw.Operation == admissionv1.Update
+}
+
+// madeByKnative tells whether Knative made the Deployment for a Revision. What the
+// Deployment says of itself counts only as far as the live Revision bears it out.
+func (r *Request) madeByKnative(w World) bool {
+	name, uid, ok := convert.RevisionOwner(r.object)
+	if !ok {
+		return false
+	}
+	if w.Cluster == nil {
+		return true // there is nothing to ask
+	}
+	return uid != "" && manifest.Text(w.Cluster.Revision, "metadata", "uid") == uid &&
+		manifest.Text(r.object, "metadata", "name") == kmeta.ChildName(name, "-deployment")
+}
+
+// withinRevision tells whether a Deployment that Knative made asks for no more than its
+// Revision, which was admitted.
+func (r *Request) withinRevision(w World, d policy.Demand, gpus policy.GPUResources) bool {
+	if w.Cluster == nil {
+		return false
+	}
+	revision := w.Cluster.Revision
+	template := manifest.Object{"metadata": manifest.Object{"annotations": manifest.At(revision, "metadata", "annotations")}, "spec": manifest.At(revision, "spec")}
+	admitted := policy.ServiceDemand(manifest.Object{"spec": manifest.Object{"template": template}}, "", w.Knative, gpus, nil)
+	return d.GPUs.PerPod <= admitted.GPUs.PerPod && d.PeakPods <= admitted.PeakPods &&
+		len(d.GPUs.Malformed)+len(d.GPUs.Unknown) <= len(admitted.GPUs.Malformed)+len(admitted.GPUs.Unknown)
+}
+
+// taken names what has the name that the Knative Service needs; empty for nothing.
+func (r *Request) taken(w World, name string) string {
+	key := r.Namespace() + "/" + name
+	switch {
+	case w.Cluster == nil:
+	case w.Cluster.Service != nil:
+		owner := handover.ControllerOf(w.Cluster.Service)
+		if !handover.Owns(r.object, w.Cluster.Service) && !handover.Leftover(manifest.Text(r.object, "metadata", "name"), owner) {
+			return "the Knative Service " + key
+		}
+	case w.Cluster.CoreService != nil && !handover.MadeByKnative(w.Cluster.CoreService):
+		return "the core Service " + key
+	}
+	return ""
+}
+
+// withoutBookkeeping is a Deployment without what the webhook and its controller keep on
+// it: none of it is to end up on the Knative Service.
+func withoutBookkeeping(o manifest.Object) manifest.Object {
+	o = clone(o)
+	annotations := manifest.Map(o, "metadata", "annotations")
+	for _, key := range append([]string{mutate.RecordAnnotation}, handover.Bookkeeping...) {
+		delete(annotations, key)
+	}
+	return o
+}

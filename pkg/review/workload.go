@@ -1,0 +1,234 @@
+package review
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strconv"
+
+	admissionv1 "k8s.io/api/admission/v1"
+
+	"github.com/kubetorch/webhook/pkg/controller/handover"
+	"github.com/kubetorch/webhook/pkg/manifest"
+	"github.com/kubetorch/webhook/pkg/mutate"
+	"github.com/kubetorch/webhook/pkg/parameter"
+	"github.com/kubetorch/webhook/pkg/policy"
+)
+
+// mutateDeployment answers a mutating review of a Deployment, or of its scale.
+func (r *Request) mutateDeployment(w World) *admissionv1.AdmissionResponse {
+	if r.madeByKnative(w) {
+		return Allow(r.raw.UID) // else Knative and the webhook would undo each other's work
+	}
+	if r.scale {
+		return r.answer(r.scaleBack(w))
+	}
+	intent := mutate.ReadIntent(r.object)
+	if intent.Expands() && w.knative() {
+		return r.answer(r.autoscaled(w))
+	}
+	v := r.fixed(w, intent)
+	if r.expandedBefore() {
+		v.Patch = append(v.Patch, r.keepBookkeeping()...)
+	}
+	return r.answer(v)
+}
+
+// knative tells whether labelled Deployments become Knative Services.
+func (w World) knative() bool { return w.Cluster == nil || w.Cluster.Knative }
+
+// autoscaled is for a Deployment that becomes a Knative Service.
+func (r *Request) autoscaled(w World) Verdict {
+	refilled := r.refill(w)
+	v := r.checkExpansion(w)
+	v.Errors, v.Denied = append(v.Errors, without(refilled.Errors, v.Errors)...), append(v.Denied, refilled.Denied...)
+	if v.Refused() {
+		return v
+	}
+	if r.old == nil {
+		replicas := handover.Replicas(r.object)
+		v.Patch = append(append(refilled.Patch, r.setReplicas(0)...), r.annotate(handover.ReplicasAnnotation, strconv.FormatInt(replicas, 10))...)
+		v.Warnings = append([]string{fmt.Sprintf("this Deployment is run as Knative Service %s; its own replicas stay 0", handover.ServiceName(r.object))}, v.Warnings...)
+		return v
+	}
+	v.Patch = append(refilled.Patch, r.keepBookkeeping()...)
+	back := r.scaleBack(w)
+	v.Patch, v.Warnings = append(v.Patch, back.Patch...), append(back.Warnings, v.Warnings...)
+	return v
+}
+
+// checkExpansion checks all that becomes of a Deployment, as far as an update changed it.
+func (r *Request) checkExpansion(w World) Verdict {
+	if r.old != nil && sameWorkload(r.old, r.object) {
+		return Verdict{}
+	}
+	var live manifest.Object
+	if w.Cluster != nil && handover.Owns(r.object, w.Cluster.Service) {
+		live = w.Cluster.Service
+	}
+	if live == nil && r.expandedBefore() {
+		// What it was to become is what this update is measured by.
+		before := &Request{raw: r.raw, object: withoutBookkeeping(r.old), name: r.name}
+		live = before.Convert(w, nil).Service
+	}
+	child := &Request{raw: r.raw, object: withoutBookkeeping(r.object), name: r.name}
+	c := child.Convert(w, live)
+	v := c.Verdict
+	if c.Service == nil || r.expandedBefore() {
+		return v
+	}
+	name := manifest.Text(c.Service, "metadata", "name")
+	if by := r.taken(w, name); by != "" {
+		err := c.Notes.NameTaken(name, by)
+		if r.old == nil {
+			v.Errors = append(v.Errors, err)
+		} else {
+			v.Warnings = append(v.Warnings, fmt.Sprintf("%s: %s; until then this Deployment is left as it is", err.Field, err.ErrorBody()))
+		}
+	}
+	return v
+}
+
+// fixed is for a Deployment that stays one.
+func (r *Request) fixed(w World, intent *mutate.Intent) Verdict {
+	replicas := handover.Replicas(r.object)
+	child := *r
+	if intent.Expands() && r.old != nil && handover.Replicas(r.old) == 0 && handover.Replicas(r.object) > 0 {
+		child.old = nil // its pods are its own from now on, so they need their resources
+	}
+	result := child.fix(w, r.object)
+	v := Verdict{Patch: result.Patch, Warnings: result.Warnings, Errors: result.Errors, Denied: result.Denied}
+	if r.old == nil || !intent.Expands() || len(v.Errors)+len(v.Denied) > 0 {
+		return v
+	}
+	// The count is settled at CREATE; nobody's running pods are taken away.
+	v.Patch = withoutCount(v.Patch)
+	if spec := manifest.Map(r.object, "spec"); spec != nil {
+		spec["replicas"] = replicas
+	}
+	return v
+}
+
+// refill keeps the resources up to date that were filled in while there was no Knative.
+func (r *Request) refill(w World) mutate.Result {
+	if r.old == nil || manifest.Text(r.old, "metadata", "annotations", mutate.RecordAnnotation) == "" {
+		return mutate.Result{}
+	}
+	replicas := handover.Replicas(r.object)
+	result := r.fix(w, r.object)
+	r.setReplicas(replicas)
+	result.Patch, result.Warnings = withoutCount(result.Patch), nil
+	return result
+}
+
+func withoutCount(patch []mutate.Operation) []mutate.Operation {
+	return slices.DeleteFunc(patch, func(op mutate.Operation) bool { return op.Path == "/spec/replicas" })
+}
+
+// scaleBack keeps a Deployment at 0 whose pods a Knative Service runs.
+func (r *Request) scaleBack(w World) Verdict {
+	replicas := handover.Replicas(r.object)
+	if replicas == 0 || w.Cluster == nil || !mutate.ReadIntent(r.object).Expands() || !handover.Adopted(r.object, w.Cluster.Service) {
+		return Verdict{}
+	}
+	return Verdict{Patch: r.setReplicas(0), Warnings: []string{fmt.Sprintf(
+		"replicas %d set back to 0: Knative Service %s runs the pods; to have more of them, set %s, %s or %s",
+		replicas, manifest.Text(w.Cluster.Service, "metadata", "name"), parameter.MinScale.Key(), parameter.InitialScale.Key(), parameter.MaxScale.Key())}}
+}
+
+// setReplicas writes replicas, of a Deployment or of its scale.
+func (r *Request) setReplicas(n int64) []mutate.Operation {
+	if spec := manifest.Map(r.object, "spec"); spec != nil {
+		spec["replicas"] = n
+	}
+	return []mutate.Operation{{Op: "add", Path: "/spec/replicas", Value: n}}
+}
+
+// keepBookkeeping puts annotations back that an update lacks, as kubectl replace does.
+func (r *Request) keepBookkeeping() []mutate.Operation {
+	var patch []mutate.Operation
+	was, now := manifest.Texts(r.old, "metadata", "annotations"), manifest.Texts(r.object, "metadata", "annotations")
+	for _, key := range handover.Bookkeeping {
+		if value, had := was[key]; had {
+			if _, has := now[key]; !has {
+				patch = append(patch, r.annotate(key, value)...)
+			}
+		}
+	}
+	return patch
+}
+
+// annotate sets an annotation.
+func (r *Request) annotate(key, value string) []mutate.Operation {
+	metadata := manifest.Map(r.object, "metadata")
+	annotations := manifest.Map(metadata, "annotations")
+	if annotations == nil {
+		metadata["annotations"] = manifest.Object{key: value}
+		return []mutate.Operation{{Op: "add", Path: "/metadata/annotations", Value: manifest.Object{key: value}}}
+	}
+	annotations[key] = value
+	return []mutate.Operation{{Op: "add", Path: mutate.Pointer("metadata", "annotations", key), Value: value}}
+}
+
+// sameWorkload tells whether an update leaves alone what a Knative Service is made from.
+func sameWorkload(old, now manifest.Object) bool {
+	rest := func(o manifest.Object) manifest.Object {
+		spec := maps.Clone(manifest.Map(o, "spec"))
+		delete(spec, "replicas")
+		delete(spec, "template")
+		return spec
+	}
+	return mutate.Unchanged(old, now) && reflect.DeepEqual(rest(old), rest(now))
+}
+
+// judgeDeployment holds a Deployment, or its scale, against the bounds: the pods that it
+// runs by itself, and what becomes of it.
+func (r *Request) judgeDeployment(w World) Verdict {
+	selection := r.selection(w)
+	d := policy.DeploymentDemand(r.object, selection.GPUResources())
+	if r.madeByKnative(w) && r.withinRevision(w, d, selection.GPUResources()) {
+		return Verdict{}
+	}
+	var old *policy.Demand
+	if r.old != nil {
+		o := policy.DeploymentDemand(r.old, selection.GPUResources())
+		old = &o
+	}
+	judged := selection.Judge(d, old)
+	v := Verdict{Errors: judged.Invalid, Denied: judged.Denied, Audited: judged.Audited, Demand: d}
+	for _, x := range judged.Warned {
+		v.Warnings = append(v.Warnings, x.Error.Field+" "+x.Error.Detail)
+	}
+	intent := mutate.ReadIntent(r.object)
+	if r.scale || r.madeByKnative(w) {
+		return v
+	}
+	v.Warnings = append(v.Warnings, misplacedLabels(r.object)...)
+	switch {
+	case intent.Expands() && w.knative():
+		c := r.checkExpansion(w)
+		v.Errors = append(v.Errors, without(c.Errors, v.Errors)...)
+		v.Denied, v.Audited = append(v.Denied, c.Denied...), append(v.Audited, c.Audited...)
+	case intent.FillsResources():
+		result := r.fix(w, clone(r.object))
+		v.Errors = append(v.Errors, without(result.Errors, v.Errors)...)
+		v.Denied = append(v.Denied, result.Denied...)
+	}
+	return v
+}
+
+// Become is the Knative Service that a stored Deployment is to become, given the one that
+// was made from it so far, and the verdict on it. fixed is the number of pods without
+// Knative. Neither object is changed.
+func Become(w World, deployment, live manifest.Object) (service manifest.Object, v Verdict, fixed int64) {
+	r := ForObject(withoutBookkeeping(deployment), manifest.Text(deployment, "metadata", "namespace"))
+	c := r.Convert(w, live)
+	fixed = 1
+	for _, s := range r.fix(w, clone(r.object)).Settings {
+		if n, err := strconv.ParseInt(s.Value, 10, 32); s.Name == "replicas" && err == nil {
+			fixed = n
+		}
+	}
+	return c.Service, c.Verdict, fixed
+}
