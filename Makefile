@@ -28,12 +28,12 @@ test: unit e2e ## Run all tests, the end-to-end ones included
 .PHONY: unit
 unit: ## Run the tests that need no control plane
 	@echo "== unit tests"
-	@$(GO) test -timeout 15m $$($(GO) list ./... | grep -v -e /test/controlplane -e /test/e2e)
+	@$(GO) test -timeout 15m $$($(GO) list ./... | grep -v -e /test/controlplane -e /test/e2e -e /test/kustomize)
 
 .PHONY: e2e
 e2e: $(BIN) tools ## Run the tests on a real API server with Knative
 	@echo "== end-to-end tests"
-	@$(GO) test -timeout 20m -p 1 ./test/controlplane/... ./test/e2e/...
+	@$(GO) test -timeout 20m -p 1 ./test/controlplane/... ./test/e2e/... ./test/kustomize/...
 
 .PHONY: fuzz
 FUZZTIME ?= 1m

@@ -14,13 +14,14 @@ import (
 func newExpand() *cobra.Command {
 	var o options.Expand
 	c := &cobra.Command{
-		Use:   "expand -f FILE|DIR|- [--policy FILE]... [--knative-config FILE]...",
+		Use:   "expand -f FILE|DIR|- [--policy FILE]... [--knative-config FILE]... [--no-knative]",
 		Short: "Print what admission would make of manifests, without a cluster",
 		Long: `Print what admission would make of manifests, without a cluster.
 
-Documents that nothing is done to come out as they went in. Warnings and refusals go to
-standard error. The exit code is 1 if anything was refused, and then nothing is printed;
-2 if the input or the flags are unusable.`,
+A Deployment that is labelled for autoscaling is replaced by its Knative Service. Documents
+that nothing is done to come out as they went in. Warnings and refusals go to standard
+error. The exit code is 1 if anything was refused, and then nothing is printed; 2 if the
+input or the flags are unusable.`,
 		Example: `  kubetorch-webhook expand -f service.yaml --policy policy.yaml
   kustomize build overlays/prod | kubetorch-webhook expand -f -`,
 		Args: noArguments,
@@ -55,6 +56,7 @@ func admitAll(o *options.Expand, in io.Reader, errOut io.Writer) ([]offline.Docu
 	if err != nil {
 		return nil, nil, err
 	}
+	inputs.NoKnative = o.NoKnative
 	docs, err := offline.ReadDocuments(o.Files, in)
 	if err != nil {
 		return nil, nil, err

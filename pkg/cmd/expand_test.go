@@ -143,7 +143,7 @@ func TestExpand(t *testing.T) {
 			err: "Warning: k.yaml, document 1: ConfigMap config-gc is passed over; only config-autoscaler, config-defaults, config-features, config-deployment are read\n"},
 		"a kind that cannot be autoscaled is refused": {files: []string{"in.yaml", "apiVersion: batch/v1\nkind: Job\nmetadata: {name: train, labels: {kubetorch.com/autoscale: 'true'}}\n"}, args: []string{"-f", "in.yaml"}, code: 1,
 			err: "Refused: Job default/train (in.yaml, document 1)\n" +
-				`  * metadata.labels[kubetorch.com/autoscale]: Invalid value: "true": a Job.batch cannot be expanded; autoscaling is for Services of serving.knative.dev/v1` + "\n" +
+				`  * metadata.labels[kubetorch.com/autoscale]: Invalid value: "true": a Job.batch cannot be expanded: autoscaling and distributed computing are mutually exclusive; remove the label, or serve requests with a Deployment or a Knative Service` + "\n" +
 				"kubetorch-webhook: refused, so nothing was printed\n"},
 		"a label that is no text is refused": {files: []string{"in.yaml", strings.Replace(labelled, `"true"`, "true", 1)}, args: []string{"-f", "in.yaml"}, code: 1,
 			err: "Refused: Service default/inference (in.yaml, document 1)\n" +

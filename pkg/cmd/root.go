@@ -2,8 +2,10 @@
 package cmd
 
 import (
+	"bytes"
 	"context"
 	"io"
+	"os"
 
 	"github.com/spf13/cobra"
 )
@@ -30,11 +32,31 @@ func newRoot() *cobra.Command {
 		// Errors are printed once, by Run, and without the usage: it hides them.
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		// Without a subcommand there is nothing to do.
-		Args: noArguments,
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+		Args:          noArguments,
+		// Tools that call a KRM function give it no arguments.
+		RunE: func(c *cobra.Command, _ []string) error {
+			if isTerminal(c.InOrStdin()) {
+				return c.Help()
+			}
+			text, err := io.ReadAll(c.InOrStdin())
+			if err != nil || len(bytes.TrimSpace(text)) == 0 {
+				return c.Help()
+			}
+			return runKRM(bytes.NewReader(text), c.OutOrStdout(), c.ErrOrStderr())
+		},
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newServe(), newExpand(), newExplain(), newParameters(), newVersion())
+	root.AddCommand(newServe(), newExpand(), newExplain(), newKRM(), newParameters(), newVersion())
 	return root
+}
+
+// isTerminal tells whether nobody but a person could write to a stream: a terminal or
+// nothing at all, such as /dev/null.
+func isTerminal(in io.Reader) bool {
+	f, ok := in.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err != nil || info.Mode()&os.ModeCharDevice != 0
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/api/resource"
 	"sigs.k8s.io/json"
@@ -131,6 +132,16 @@ func Quantity(v any) (resource.Quantity, error) {
 	text, ok := QuantityText(v)
 	if !ok {
 		return resource.Quantity{}, fmt.Errorf("is %s, not a quantity", TypeName(v))
+	}
+	return ParseQuantity(text)
+}
+
+// ParseQuantity reads a quantity as resource.ParseQuantity does, and refuses what that
+// takes and then cannot compare within any reasonable time: 1e99999999 has as many digits.
+func ParseQuantity(text string) (resource.Quantity, error) {
+	const digits, exponent = 64, 3
+	if i := strings.IndexAny(text, "eE"); len(text) > digits || (i >= 0 && len(strings.TrimLeft(text[i+1:], "+-0")) > exponent) {
+		return resource.Quantity{}, errors.New("is a number of too many digits")
 	}
 	return resource.ParseQuantity(text)
 }

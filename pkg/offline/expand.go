@@ -5,11 +5,9 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/mutate"
-	"github.com/kubetorch/webhook/pkg/parameter"
 	"github.com/kubetorch/webhook/pkg/policy"
 	"github.com/kubetorch/webhook/pkg/review"
 )
@@ -21,46 +19,47 @@ type Outcome struct {
 	Title string
 	// Concerned is whether the object is one that is expanded or judged.
 	Concerned bool
-	Verdict   review.Verdict
+	// Replaced is whether the object is now a Knative Service that was a Deployment.
+	Replaced bool
+	Verdict  review.Verdict
 }
 
 // Expand admits every object of the documents, in place, as if it were created.
 func Expand(docs []Document, in Inputs) []Outcome {
 	flat := flatten(docs)
-	w := review.World{Policies: policy.Compile(in.Policies), Knative: in.Knative, NamespaceLabels: namespaces(flat), Revisions: policy.Revisions{}}
-	for _, d := range flat {
-		if groupKind(d.Object) == (schema.GroupKind{Group: "serving.knative.dev", Kind: "Revision"}) {
-			w.Revisions[manifest.Text(d.Object, "metadata", "name")] = d.Object
-		}
-	}
+	w := review.World{Policies: policy.Compile(in.Policies), Knative: in.Knative, NamespaceLabels: namespaces(flat)}
+	revisions := revisions(flat)
 	outcomes := make([]Outcome, len(flat))
+	taken := namesIn(flat)
 	for i, d := range flat {
-		outcomes[i] = admit(d, w)
+		w.Revisions = revisions[namespaceOf(d.Object)]
+		outcomes[i] = admit(d, w, taken, in.NoKnative)
 	}
 	return outcomes
 }
 
-func admit(d Document, w review.World) Outcome {
-	namespace := manifest.Text(d.Object, "metadata", "namespace")
-	if namespace == "" {
-		namespace = corev1.NamespaceDefault
-	}
+func admit(d Document, w review.World, taken names, noKnative bool) Outcome {
+	namespace := namespaceOf(d.Object)
 	name := manifest.Text(d.Object, "metadata", "name")
 	if name == "" {
 		name = manifest.Text(d.Object, "metadata", "generateName")
 	}
 	o := Outcome{Document: d, Title: fmt.Sprintf("%s %s/%s", manifest.Text(d.Object, "kind"), namespace, name)}
 	kind := groupKind(d.Object)
-	if review.Concerns(kind) {
+	switch {
+	case review.Concerns(kind):
 		o.Concerned = true
 		o.Verdict = review.ForObject(d.Object, namespace).Admit(w)
-		return o
-	}
-	if intent := mutate.ReadIntent(d.Object); intent.Expands() {
-		o.Concerned = true
-		o.Verdict.Errors = field.ErrorList{field.Invalid(field.NewPath("metadata", "labels").Key(parameter.AutoscaleLabel),
-			manifest.Texts(d.Object, "metadata", "labels")[parameter.AutoscaleLabel],
-			fmt.Sprintf("a %s cannot be expanded; autoscaling is for Services of serving.knative.dev/v1", kind))}
+		if noKnative {
+			o.Verdict.Warnings = append(o.Verdict.Warnings, "the cluster has no Knative, so this cannot be applied to it; only a Deployment can do without")
+		}
+	case isDeployment(d.Object):
+		if o.Concerned = review.ConcernsDeployment(d.Object, w); o.Concerned {
+			o.deployment(w, taken, noKnative)
+		}
+	case mutate.ReadIntent(d.Object).Expands() && !madeByKnative(d.Object):
+		o.Verdict.Errors = refuseKind(d.Object, kind)
+		o.Concerned = len(o.Verdict.Errors) > 0
 	}
 	return o
 }
@@ -71,6 +70,22 @@ func groupKind(o manifest.Object) schema.GroupKind {
 		return schema.GroupKind{}
 	}
 	return schema.GroupKind{Group: gv.Group, Kind: manifest.Text(o, "kind")}
+}
+
+// revisions are those among the documents, by namespace.
+func revisions(docs []Document) map[string]policy.Revisions {
+	known := map[string]policy.Revisions{}
+	for _, d := range docs {
+		if groupKind(d.Object) != (schema.GroupKind{Group: "serving.knative.dev", Kind: "Revision"}) {
+			continue
+		}
+		namespace := namespaceOf(d.Object)
+		if known[namespace] == nil {
+			known[namespace] = policy.Revisions{}
+		}
+		known[namespace][manifest.Text(d.Object, "metadata", "name")] = d.Object
+	}
+	return known
 }
 
 // namespaces knows the labels of the namespaces among the documents.

@@ -70,7 +70,7 @@ func ExplainTable(w io.Writer, outcomes []Outcome) error {
 			}
 			fmt.Fprintf(t, "%s\t%s\t%s\n", s.Name, s.Value, from)
 		}
-		fmt.Fprintf(t, "\nclaims %s GPUs: %s per pod x %s pods\n", number(e.Claim.GPUs), number(e.Claim.GPUsPerPod), number(e.Claim.PeakPods))
+		fmt.Fprintf(t, "\nclaims %s GPUs: %s per pod x %s pods%s\n", number(e.Claim.GPUs), number(e.Claim.GPUsPerPod), number(e.Claim.PeakPods), others(e.Claim))
 		if len(e.Bounds) > 0 {
 			fmt.Fprint(t, "\nBOUND\tPOLICY\tALLOWS\tASKS FOR\tROOM LEFT\tENFORCEMENT\n")
 		}
@@ -83,6 +83,14 @@ func ExplainTable(w io.Writer, outcomes []Outcome) error {
 		}
 	}
 	return t.Flush()
+}
+
+// others words what other revisions in traffic claim.
+func others(c Claim) string {
+	if rest := c.GPUs - c.GPUsPerPod*c.PeakPods; c.GPUs > 0 && c.PeakPods > 0 && rest > 0 {
+		return ", and " + number(rest) + " of other revisions in traffic"
+	}
+	return ""
 }
 
 func number(n int64) string {

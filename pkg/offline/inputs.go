@@ -32,12 +32,20 @@ type Inputs struct {
 
 // Load reads policies and Knative ConfigMaps from files. An invalid one is an error.
 func Load(policyFiles, knativeConfigFiles []string) (Inputs, error) {
-	var in Inputs
-	docs, err := ReadDocuments(policyFiles, nil)
+	policies, err := ReadDocuments(policyFiles, nil)
 	if err != nil {
-		return in, err
+		return Inputs{}, err
 	}
-	for _, d := range flatten(docs) {
+	configs, err := ReadDocuments(knativeConfigFiles, nil)
+	if err != nil {
+		return Inputs{}, err
+	}
+	return compile(policies, configs)
+}
+
+// compile makes inputs of documents that are policies and ConfigMaps.
+func compile(policies, configs []Document) (in Inputs, err error) {
+	for _, d := range flatten(policies) {
 		p, err := readPolicy(d)
 		if err != nil {
 			return in, fmt.Errorf("%s: %w", d.Source, err)
@@ -47,11 +55,8 @@ func Load(policyFiles, knativeConfigFiles []string) (Inputs, error) {
 		}
 		in.Policies = append(in.Policies, *p)
 	}
-	if docs, err = ReadDocuments(knativeConfigFiles, nil); err != nil {
-		return in, err
-	}
 	maps := map[string]map[string]string{}
-	for _, d := range flatten(docs) {
+	for _, d := range flatten(configs) {
 		name, data, err := readConfigMap(d)
 		if err != nil {
 			return in, fmt.Errorf("%s: %w", d.Source, err)

@@ -9,9 +9,10 @@ import (
 	"time"
 	"unicode"
 
-	"k8s.io/apimachinery/pkg/api/resource"
-	"k8s.io/apimachinery/pkg/api/validation/path"
+	"k8s.io/apimachinery/pkg/api/validate/content"
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/kubetorch/webhook/pkg/manifest"
 )
 
 // The two autoscaler classes under the names that Knative reads.
@@ -129,7 +130,7 @@ func ParseClass(text string) (string, error) {
 
 func checkMetric(text string) error {
 	if strings.ContainsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) ||
-		len(path.IsValidPathSegmentName(text)) > 0 {
+		len(content.IsPathSegmentName(text)) > 0 {
 		return errMalformed
 	}
 	return nil
@@ -240,7 +241,7 @@ func Seconds(d time.Duration) string {
 }
 
 func checkQuantity(text string) error {
-	q, err := resource.ParseQuantity(text)
+	q, err := manifest.ParseQuantity(text)
 	if err != nil || q.Sign() <= 0 {
 		return errMalformed
 	}
@@ -248,8 +249,8 @@ func checkQuantity(text string) error {
 }
 
 func sameQuantity(a, b string) bool {
-	x, errX := resource.ParseQuantity(a)
-	y, errY := resource.ParseQuantity(b)
+	x, errX := manifest.ParseQuantity(a)
+	y, errY := manifest.ParseQuantity(b)
 	return errX == nil && errY == nil && x.Cmp(y) == 0
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/knative"
+	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/parameter"
 )
 
@@ -80,13 +81,13 @@ func duration(name, key string, of func(*Demand) time.Duration, what string) *bo
 }
 
 var (
-	maxScale = &boundKind{name: "maxScale", amount: func(d *Demand) resource.Quantity { return number(d.PeakPods) }, path: at(knative.MaxScaleKey),
+	maxScale = &boundKind{name: "maxScale", amount: func(d *Demand) resource.Quantity { return number(d.PeakPods) }, path: at(peakPath),
 		asks: asksPods, unit: plain}
 	minScale = &boundKind{name: "minScale", amount: func(d *Demand) resource.Quantity { return number(d.MinScale) }, path: at(knative.MinScaleKey),
 		asks: func(d *Demand) string { return "a min-scale of " + strconv.FormatInt(d.MinScale, 10) }, unit: plain}
 	gpusPerPod = &boundKind{name: "gpusPerPod", amount: func(d *Demand) resource.Quantity { return number(d.GPUs.PerPod) }, path: specPath("containers"), gpu: true,
 		asks: func(d *Demand) string { return count(d.GPUs.PerPod, "GPU") + " per pod" }, unit: plain}
-	gpusPerWorkload = &boundKind{name: "gpusPerWorkload", amount: func(d *Demand) resource.Quantity { return number(d.Claim) }, path: at(knative.MaxScaleKey), gpu: true,
+	gpusPerWorkload = &boundKind{name: "gpusPerWorkload", amount: func(d *Demand) resource.Quantity { return number(d.Claim) }, path: at(peakPath), gpu: true,
 		asks: asksWorkload, unit: plain}
 	cpusPerPod = &boundKind{name: "cpusPerPod", amount: func(d *Demand) resource.Quantity { return d.CPUs }, path: specPath("containers"),
 		asks: func(d *Demand) string { return d.CPUs.String() + " CPUs per pod" }, unit: quantityText}
@@ -116,15 +117,25 @@ var (
 )
 
 func asksPods(d *Demand) string {
-	if d.PeakPods == Unbounded {
+	switch {
+	case d.unreadable != "":
+		return "a number of pods that cannot be read (" + d.unreadable + ")"
+	case d.PeakPods == Unbounded:
 		return "unbounded pods (a max-scale of 0, or none, is unlimited in Knative)"
 	}
 	return "up to " + count(d.PeakPods, "pod")
 }
 
+func gpuNumber(n int64) string {
+	if n == Unbounded {
+		return "unbounded"
+	}
+	return strconv.FormatInt(n, 10)
+}
+
 func asksWorkload(d *Demand) string {
 	s := count(d.Claim, "GPU")
-	detail := fmt.Sprintf("%d x %s", d.GPUs.PerPod, count(d.PeakPods, "pod"))
+	detail := fmt.Sprintf("%s x %s", gpuNumber(d.GPUs.PerPod), count(d.PeakPods, "pod"))
 	if others := d.Claim - SaturatingMul(d.GPUs.PerPod, d.PeakPods); others > 0 {
 		detail += fmt.Sprintf(", and %s of other revisions in traffic", count(others, "GPU"))
 	}
@@ -149,12 +160,13 @@ func rules(p *v1alpha1.ComputePolicy) []Rule {
 	}
 	addNumber := func(kind *boundKind, n *v1alpha1.NumberBound) {
 		if n != nil {
-			add(kind, n.Enforcement, Rule{Max: number(n.Max), hasMax: true})
+			add(kind, n.Enforcement, Rule{Max: number(*n.Max), hasMax: true})
 		}
 	}
 	addQuantity := func(kind *boundKind, q *v1alpha1.QuantityBound) {
 		if q != nil {
-			add(kind, q.Enforcement, Rule{Max: resource.MustParse(q.Max.String()), hasMax: true})
+			v, _ := manifest.ParseQuantity(q.Max.String()) // Validate has passed it
+			add(kind, q.Enforcement, Rule{Max: v, hasMax: true})
 		}
 	}
 	addDuration := func(kind *boundKind, d *v1alpha1.DurationBound) {
@@ -214,7 +226,13 @@ func (r *Rule) breaks(d *Demand) bool {
 // worse tells whether a demand that breaks the rule goes further than an earlier one.
 func (r *Rule) worse(d, old *Demand) bool {
 	if r.kind.amount != nil {
+		if r.kind.gpu && !d.GPUs.sameRequests(old.GPUs) && len(old.GPUs.Malformed)+len(d.GPUs.Malformed) > 0 {
+			return true // a number of GPUs that is none cannot be compared
+		}
 		before, now := r.kind.amount(old), r.kind.amount(d)
+		if r.kind.gpu && d.Claim == Unbounded && old.Claim == Unbounded && (d.GPUs.PerPod > old.GPUs.PerPod || d.PeakPods > old.PeakPods) {
+			return true
+		}
 		if r.hasMax {
 			return now.Cmp(before) > 0
 		}

@@ -20,13 +20,16 @@ const (
 	BoundRetention        = "scaleToZeroPodRetentionPeriod"
 	BoundScaleDownDelay   = "scaleDownDelay"
 	BoundProgressDeadline = "progressDeadline"
+
+	BoundGPUTypes          = "gpuTypes"
+	BoundAutoscalerClasses = "autoscalerClasses"
 )
 
 // Ceiling is the lowest maximum that holds for a setting.
 type Ceiling struct {
 	Max resource.Quantity
-	// By names the policy and its field.
-	By string
+	// Policy is the one that sets it, By the words for that and its field.
+	Policy, By string
 }
 
 // Which bounds a ceiling comes from.
@@ -48,7 +51,7 @@ func (s Selection) Ceiling(bound string, which Which) (c Ceiling, ok bool) {
 				continue
 			}
 			if !ok || r.Max.Cmp(c.Max) < 0 {
-				c, ok = Ceiling{Max: r.Max, By: "policy " + r.Policy + " (" + r.field() + ")"}, true
+				c, ok = Ceiling{Max: r.Max, Policy: r.Policy, By: "policy " + r.Policy + " (" + r.field() + ")"}, true
 			}
 		}
 	}
@@ -66,7 +69,7 @@ func (s Selection) PeakCeiling(d Demand, which Which) (c Ceiling, ok bool) {
 	}
 	pods := number(max(0, (total.Max.Value()-min(otherClaims, total.Max.Value()))/gpusPerPod))
 	if !ok || pods.Cmp(c.Max) < 0 {
-		c, ok = Ceiling{Max: pods, By: total.By}, true
+		c, ok = Ceiling{Max: pods, Policy: total.Policy, By: total.By}, true
 	}
 	return c, ok
 }
@@ -111,4 +114,17 @@ func (s Selection) listedGPUs() []int64 {
 
 func (s Selection) allowsGPUs(n int64) bool {
 	return !slices.ContainsFunc(s.gpuLists(), func(r *Rule) bool { return !r.allows(strconv.FormatInt(n, 10)) })
+}
+
+// Allows tells whether every list of names of a bound, BoundGPUTypes or
+// BoundAutoscalerClasses, has a name on it.
+func (s Selection) Allows(bound, name string) bool {
+	for _, p := range s.bounds {
+		for i := range p.rules {
+			if r := &p.rules[i]; r.Bound == bound && !r.hasMax && !r.allows(name) {
+				return false
+			}
+		}
+	}
+	return true
 }

@@ -40,9 +40,15 @@ type Demand struct {
 	Paths map[string]*field.Path
 	// Warnings tell what had to be assumed.
 	Warnings []string
+	// unreadable is a scale that Knative or we cannot read, with its key; it counts as
+	// unbounded.
+	unreadable string
 }
 
-// Unlimited as a duration stands for a value that Knative will refuse.
+// peakPath is the key in Paths of the value that the peak pods come from.
+const peakPath = "peak"
+
+// unlimited as a duration stands for a value that Knative will refuse.
 const unlimited = time.Duration(Unbounded)
 
 // Revisions are the revisions of one namespace that are known, by name.
@@ -56,21 +62,29 @@ func ServiceDemand(service manifest.Object, latest string, kn *knative.Config, g
 	path := field.NewPath("spec", "template")
 	d := podDemand(manifest.Texts(template, "metadata", "annotations"), manifest.Map(template, "spec"),
 		path.Child("metadata", "annotations"), path.Child("spec"), kn, gpus)
+	claim := func(revision manifest.Object) int64 {
+		r := podDemand(manifest.Texts(revision, "metadata", "annotations"), manifest.Map(revision, "spec"),
+			field.NewPath("metadata", "annotations"), field.NewPath("spec"), kn, gpus)
+		return SaturatingMul(r.GPUs.PerPod, r.PeakPods)
+	}
 	own := SaturatingMul(d.GPUs.PerPod, d.PeakPods)
+	named := manifest.Text(template, "metadata", "name")
+	if r, ok := revisions[named]; ok {
+		// Knative takes a template with the name of a revision that exists and the same
+		// spec, and then leaves the revision, with its own scale, as it is.
+		own = max(own, claim(r))
+	}
 	for _, name := range NamedRevisions(service) {
 		r, ok := revisions[name]
-		if name == manifest.Text(template, "metadata", "name") || (name == latest && ok && made(r, template)) {
-			continue
-		}
-		if ok {
-			other := podDemand(manifest.Texts(r, "metadata", "annotations"), manifest.Map(r, "spec"),
-				field.NewPath("metadata", "annotations"), field.NewPath("spec"), kn, gpus)
-			d.OtherClaims = SaturatingAdd(d.OtherClaims, SaturatingMul(other.GPUs.PerPod, other.PeakPods))
-			continue
-		}
-		d.UnknownRevisions++
-		if own > 0 {
-			d.Warnings = append(d.Warnings, "traffic names revision "+name+", which is not known here; it is counted like the latest template")
+		switch {
+		case name == named, name == latest && ok && made(r, template):
+		case ok:
+			d.OtherClaims = SaturatingAdd(d.OtherClaims, claim(r))
+		default:
+			d.UnknownRevisions++
+			if own > 0 {
+				d.Warnings = append(d.Warnings, "traffic names revision "+name+", which is not known here; it is counted like the latest template")
+			}
 		}
 	}
 	d.Claim = SaturatingAdd(SaturatingMul(own, 1+d.UnknownRevisions), d.OtherClaims)
@@ -80,16 +94,22 @@ func ServiceDemand(service manifest.Object, latest string, kn *knative.Config, g
 // made tells whether a revision is what a template made: Knative may still call an
 // earlier revision the latest for a moment after the template changed.
 func made(revision, template manifest.Object) bool {
-	if !manifest.Equal(revision["spec"], template["spec"]) {
-		return false
+	scaling := func(o manifest.Object) map[string]string {
+		annotations := manifest.Texts(o, "metadata", "annotations")
+		maps.DeleteFunc(annotations, func(k, _ string) bool { _, known := knative.Canonical(k); return !known })
+		return annotations
 	}
-	annotations := manifest.Texts(revision, "metadata", "annotations")
-	for k, v := range manifest.Texts(template, "metadata", "annotations") {
-		if annotations[k] != v {
-			return false
-		}
+	return manifest.Equal(revision["spec"], template["spec"]) && maps.Equal(scaling(revision), scaling(template))
+}
+
+// RevisionsToRead are the revisions that a Service's claim depends on: those that traffic
+// names, and one that exists already under the name that the user chose for the template.
+func RevisionsToRead(service manifest.Object) []string {
+	names := NamedRevisions(service)
+	if chosen := manifest.Text(service, "spec", "template", "metadata", "name"); chosen != "" && !slices.Contains(names, chosen) {
+		names = append(names, chosen)
 	}
-	return true
+	return names
 }
 
 // NamedRevisions are the revisions that spec.traffic and status.traffic name beside
@@ -117,22 +137,27 @@ func podDemand(annotations map[string]string, podSpec manifest.Object, at, specP
 	scale := func(key string, absent int64) int64 {
 		k, text, ok := knative.Get(annotations, key)
 		if !ok {
-			d.Paths[key] = at.Key(key)
-			return absent
+			k = key
 		}
 		d.Paths[key] = at.Key(k)
-		n, err := parameter.ParseScale(text)
-		if err != nil {
-			return Unbounded
+		n := absent
+		if ok {
+			var err error
+			if n, err = parameter.ParseScale(text); err != nil {
+				n, d.unreadable = Unbounded, k+": "+text
+			}
+		}
+		if key == knative.MaxScaleKey && n == 0 {
+			n = Unbounded
+		}
+		if d.Paths[peakPath] == nil || n > d.PeakPods {
+			d.PeakPods, d.Paths[peakPath] = n, d.Paths[key]
 		}
 		return n
 	}
+	scale(knative.MaxScaleKey, kn.MaxScale())
 	d.MinScale = scale(knative.MinScaleKey, kn.MinScale())
-	maximum := scale(knative.MaxScaleKey, kn.MaxScale())
-	if maximum == 0 {
-		maximum = Unbounded
-	}
-	d.PeakPods = max(d.MinScale, maximum, scale(knative.InitialScaleKey, kn.InitialScale()))
+	scale(knative.InitialScaleKey, kn.InitialScale())
 
 	duration := func(key string, absent time.Duration) time.Duration {
 		k, text, ok := knative.Get(annotations, key)
@@ -165,13 +190,16 @@ func podQuantity(podSpec manifest.Object, annotations map[string]string, name st
 	of := func(o manifest.Object, defaults bool) resource.Quantity {
 		var largest resource.Quantity
 		for _, list := range []string{"limits", "requests"} {
-			q, err := manifest.Quantity(manifest.Map(o, "resources", list)[name])
-			if err != nil {
-				d := kn.ResourceDefault(list, name)
-				if d == nil || !defaults {
-					continue
-				}
+			v, stated := manifest.Map(o, "resources", list)[name]
+			q, err := manifest.Quantity(v)
+			switch d := kn.ResourceDefault(list, name); {
+			case err == nil:
+			case stated && v != nil:
+				q = number(Unbounded) // cannot be read, so it is beyond any bound
+			case d != nil && defaults:
 				q = *d
+			default:
+				continue
 			}
 			if q.Cmp(largest) > 0 {
 				largest = q
@@ -196,7 +224,7 @@ func podQuantity(podSpec manifest.Object, annotations map[string]string, name st
 	}
 	var sidecar resource.Quantity
 	for _, suffix := range []string{"-resource-limit", "-resource-request"} {
-		if q, err := resource.ParseQuantity(annotations["queue.sidecar.serving.knative.dev/"+name+suffix]); err == nil && q.Cmp(sidecar) > 0 {
+		if q, err := manifest.ParseQuantity(annotations["queue.sidecar.serving.knative.dev/"+name+suffix]); err == nil && q.Cmp(sidecar) > 0 {
 			sidecar = q
 		}
 	}

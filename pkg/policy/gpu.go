@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -44,7 +46,12 @@ type GPUCount struct {
 	Malformed field.ErrorList
 	// Unknown are requests that look like GPUs and cannot be counted.
 	Unknown field.ErrorList
+	// requests are the GPU requests as they stand, by their paths.
+	requests map[string]string
 }
+
+// sameRequests tells whether two pods ask for GPUs in the same words.
+func (c GPUCount) sameRequests(other GPUCount) bool { return maps.Equal(c.requests, other.requests) }
 
 // CountGPUs counts the GPUs of one pod as the scheduler does (Kubernetes
 // component-helpers resource.PodRequests): per resource, the larger of what runs side
@@ -81,6 +88,7 @@ func CountGPUs(podSpec manifest.Object, path *field.Path, known GPUResources) GP
 		c.count.PerPod = SaturatingAdd(c.count.PerPod, v)
 	}
 	if claims := manifest.List(podSpec, "resourceClaims"); len(claims) > 0 {
+		c.note(path.Child("resourceClaims"), claims)
 		c.count.Unknown = append(c.count.Unknown, field.Forbidden(path.Child("resourceClaims"),
 			"devices asked for through resource claims cannot be counted as GPUs; ask for a GPU resource instead"))
 	}
@@ -100,6 +108,13 @@ func (c *gpuCounter) add(n map[string]int64) {
 	}
 }
 
+func (c *gpuCounter) note(at *field.Path, v any) {
+	if c.count.requests == nil {
+		c.count.requests = map[string]string{}
+	}
+	c.count.requests[at.String()] = fmt.Sprint(v)
+}
+
 // container counts the GPUs of whatever has a resources field.
 func (c *gpuCounter) container(o manifest.Object, path *field.Path) map[string]int64 {
 	var n map[string]int64
@@ -109,11 +124,13 @@ func (c *gpuCounter) container(o manifest.Object, path *field.Path) map[string]i
 			at := path.Child("resources", list).Key(name)
 			if !c.known.Match(name) {
 				if strings.Contains(strings.ToLower(name), "gpu") && strings.Contains(name, "/") {
+					c.note(at, v)
 					c.count.Unknown = append(c.count.Unknown, field.Forbidden(at,
 						"looks like a GPU resource that no policy's gpuResources lists, so it cannot be counted"))
 				}
 				continue
 			}
+			c.note(at, v)
 			whole, ok := WholeGPUs(v)
 			if !ok {
 				c.count.Malformed = append(c.count.Malformed, field.Invalid(at, v, "must be a whole number of GPUs from 0 to 2147483647"))
@@ -160,6 +177,14 @@ var gpuTypeLabels = []string{
 	"cloud.google.com/gke-accelerator", "k8s.amazonaws.com/accelerator", "karpenter.k8s.aws/instance-gpu-name",
 }
 
+// gpuTypeNames are the names, behind any prefix, of further labels that do: what the
+// parameter gpu-type may name.
+var gpuTypeNames = []string{"gpu", "gpu-type", "gpu.type", "gpu-product", "gpu.product", "accelerator", "accelerator-type"}
+
+func namesGPUType(label string) bool {
+	return slices.Contains(gpuTypeLabels, label) || slices.Contains(gpuTypeNames, label[strings.LastIndex(label, "/")+1:])
+}
+
 // GPUType is the one GPU type that a pod's nodeSelector or required node affinity pins
 // it to; ok is false where it may land on several.
 func GPUType(podSpec manifest.Object) (gpuType string, ok bool) {
@@ -167,6 +192,11 @@ func GPUType(podSpec manifest.Object) (gpuType string, ok bool) {
 	for _, label := range gpuTypeLabels {
 		if v, found := selector[label]; found {
 			return v, true
+		}
+	}
+	for _, label := range slices.Sorted(maps.Keys(selector)) {
+		if namesGPUType(label) {
+			return selector[label], true
 		}
 	}
 	terms := manifest.Objects(manifest.Map(podSpec, "affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution"), "nodeSelectorTerms")
@@ -183,7 +213,7 @@ func GPUType(podSpec manifest.Object) (gpuType string, ok bool) {
 func termGPUType(term manifest.Object) (string, bool) {
 	for _, e := range manifest.Objects(term, "matchExpressions") {
 		values := manifest.List(e, "values")
-		if manifest.Text(e, "operator") == "In" && len(values) == 1 && slices.Contains(gpuTypeLabels, manifest.Text(e, "key")) {
+		if manifest.Text(e, "operator") == "In" && len(values) == 1 && namesGPUType(manifest.Text(e, "key")) {
 			v, ok := values[0].(string)
 			return v, ok
 		}

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -31,34 +32,47 @@ type Verdict struct {
 // A Clamp bound that is still broken here refuses.
 func (s Selection) Judge(d Demand, old *Demand) Verdict {
 	var v Verdict
-	bounded, gpuBounded := false, false
+	bounded := false
+	var gpuRule *Rule // the strictest one
 	for _, p := range s.bounds {
 		for i := range p.rules {
 			r := &p.rules[i]
 			bounded = true
-			gpuBounded = gpuBounded || r.kind.gpu
+			if r.kind.gpu && (gpuRule == nil || strictness(r.Enforcement) > strictness(gpuRule.Enforcement)) {
+				gpuRule = r
+			}
 			if !r.breaks(&d) || (old != nil && r.breaks(old) && !r.worse(&d, old)) {
 				continue
 			}
-			v.add(Violation{Policy: r.Policy, Bound: r.Bound, Enforcement: r.Enforcement,
-				Error: field.Forbidden(r.kind.path(&d), fmt.Sprintf("asks for %s; policy %s allows %s (%s)", r.kind.asks(&d), r.Policy, r.limit(), r.field()))})
+			v.add(r.violation(field.Forbidden(r.kind.path(&d), fmt.Sprintf("asks for %s; policy %s allows %s (%s)", r.kind.asks(&d), r.Policy, r.limit(), r.field()))))
 		}
 	}
-	grown := old == nil || d.Claim > old.Claim || d.GPUs.PerPod > old.GPUs.PerPod
-	if bounded && (old == nil || len(d.GPUs.Malformed) > len(old.GPUs.Malformed)) {
+	same := old != nil && d.GPUs.sameRequests(old.GPUs)
+	if bounded && !same {
 		v.Invalid = append(v.Invalid, d.GPUs.Malformed...)
 	}
-	if gpuBounded && (old == nil || len(d.GPUs.Unknown) > len(old.GPUs.Unknown)) {
+	if gpuRule != nil && (!same || d.PeakPods > old.PeakPods) {
 		for _, e := range d.GPUs.Unknown {
-			v.Denied = append(v.Denied, Violation{Policy: s.gpuPolicy(), Bound: "gpusPerPod", Enforcement: v1alpha1.Deny, Error: e})
+			named := *e
+			named.Detail += fmt.Sprintf("; policy %s bounds GPUs (%s)", gpuRule.Policy, gpuRule.field())
+			v.add(gpuRule.violation(&named))
 		}
 	}
-	if len(s.invalid) > 0 && grown && (d.Claim > 0 || len(d.GPUs.Unknown) > 0) {
-		v.Denied = append(v.Denied, Violation{Policy: s.invalid[0], Bound: "gpusPerPod", Enforcement: v1alpha1.Deny,
+	if grown := !same || d.Claim > old.Claim || d.PeakPods > old.PeakPods; len(s.invalid) > 0 && grown && (d.Claim > 0 || len(d.GPUs.Unknown) > 0) {
+		v.Denied = append(v.Denied, Violation{Policy: s.invalid[0], Bound: BoundGPUsPerPod, Enforcement: v1alpha1.Deny,
 			Error: field.Forbidden(field.NewPath("spec", "template", "spec"), fmt.Sprintf(
 				"asks for GPUs, and policy %s is invalid, so its bounds are not known; ask the platform team to mend it", strings.Join(s.invalid, ", ")))})
 	}
 	return v
+}
+
+func (r *Rule) violation(e *field.Error) Violation {
+	return Violation{Policy: r.Policy, Bound: r.Bound, Enforcement: r.Enforcement, Error: e}
+}
+
+// strictness orders what may happen to a workload that breaks a bound.
+func strictness(e v1alpha1.Enforcement) int {
+	return slices.Index([]v1alpha1.Enforcement{v1alpha1.Audit, v1alpha1.Warn, v1alpha1.Clamp, v1alpha1.Deny}, e)
 }
 
 func (v *Verdict) add(x Violation) {
@@ -70,16 +84,4 @@ func (v *Verdict) add(x Violation) {
 	default:
 		v.Denied = append(v.Denied, x)
 	}
-}
-
-// gpuPolicy names the first policy that bounds GPUs.
-func (s Selection) gpuPolicy() string {
-	for _, p := range s.bounds {
-		for i := range p.rules {
-			if p.rules[i].kind.gpu {
-				return p.name
-			}
-		}
-	}
-	return ""
 }

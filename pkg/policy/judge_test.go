@@ -81,7 +81,7 @@ func TestBounds(t *testing.T) {
 		"another class": {bounds: `{autoscalerClasses: {allowed: [kpa]}}`, object: service(`{autoscaling.knative.dev/class: hpa.autoscaling.knative.dev}`, `{}`),
 			denied: []string{annotation("autoscaling.knative.dev/class") + "asks for autoscaler class hpa.autoscaling.knative.dev; policy platform allows only kpa.autoscaling.knative.dev (bounds.autoscalerClasses.allowed)"}},
 		"GPUs that cannot be counted": {bounds: `{gpusPerPod: {max: 8}}`, object: service(`{}`, `{resourceClaims: [{name: gpu}]}`),
-			denied: []string{"spec.template.spec.resourceClaims: Forbidden: devices asked for through resource claims cannot be counted as GPUs; ask for a GPU resource instead"}},
+			denied: []string{"spec.template.spec.resourceClaims: Forbidden: devices asked for through resource claims cannot be counted as GPUs; ask for a GPU resource instead; policy platform bounds GPUs (bounds.gpusPerPod.max)"}},
 		"GPUs that cannot be counted, where nothing bounds GPUs": {bounds: `{maxScale: {max: 8}}`, object: service(`{autoscaling.knative.dev/max-scale: "1"}`, `{resourceClaims: [{name: gpu}]}`)},
 	}
 	for name, test := range tests {

@@ -49,11 +49,12 @@ func Compile(policies []v1alpha1.ComputePolicy) *Set {
 		p := &ordered[i]
 		if errs := Validate(p); len(errs) > 0 {
 			s.invalid[p.Name] = errs
-			continue
+		} else {
+			s.policies = append(s.policies, compile(p))
 		}
-		s.policies = append(s.policies, compile(p))
+		// What an invalid policy calls a GPU counts as well: its bounds fail closed.
 		for _, g := range p.Spec.GPUResources {
-			if !slices.Contains(s.gpus, g) {
+			if validGPUResource(g) && !slices.Contains(s.gpus, g) {
 				s.gpus = append(s.gpus, g)
 			}
 		}

@@ -7,13 +7,14 @@ import (
 	"strings"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/resource"
+	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metavalidation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
+	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/parameter"
 )
 
@@ -21,7 +22,11 @@ import (
 // policies from files meet the same checks, and what only the parameters' types know.
 func Validate(p *v1alpha1.ComputePolicy) field.ErrorList {
 	spec := field.NewPath("spec")
-	errs := validateSelector(p.Spec.NamespaceSelector, spec.Child("namespaceSelector"))
+	var errs field.ErrorList
+	for _, problem := range apivalidation.NameIsDNSSubdomain(p.Name, false) {
+		errs = append(errs, field.Invalid(field.NewPath("metadata", "name"), p.Name, problem))
+	}
+	errs = append(errs, validateSelector(p.Spec.NamespaceSelector, spec.Child("namespaceSelector"))...)
 	errs = append(errs, validateSelector(p.Spec.WorkloadSelector, spec.Child("workloadSelector"))...)
 	errs = append(errs, validateEnforcement(p.Spec.Enforcement, spec.Child("enforcement"))...)
 	if d := p.Spec.Defaults; d != nil {
@@ -44,11 +49,7 @@ func Validate(p *v1alpha1.ComputePolicy) field.ErrorList {
 	}
 	errs = append(errs, validateBounds(p.Spec.Bounds, spec.Child("bounds"))...)
 	for i, g := range p.Spec.GPUResources {
-		name, pattern := strings.CutSuffix(g, "*")
-		if pattern {
-			name += "x" // any suffix
-		}
-		if !strings.Contains(name, "/") || len(validation.IsQualifiedName(name)) > 0 {
+		if !validGPUResource(g) {
 			errs = append(errs, field.Invalid(spec.Child("gpuResources").Index(i), g, "must be an extended resource name such as amd.com/gpu; a trailing * matches any suffix"))
 		}
 	}
@@ -64,6 +65,14 @@ func Validate(p *v1alpha1.ComputePolicy) field.ErrorList {
 		}
 	}
 	return errs
+}
+
+func validGPUResource(g string) bool {
+	name, pattern := strings.CutSuffix(g, "*")
+	if pattern {
+		name += "x" // any suffix
+	}
+	return strings.Contains(name, "/") && len(validation.IsQualifiedName(name)) == 0
 }
 
 func validateSelector(s *metav1.LabelSelector, path *field.Path) field.ErrorList {
@@ -140,8 +149,11 @@ func validateBounds(b *v1alpha1.Bounds, path *field.Path) field.ErrorList {
 			return
 		}
 		errs = append(errs, validateEnforcement(n.Enforcement, path.Child(name, "enforcement"))...)
-		if n.Max < 0 {
-			errs = append(errs, field.Invalid(path.Child(name, "max"), n.Max, "must be at least 0"))
+		switch {
+		case n.Max == nil:
+			errs = append(errs, field.Required(path.Child(name, "max"), "say what the bound is"))
+		case *n.Max < 0:
+			errs = append(errs, field.Invalid(path.Child(name, "max"), *n.Max, "must be at least 0"))
 		}
 	}
 	quantity := func(name string, q *v1alpha1.QuantityBound) {
@@ -149,7 +161,7 @@ func validateBounds(b *v1alpha1.Bounds, path *field.Path) field.ErrorList {
 			return
 		}
 		errs = append(errs, validateEnforcement(q.Enforcement, path.Child(name, "enforcement"))...)
-		if v, err := resource.ParseQuantity(q.Max.String()); err != nil || v.Sign() <= 0 {
+		if v, err := manifest.ParseQuantity(q.Max.String()); err != nil || v.Sign() <= 0 {
 			errs = append(errs, field.Invalid(path.Child(name, "max"), q.Max.String(), "must be a quantity above 0, such as 64 or 512Gi"))
 		}
 	}
@@ -182,6 +194,9 @@ func validateBounds(b *v1alpha1.Bounds, path *field.Path) field.ErrorList {
 		errs = append(errs, validateEnforcement(g.Enforcement, at.Child("enforcement"))...)
 		if g.Max == nil && len(g.Allowed) == 0 {
 			errs = append(errs, field.Required(at, "give max, allowed or both"))
+		}
+		if g.Max == nil && g.Enforcement == v1alpha1.Clamp {
+			errs = append(errs, field.Invalid(at.Child("enforcement"), g.Enforcement, "only a max can be clamped"))
 		}
 		if g.Max != nil && *g.Max < 0 {
 			errs = append(errs, field.Invalid(at.Child("max"), *g.Max, "must be at least 0"))

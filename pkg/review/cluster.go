@@ -122,10 +122,12 @@ func (r *Request) taken(w World, name string) string {
 	return ""
 }
 
-// withoutBookkeeping is a Deployment without what the webhook and its controller keep on
-// it: none of it is to end up on the Knative Service.
+// withoutBookkeeping is a Deployment as its author wrote it: without what the webhook and
+// its controller keep on it, and without what was filled in while it had a fixed size. None
+// of it is to end up on the Knative Service.
 func withoutBookkeeping(o manifest.Object) manifest.Object {
 	o = clone(o)
+	mutate.Undo(o)
 	annotations := manifest.Map(o, "metadata", "annotations")
 	for _, key := range append([]string{mutate.RecordAnnotation}, handover.Bookkeeping...) {
 		delete(annotations, key)

@@ -31,10 +31,10 @@ type Conversion struct {
 // expanded Knative Service, and judges that. The Deployment is left as it is. live is the
 // Knative Service as it is stored, nil where there is none yet.
 func (r *Request) Convert(w World, live manifest.Object) Conversion {
-	ksvc, notes, errs := convert.Service(r.object)
+	ksvc, notes, errs := convert.Service(withoutBookkeeping(r.object))
 	c := Conversion{Service: ksvc, Notes: notes}
 	if ksvc == nil {
-		c.Verdict.Errors = errs
+		c.Verdict.Errors = append(errs, mutate.ReadIntent(r.object).Errors...)
 		return c
 	}
 	raw := *r.raw
@@ -53,13 +53,13 @@ func (r *Request) Convert(w World, live manifest.Object) Conversion {
 	if notes.Recreate {
 		errs = append(errs, recreate(ksvc, r.selection(w), &v)...)
 	}
-	v.Errors = append(errs, without(notes.Relate(hinted(r.place(v.Errors))), errs)...)
+	v.Errors = append(errs, without(notes.Relate(hinted(r.place(v.Errors), ksvc)), errs)...)
 	for i, x := range v.Denied {
 		v.Denied[i].Error = notes.Relate(r.place(field.ErrorList{x.Error}))[0]
 	}
 	v.Warnings = shorten(append(notes.Warnings, v.Warnings...))
-	if name := manifest.Text(ksvc, "metadata", "name"); name != manifest.Text(r.object, "metadata", "name") && !v.Refused() {
-		v.Settings = append(v.Settings, mutate.Setting{Name: parameter.ServiceName.Name, Value: name, From: "parameter " + parameter.ServiceName.Key()})
+	if s, ok := mutate.ReadIntent(r.object).Stated[parameter.ServiceName.Name]; ok && !v.Refused() {
+		v.Settings = append(v.Settings, mutate.Setting{Name: s.Parameter.Name, Value: s.Text, From: s.From})
 	}
 	c.Verdict = v
 	return c
@@ -72,30 +72,8 @@ func recreate(ksvc manifest.Object, s policy.Selection, v *Verdict) field.ErrorL
 	if policy.CountGPUs(manifest.Map(ksvc, "spec", "template", "spec"), nil, s.GPUResources()).PerPod > 0 {
 		return field.ErrorList{field.Invalid(at, "Recreate", beside+", so a rollout needs the GPUs twice; remove it if the cluster has them to spare")}
 	}
-	v.Warnings = append(v.Warnings, at.String()+" Recreate has no effect: "+beside)
+	v.Warnings = append(v.Warnings, at.String()+" Recreate has no effect: "+beside+"; a volume that one node at a time can mount holds them back")
 	return nil
-}
-
-// hinted adds to refusals of Knative's which flag would lift them, and drops what only
-// follows from them.
-func hinted(errs field.ErrorList) field.ErrorList {
-	var kept field.ErrorList
-	said := map[string]bool{}
-	for _, e := range errs {
-		if flag := knative.Flag(e); flag != "" {
-			copied := *e
-			copied.Detail += "; " + knative.WhoEnables(flag)
-			e = &copied
-			if volume, _, found := strings.Cut(e.Field, "]."); found && strings.HasPrefix(volume, "spec.template.spec.volumes[") {
-				said[volume+"]"] = true
-			}
-		}
-		kept = append(kept, e)
-	}
-	return slices.DeleteFunc(kept, func(e *field.Error) bool {
-		volume, _, _ := strings.Cut(e.Field, "].")
-		return said[volume+"]"] && strings.HasPrefix(e.Detail, "expected exactly one, got neither")
-	})
 }
 
 // place moves errors about annotations that an expansion wrote to the parameters that they

@@ -27,8 +27,7 @@ func ForObject(o manifest.Object, namespace string) *Request {
 // Admit does what the mutating and the validating review do one after the other. It
 // expands the object in place.
 func (r *Request) Admit(w World) Verdict {
-	result := r.expand(w)
-	v := Verdict{Patch: result.Patch, Warnings: result.Warnings, Errors: result.Errors, Denied: result.Denied, Settings: result.Settings}
+	v := r.expanded(w)
 	if v.Refused() {
 		return v
 	}

@@ -3,6 +3,7 @@ package review
 import (
 	"fmt"
 	"net/http"
+	"slices"
 
 	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -33,6 +34,7 @@ type World struct {
 type Request struct {
 	raw         *admissionv1.AdmissionRequest
 	object, old manifest.Object
+	selected    *policy.Selection
 	name        string
 	// scale is whether the objects are what a Deployment's scale is to be and was.
 	scale bool
@@ -60,6 +62,7 @@ func Read(raw *admissionv1.AdmissionRequest) (*Request, *admissionv1.AdmissionRe
 		if r.old, err = manifest.Decode(raw.OldObject.Raw); err != nil {
 			return nil, unusable(raw.UID, "oldObject", err)
 		}
+		r.identify()
 	}
 	if r.name == "" {
 		if r.name = manifest.Text(r.object, "metadata", "name"); r.name == "" {
@@ -67,6 +70,15 @@ func Read(raw *admissionv1.AdmissionRequest) (*Request, *admissionv1.AdmissionRe
 		}
 	}
 	return r, nil
+}
+
+// identify gives the new object of an update, such as one by kubectl replace, the UID that
+// it is going to keep.
+func (r *Request) identify() {
+	uid := manifest.Text(r.old, "metadata", "uid")
+	if metadata := manifest.Map(r.object, "metadata"); metadata != nil && uid != "" {
+		metadata["uid"] = uid
+	}
 }
 
 // Allow admits a request without a change.
@@ -82,35 +94,34 @@ func unusable(uid types.UID, part string, err error) *admissionv1.AdmissionRespo
 // Namespace of the object.
 func (r *Request) Namespace() string { return r.raw.Namespace }
 
-// NamedRevisions are the revisions beside the latest that the old or new object sends
-// traffic to.
+// NamedRevisions are the revisions that the claims of the old and the new object depend
+// on: those that traffic names, and the one whose name the user chose.
 func (r *Request) NamedRevisions() []string {
 	if r.isPolicy() || r.isDeployment() {
 		return nil
 	}
-	names := policy.NamedRevisions(r.object)
-	for _, n := range policy.NamedRevisions(r.old) {
-		if !contains(names, n) {
+	names := policy.RevisionsToRead(r.object)
+	for _, n := range policy.RevisionsToRead(r.old) {
+		if !slices.Contains(names, n) {
 			names = append(names, n)
 		}
 	}
 	return names
 }
 
-func contains(names []string, name string) bool {
-	for _, n := range names {
-		if n == name {
-			return true
-		}
-	}
-	return false
-}
-
 func (r *Request) isPolicy() bool { return r.raw.Kind.Kind == policyKind.Kind }
 
 // selection is the policies that hold for the request: defaults by the new object,
-// bounds by the old one too.
+// bounds by the old one too. A request is judged in one World only.
 func (r *Request) selection(w World) policy.Selection {
+	if r.selected == nil {
+		s := r.selectPolicies(w)
+		r.selected = &s
+	}
+	return *r.selected
+}
+
+func (r *Request) selectPolicies(w World) policy.Selection {
 	labels, known := map[string]string(nil), false
 	if w.NamespaceLabels != nil {
 		labels, known = w.NamespaceLabels(r.raw.Namespace)

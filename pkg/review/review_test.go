@@ -133,7 +133,7 @@ func TestWarnings(t *testing.T) {
 		_, validated := both(t, request(big, ""), world(`{metadata: {name: soft}, spec: {enforcement: Warn, bounds: {maxScale: {max: 20}, gpusPerPod: {max: 1, enforcement: Audit}}}}`))
 		assert.Equal(t, &admissionv1.AdmissionResponse{UID: "u-1", Allowed: true,
 			Warnings:         []string{"spec.template.metadata.annotations[autoscaling.knative.dev/max-scale] asks for up to 30 pods; policy soft allows at most 20 (bounds.maxScale.max)"},
-			AuditAnnotations: map[string]string{"policy.soft.gpusPerPod": "asks for 2 GPUs per pod; policy soft allows at most 1 (bounds.gpusPerPod.max)"}}, validated)
+			AuditAnnotations: map[string]string{"gpusPerPod": "asks for 2 GPUs per pod; policy soft allows at most 1 (bounds.gpusPerPod.max)"}}, validated)
 	})
 	t.Run("parameters without a label", func(t *testing.T) {
 		mutated, validated := both(t, request(strings.Replace(bad, `kubetorch.com/autoscale: "true"`, `team: research`, 1), ""), world())

@@ -43,8 +43,35 @@ func (r *Request) Mutate(w World) *admissionv1.AdmissionResponse {
 	if r.isDeployment() {
 		return r.mutateDeployment(w)
 	}
+	return r.answer(r.expanded(w))
+}
+
+// expanded is the verdict of the mutating step. With a refusal it names the bounds too
+// that are broken whatever the expansion would have made of the rest.
+func (r *Request) expanded(w World) Verdict {
 	result := r.expand(w)
-	return r.answer(Verdict{Patch: result.Patch, Warnings: result.Warnings, Errors: result.Errors, Denied: result.Denied})
+	v := Verdict{Patch: result.Patch, Warnings: result.Warnings, Errors: result.Errors, Denied: result.Denied, Settings: result.Settings}
+	if len(v.Errors) == 0 {
+		return v
+	}
+	d, old := r.demands(w)
+	for _, x := range r.selection(w).Judge(d, old).Denied {
+		if slices.Contains([]string{policy.BoundGPUsPerPod, policy.BoundCPUsPerPod, policy.BoundMemoryPerPod}, x.Bound) {
+			v.Denied = append(v.Denied, x)
+		}
+	}
+	return v
+}
+
+// demands measures the new and, on UPDATE, the old object.
+func (r *Request) demands(w World) (policy.Demand, *policy.Demand) {
+	gpus := r.selection(w).GPUResources()
+	d := policy.ServiceDemand(r.object, r.latestRevision(), w.Knative, gpus, w.Revisions)
+	if r.old == nil {
+		return d, nil
+	}
+	old := policy.ServiceDemand(r.old, mutate.LatestRevision(r.old), w.Knative, gpus, w.Revisions)
+	return d, &old
 }
 
 // Validate answers a validating review: whether the object, as it is to be stored, is
@@ -63,12 +90,7 @@ func (r *Request) Validate(w World) *admissionv1.AdmissionResponse {
 // the rules for labelled workloads. The object is left as it is.
 func (r *Request) Judge(w World) Verdict {
 	selection := r.selection(w)
-	d := policy.ServiceDemand(r.object, r.latestRevision(), w.Knative, selection.GPUResources(), w.Revisions)
-	var old *policy.Demand
-	if r.old != nil {
-		o := policy.ServiceDemand(r.old, mutate.LatestRevision(r.old), w.Knative, selection.GPUResources(), w.Revisions)
-		old = &o
-	}
+	d, old := r.demands(w)
 	judged := selection.Judge(d, old)
 	v := Verdict{Errors: judged.Invalid, Denied: judged.Denied, Audited: judged.Audited, Warnings: d.Warnings, Demand: d}
 	for _, x := range judged.Warned {
@@ -131,7 +153,12 @@ func (r *Request) answer(v Verdict) *admissionv1.AdmissionResponse {
 		if a.AuditAnnotations == nil {
 			a.AuditAnnotations = map[string]string{}
 		}
-		a.AuditAnnotations["policy."+x.Policy+"."+x.Bound] = x.Error.Detail
+		// The names of audit annotations are short; the policy's is not always.
+		if said := a.AuditAnnotations[x.Bound]; said != "" {
+			a.AuditAnnotations[x.Bound] = said + "; " + x.Error.Detail
+			continue
+		}
+		a.AuditAnnotations[x.Bound] = x.Error.Detail
 	}
 	if v.Refused() {
 		a.Result = v.Status(r.raw.Kind.Group, r.raw.Kind.Kind, r.name)

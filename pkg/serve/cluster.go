@@ -21,6 +21,7 @@ import (
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/certificate"
+	"github.com/kubetorch/webhook/pkg/controller"
 	"github.com/kubetorch/webhook/pkg/version"
 )
 
@@ -136,6 +137,16 @@ func addReads(mgr ctrl.Manager, config *rest.Config, o ClusterOptions, e *edge, 
 	e.namespaceLabels = namespaces{cached: mgr.GetCache(), live: mgr.GetAPIReader()}.labels
 	e.revisions = revisions{dynamicClient}.named
 
+	presence, err := controller.NewPresence(dynamicClient)
+	if err != nil {
+		return fmt.Errorf("setting up: %w", err)
+	}
+	e.neighbours = &neighbours{client: dynamicClient, served: presence.Served}
+	deployments, err := addControllers(mgr, config, clientset, o, e, presence)
+	if err != nil {
+		return err
+	}
+
 	s := newSnapshots(e, gauges, o.Log.WithName("snapshot"))
 	knative, err := newKnativeWatch(clientset, o.KnativeNamespace, s.changedKnative)
 	if err != nil {
@@ -152,8 +163,12 @@ func addReads(mgr ctrl.Manager, config *rest.Config, o ClusterOptions, e *edge, 
 		if err := caches.synced(); err != nil {
 			return err
 		}
+		if err := presence.Synced(); err != nil {
+			return err
+		}
 		return knative.synced()
 	}
+	s.replaced = deployments.LookAtAll
 	s.readKnative = knative.read
 	s.readPolicies = func(ctx context.Context) ([]v1alpha1.ComputePolicy, error) {
 		var list v1alpha1.ComputePolicyList
@@ -163,7 +178,7 @@ func addReads(mgr ctrl.Manager, config *rest.Config, o ClusterOptions, e *edge, 
 	for _, runnable := range []interface {
 		Start(context.Context) error
 		NeedLeaderElection() bool
-	}{knative, caches, s} {
+	}{knative, presence, caches, s} {
 		if err := mgr.Add(runnable); err != nil {
 			return fmt.Errorf("setting up: %w", err)
 		}

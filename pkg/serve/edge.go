@@ -31,6 +31,8 @@ type edge struct {
 	namespaceLabels func(ctx context.Context, name string) (labels map[string]string, known bool, err error)
 	// revisions reads revisions by name, leaving out those that do not exist.
 	revisions func(ctx context.Context, namespace string, names []string) (map[string]map[string]any, error)
+	// neighbours reads what else a Deployment's verdict depends on; nil without a cluster.
+	neighbours *neighbours
 }
 
 // ready is nil once requests can be decided.
@@ -65,13 +67,25 @@ func (e *edge) decide(ctx context.Context, request *admissionv1.AdmissionRequest
 	if now == nil {
 		return unavailable(fmt.Errorf("starting: %w", e.ready()))
 	}
-	world := review.World{Policies: now.policies, Knative: now.knative}
-
-	var failed error // the core cannot be told of it, so it is remembered here
-	world.NamespaceLabels = func(name string) (map[string]string, bool) {
-		labels, known, err := e.namespaceLabels(ctx, name)
-		failed = errors.Join(failed, err)
-		return labels, known
+	var failed error
+	world := e.world(ctx, now, &failed)
+	if e.neighbours != nil {
+		if name := r.Scaled(); name != "" {
+			deployment, err := e.neighbours.deployment(ctx, request.Namespace, name)
+			if err != nil {
+				return unavailable(err)
+			}
+			if deployment == nil {
+				return review.Allow(request.UID) // gone, and its scale with it
+			}
+			r.ScaleOf(deployment)
+		}
+		var err error
+		if world.Cluster, err = e.neighbours.of(ctx, request.Namespace, r.Lookups()); err != nil {
+			return unavailable(err)
+		}
+	} else if r.Scaled() != "" {
+		return review.Allow(request.UID) // without a cluster nothing is known of the Deployment
 	}
 	if names := r.NamedRevisions(); len(names) > 0 {
 		var err error

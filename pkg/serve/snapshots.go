@@ -25,8 +25,10 @@ type snapshots struct {
 	synced       func() error
 	readPolicies func(context.Context) ([]v1alpha1.ComputePolicy, error)
 	readKnative  func() (*knative.Config, error)
-	metrics      *snapshotMetrics
-	log          logr.Logger
+	// replaced is called after a new snapshot is in use, if it is not nil.
+	replaced func()
+	metrics  *snapshotMetrics
+	log      logr.Logger
 
 	policiesChanged, knativeChanged atomic.Bool
 	wake                            chan struct{}
@@ -112,6 +114,9 @@ func (s *snapshots) refresh(ctx context.Context) error {
 	}
 	next := s.draft
 	s.edge.current.Store(&next)
+	if s.replaced != nil {
+		s.replaced()
+	}
 	return nil
 }
 

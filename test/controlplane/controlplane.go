@@ -43,6 +43,9 @@ type Options struct {
 	Log io.Writer
 	// Scheduler also runs kube-scheduler.
 	Scheduler bool
+	// Nodes is the number of fake nodes. Pods that are scheduled there are ready at
+	// once. They need Scheduler.
+	Nodes int
 	// HPA also runs Knative's autoscaler for the hpa class. There is none for
 	// the kpa class, because without pods it would have nothing to measure.
 	HPA bool
@@ -51,6 +54,8 @@ type Options struct {
 	KnativeConfig map[string]map[string]string
 	// WithoutKnative leaves Knative out.
 	WithoutKnative bool
+	// KnativeLater leaves Knative out until StartKnative.
+	KnativeLater bool
 }
 
 // ControlPlane is a running control plane. Its methods may be called from
@@ -60,6 +65,9 @@ type ControlPlane struct {
 	keep  bool
 	log   io.Writer
 	tools map[string]string
+
+	options        Options
+	apiserver, kcm *Process
 
 	pki        *pki
 	server     string
@@ -106,6 +114,9 @@ func (o Options) Tools() []string {
 	if o.Scheduler {
 		names = append(names, KubeScheduler)
 	}
+	if o.Nodes > 0 {
+		names = append(names, Kwok)
+	}
 	if !o.WithoutKnative {
 		names = append(names, KnativeWebhook, KnativeController, knativeManifests)
 		if o.HPA {
@@ -120,7 +131,7 @@ func start(ctx context.Context, o Options, tools map[string]string) (_ *ControlP
 	if err != nil {
 		return nil, err
 	}
-	c := &ControlPlane{dir: dir, keep: o.KeepLogs, log: o.Log, tools: tools}
+	c := &ControlPlane{dir: dir, keep: o.KeepLogs, log: o.Log, tools: tools, options: o}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, c.Stop())
@@ -139,17 +150,32 @@ func start(ctx context.Context, o Options, tools map[string]string) (_ *ControlP
 	if err != nil {
 		return nil, err
 	}
-	if !o.WithoutKnative {
-		if err := c.startKnative(ctx, o, apiserver, kcm); err != nil {
-			return nil, fmt.Errorf("starting Knative: %w", err)
+	c.apiserver, c.kcm = apiserver, kcm
+	if !o.WithoutKnative && !o.KnativeLater {
+		if err := c.StartKnative(ctx); err != nil {
+			return nil, err
 		}
 		c.progress(begin, "Knative answers")
 	}
 	if err := c.awaitServiceAccounts(ctx, kcm); err != nil {
 		return nil, err
 	}
+	if o.Nodes > 0 {
+		if err := c.startNodes(ctx, o.Nodes); err != nil {
+			return nil, fmt.Errorf("starting nodes: %w", err)
+		}
+		c.progress(begin, "the nodes are ready")
+	}
 	c.progress(begin, "the control plane is ready")
 	return c, nil
+}
+
+// StartKnative installs and starts Knative in a control plane with KnativeLater.
+func (c *ControlPlane) StartKnative(ctx context.Context) error {
+	if err := c.startKnative(ctx, c.options, c.apiserver, c.kcm); err != nil {
+		return fmt.Errorf("starting Knative: %w", err)
+	}
+	return nil
 }
 
 // progress logs a step and the time since the start began.

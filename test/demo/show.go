@@ -181,7 +181,7 @@ func (d *demo) autoscaler(namespace, service string) error {
 			return err
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("Knative made no PodAutoscaler for %s within 30s", service)
+			return fmt.Errorf("no PodAutoscaler was made for %s within 30s", service)
 		}
 		select {
 		case <-d.ctx.Done():

@@ -12,6 +12,12 @@ import (
 // an error counts against the failurePolicy, so there must be none.
 func matches(t *testing.T, e entry, object, oldObject any) bool {
 	t.Helper()
+	return matchesFor(t, e, "somebody", object, oldObject)
+}
+
+// matchesFor is matches for a request of one user.
+func matchesFor(t *testing.T, e entry, user string, object, oldObject any) bool {
+	t.Helper()
 	env, err := cel.NewEnv(
 		cel.HomogeneousAggregateLiterals(), cel.EagerlyValidateDeclarations(true), cel.DefaultUTCTimeZone(true),
 		cel.Variable("object", cel.DynType), cel.Variable("oldObject", cel.DynType), cel.Variable("request", cel.DynType),
@@ -23,7 +29,7 @@ func matches(t *testing.T, e entry, object, oldObject any) bool {
 		require.Equal(t, cel.BoolType, ast.OutputType(), condition.Name)
 		program, err := env.Program(ast)
 		require.NoError(t, err)
-		result, _, err := program.Eval(map[string]any{"object": object, "oldObject": oldObject, "request": map[string]any{}})
+		result, _, err := program.Eval(map[string]any{"object": object, "oldObject": oldObject, "request": map[string]any{"userInfo": map[string]any{"username": user}}})
 		require.NoError(t, err, "%s must not fail", condition.Name)
 		if result.Value() != true {
 			return false
@@ -64,5 +70,71 @@ func TestMatchConditions(t *testing.T) {
 			assert.Equal(t, !test.expand, matches(t, all["clamp.kubetorch.com"], test.object, test.oldObject), "clamp covers the rest")
 			assert.True(t, matches(t, all["validate.kubetorch.com"], test.object, test.oldObject), "validate covers all")
 		})
+	}
+}
+
+func TestMatchConditionsOfDeployments(t *testing.T) {
+	deployment := func(labels map[string]any, pod map[string]any) any {
+		metadata := map[string]any{"name": "x"}
+		if labels != nil {
+			metadata["labels"] = labels
+		}
+		return map[string]any{"kind": "Deployment", "metadata": metadata, "spec": map[string]any{"template": map[string]any{"spec": pod}}}
+	}
+	container := func(resources any) map[string]any {
+		c := map[string]any{"name": "x", "image": "x"}
+		if resources != nil {
+			c["resources"] = resources
+		}
+		return c
+	}
+	pod := func(list string, resources any) map[string]any {
+		p := map[string]any{"containers": []any{container(nil)}}
+		p[list] = []any{container(resources)}
+		return p
+	}
+	requests := func(list, name string) map[string]any {
+		return map[string]any{list: map[string]any{name: "1", "cpu": "1", "memory": "1Gi", "ephemeral-storage": "1Gi", "hugepages-2Mi": "2Mi"}}
+	}
+	plain := deployment(nil, pod("containers", map[string]any{}))
+	labelled := deployment(map[string]any{"kubetorch.com/autoscale": "true"}, pod("containers", nil))
+	gpu := deployment(nil, pod("containers", requests("limits", "nvidia.com/gpu")))
+	all := entries(t)
+	for name, test := range map[string]struct {
+		object, oldObject any
+		mutate, judge     bool
+	}{
+		"a plain one":                       {plain, nil, false, false},
+		"a plain one with other labels":     {deployment(map[string]any{"app": "x"}, pod("containers", requests("requests", "cpu"))), nil, false, false},
+		"an update of a plain one":          {plain, plain, false, false},
+		"a labelled one":                    {labelled, nil, true, true},
+		"one that loses its label":          {plain, labelled, true, true},
+		"the compute label":                 {deployment(map[string]any{"kubetorch.com/compute": "true"}, pod("containers", nil)), nil, true, true},
+		"limits of GPUs":                    {gpu, nil, false, true},
+		"requests of GPUs":                  {deployment(nil, pod("containers", requests("requests", "amd.com/gpu"))), nil, false, true},
+		"GPUs of an init container":         {deployment(nil, pod("initContainers", requests("limits", "nvidia.com/mig-1g.5gb"))), nil, false, true},
+		"GPUs of the pod":                   {deployment(nil, map[string]any{"containers": []any{container(nil)}, "resources": requests("requests", "nvidia.com/gpu")}), nil, false, true},
+		"devices of a resource claim":       {deployment(nil, map[string]any{"containers": []any{container(nil)}, "resourceClaims": []any{}}), nil, false, true},
+		"an update that takes the GPUs off": {plain, gpu, false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			assert.Equal(t, test.mutate, matches(t, all["expand-deployments.kubetorch.com"], test.object, test.oldObject), "expand")
+			assert.Equal(t, test.judge, matches(t, all["validate-deployments.kubetorch.com"], test.object, test.oldObject), "validate")
+		})
+	}
+
+	scale := func(replicas any) any {
+		spec := map[string]any{}
+		if replicas != nil {
+			spec["replicas"] = replicas
+		}
+		return map[string]any{"kind": "Scale", "metadata": map[string]any{"name": "x"}, "spec": spec}
+	}
+	for _, name := range []string{"scale.kubetorch.com", "validate-scale.kubetorch.com"} {
+		assert.True(t, matches(t, all[name], scale(3), scale(2)), name)
+		assert.True(t, matches(t, all[name], scale(1), scale(nil)), name)
+		assert.False(t, matches(t, all[name], scale(nil), scale(3)), "%s: scaling down needs no verdict", name)
+		assert.False(t, matches(t, all[name], scale(2), scale(2)), name)
+		assert.False(t, matchesFor(t, all[name], "system:serviceaccount:knative-serving:controller", scale(3), scale(2)), "%s: Knative scales its own", name)
 	}
 }

@@ -24,6 +24,7 @@ import (
 	sigsyaml "sigs.k8s.io/yaml"
 
 	"github.com/kubetorch/webhook/pkg/cmd/options"
+	"github.com/kubetorch/webhook/pkg/controller"
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/serve"
 
@@ -132,6 +133,11 @@ func TestEveryWebhookReachesAPathThatIsServed(t *testing.T) {
 		"clamp.kubetorch.com":    serve.MutatePath,
 		"validate.kubetorch.com": serve.ValidatePath,
 		"policies.kubetorch.com": serve.ValidatePath,
+
+		"expand-deployments.kubetorch.com":   serve.MutatePath,
+		"scale.kubetorch.com":                serve.MutatePath,
+		"validate-deployments.kubetorch.com": serve.ValidatePath,
+		"validate-scale.kubetorch.com":       serve.ValidatePath,
 	}
 	all := entries(t)
 	require.Len(t, all, len(paths))
@@ -147,7 +153,7 @@ func TestEveryWebhookReachesAPathThatIsServed(t *testing.T) {
 			assert.Equal(t, []string{"v1"}, e.Versions)
 			assert.Nil(t, e.Objects, "whoever writes an object writes its labels: no bound may hang on them")
 			wantPolicy := admissionregistrationv1.Fail
-			if name == "clamp.kubetorch.com" {
+			if slices.Contains([]string{"clamp.kubetorch.com", "scale.kubetorch.com", "validate-scale.kubetorch.com"}, name) {
 				wantPolicy = admissionregistrationv1.Ignore
 			}
 			assert.Equal(t, &wantPolicy, e.FailurePolicy)
@@ -183,9 +189,18 @@ func TestOnlyWhatIsJudgedIsSentToTheWebhook(t *testing.T) {
 			Scope: new(admissionregistrationv1.ClusterScope),
 		},
 	}}
+	deployments := func(resource string, operations ...admissionregistrationv1.OperationType) []admissionregistrationv1.RuleWithOperations {
+		return []admissionregistrationv1.RuleWithOperations{{
+			Operations: operations,
+			Rule: admissionregistrationv1.Rule{
+				APIGroups: []string{"apps"}, APIVersions: []string{"v1"}, Resources: []string{resource},
+				Scope: new(admissionregistrationv1.NamespacedScope),
+			},
+		}}
+	}
 	excluded := &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{
 		Key: corev1.LabelMetadataName, Operator: metav1.LabelSelectorOpNotIn,
-		Values: []string{"kube-system", "kube-node-lease", defaults(t).Namespace, "cert-manager", knative.Namespace},
+		Values: serve.Excluded(defaults(t).Namespace, knative.Namespace),
 	}}}
 	for name, e := range entries(t) {
 		t.Run(name, func(t *testing.T) {
@@ -193,7 +208,14 @@ func TestOnlyWhatIsJudgedIsSentToTheWebhook(t *testing.T) {
 				assert.Equal(t, policies, e.Rules)
 				return // cluster-scoped: a namespaceSelector does not apply
 			}
-			assert.Equal(t, services, e.Rules)
+			switch name {
+			case "expand-deployments.kubetorch.com", "validate-deployments.kubetorch.com":
+				assert.Equal(t, deployments("deployments", "CREATE", "UPDATE"), e.Rules)
+			case "scale.kubetorch.com", "validate-scale.kubetorch.com":
+				assert.Equal(t, deployments("deployments/scale", "UPDATE"), e.Rules)
+			default:
+				assert.Equal(t, services, e.Rules)
+			}
 			assert.Equal(t, excluded, e.Namespaces)
 		})
 	}
@@ -215,7 +237,11 @@ func TestRightsCoverWhatIsRead(t *testing.T) {
 		{APIGroups: []string{""}, Resources: []string{"namespaces"}, Verbs: watch},
 		{APIGroups: []string{"serving.knative.dev"}, Resources: []string{"revisions"}, Verbs: []string{"get"}},
 		{APIGroups: []string{""}, Resources: []string{"configmaps"}, ResourceNames: slices.Sorted(slices.Values(knative.ConfigMaps)), Verbs: watch},
-		{APIGroups: []string{"apps"}, Resources: []string{"deployments"}, ResourceNames: []string{knative.HPADeploymentName}, Verbs: watch},
+		{APIGroups: []string{"apps"}, Resources: []string{"deployments"}, Verbs: []string{"get", "list", "watch", "patch"}},
+		{APIGroups: []string{"serving.knative.dev"}, Resources: []string{"services"}, Verbs: []string{"get", "list", "watch", "create", "patch", "delete"}},
+		{APIGroups: []string{""}, Resources: []string{"services"}, Verbs: []string{"get"}},
+		{APIGroups: []string{"apiextensions.k8s.io"}, Resources: []string{"customresourcedefinitions"}, ResourceNames: []string{controller.KnativeCRD}, Verbs: watch},
+		{APIGroups: []string{""}, Resources: []string{"events"}, Verbs: []string{"create", "patch"}},
 	}, cluster.Rules)
 	assert.Equal(t, []rbacv1.PolicyRule{{
 		APIGroups: []string{"admissionregistration.k8s.io"}, ResourceNames: []string{o.Configuration},

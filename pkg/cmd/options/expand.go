@@ -13,6 +13,7 @@ type Expand struct {
 	Files          []string
 	Policies       []string
 	KnativeConfigs []string
+	NoKnative      bool
 	Output         string
 
 	outputs []string
@@ -24,6 +25,7 @@ func (o *Expand) AddFlags(flags *pflag.FlagSet, outputs ...string) {
 	flags.StringArrayVarP(&o.Files, "filename", "f", nil, "`FILE|DIR|-` with manifests; - is standard input; may be repeated")
 	flags.StringArrayVar(&o.Policies, "policy", nil, "`FILE` with ComputePolicies; may be repeated")
 	flags.StringArrayVar(&o.KnativeConfigs, "knative-config", nil, "`FILE` with Knative's ConfigMaps; may be repeated")
+	flags.BoolVar(&o.NoKnative, "no-knative", false, "for a cluster without Knative: Deployments stay Deployments, with a fixed number of pods")
 	flags.StringVarP(&o.Output, "output", "o", outputs[0], strings.Join(outputs, " or "))
 }
 

@@ -44,7 +44,8 @@ type Bounds struct {
 // NumberBound is an upper limit on a whole number.
 type NumberBound struct {
 	// +kubebuilder:validation:Minimum=0
-	Max int64 `json:"max"`
+	// +required
+	Max *int64 `json:"max"`
 	// +optional
 	Enforcement Enforcement `json:"enforcement,omitempty"`
 }
@@ -52,6 +53,7 @@ type NumberBound struct {
 // GPUCountBound limits a number of GPUs.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.max) || (has(self.allowed) && size(self.allowed) > 0)",message="give max, allowed or both"
+// +kubebuilder:validation:XValidation:rule="has(self.max) || !has(self.enforcement) || self.enforcement != 'Clamp'",message="only a max can be clamped"
 type GPUCountBound struct {
 	// +kubebuilder:validation:Minimum=0
 	// +optional

@@ -6,18 +6,17 @@
 package v1alpha1
 
 import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"sigs.k8s.io/controller-runtime/pkg/scheme"
 )
 
 // GroupVersion is the API group and version of this package.
 var GroupVersion = schema.GroupVersion{Group: "policy.kubetorch.com", Version: "v1alpha1"}
 
-var schemeBuilder = &scheme.Builder{GroupVersion: GroupVersion}
-
 // AddToScheme registers the types of this package.
-var AddToScheme = schemeBuilder.AddToScheme
-
-func init() {
-	schemeBuilder.Register(&ComputePolicy{}, &ComputePolicyList{})
+func AddToScheme(scheme *runtime.Scheme) error {
+	scheme.AddKnownTypes(GroupVersion, &ComputePolicy{}, &ComputePolicyList{})
+	metav1.AddToGroupVersion(scheme, GroupVersion)
+	return nil
 }

@@ -1,0 +1,85 @@
+package offline
+
+import (
+	"fmt"
+	"maps"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/kubetorch/webhook/pkg/convert"
+	"github.com/kubetorch/webhook/pkg/manifest"
+	"github.com/kubetorch/webhook/pkg/mutate"
+	"github.com/kubetorch/webhook/pkg/review"
+)
+
+var (
+	serviceKind    = schema.GroupKind{Group: "serving.knative.dev", Kind: "Service"}
+	deploymentKind = schema.GroupKind{Group: "apps", Kind: "Deployment"}
+	coreService    = schema.GroupKind{Kind: "Service"}
+)
+
+// names are the objects of the input that can be in the way of a Knative Service: core
+// Services and Knative Services, by namespace/name, with what they are for people.
+type names map[string]string
+
+func namesIn(docs []Document) names {
+	taken := names{}
+	for _, d := range docs {
+		key := namespaceOf(d.Object) + "/" + manifest.Text(d.Object, "metadata", "name")
+		switch groupKind(d.Object) {
+		case coreService:
+			taken[key] = "the core Service " + key
+		case serviceKind:
+			taken[key] = "the Knative Service " + key
+		}
+	}
+	return taken
+}
+
+func namespaceOf(o manifest.Object) string {
+	if namespace := manifest.Text(o, "metadata", "namespace"); namespace != "" {
+		return namespace
+	}
+	return corev1.NamespaceDefault
+}
+
+// isDeployment tells whether an object is a Deployment that may be a workload, not one that
+// Knative made.
+func isDeployment(o manifest.Object) bool {
+	return groupKind(o) == deploymentKind && manifest.Text(o, "apiVersion") == "apps/v1" && !madeByKnative(o)
+}
+
+// madeByKnative tells whether an object is the Deployment of a Revision, which has all the
+// labels of the template.
+func madeByKnative(o manifest.Object) bool {
+	_, _, made := convert.RevisionOwner(o)
+	return made && groupKind(o) == deploymentKind
+}
+
+// deployment admits a Deployment. One that is labelled for autoscaling is replaced by its
+// Knative Service, unless there is no Knative.
+func (o *Outcome) deployment(w review.World, taken names, noKnative bool) {
+	namespace := namespaceOf(o.Object)
+	r := review.ForObject(o.Object, namespace)
+	if !mutate.ReadIntent(o.Object).Expands() || noKnative {
+		o.Verdict = r.AdmitFixed(w)
+		return
+	}
+	c := r.Convert(w, nil)
+	o.Verdict = c.Verdict
+	if c.Service == nil {
+		return
+	}
+	name := manifest.Text(c.Service, "metadata", "name")
+	key := namespace + "/" + name
+	if by := taken[key]; by != "" {
+		o.Verdict.Errors = append(o.Verdict.Errors, c.Notes.NameTaken(name, by))
+	}
+	taken[key] = fmt.Sprintf("the Knative Service %s of Deployment %s", key, manifest.Text(o.Object, "metadata", "name"))
+	if !o.Verdict.Refused() {
+		clear(o.Object)
+		maps.Copy(o.Object, c.Service)
+		o.Replaced = true
+	}
+}

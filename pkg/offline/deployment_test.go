@@ -1,0 +1,468 @@
+package offline_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/kubetorch/webhook/pkg/manifest"
+	"github.com/kubetorch/webhook/pkg/offline"
+)
+
+// run is one call of expand.
+type run struct {
+	in        string
+	policy    string // a ComputePolicy
+	knative   string // Knative's ConfigMaps
+	noKnative bool
+}
+
+func (r run) inputs(t *testing.T) offline.Inputs {
+	t.Helper()
+	dir := t.TempDir()
+	var policies, configs []string
+	write := func(name, text string) []string {
+		if text == "" {
+			return nil
+		}
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		return []string{path}
+	}
+	policies, configs = write("policy.yaml", r.policy), write("knative.yaml", r.knative)
+	inputs, err := offline.Load(policies, configs)
+	require.NoError(t, err)
+	inputs.NoKnative = r.noKnative
+	return inputs
+}
+
+// admit gives the outcomes, the text that is printed and the report.
+func (r run) admit(t *testing.T) (outcomes []offline.Outcome, stdout, report string) {
+	t.Helper()
+	inputs := r.inputs(t)
+	docs, err := offline.Parse("in.yaml", []byte(r.in))
+	require.NoError(t, err)
+	outcomes = offline.Expand(docs, inputs)
+	var out, errOut bytes.Buffer
+	offline.Report(&errOut, outcomes)
+	require.NoError(t, offline.WriteYAML(&out, docs, outcomes))
+	return outcomes, out.String(), errOut.String()
+}
+
+// policyWith is a ComputePolicy with a spec in flow style.
+func policyWith(spec string) string {
+	return "apiVersion: policy.kubetorch.com/v1alpha1\nkind: ComputePolicy\nmetadata: {name: platform}\nspec: {" + spec + "}\n"
+}
+
+const allFlags = `apiVersion: v1
+kind: ConfigMap
+metadata: {name: config-features}
+data: {kubernetes.podspec-nodeselector: enabled, kubernetes.podspec-tolerations: enabled, kubernetes.podspec-priorityclassname: enabled}
+`
+
+// deployment is one with metadata and fields of its spec in flow style.
+func deployment(metadata, spec string) string {
+	if spec != "" {
+		spec += ", "
+	}
+	return "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, " + metadata + "}\nspec: {" + spec +
+		"selector: {matchLabels: {app: web}}, template: {metadata: {labels: {app: web}}, spec: {containers: [{name: web, image: acme/web:1, ports: [{containerPort: 8080}]}]}}}\n"
+}
+
+const autoscaledLabel = `labels: {kubetorch.com/autoscale: "true"}`
+
+func TestALabelledDeploymentIsReplacedWhereItStands(t *testing.T) {
+	before := "# first, with   odd spacing\napiVersion: v1\nkind: ConfigMap\nmetadata:   {name: a}\n"
+	after := "apiVersion: v1 # last\nkind: Service\nmetadata: {name: other}"
+	_, out, report := run{in: before + "---\n" + deployment(autoscaledLabel+`, annotations: {autoscale.kubetorch.com/max-scale: "3"}`, "replicas: 1") + "---\n" + after}.admit(t)
+	assert.Empty(t, report)
+	assert.Equal(t, before+`---
+apiVersion: serving.knative.dev/v1
+kind: Service
+metadata:
+  annotations:
+    autoscale.kubetorch.com/max-scale: "3"
+    kubetorch.com/expansion: '{"autoscaling.knative.dev/class":{"value":"kpa.autoscaling.knative.dev","from":"built-in"},"autoscaling.knative.dev/initial-scale":{"value":"1","from":"built-in"},"autoscaling.knative.dev/max-scale":{"value":"3","from":"annotation
+      autoscale.kubetorch.com/max-scale: 3"},"autoscaling.knative.dev/metric":{"value":"concurrency","from":"built-in"},"autoscaling.knative.dev/min-scale":{"value":"0","from":"built-in"},"autoscaling.knative.dev/scale-down-delay":{"value":"1m","from":"built-in"},"autoscaling.knative.dev/scale-to-zero-pod-retention-period":{"value":"10m","from":"built-in"},"autoscaling.knative.dev/target":{"value":"100","from":"built-in,
+      for concurrency"},"autoscaling.knative.dev/target-utilization-percentage":{"value":"70","from":"built-in"},"autoscaling.knative.dev/window":{"value":"60s","from":"built-in"},"serving.knative.dev/progress-deadline":{"value":"10m","from":"built-in"}}'
+  labels:
+    kubetorch.com/autoscale: "true"
+  name: web
+spec:
+  template:
+    metadata:
+      annotations:
+        autoscaling.knative.dev/class: kpa.autoscaling.knative.dev
+        autoscaling.knative.dev/initial-scale: "1"
+        autoscaling.knative.dev/max-scale: "3"
+        autoscaling.knative.dev/metric: concurrency
+        autoscaling.knative.dev/min-scale: "0"
+        autoscaling.knative.dev/scale-down-delay: 1m
+        autoscaling.knative.dev/scale-to-zero-pod-retention-period: 10m
+        autoscaling.knative.dev/target: "100"
+        autoscaling.knative.dev/target-utilization-percentage: "70"
+        autoscaling.knative.dev/window: 60s
+        serving.knative.dev/progress-deadline: 10m
+      labels:
+        app: web
+    spec:
+      containers:
+      - image: acme/web:1
+        name: web
+        ports:
+        - containerPort: 8080
+---
+`+after+"\n", out)
+}
+
+func TestADeploymentInAListIsReplacedToo(t *testing.T) {
+	outcomes, out, report := run{in: `{apiVersion: v1, kind: List, items: [{apiVersion: v1, kind: Secret, metadata: {name: s}}, {apiVersion: apps/v1, kind: Deployment, metadata: {name: web, ` + autoscaledLabel +
+		`}, spec: {template: {spec: {containers: [{name: web, image: acme/web:1, ports: [{containerPort: 8080}]}]}}}}]}`}.admit(t)
+	assert.Empty(t, report)
+	require.Len(t, outcomes, 2)
+	docs, err := offline.Parse("out", []byte(out))
+	require.NoError(t, err)
+	items := manifest.Objects(docs[0].Object, "items")
+	require.Len(t, items, 2)
+	assert.Equal(t, "Secret", manifest.Text(items[0], "kind"))
+	assert.Equal(t, "serving.knative.dev/v1 Service", manifest.Text(items[1], "apiVersion")+" "+manifest.Text(items[1], "kind"))
+}
+
+// fixed is what is left of a Deployment that stays one: replicas, resources and warnings.
+type fixed struct {
+	in        run
+	replicas  any
+	resources string
+	pod       map[string]any // further fields of the pod spec
+	report    string
+}
+
+func TestDeploymentsOfFixedSize(t *testing.T) {
+	compute := `labels: {kubetorch.com/compute: "true"}, annotations: {compute.kubetorch.com/cpus: "2", compute.kubetorch.com/gpus: "1", compute.kubetorch.com/gpu-type: L4, compute.kubetorch.com/priority-class-name: high}`
+	filled := `{requests: {cpu: "2", nvidia.com/gpu: "1"}, limits: {nvidia.com/gpu: "1"}}`
+	gpuPod := map[string]any{"nodeSelector": parsed(t, `{nvidia.com/gpu.product: L4}`), "priorityClassName": "high",
+		"tolerations": parsed(t, `{l: [{key: nvidia.com/gpu, operator: Exists, effect: NoSchedule}, {key: dedicated, operator: Equal, value: gpu, effect: NoSchedule}]}`)["l"]}
+	onGPUs := func(labels, spec string) string {
+		return strings.Replace(deployment(labels, spec), "image: acme/web:1", "image: acme/web:1, resources: {limits: {nvidia.com/gpu: 2}}", 1)
+	}
+	clamp := policyWith(`enforcement: Clamp, bounds: {maxScale: {max: 4}, gpusPerWorkload: {max: 6}}`)
+	for name, c := range map[string]fixed{
+		"compute parameters are filled in, whatever Knative's flags": {in: run{in: deployment(compute, "replicas: 3")}, replicas: int64(3), resources: filled, pod: gpuPod},
+		"autoscale false with compute is a fixed size": {
+			in:        run{in: deployment(strings.Replace(compute, "labels: {", `labels: {kubetorch.com/autoscale: "false", `, 1), "")},
+			resources: filled, pod: gpuPod},
+		"a profile is filled in": {
+			in:        run{in: deployment(`labels: {kubetorch.com/compute: small}`, ""), policy: policyWith(`profiles: {compute: [{name: small, cpus: "1", memory: 2Gi}]}`)},
+			resources: `{requests: {cpu: "1", memory: 2Gi}}`},
+		"an unknown profile is refused": {in: run{in: deployment(`labels: {kubetorch.com/compute: large}`, ""), policy: policyWith(`profiles: {compute: [{name: small, cpus: "1"}]}`)},
+			report: "Refused: Deployment default/web (in.yaml, document 1)\n  * metadata.labels[kubetorch.com/compute]: Invalid value: \"large\": unknown compute profile; there are small\n"},
+		"Knative's defaults for resources have no say": {
+			in:        run{in: deployment(`labels: {kubetorch.com/compute: "true"}, annotations: {compute.kubetorch.com/cpus: "4"}`, ""), knative: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: config-defaults}\ndata: {revision-cpu-limit: 1000m}\n"},
+			resources: `{requests: {cpu: "4"}}`},
+		"distributed computing is no contradiction": {in: run{in: deployment(`labels: {kubetorch.com/compute: "true"}, annotations: {compute.kubetorch.com/distribute: pytorch}`, "")}},
+		"parameters without a label are warned of": {in: run{in: deployment(`annotations: {compute.kubetorch.com/cpus: "4"}`, "")},
+			report: "Warning: Deployment default/web: compute.kubetorch.com/cpus: no effect without the label kubetorch.com/compute (set it to \"true\" or to a profile's name)\n"},
+		"autoscale parameters beside compute are warned of": {in: run{in: deployment(`labels: {kubetorch.com/compute: "true"}, annotations: {autoscale.kubetorch.com/max-scale: "4"}`, "")},
+			report: "Warning: Deployment default/web: autoscale.kubetorch.com/max-scale: no effect without the label kubetorch.com/autoscale (set it to \"true\" or to a profile's name)\n"},
+		"an unknown parameter is refused": {in: run{in: deployment(`labels: {kubetorch.com/compute: "true"}, annotations: {compute.kubetorch.com/cpu: "4"}`, "")},
+			report: "Refused: Deployment default/web (in.yaml, document 1)\n  * metadata.annotations[compute.kubetorch.com/cpu]: Invalid value: \"4\": unknown key; the nearest known one is compute.kubetorch.com/cpus\n"},
+		"its claim is the GPUs of all its pods": {in: run{in: onGPUs(`labels: {kubetorch.com/compute: "true"}`, "replicas: 3"), policy: policyWith(`bounds: {gpusPerWorkload: {max: 4}}`)}, replicas: int64(3),
+			resources: `{limits: {nvidia.com/gpu: 2}}`,
+			report:    "Refused: Deployment default/web (in.yaml, document 1)\n  * spec.replicas: Forbidden: asks for 6 GPUs (2 x 3 pods); policy platform allows at most 4 (bounds.gpusPerWorkload.max)\n"},
+		"without a label its GPUs count as well": {in: run{in: onGPUs("", ""), policy: policyWith(`bounds: {gpusPerPod: {max: 1}}`)}, resources: `{limits: {nvidia.com/gpu: 2}}`,
+			report: "Refused: Deployment default/web (in.yaml, document 1)\n  * spec.template.spec.containers: Forbidden: asks for 2 GPUs per pod; policy platform allows at most 1 (bounds.gpusPerPod.max)\n"},
+		"without a label and GPUs nothing counts": {in: run{in: deployment("", "replicas: 100"), policy: policyWith(`bounds: {maxScale: {max: 4}}`)}, replicas: int64(100)},
+		"all its pods run at all times": {in: run{in: deployment(`labels: {kubetorch.com/autoscale: "false"}`, "replicas: 3"), policy: policyWith(`bounds: {minScale: {max: 2}}`)}, replicas: int64(3),
+			report: "Refused: Deployment default/web (in.yaml, document 1)\n  * spec.replicas: Forbidden: asks for a min-scale of 3; policy platform allows at most 2 (bounds.minScale.max)\n"},
+		"bounds on how an autoscaler behaves do not apply": {in: run{in: deployment(`labels: {kubetorch.com/compute: "true"}`, ""),
+			policy: policyWith(`bounds: {autoscalerClasses: {allowed: [kpa]}, progressDeadline: {max: 1m}, scaleDownDelay: {max: 0s}}`)}},
+		"replicas are clamped": {in: run{in: deployment(`labels: {kubetorch.com/compute: "true"}`, "replicas: 9"), policy: clamp}, replicas: int64(4),
+			report: "Warning: Deployment default/web: replicas 9 lowered to 4 by policy platform (bounds.maxScale.max)\n"},
+		"replicas are clamped by what GPUs they need": {in: run{in: onGPUs(`labels: {kubetorch.com/compute: "true"}`, "replicas: 9"), policy: clamp}, replicas: int64(3), resources: `{limits: {nvidia.com/gpu: 2}}`,
+			report: "Warning: Deployment default/web: replicas 9 lowered to 3 by policy platform (bounds.gpusPerWorkload.max)\n"},
+		"without a label nothing is clamped": {in: run{in: onGPUs("", "replicas: 9"), policy: clamp}, replicas: int64(9), resources: `{limits: {nvidia.com/gpu: 2}}`,
+			report: "Refused: Deployment default/web (in.yaml, document 1)\n  * spec.replicas: Forbidden: asks for up to 9 pods; policy platform allows at most 4 (bounds.maxScale.max)\n" +
+				"  * spec.replicas: Forbidden: asks for 18 GPUs (2 x 9 pods); policy platform allows at most 6 (bounds.gpusPerWorkload.max)\n"},
+		"a label that was written as an annotation is warned of": {in: run{in: deployment(`labels: {kubetorch.com/compute: "true"}, annotations: {kubetorch.com/autoscale: "true"}`, "")},
+			report: "Warning: Deployment default/web: metadata.annotations[kubetorch.com/autoscale] has no effect: it must be a label\n"},
+	} {
+		t.Run(name, func(t *testing.T) { c.check(t) })
+	}
+}
+
+func (c fixed) check(t *testing.T) {
+	t.Helper()
+	outcomes, out, report := c.in.admit(t)
+	assert.Equal(t, c.report, report)
+	o := outcomes[0].Object
+	assert.Equal(t, "Deployment", manifest.Text(o, "kind"))
+	assert.Equal(t, c.replicas, manifest.At(o, "spec", "replicas"))
+	pod := manifest.Map(o, "spec", "template", "spec")
+	var resources any
+	if c.resources != "" {
+		resources = map[string]any(parsed(t, c.resources))
+	}
+	assert.Equal(t, resources, manifest.Objects(pod, "containers")[0]["resources"])
+	rest := map[string]any{}
+	for k, v := range pod {
+		if k != "containers" {
+			rest[k] = v
+		}
+	}
+	if c.pod == nil {
+		c.pod = map[string]any{}
+	}
+	assert.Equal(t, c.pod, rest)
+	if strings.Contains(report, "Refused") {
+		return
+	}
+	again := c.in
+	again.in = out
+	_, twice, _ := again.admit(t)
+	assert.Equal(t, out, twice, "expanding what was expanded changes nothing")
+}
+
+func parsed(t *testing.T, text string) manifest.Object {
+	t.Helper()
+	docs, err := offline.Parse("text", []byte("{apiVersion: v1, kind: K, o: "+text+"}"))
+	require.NoError(t, err)
+	return manifest.Map(docs[0].Object, "o")
+}
+
+func TestDeploymentsWithoutKnative(t *testing.T) {
+	labelled := func(annotations string) string {
+		return deployment(autoscaledLabel+", annotations: {"+annotations+"}", "replicas: 7")
+	}
+	stays := func(pods string) string {
+		return "Warning: Deployment default/web: the cluster has no Knative, so this stays a Deployment of " + pods + " and is not autoscaled\n"
+	}
+	const refused = "Refused: Deployment default/web (in.yaml, document 1)\n  * "
+	for name, c := range map[string]fixed{
+		"one pod if nothing says more":       {in: run{in: labelled("")}, replicas: int64(1), report: stays("1 pod")},
+		"initial-scale":                      {in: run{in: labelled(`autoscale.kubetorch.com/initial-scale: "3", autoscale.kubetorch.com/min-scale: "2"`)}, replicas: int64(3), report: stays("3 pods")},
+		"else min-scale":                     {in: run{in: labelled(`autoscale.kubetorch.com/min-scale: "2"`)}, replicas: int64(2), report: stays("2 pods")},
+		"at least one":                       {in: run{in: labelled(`autoscale.kubetorch.com/min-scale: "0"`)}, replicas: int64(1), report: stays("1 pod")},
+		"a native annotation counts as much": {in: run{in: strings.Replace(labelled(""), "metadata: {labels: {app: web}}", `metadata: {labels: {app: web}, annotations: {autoscaling.knative.dev/min-scale: "4"}}`, 1)}, replicas: int64(4), report: stays("4 pods")},
+		"a policy's defaults":                {in: run{in: labelled(""), policy: policyWith(`defaults: {autoscale: {initialScale: 2}}`)}, replicas: int64(2), report: stays("2 pods")},
+		"what is stated before a policy's defaults": {in: run{in: labelled(`autoscale.kubetorch.com/min-scale: "3"`), policy: policyWith(`defaults: {autoscale: {initialScale: 2}}`)},
+			replicas: int64(3), report: stays("3 pods")},
+		"a default is lowered to bounds": {in: run{in: labelled(""), policy: policyWith(`defaults: {autoscale: {minScale: 5}}, bounds: {maxScale: {max: 4}, minScale: {max: 2}}`)}, replicas: int64(2), report: stays("2 pods")},
+		"a default is lowered to max-scale": {in: run{in: labelled(`autoscale.kubetorch.com/max-scale: "2"`), policy: policyWith(`defaults: {autoscale: {minScale: 5}}`)},
+			replicas: int64(2), report: stays("2 pods")},
+		"what is stated is clamped": {in: run{in: labelled(`autoscale.kubetorch.com/min-scale: "9"`), policy: policyWith(`bounds: {maxScale: {max: 4, enforcement: Clamp}}`)}, replicas: int64(4),
+			report: stays("4 pods") + "Warning: Deployment default/web: min-scale 9 lowered to 4 by policy platform (bounds.maxScale.max)\n"},
+		"what is stated beyond a bound is refused": {in: run{in: labelled(`autoscale.kubetorch.com/min-scale: "9"`), policy: policyWith(`bounds: {maxScale: {max: 4}}`)}, replicas: int64(9),
+			report: stays("9 pods") + refused + "spec.replicas: Forbidden: asks for up to 9 pods; policy platform allows at most 4 (bounds.maxScale.max)\n"},
+		"more than max-scale is refused": {in: run{in: labelled(`autoscale.kubetorch.com/min-scale: "3", autoscale.kubetorch.com/max-scale: "2"`)}, replicas: int64(2),
+			report: stays("2 pods") + refused + "metadata.annotations[autoscale.kubetorch.com/min-scale]: Invalid value: \"3\": max-scale=2 is less than min-scale=3\n"},
+		"a bad value is refused": {in: run{in: labelled(`autoscale.kubetorch.com/min-scale: few`)}, replicas: int64(1),
+			report: stays("1 pod") + refused + "metadata.annotations[autoscale.kubetorch.com/min-scale]: Invalid value: \"few\": invalid value: few; allowed: a whole number from 0 to 2147483647\n"},
+		"resources are filled in": {in: run{in: labelled(`compute.kubetorch.com/memory: 2Gi`)}, replicas: int64(1), resources: `{requests: {memory: 2Gi}}`, report: stays("1 pod")},
+		"distributed computing is refused": {in: run{in: labelled(`compute.kubetorch.com/distribute: pytorch`)}, replicas: int64(1),
+			report: stays("1 pod") + refused + "metadata.annotations[compute.kubetorch.com/distribute]: Invalid value: \"pytorch\": autoscaling and distributed computing are mutually exclusive\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.in.noKnative = true
+			c.check(t)
+		})
+	}
+	t.Run("a Knative Service cannot do without", func(t *testing.T) {
+		_, _, report := run{in: "apiVersion: serving.knative.dev/v1\nkind: Service\nmetadata: {name: web}\nspec: {template: {spec: {containers: [{image: acme/web:1}]}}}\n", noKnative: true}.admit(t)
+		assert.Equal(t, "Warning: Service default/web: the cluster has no Knative, so this cannot be applied to it; only a Deployment can do without\n", report)
+	})
+}
+
+func TestRefusalsOfAutoscaledDeployments(t *testing.T) {
+	const refused = "Refused: Deployment default/web (in.yaml, document 1)\n  * "
+	const taken = "so the Knative Service would never get ready; rename one of them, or set autoscale.kubetorch.com/service-name to another name\n"
+	gpus := `annotations: {compute.kubetorch.com/gpus: "2", autoscale.kubetorch.com/max-scale: "4"}`
+	const noTolerations = "Warning: Deployment default/web: the usual GPU tolerations are left out: the cluster's Knative has kubernetes.podspec-tolerations disabled; a cluster administrator can enable it in ConfigMap config-features of namespace knative-serving\n"
+	other := func(text string) string { return deployment(autoscaledLabel, "") + "---\n" + text }
+	for name, c := range map[string]struct {
+		in     run
+		report string
+	}{
+		"bounds name the parameter": {run{in: deployment(autoscaledLabel+", "+gpus, ""), policy: policyWith(`bounds: {maxScale: {max: 3}, gpusPerPod: {max: 1}, gpusPerWorkload: {max: 4}}`), knative: allFlags},
+			refused + "metadata.annotations[autoscale.kubetorch.com/max-scale]: Forbidden: asks for up to 4 pods; policy platform allows at most 3 (bounds.maxScale.max)\n" +
+				"  * spec.template.spec.containers: Forbidden: asks for 2 GPUs per pod; policy platform allows at most 1 (bounds.gpusPerPod.max)\n" +
+				"  * metadata.annotations[autoscale.kubetorch.com/max-scale]: Forbidden: asks for 8 GPUs (2 x 4 pods); policy platform allows at most 4 (bounds.gpusPerWorkload.max)\n"},
+		"what the cluster forbids is refused by flag": {run{in: deployment(autoscaledLabel+`, annotations: {compute.kubetorch.com/gpu-type: L4}`, "")},
+			refused + "metadata.annotations[compute.kubetorch.com/gpu-type]: Invalid value: \"L4\": the cluster's Knative has kubernetes.podspec-nodeselector disabled; a cluster administrator can enable it in ConfigMap config-features of namespace knative-serving\n"},
+		"Recreate with GPUs is refused, wherever they come from": {run{in: deployment(autoscaledLabel+", "+gpus, "strategy: {type: Recreate}")},
+			noTolerations + refused + "spec.strategy.type: Invalid value: \"Recreate\": Knative starts the pods of a new version beside those of the old one, so a rollout needs the GPUs twice; remove it if the cluster has them to spare\n"},
+		"Recreate without GPUs is warned of": {run{in: deployment(autoscaledLabel, "strategy: {type: Recreate}")},
+			"Warning: Deployment default/web: spec.strategy.type Recreate has no effect: Knative starts the pods of a new version beside those of the old one; a volume that one node at a time can mount holds them back\n"},
+		"a parameter that contradicts the Deployment's deadline names both": {run{in: deployment(autoscaledLabel+`, annotations: {autoscale.kubetorch.com/progress-deadline: 5m}`, "progressDeadlineSeconds: 900")},
+			refused + "metadata.annotations[autoscale.kubetorch.com/progress-deadline]: Invalid value: \"5m\": differs from spec.progressDeadlineSeconds: 900s; state it once\n"},
+		"a parameter that says the same is stated twice": {run{in: deployment(autoscaledLabel+`, annotations: {autoscale.kubetorch.com/progress-deadline: 15m}`, "progressDeadlineSeconds: 900")}, ""},
+		"fields, parameters and bounds are refused at once": {run{in: deployment(autoscaledLabel+`, annotations: {autoscale.kubetorch.com/window: 1s}`, "paused: true")},
+			refused + "spec.paused: Forbidden: a Knative Service cannot be paused; remove it, or keep the label off until the rollout may go on\n" +
+				"  * metadata.annotations[autoscale.kubetorch.com/window]: Invalid value: \"1s\": expected 6s <= 1s <= 1h0m0s\n"},
+		"what cannot be expressed does not hide bounds": {run{in: deployment(autoscaledLabel, "paused: true"), policy: policyWith(`bounds: {scaleToZeroPodRetentionPeriod: {max: 1m}, autoscalerClasses: {allowed: [hpa]}}`)},
+			refused + "spec.paused: Forbidden: a Knative Service cannot be paused; remove it, or keep the label off until the rollout may go on\n" +
+				"  * spec.template.metadata.annotations[autoscaling.knative.dev/class]: Forbidden: asks for autoscaler class kpa.autoscaling.knative.dev; policy platform allows only hpa.autoscaling.knative.dev (bounds.autoscalerClasses.allowed)\n"},
+		"a core Service of the name is in the way": {run{in: other("apiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: default}\n")},
+			refused + `metadata.name: Invalid value: "web": is the name of the core Service default/web, ` + taken},
+		"one in another namespace is not": {run{in: other("apiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: shop}\n")}, ""},
+		"a Knative Service of the name is in the way": {run{in: other("apiVersion: serving.knative.dev/v1\nkind: Service\nmetadata: {name: web}\nspec: {template: {spec: {containers: [{image: acme/web:1}]}}}\n")},
+			refused + `metadata.name: Invalid value: "web": is the name of the Knative Service default/web, ` + taken},
+		"the name that service-name chooses is free": {run{in: strings.Replace(other("apiVersion: v1\nkind: Service\nmetadata: {name: web}\n"), autoscaledLabel, autoscaledLabel+`, annotations: {autoscale.kubetorch.com/service-name: web-knative}`, 1)}, ""},
+		"two Deployments cannot have one Knative Service": {run{in: other(strings.Replace(deployment(autoscaledLabel+`, annotations: {autoscale.kubetorch.com/service-name: web}`, ""), "name: web, labels", "name: shop, labels", 1))},
+			"Refused: Deployment default/shop (in.yaml, document 2)\n  * metadata.annotations[autoscale.kubetorch.com/service-name]: Invalid value: \"web\": is the name of the Knative Service default/web of Deployment web, " + taken},
+		"a Deployment of an old API is refused": {run{in: strings.Replace(deployment(autoscaledLabel, ""), "apps/v1", "apps/v1beta1", 1)},
+			refused + "metadata.labels[kubetorch.com/autoscale]: Invalid value: \"true\": a Deployment.apps cannot be expanded: no API server has this version any more; write it for apps/v1\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, _, report := c.in.admit(t)
+			assert.Equal(t, c.report, report)
+		})
+	}
+}
+
+func TestTheDeploymentOfARevisionIsLeftAlone(t *testing.T) {
+	in := deployment(autoscaledLabel+", ownerReferences: [{apiVersion: serving.knative.dev/v1, kind: Revision, name: web-00001, uid: u, controller: true}]", "paused: true")
+	_, out, report := run{in: in, noKnative: false}.admit(t)
+	assert.Empty(t, report)
+	assert.Equal(t, in, out)
+}
+
+func TestKindsThatCannotBeAutoscaled(t *testing.T) {
+	const distributed = "autoscaling and distributed computing are mutually exclusive; remove the label, or serve requests with a Deployment or a Knative Service"
+	for kind, why := range map[string]string{
+		"batch/v1 Job":                           "a Job.batch cannot be expanded: " + distributed,
+		"batch/v1 CronJob":                       "a CronJob.batch cannot be expanded: " + distributed,
+		"ray.io/v1 RayCluster":                   "a RayCluster.ray.io cannot be expanded: " + distributed,
+		"ray.io/v1 RayJob":                       "a RayJob.ray.io cannot be expanded: " + distributed,
+		"jobset.x-k8s.io/v1alpha2 JobSet":        "a JobSet.jobset.x-k8s.io cannot be expanded: " + distributed,
+		"kubeflow.org/v1 PyTorchJob":             "a PyTorchJob.kubeflow.org cannot be expanded: " + distributed,
+		"kubeflow.org/v2beta1 MPIJob":            "a MPIJob.kubeflow.org cannot be expanded: " + distributed,
+		"trainer.kubeflow.org/v1alpha1 TrainJob": "a TrainJob.trainer.kubeflow.org cannot be expanded: " + distributed,
+		"apps/v1 StatefulSet":                    "a StatefulSet.apps cannot be expanded: the pods of a StatefulSet have names and volumes of their own, which an autoscaler that goes to zero does not keep; use a Deployment or a Knative Service",
+		"apps/v1 DaemonSet":                      "a DaemonSet.apps cannot be expanded: a DaemonSet has a pod on each node, however many requests there are; use a Deployment or a Knative Service",
+	} {
+		version, name, _ := strings.Cut(kind, " ")
+		in := "apiVersion: " + version + "\nkind: " + name + "\nmetadata: {name: x, LABELS}\n"
+		t.Run(kind, func(t *testing.T) {
+			_, _, report := run{in: strings.Replace(in, "LABELS", `labels: {kubetorch.com/autoscale: "true"}`, 1)}.admit(t)
+			assert.Equal(t, "Refused: "+name+" default/x (in.yaml, document 1)\n  * metadata.labels[kubetorch.com/autoscale]: Invalid value: \"true\": "+why+"\n", report)
+			for _, labels := range []string{`labels: {kubetorch.com/autoscale: "false"}`, `labels: {kubetorch.com/compute: "true"}`} {
+				same := strings.Replace(in, "LABELS", labels, 1)
+				_, out, report := run{in: same}.admit(t)
+				assert.Empty(t, report)
+				assert.Equal(t, same, out)
+			}
+		})
+	}
+}
+
+// An overlay puts its labels on everything; what runs no pods of its own is left alone.
+func TestTheLabelMeansNothingOnOtherKinds(t *testing.T) {
+	for _, kind := range []string{"apiVersion: v1\nkind: Service", "apiVersion: v1\nkind: ConfigMap", "apiVersion: acme.example/v1\nkind: Toy"} {
+		in := kind + "\nmetadata: {name: x, labels: {kubetorch.com/autoscale: \"true\"}}\n"
+		_, out, report := run{in: in}.admit(t)
+		assert.Empty(t, report)
+		assert.Equal(t, in, out)
+	}
+}
+
+// The Deployments that pkg/convert is tested on come out the same when their expansion is
+// expanded once more.
+func TestExpandedDeploymentsStayAsTheyAre(t *testing.T) {
+	files, err := filepath.Glob("../convert/testdata/deployments/*.yaml")
+	require.NoError(t, err)
+	knative := "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: config-features}\ndata:\n"
+	for _, name := range []string{"affinity", "topologyspreadconstraints", "fieldref", "nodeselector", "tolerations", "runtimeclassname", "securitycontext", "priorityclassname",
+		"init-containers", "dnsconfig", "hostipc", "persistent-volume-claim", "persistent-volume-write", "volumes-csi", "volumes-ephemeral", "volumes-hostpath"} {
+		knative += "  kubernetes.podspec-" + name + ": enabled\n"
+	}
+	knative += "  kubernetes.containerspec-addcapabilities: enabled\n  multi-container-probing: enabled\n"
+	policy, err := os.ReadFile("../convert/testdata/policy.yaml")
+	require.NoError(t, err)
+	expanded := 0
+	for _, file := range files {
+		in, err := os.ReadFile(file)
+		require.NoError(t, err)
+		r := run{in: string(in), policy: string(policy), knative: knative}
+		outcomes, out, _ := r.admit(t)
+		if outcomes[0].Verdict.Refused() {
+			continue
+		}
+		expanded++
+		r.in = out
+		again, twice, _ := r.admit(t)
+		assert.False(t, again[0].Verdict.Refused(), file)
+		assert.Equal(t, out, twice, file)
+	}
+	assert.Greater(t, expanded, 25)
+}
+
+// What was filled in while there was no Knative, or no autoscale label, is gone once a
+// Deployment becomes a Knative Service: the cluster's flags and policies decide anew.
+func TestAFilledInDeploymentIsExpandedLikeTheOriginal(t *testing.T) {
+	in := strings.Replace(deployment(autoscaledLabel+`, annotations: {compute.kubetorch.com/gpus: "1", compute.kubetorch.com/cpus: "2", compute.kubetorch.com/shared-memory-limit: 1Gi, compute.kubetorch.com/queue-name: q}`, ""),
+		"image: acme/web:1", "image: acme/web:1, resources: {limits: {memory: 8Gi}}", 1)
+	_, want, _ := run{in: in}.admit(t)
+	_, filled, report := run{in: in, noKnative: true, policy: policyWith(`bounds: {memoryPerPod: {max: 4Gi, enforcement: Clamp}}`)}.admit(t)
+	assert.Contains(t, report, "memory 8Gi per pod lowered to 4Gi")
+	assert.Contains(t, filled, "tolerations:")
+	assert.Contains(t, filled, "memory: 4Gi")
+	outcomes, got, _ := run{in: filled}.admit(t)
+	assert.False(t, outcomes[0].Verdict.Refused())
+	assert.Equal(t, want, got)
+}
+
+func TestExplainADeployment(t *testing.T) {
+	outcomes, _, _ := run{in: deployment(autoscaledLabel+`, annotations: {autoscale.kubetorch.com/service-name: shop, compute.kubetorch.com/gpus: "2"}`, "") + "---\n" +
+		strings.Replace(deployment(`labels: {kubetorch.com/compute: "true"}, annotations: {compute.kubetorch.com/gpus: "4"}`, "replicas: 3"), "name: web,", "name: trainer,", 1),
+		policy: policyWith(`bounds: {gpusPerWorkload: {max: 20}, scaleDownDelay: {max: 5m}}`), knative: allFlags}.admit(t)
+	var out bytes.Buffer
+	require.NoError(t, offline.ExplainTable(&out, outcomes))
+	assert.Equal(t, `Deployment default/web
+
+SETTING                              VALUE                         FROM
+autoscaler-class                     kpa.autoscaling.knative.dev   built-in
+metric                               concurrency                   built-in
+target                               100                           built-in, for concurrency
+target-utilization                   70                            built-in
+min-scale                            0                             built-in
+max-scale                            10                            built-in
+initial-scale                        1                             built-in
+window                               60s                           built-in
+scale-down-delay                     1m                            built-in
+scale-to-zero-pod-retention-period   10m                           built-in
+progress-deadline                    10m                           built-in
+gpus                                 2                             annotation compute.kubetorch.com/gpus: 2
+service-name                         shop                          annotation autoscale.kubetorch.com/service-name: shop
+
+claims 20 GPUs: 2 per pod x 10 pods
+
+BOUND                 POLICY     ALLOWS       ASKS FOR                   ROOM LEFT   ENFORCEMENT
+gpusPerWorkload.max   platform   at most 20   20 GPUs (2 x 10 pods)      none        Deny
+scaleDownDelay.max    platform   at most 5m   a scale-down delay of 1m   4m          Deny
+
+Deployment default/trainer
+
+SETTING   VALUE   FROM
+gpus      4       annotation compute.kubetorch.com/gpus: 4
+
+claims 12 GPUs: 4 per pod x 3 pods
+
+BOUND                 POLICY     ALLOWS       ASKS FOR               ROOM LEFT   ENFORCEMENT
+gpusPerWorkload.max   platform   at most 20   12 GPUs (4 x 3 pods)   8           Deny
+`, out.String())
+}
+
+func TestTheLabelMeansNothingOnWhatRunsNoPods(t *testing.T) {
+	for _, kind := range []string{"v1 ConfigMap", "v1 Service", "v1 ServiceAccount", "serving.knative.dev/v1 Route", "autoscaling/v2 HorizontalPodAutoscaler", "acme.example/v1 Toy"} {
+		version, name, _ := strings.Cut(kind, " ")
+		in := "apiVersion: " + version + "\nkind: " + name + "\nmetadata: {name: x, labels: {kubetorch.com/autoscale: \"true\"}}\n"
+		_, out, report := run{in: in}.admit(t)
+		assert.Empty(t, report, kind)
+		assert.Equal(t, in, out, kind)
+	}
+}

@@ -1,0 +1,97 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/uuid"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/record"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/kubetorch/webhook/pkg/controller"
+	"github.com/kubetorch/webhook/pkg/controller/handover"
+	"github.com/kubetorch/webhook/pkg/review"
+)
+
+// Excluded are the namespaces that the webhook and its controller leave alone, given the
+// webhook's own and Knative's. The webhook configurations state the same.
+func Excluded(own, knative string) []string {
+	return []string{"kube-system", "kube-node-lease", own, "cert-manager", knative}
+}
+
+// addControllers sets up what runs in one replica at a time. Its clients are its own, so
+// that no admission waits for a place in the controller's rate limit.
+func addControllers(mgr ctrl.Manager, config *rest.Config, clientset kubernetes.Interface, o ClusterOptions, e *edge, presence *controller.Presence) (*controller.Controller, error) {
+	client, err := dynamic.NewForConfigAndClient(config, mgr.GetHTTPClient())
+	if err != nil {
+		return nil, fmt.Errorf("making a client: %w", err)
+	}
+	metadataClient, err := metadata.NewForConfigAndClient(config, mgr.GetHTTPClient())
+	if err != nil {
+		return nil, fmt.Errorf("making a client: %w", err)
+	}
+	log := o.Log.WithName("deployments")
+	events := record.NewBroadcaster()
+	events.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: clientset.CoreV1().Events("")})
+	c := controller.New(controller.Options{
+		Client: client, Metadata: metadataClient, Presence: presence, Expand: e.become,
+		Events:   events.NewRecorder(runtime.NewScheme(), corev1.EventSource{Component: handover.FieldManager}),
+		Excluded: Excluded(o.Namespace, o.KnativeNamespace), Log: log,
+	})
+	lead := &controller.Lead{
+		Client: clientset, Lease: types.NamespacedName{Namespace: o.Namespace, Name: o.Service},
+		Identity: replica(), Run: c.Run, Log: log,
+	}
+	if err := mgr.Add(lead); err != nil {
+		return nil, fmt.Errorf("setting up the controllers: %w", err)
+	}
+	return c, nil
+}
+
+// replica names this process: by its pod where it knows it, since a pod runs one process
+// at a time, else by chance.
+func replica() string {
+	if name := os.Getenv("POD_NAME"); name != "" {
+		return name
+	}
+	return string(uuid.NewUUID())
+}
+
+// become says what a stored Deployment is to become, for the controller.
+func (e *edge) become(ctx context.Context, deployment, service map[string]any) (controller.Expansion, error) {
+	now := e.current.Load()
+	if now == nil {
+		return controller.Expansion{}, fmt.Errorf("starting: %w", e.ready())
+	}
+	var failed error
+	w := e.world(ctx, now, &failed)
+	ksvc, verdict, fixed := review.Become(w, deployment, service)
+	if failed != nil {
+		return controller.Expansion{}, failed
+	}
+	x := controller.Expansion{Service: ksvc, Fixed: fixed}
+	if ksvc == nil || verdict.Refused() {
+		x.Service, x.Refused = nil, verdict.Reasons()
+	}
+	return x, nil
+}
+
+// world is what verdicts are based on. What cannot be read is remembered in failed, since
+// the core cannot be told of it.
+func (e *edge) world(ctx context.Context, now *snapshot, failed *error) review.World {
+	return review.World{Policies: now.policies, Knative: now.knative, NamespaceLabels: func(name string) (map[string]string, bool) {
+		labels, known, err := e.namespaceLabels(ctx, name)
+		*failed = errors.Join(*failed, err)
+		return labels, known
+	}}
+}
