@@ -18,11 +18,7 @@ import (
 // defaulting. What depends on features that newer versions of Knative have than the one
 // compiled in is left to the cluster's Knative.
 func (c *Config) Validate(service manifest.Object, create bool) field.ErrorList {
-	var typed servingv1.Service
-	raw, err := stdjson.Marshal(withoutStatus(service))
-	if err == nil { // through JSON, as Knative does: only so numbers that are too large show
-		err = json.UnmarshalCaseSensitivePreserveInts(raw, &typed)
-	}
+	typed, err := read(service)
 	if err != nil {
 		return field.ErrorList{field.Invalid(field.NewPath("spec"), "", "cannot be read as a Knative Service: "+err.Error())}
 	}
@@ -37,7 +33,18 @@ func (c *Config) Validate(service manifest.Object, create bool) field.ErrorList 
 	for _, e := range refused.WrappedErrors() {
 		errs = append(errs, c.convert(e)...)
 	}
-	return errs
+	return hinted(errs, service)
+}
+
+// read decodes a Service as Knative does: through JSON, where numbers that are too large
+// show.
+func read(service manifest.Object) (*servingv1.Service, error) {
+	raw, err := stdjson.Marshal(withoutStatus(service))
+	if err != nil {
+		return nil, err
+	}
+	typed := &servingv1.Service{}
+	return typed, json.UnmarshalCaseSensitivePreserveInts(raw, typed)
 }
 
 func withoutStatus(service manifest.Object) manifest.Object {

@@ -10,6 +10,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/parameter"
+	"github.com/kubetorch/webhook/pkg/policy"
 )
 
 const builtIn = "built-in"
@@ -49,12 +50,22 @@ func (e *expansion) pickClass() {
 		}
 		return
 	}
-	c := e.default_(parameter.AutoscalerClass, knative.ClassKey, candidate{text: parameter.KPA, from: builtIn}, func(text string) bool {
+	fits := func(text string) bool {
 		class, err := parameter.ParseClass(text)
-		return err == nil && e.fitsClass(class)
-	})
+		return err == nil && e.fitsClass(class) && e.allowsClass(class)
+	}
+	last := candidate{text: parameter.KPA, from: builtIn}
+	if !e.allowsClass(parameter.KPA) && fits(parameter.HPA) {
+		last.text = parameter.HPA
+	}
+	c := e.firstFitting(parameter.AutoscalerClass, knative.ClassKey, last, fits)
 	e.class, _ = parameter.ParseClass(c.text)
 	e.settle(parameter.AutoscalerClass, nil, e.class, c.from, "")
+}
+
+// allowsClass tells whether every bound allows a class, or the stored object has it.
+func (e *expansion) allowsClass(class string) bool {
+	return e.Policies.Allows(policy.BoundAutoscalerClasses, class) || (e.old != nil && e.old.Class == class)
 }
 
 // fitsClass tells whether nothing that is stated would be refused with a class.
@@ -137,9 +148,9 @@ func (e *expansion) concurrency() int64 {
 		if err != nil {
 			continue
 		}
-		if entry, ok := e.before[concurrencyLocation]; ok && entry.From == c.from {
+		if entry, ok := e.kept(concurrencyLocation, c.from); ok {
 			if kept, err := parameter.ParseConcurrency(entry.Value); err == nil {
-				n = kept
+				n, c.from = kept, entry.From
 			}
 		}
 		n = min(n, limit)
@@ -213,7 +224,7 @@ func (e *expansion) pickMetric() string {
 	if !kpa {
 		first.text = "cpu"
 	}
-	c := e.default_(p, knative.MetricKey, first, e.fitsMetric)
+	c := e.firstFitting(p, knative.MetricKey, first, e.fitsMetric)
 	if !kpa && c.text == "cpu" && !e.everyContainerRequests("cpu") {
 		e.refuse(e.path.Child("spec", "containers"), "cpu", "hpa scales on cpu, and every container needs a cpu request, which the percentage is of; set %s", parameter.CPUs.Key())
 	}
@@ -256,7 +267,7 @@ func (e *expansion) utilization(metric string) {
 		e.settle(p, s, s.Text, s.From, "")
 		return
 	}
-	c := e.default_(p, knative.UtilizationKey, candidate{text: "70", from: builtIn}, func(text string) bool {
+	c := e.firstFitting(p, knative.UtilizationKey, candidate{text: "70", from: builtIn}, func(text string) bool {
 		if v, ok := e.Knative.Explicit(p.Name); ok && v.Text == text && metric != "concurrency" {
 			return false // Knative's percentage is of concurrency alone
 		}

@@ -18,7 +18,8 @@ func TestCasesGPUs(t *testing.T) {
 		"L4 a thousand GPUs are a thousand, however they are written": {in: autoscaled().pod(gpuPod("limits", "1k")), at: inCluster().under(house), code: 403,
 			refused: []string{
 				"spec.template.spec.containers: Forbidden: asks for 1000 GPUs per pod; policy house allows at most 8 (bounds.gpusPerPod.max)",
-				"spec.template.metadata.annotations[autoscaling.knative.dev/max-scale]: Forbidden: asks for 1000 GPUs (1000 x 1 pod); policy house allows at most 32 (bounds.gpusPerWorkload.max)"}},
+				"spec.template.metadata.annotations[autoscaling.knative.dev/max-scale]: Forbidden: asks for 1000 GPUs (1000 x 1 pod); policy house allows at most 32 (bounds.gpusPerWorkload.max)"},
+			warnings: []string{loweredDefault("max-scale", "10", "built-in", "1", "policy house (bounds.gpusPerWorkload.max)")}},
 		"L8 a limit below the request is refused": {in: autoscaled().pod(onePod(`resources: {limits: {nvidia.com/gpu: 1}, requests: {nvidia.com/gpu: 2}}`)),
 			refused: []string{container + "requests[nvidia.com/gpu]: Invalid value: 2: must equal the limit 1: GPUs cannot be overcommitted"}},
 		"a request without a limit is refused": {in: autoscaled().pod(gpuPod("requests", "1")),
@@ -27,7 +28,8 @@ func TestCasesGPUs(t *testing.T) {
 		"L10 slices and other vendors' GPUs count too": {in: autoscaled().pod(onePod(`resources: {limits: {nvidia.com/mig-1g.5gb: 4, amd.com/gpu: 3, nvidia.com/gpu.shared: 2}}`)),
 			at: inCluster().under(house), code: 403,
 			refused: []string{
-				"spec.template.spec.containers: Forbidden: asks for 9 GPUs per pod; policy house allows at most 8 (bounds.gpusPerPod.max)"}},
+				"spec.template.spec.containers: Forbidden: asks for 9 GPUs per pod; policy house allows at most 8 (bounds.gpusPerPod.max)"},
+			warnings: []string{loweredDefault("max-scale", "10", "built-in", "3", "policy house (bounds.gpusPerWorkload.max)")}},
 		"L10 what looks like GPUs and cannot be counted is refused under a bound": {in: autoscaled().pod(onePod(`resources: {limits: {acme.example/gpu-slice: 1}}`)),
 			at: inCluster().under(house), code: 403,
 			refused: []string{container + "limits[acme.example/gpu-slice]: Forbidden: looks like a GPU resource that no policy's gpuResources lists, so it cannot be counted; policy house bounds GPUs (bounds.gpusPerPod.max)"}},
@@ -101,7 +103,9 @@ func TestCasesLabels(t *testing.T) {
 		"copies of our keys on the template mean nothing":                                   {in: autoscaled("max-scale", "3").native("autoscale.kubetorch.com/max-scale", "9").with(`{kubetorch.com/autoscale: "true"}`, "spec", "template", "metadata", "labels"), want: withKey(kpa("max-scale", "3"), "autoscale.kubetorch.com/max-scale", "9")},
 		"an unknown key under our prefixes is refused on a labelled Service":                {in: plain().label("kubetorch.com/compute", "true").params("compute.kubetorch.com/cpu", "2"), refused: []string{`metadata.annotations[compute.kubetorch.com/cpu]: Invalid value: "2": unknown key; the nearest known one is compute.kubetorch.com/cpus`}},
 		"a queue's name lands on the template's labels, the time to live on the Service":    {in: autoscaled("queue-name", "research", "inactivity-ttl", "2h"), want: kpa()},
-		"a service name is for Deployments and does nothing to a Service":                   {in: autoscaled("service-name", "other"), want: kpa()},
-		"a service name that is no DNS label is refused":                                    {in: autoscaled("service-name", "My.Service"), refused: []string{param("service-name", "My.Service", "invalid value: My.Service; allowed: a DNS-1035 label: lower-case letters, digits and '-', starting with a letter, at most 63 characters")}},
+		"a service name is for Deployments and does nothing to a Service": {in: autoscaled("service-name", "other"), want: kpa(),
+			warnings: []string{"autoscale.kubetorch.com/service-name has no effect: it names the Knative Service that a Deployment becomes, and this is one already"}},
+		"the Service's own name is as good as none":      {in: autoscaled("service-name", "inference"), want: kpa()},
+		"a service name that is no DNS label is refused": {in: autoscaled("service-name", "My.Service"), refused: []string{param("service-name", "My.Service", "invalid value: My.Service; allowed: a DNS-1035 label: lower-case letters, digits and '-', starting with a letter, at most 63 characters")}},
 	})
 }

@@ -79,7 +79,7 @@ func TestCasesMetadata(t *testing.T) {
 		"I4 the visibility as an annotation of the template is refused": {in: autoscaled().native("networking.knative.dev/visibility", "cluster-local"),
 			refused: []string{`spec.template.metadata.annotations: Invalid value: invalid key name "networking.knative.dev/visibility"`}},
 		"I8 a template label that no Revision could carry is refused": {in: autoscaled().with(`{team: "has space!"}`, "spec", "template", "metadata", "labels"),
-			refused: []string{`spec.template.metadata.labels: Invalid value: "has space!": a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')`}},
+			refused: []string{`spec.template.metadata.labels[team]: Invalid value: "has space!": a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')`}},
 		"I10 a forged creator is Knative's business": {in: autoscaled("serving.knative.dev/creator", "somebody"), want: kpa()},
 	}
 	const dns1035 = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')"
@@ -99,6 +99,9 @@ func TestCasesPodSpec(t *testing.T) {
 	forbidden := func(path string) []string {
 		return []string{pod + path + ": Invalid value: must not set the field(s)"}
 	}
+	disabled := func(path, flag string) []string {
+		return []string{forbidden(path)[0] + "; the cluster's Knative has " + flag + " disabled" + askAdmin}
+	}
 	selecting := func() *workload {
 		return autoscaled().pod(`{nodeSelector: {pool: gpu}, containers: [{image: "ghcr.io/acme/inference:v1"}]}`)
 	}
@@ -106,12 +109,16 @@ func TestCasesPodSpec(t *testing.T) {
 		return autoscaled().pod(onePod(`securityContext: {capabilities: {add: [SYS_PTRACE]}}`))
 	}
 	rows := map[string]row{
-		"J2 a field whose feature is off is refused":       {in: selecting(), refused: forbidden("nodeSelector")},
+		"J2 a field whose feature is off is refused": {in: selecting(), refused: disabled("nodeSelector", "kubernetes.podspec-nodeselector")},
+		"J2 so are tolerations": {in: autoscaled().pod(`{tolerations: [{key: dedicated, operator: Exists}], containers: [{image: "ghcr.io/acme/inference:v1"}]}`),
+			refused: disabled("tolerations", "kubernetes.podspec-tolerations")},
+		"J2 init containers are refused once": {in: autoscaled().pod(`{initContainers: [{name: i, image: "a/b:v1"}], containers: [{image: "ghcr.io/acme/inference:v1"}]}`),
+			refused: []string{pod + "initContainers: Invalid value: pod spec support for init-containers is off, but found 1 init containers; the cluster's Knative has kubernetes.podspec-init-containers disabled" + askAdmin}},
 		"J2 enabled it is taken":                           {in: selecting(), at: inCluster("features", "kubernetes.podspec-nodeselector", "enabled"), want: kpa()},
 		"J2 allowed it is taken":                           {in: selecting(), at: inCluster("features", "kubernetes.podspec-nodeselector", "allowed"), want: kpa()},
 		"J4 an added capability needs its feature enabled": {in: capability(), at: inCluster("features", "kubernetes.containerspec-addcapabilities", "enabled"), want: kpa()},
 		"J4 allowed is not enough": {in: capability(), at: inCluster("features", "kubernetes.containerspec-addcapabilities", "allowed"),
-			refused: forbidden("containers[0].securityContext.capabilities.add")},
+			refused: disabled("containers[0].securityContext.capabilities.add", "kubernetes.containerspec-addcapabilities")},
 		"J6 devices asked for through claims are refused": {in: autoscaled().pod(`{resourceClaims: [{name: gpu, resourceClaimTemplateName: one}],
 			containers: [{image: "ghcr.io/acme/inference:v1", resources: {claims: [{name: gpu}]}}]}`),
 			refused: append(forbidden("containers[0].resources.claims"), forbidden("resourceClaims")...)},
@@ -120,7 +127,7 @@ func TestCasesPodSpec(t *testing.T) {
 		"J12 the queue proxy's name is refused": {in: autoscaled().pod(onePod(`name: queue-proxy`)),
 			refused: []string{pod + `containers[0].name: Invalid value: "queue-proxy" is a reserved container name`}},
 		"J14 a reference to a field is refused": {in: autoscaled().pod(onePod(`env: [{name: POD_IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}]`)),
-			refused: forbidden("containers[0].env[0].valueFrom.fieldRef")},
+			refused: disabled("containers[0].env[0].valueFrom.fieldRef", "kubernetes.podspec-fieldref")},
 		"J14 unless the cluster allows it": {in: autoscaled().pod(onePod(`env: [{name: POD_IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}]`)),
 			at: inCluster("features", "kubernetes.podspec-fieldref", "enabled"), want: kpa()},
 		"J16 a probe's timeout without a period is refused": {in: autoscaled().pod(onePod(`readinessProbe: {httpGet: {path: /}, timeoutSeconds: 5}`)),
@@ -144,7 +151,7 @@ func TestCasesPodSpec(t *testing.T) {
 		"J26 not mounting it is taken": {in: autoscaled().pod(`{automountServiceAccountToken: false, containers: [{image: "ghcr.io/acme/inference:v1"}]}`), want: kpa()},
 		"J28 a volume that nobody mounts is refused": {in: autoscaled().pod(`{volumes: [{name: v, emptyDir: {}}], containers: [{image: "ghcr.io/acme/inference:v1"}]}`),
 			refused: []string{pod + `volumes[0].name: Invalid value: volume with name "v" not mounted`}},
-		"O1 a flag that is misspelt keeps Knative's default": {in: selecting(), at: inCluster("features", "kubernetes.podspec-nodeselector", "Enabld"), refused: forbidden("nodeSelector")},
+		"O1 a flag that is misspelt keeps Knative's default": {in: selecting(), at: inCluster("features", "kubernetes.podspec-nodeselector", "Enabld"), refused: disabled("nodeSelector", "kubernetes.podspec-nodeselector")},
 		"O1 a flag is read without regard to case":           {in: selecting(), at: inCluster("features", "kubernetes.podspec-nodeselector", "ENABLED"), want: kpa()},
 		"O3 the cluster's utilization may be a fraction":     {in: autoscaled(), at: inCluster("autoscaler", "container-concurrency-target-percentage", "0.8"), want: kpa("target-utilization-percentage", "80")},
 		"O3 or a percentage":                                 {in: autoscaled(), at: inCluster("autoscaler", "container-concurrency-target-percentage", "80"), want: kpa("target-utilization-percentage", "80")},
@@ -153,7 +160,7 @@ func TestCasesPodSpec(t *testing.T) {
 			warnings: []string{"spec.template.spec.containers[0] runs as user 0, yet the cluster's secure-pod-defaults adds runAsNonRoot: true, so it will not start"}},
 		"O5 several containers where the cluster forbids them are refused": {in: autoscaled().pod(`{containers: [{image: "a/b:v1", ports: [{containerPort: 8080}]}, {image: "c/d:v1"}]}`),
 			at:      inCluster("features", "multi-container", "disabled"),
-			refused: []string{"spec: Invalid value: multi-container is off, but found 2 containers"}},
+			refused: []string{pod + "containers: Invalid value: multi-container is off, but found 2 containers; the cluster's Knative has multi-container disabled" + askAdmin}},
 	}
 	for _, port := range []string{"9090", "8022", "8012", "8013", "8008", "9091"} {
 		rows["J10 a port that Knative uses itself is refused/"+port] = row{in: autoscaled().pod(onePod(`ports: [{containerPort: ` + port + `}]`)),

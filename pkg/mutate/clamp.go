@@ -17,8 +17,8 @@ import (
 // clampPod lowers what one pod asks for where a policy clamps it.
 func (e *expansion) clampPod() {
 	e.clampGPUs()
-	e.clampQuantity("cpu", policy.BoundCPUsPerPod, func(d policy.Demand) resource.Quantity { return d.CPUs })
-	e.clampQuantity("memory", policy.BoundMemoryPerPod, func(d policy.Demand) resource.Quantity { return d.Memory })
+	e.clampRequest(cpuRequest)
+	e.clampRequest(memoryRequest)
 }
 
 // clampGPUs lowers the GPUs of the only container that asks for any; with several it is
@@ -32,21 +32,21 @@ func (e *expansion) clampGPUs() {
 	e.clampContainer(func(name string) bool { return e.Policies.GPUResources().Match(name) }, c, n.PerPod == math.MaxInt64)
 }
 
-func (e *expansion) clampQuantity(name, bound string, of func(policy.Demand) resource.Quantity) {
-	c, ok := e.Policies.Ceiling(bound, policy.ClampBounds)
+func (e *expansion) clampRequest(r request) {
+	c, ok := e.Policies.Ceiling(r.bound, policy.ClampBounds)
 	if !ok {
 		return
 	}
-	asked := of(policy.ServiceDemand(e.object, "", e.Knative, nil, nil))
+	asked := r.of(e.demandOf(e.object))
 	if asked.Cmp(c.Max) <= 0 {
 		return
 	}
 	if e.old != nil {
-		if before := of(*e.old); before.Cmp(asked) >= 0 {
+		if before := r.of(*e.old); before.Cmp(asked) >= 0 {
 			return
 		}
 	}
-	e.clampContainer(func(n string) bool { return n == name }, c, false)
+	e.clampContainer(func(name string) bool { return name == r.resource }, c, false)
 }
 
 // clampContainer lowers the requests and limits of the pod's only container with a
@@ -128,7 +128,7 @@ func (e *expansion) askedResources(container manifest.Object, list string) map[s
 // clampUnlabelled lowers what a Service states, or leaves to the cluster, where a policy
 // clamps: Services that are not expanded meet no other rule of this package.
 func (e *expansion) clampUnlabelled() {
-	d := policy.ServiceDemand(e.object, "", e.Knative, e.Policies.GPUResources(), e.Revisions)
+	d := e.demandOf(e.object)
 	if c, ok := e.Policies.PeakCeiling(d, policy.ClampBounds); ok && c.Max.Sign() > 0 {
 		e.clampPeak(c, d)
 	}

@@ -3,7 +3,7 @@ package mutate
 import (
 	"strings"
 
-	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
@@ -21,17 +21,16 @@ func (e *expansion) compute() {
 		return
 	}
 	if e.serving >= 0 {
-		e.resource(parameter.CPUs, "cpu", policy.BoundCPUsPerPod)
-		e.resource(parameter.Memory, "memory", policy.BoundMemoryPerPod)
-		e.resource(parameter.DiskSize, "ephemeral-storage", "")
-		e.gpus()
+		for _, r := range requests {
+			e.request(r)
+		}
 		e.sharedMemory()
 	}
-	e.gpuType()
-	e.scalar(parameter.PriorityClassName, "priorityClassName", knative.FlagPriorityClassName)
-	e.scalar(parameter.ServiceAccountName, "serviceAccountName", "")
-	e.scalar(parameter.QueueName, "labels.kueue.x-k8s.io/queue-name", "")
-	e.scalar(parameter.InactivityTTL, "metadata.kubetorch.com/inactivity-ttl", "")
+	e.gpus()
+	e.scalar(parameter.PriorityClassName, priorityLocation, knative.FlagPriorityClassName)
+	e.scalar(parameter.ServiceAccountName, accountLocation, "")
+	e.scalar(parameter.QueueName, queueLocation, "")
+	e.scalar(parameter.InactivityTTL, ttlLocation, "")
 }
 
 // containerParameters land on the serving container.
@@ -83,11 +82,10 @@ func (e *expansion) clusterSource(list, name string) string {
 func (e *expansion) keepLowered() {
 	for name, entry := range e.before {
 		list, resource, _ := strings.Cut(name, ".")
-		l, ok := e.locate(name)
-		if !ok || (list != "requests" && list != "limits") ||
-			(!strings.HasPrefix(entry.From, manifestSource) && entry.From != e.clusterSource(list, resource)) {
+		if (list != "requests" && list != "limits") || (!strings.HasPrefix(entry.From, manifestSource) && entry.From != e.clusterSource(list, resource)) {
 			continue
 		}
+		l, _ := e.locate(name)
 		if _, owned := e.owned(l, typeOf(name)); owned {
 			e.after[name] = entry
 		}
@@ -104,7 +102,7 @@ func (e *expansion) filledIn(l location, text string) bool {
 	if q == nil {
 		return false
 	}
-	same := parameter.Memory.Type.Same
+	same := typeOf(l.name).Same
 	old := manifest.Objects(e.Old, "spec", "template", "spec", "containers")
 	if !same(q.String(), text) || e.serving >= len(old) {
 		return false
@@ -115,145 +113,99 @@ func (e *expansion) filledIn(l location, text string) bool {
 
 // want is a value for a compute parameter and where it comes from.
 type want struct {
-	text, from, by string
-	stated         *Statement // nil for a default
+	text, from string
+	// asked is the text before a policy lowered it in an earlier expansion, by that policy.
+	asked, by string
+	stated    *Statement // nil for a default
+	profile   bool       // a default of the profile that the workload names
 }
 
 // wanted is the value for a compute parameter: what is stated, else the first default.
 // A stated value that contradicts the manifest is refused. As long as its source is the
 // same, what an earlier expansion made of it stays.
 func (e *expansion) wanted(p *parameter.Parameter, l location, native string, isNative bool) (w want, ok bool) {
-	entry := e.before[l.name]
+	entry, kept := e.before[l.name]
 	if s := e.usable(e.intent.Stated[p.Name]); s != nil {
 		if isNative && !p.Type.Same(s.Text, native) && !p.Type.Same(s.Text, e.original(l, p.Type)) {
 			e.refuse(s.Path, s.Text, "differs from %s: %s; state it once", l.field(), native)
 			return want{}, false
 		}
-		w = want{text: s.Text, from: s.From, stated: s}
-		if entry.From == w.from && entry.By != "" {
-			w.text, w.by = entry.Value, entry.By
+		w, kept = want{text: s.Text, from: s.From, stated: s}, kept && entry.By != ""
+	} else {
+		c := e.firstDefault(p, l, isNative)
+		if c == nil {
+			return want{}, false
 		}
-		return w, true
+		w = want{text: c.text, from: c.from, profile: c.profile}
 	}
+	w.asked = w.text
+	if kept && (entry.From == w.from || (e.quiet && w.stated == nil)) {
+		w.text, w.from, w.by = entry.Value, entry.From, entry.By
+	}
+	return w, true
+}
+
+// firstDefault is the strongest default for a parameter that the workload does not state;
+// nil for none.
+func (e *expansion) firstDefault(p *parameter.Parameter, l location, isNative bool) *candidate {
 	if isNative || e.bad[p.Name] {
-		return want{}, false
+		return nil
 	}
 	if _, owned := e.owned(l, p.Type); !owned {
 		if text, ok := e.text(l); ok && e.filledIn(l, text) {
-			return want{}, false // it may as well be the manifest's: only a parameter changes it
+			return nil // it may as well be the manifest's: only a parameter changes it
 		}
 	}
 	for _, c := range e.candidates(p) {
 		if p.Type.Check(c.text) == nil {
-			w = want{text: c.text, from: c.from}
-			if entry.From == w.from && p.Type.Check(entry.Value) == nil {
-				w.text, w.by = entry.Value, entry.By
-			}
-			return w, true
-		}
-	}
-	return want{}, false
-}
-
-// resource settles a request of the serving container.
-func (e *expansion) resource(p *parameter.Parameter, name, bound string) {
-	request, _ := e.locate("requests." + name)
-	limit, _ := e.locate("limits." + name)
-	native, isNative := e.native(request, p.Type)
-	limitText, limited := e.text(limit)
-	limitQuantity, err := resource.ParseQuantity(limitText)
-	own, from := limited, manifestSource+limit.name
-	if entry, owned := e.owned(limit, p.Type); owned && !strings.HasPrefix(entry.From, manifestSource) {
-		own = false // the cluster's, lowered by a policy
-	}
-	// What Knative fills in, or has filled in already, is nobody's own limit.
-	if q := e.Knative.ResourceDefault("limits", name); q != nil && (!limited || err == nil && q.Cmp(limitQuantity) == 0) {
-		limitQuantity, limitText, limited, own, err, from = *q, q.String(), true, false, nil, "cluster "+knative.DefaultsConfig
-	}
-	hasLimit := limited && err == nil
-	if own && !isNative && e.intent.Stated[p.Name] == nil {
-		e.raiseRequest(p, request, limitText, name)
-		return // without a request of its own the limit is the request
-	}
-	w, ok := e.wanted(p, request, native, isNative)
-	if isNative {
-		e.values[p.Name] = Setting{Name: p.Name, Value: native, From: manifestSource + request.name}
-		if q, err := resource.ParseQuantity(native); err == nil && hasLimit && limitQuantity.Cmp(q) < 0 {
-			e.refuse(request.field(), native, "is above the limit %s (%s); raise the limit", limitText, from)
-		}
-		return
-	}
-	if !ok {
-		if hasLimit {
-			e.raiseRequest(p, request, limitText, name)
-		}
-		return
-	}
-	q := resource.MustParse(w.text) // checked
-	if hasLimit && limitQuantity.Cmp(q) < 0 {
-		if w.stated != nil {
-			e.refuse(w.stated.Path, w.stated.Text, "is above the limit %s (%s); set resources.limits.%s", limitText, from, name)
-			return
-		}
-		q, w.text = limitQuantity, limitText
-	}
-	if c, found := e.Policies.Ceiling(bound, policy.AllBounds); found && w.stated == nil && c.Max.Cmp(q) < 0 {
-		w.text, w.by = c.Max.String(), c.By
-	}
-	e.values[p.Name] = Setting{Name: p.Name, Value: w.text, From: w.from, By: w.by}
-	e.write(request, p.Type, w.text, Setting{From: w.from, By: w.by})
-}
-
-// raiseRequest keeps the cluster's default request from ending up above a limit that
-// the manifest states: the limit becomes the request, as Kubernetes itself would have it.
-func (e *expansion) raiseRequest(p *parameter.Parameter, request location, limit, name string) {
-	if _, present := e.native(request, p.Type); present || e.after[request.name].Value != "" {
-		return
-	}
-	fill := e.Knative.ResourceDefault("requests", name)
-	q, err := resource.ParseQuantity(limit)
-	if fill == nil || err != nil || fill.Cmp(q) <= 0 {
-		return
-	}
-	e.write(request, p.Type, limit, Setting{From: "limits." + name})
-}
-
-// requestOf is the request that a container ends up with: its own, else what Knative
-// fills in, else, as Kubernetes has it, its limit; nil for none.
-func (e *expansion) requestOf(c manifest.Object, name string) *resource.Quantity {
-	for _, list := range []string{"requests", "limits"} {
-		if v := manifest.Map(c, "resources", list)[name]; v != nil {
-			q, err := manifest.Quantity(v)
-			if err != nil || q.Sign() <= 0 {
-				return nil
-			}
-			return &q
-		}
-		if q := e.Knative.ResourceDefault(list, name); q != nil {
-			return q
+			return &c
 		}
 	}
 	return nil
 }
 
+// setting is a compute parameter that lands in one string, on its way there.
+type setting struct {
+	want
+	found     bool // whether anything is wanted
+	parameter *parameter.Parameter
+	at        location
+	// native is what the manifest itself holds there.
+	native   string
+	isNative bool
+}
+
+// byWorkload tells whether the workload itself, or the profile that it names, asks for it.
+func (s setting) byWorkload() bool { return s.found && (s.stated != nil || s.profile) }
+
+// resolve finds the value for a parameter.
+func (e *expansion) resolve(p *parameter.Parameter, name string) setting {
+	s := setting{parameter: p}
+	s.at, _ = e.locate(name)
+	s.native, s.isNative = e.native(s.at, p.Type)
+	s.want, s.found = e.wanted(p, s.at, s.native, s.isNative)
+	return s
+}
+
+// store writes a value unless the manifest holds it already.
+func (e *expansion) store(s setting) {
+	switch {
+	case s.found:
+		e.values[s.parameter.Name] = Setting{Name: s.parameter.Name, Value: s.text, From: s.from}
+	case s.isNative:
+		e.values[s.parameter.Name] = Setting{Name: s.parameter.Name, Value: s.native, From: manifestSource + s.at.name}
+	}
+	if s.found && !s.isNative {
+		e.write(s.at, s.parameter.Type, s.text, Setting{From: s.from})
+	}
+}
+
 // scalar settles a parameter that lands in one string. flag is the feature that the
 // cluster must have for it, if any.
 func (e *expansion) scalar(p *parameter.Parameter, name, flag string) {
-	l, _ := e.locate(name)
-	native, isNative := e.native(l, p.Type)
-	w, ok := e.wanted(p, l, native, isNative)
-	if !ok {
-		if isNative {
-			e.values[p.Name] = Setting{Name: p.Name, Value: native, From: manifestSource + name}
-		}
-		return
-	}
-	if !isNative && !e.allowed(p, w, flag) {
-		return
-	}
-	e.values[p.Name] = Setting{Name: p.Name, Value: w.text, From: w.from}
-	if !isNative {
-		e.write(l, p.Type, w.text, Setting{From: w.from})
+	s := e.resolve(p, name)
+	if !s.found || s.isNative || e.allowed(p, s.want, flag) {
+		e.store(s)
 	}
 }
 
@@ -263,11 +215,33 @@ func (e *expansion) allowed(p *parameter.Parameter, w want, flag string) bool {
 	if flag == "" || e.Knative.Feature(flag) {
 		return true
 	}
-	const who = "a cluster administrator can enable it in ConfigMap " + knative.FeaturesConfig + " of namespace " + knative.Namespace
 	if w.stated != nil {
-		e.refuse(w.stated.Path, w.stated.Text, "the cluster's Knative has %s disabled; %s", flag, who)
+		e.refuse(w.stated.Path, w.stated.Text, "%s", knative.WhoEnables(flag))
 	} else {
-		e.warn("%s (%s) is left out: the cluster's Knative has %s disabled; %s", p.Name, w.from, flag, who)
+		e.warn("%s (%s) is left out: %s", p.Name, w.from, knative.WhoEnables(flag))
 	}
 	return false
+}
+
+// demandOf measures an object as it is.
+func (e *expansion) demandOf(o manifest.Object) policy.Demand {
+	if manifest.Text(o, "kind") == "Deployment" {
+		return policy.DeploymentDemand(o, e.Policies.GPUResources())
+	}
+	return policy.ServiceDemand(o, "", e.Knative, e.Policies.GPUResources(), e.Revisions)
+}
+
+// imagined is a copy of the object with other resources of the serving container, by
+// location; empty is none.
+func (e *expansion) imagined(resources map[string]string) manifest.Object {
+	edit := editor{object: runtime.DeepCopyJSON(e.object)}
+	for name, text := range resources {
+		l, _ := e.locate(name)
+		if text == "" {
+			edit.remove(l.path...)
+		} else {
+			edit.set(text, l.path...)
+		}
+	}
+	return edit.object
 }

@@ -21,7 +21,7 @@ import (
 func Deployment(in Input) Result {
 	in.Knative = knative.Unrestricted()
 	e := &expansion{Input: in, editor: editor{object: in.Object}, intent: ReadIntent(in.Object), path: field.NewPath("spec", "template"),
-		before: readRecord(in.Object, in.Old), after: Record{}, values: map[string]Setting{}, bad: map[string]bool{}}
+		after: Record{}, values: map[string]Setting{}, bad: map[string]bool{}}
 	if !e.readable() {
 		if !e.intent.FillsResources() {
 			e.result.Errors = nil // the API server's business
@@ -29,6 +29,7 @@ func Deployment(in Input) Result {
 		return e.finish()
 	}
 	e.serving = manifest.ServingContainer(e.podSpec())
+	e.readRecord()
 	if in.Old != nil {
 		d := policy.DeploymentDemand(in.Old, in.Policies.GPUResources())
 		e.old = &d
@@ -157,11 +158,14 @@ func (e *expansion) defaultCount(s Setting) Setting {
 // value that a policy lowered becomes what the manifest stated again.
 func Undo(o manifest.Object) {
 	e := &expansion{Input: Input{Object: o, Knative: knative.Unrestricted()}, editor: editor{object: o}, intent: ReadIntent(o),
-		path: field.NewPath("spec", "template"), before: readRecord(o), after: Record{}}
-	if len(e.before) == 0 || !e.readable() {
+		path: field.NewPath("spec", "template"), after: Record{}}
+	if !e.readable() {
 		return
 	}
 	e.serving = manifest.ServingContainer(e.podSpec())
+	if e.readRecord(); len(e.before) == 0 {
+		return
+	}
 	for _, name := range slices.Sorted(maps.Keys(e.before)) {
 		l, ok := e.locate(name)
 		if !ok {

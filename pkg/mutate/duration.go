@@ -34,7 +34,7 @@ func (e *expansion) duration(p *parameter.Parameter, bound, builtInText string, 
 		e.settle(p, s, text, s.From, by)
 		return s
 	}
-	c := e.default_(p, annotationKey[p], candidate{text: builtInText, from: builtIn}, func(text string) bool {
+	c := e.firstFitting(p, annotationKey[p], candidate{text: builtInText, from: builtIn}, func(text string) bool {
 		_, ok := e.withinHour(p, text)
 		return ok
 	})
@@ -160,8 +160,8 @@ func (e *expansion) defaultDeadline(budget time.Duration) candidate {
 			break
 		}
 	}
-	if entry, ok := e.before[knative.ProgressDeadlineKey]; ok && entry.From == chosen.from && fits(entry.Value) {
-		chosen.text, chosen.by = entry.Value, entry.By
+	if entry, ok := e.kept(knative.ProgressDeadlineKey, chosen.from); ok && fits(entry.Value) {
+		chosen.text, chosen.from, chosen.by = entry.Value, entry.From, entry.By
 	}
 	if d, err := time.ParseDuration(chosen.text); err == nil && d > parameter.MaxProgressDeadline {
 		chosen.text = parameter.Seconds(parameter.MaxProgressDeadline)

@@ -1,8 +1,11 @@
 package mutate
 
 import (
+	"slices"
 	"strconv"
 	"strings"
+
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/kubetorch/webhook/pkg/manifest"
 )
@@ -46,8 +49,10 @@ func pointer(path []any) string {
 }
 
 // get reads the value at a path of keys and indexes.
-func (e *editor) get(path []any) (any, bool) {
-	var v any = e.object
+func (e *editor) get(path []any) (any, bool) { return valueAt(e.object, path) }
+
+func valueAt(o manifest.Object, path []any) (any, bool) {
+	var v any = o
 	for _, p := range path {
 		switch p := p.(type) {
 		case string:
@@ -59,7 +64,7 @@ func (e *editor) get(path []any) (any, bool) {
 			v = next
 		case int:
 			l, _ := v.([]any)
-			if p >= len(l) {
+			if p < 0 || p >= len(l) {
 				return nil, false
 			}
 			v = l[p]
@@ -91,7 +96,7 @@ func (e *editor) set(value any, path ...any) {
 			op = "replace"
 		}
 		m[key] = value
-		e.patch = append(e.patch, Operation{Op: op, Path: pointer(path[:i+1]), Value: clone(value)})
+		e.patch = append(e.patch, Operation{Op: op, Path: pointer(path[:i+1]), Value: runtime.DeepCopyJSONValue(value)})
 		return
 	}
 }
@@ -113,31 +118,46 @@ func (e *editor) add(value any, path ...any) {
 		return
 	}
 	e.put(append(list, value), path)
-	e.patch = append(e.patch, Operation{Op: "add", Path: pointer(path) + "/-", Value: clone(value)})
+	e.patch = append(e.patch, Operation{Op: "add", Path: pointer(path) + "/-", Value: runtime.DeepCopyJSONValue(value)})
 }
 
-// remove deletes the value at a path that ends in a key or an index.
+// remove deletes the value at a path that ends in a key or an index, and the objects and
+// lists on the way that it leaves empty.
 func (e *editor) remove(path ...any) {
-	parent, ok := e.get(path[:len(path)-1])
-	if !ok {
+	if _, ok := e.get(path); !ok {
 		return
 	}
-	switch last := path[len(path)-1].(type) {
-	case string:
-		m, _ := parent.(manifest.Object)
-		if _, ok := m[last]; !ok {
+	for {
+		within := path[:len(path)-1]
+		parent, _ := e.get(within)
+		switch last := path[len(path)-1].(type) {
+		case string:
+			delete(parent.(manifest.Object), last)
+		case int:
+			e.put(slices.Delete(slices.Clone(parent.([]any)), last, last+1), within)
+		}
+		e.patch = append(e.patch, Operation{Op: "remove", Path: pointer(path)})
+		if left, _ := e.get(within); len(within) < 2 || isEntry(within) || !isEmpty(left) {
 			return
 		}
-		delete(m, last)
-	case int:
-		list, _ := parent.([]any)
-		if last >= len(list) {
-			return
-		}
-		kept := append(append([]any{}, list[:last]...), list[last+1:]...)
-		e.put(kept, path[:len(path)-1])
+		path = within
 	}
-	e.patch = append(e.patch, Operation{Op: "remove", Path: pointer(path)})
+}
+
+// isEntry tells whether a path is that of an entry of a list, which stays even if empty.
+func isEntry(path []any) bool {
+	_, ok := path[len(path)-1].(int)
+	return ok
+}
+
+func isEmpty(v any) bool {
+	switch v := v.(type) {
+	case manifest.Object:
+		return len(v) == 0
+	case []any:
+		return len(v) == 0
+	}
+	return false
 }
 
 // put stores a value at an existing path without a patch operation.
@@ -146,23 +166,4 @@ func (e *editor) put(value any, path []any) {
 	if m, ok := parent.(manifest.Object); ok {
 		m[path[len(path)-1].(string)] = value
 	}
-}
-
-// clone copies a value so that later edits of the object leave the patch alone.
-func clone(v any) any {
-	switch v := v.(type) {
-	case manifest.Object:
-		c := make(manifest.Object, len(v))
-		for k, x := range v {
-			c[k] = clone(x)
-		}
-		return c
-	case []any:
-		c := make([]any, len(v))
-		for i, x := range v {
-			c[i] = clone(x)
-		}
-		return c
-	}
-	return v
 }

@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/kubetorch/webhook/pkg/knative"
@@ -62,12 +62,13 @@ type expansion struct {
 	class   string
 	values  map[string]Setting // by parameter name
 	bad     map[string]bool    // parameters whose value is refused already
+	quiet   bool               // see nothingStatedChanges
 }
 
 // Service expands, fills in or clamps a Knative Service, as its labels ask.
 func Service(in Input) Result {
 	e := &expansion{Input: in, editor: editor{object: in.Object}, intent: ReadIntent(in.Object), path: field.NewPath("spec", "template"),
-		before: readRecord(in.Object, in.Old), after: Record{}, values: map[string]Setting{}, bad: map[string]bool{}}
+		after: Record{}, values: map[string]Setting{}, bad: map[string]bool{}}
 	if in.Old != nil && Unchanged(in.Old, in.Object) {
 		e.keepRecord()
 		return e.finish()
@@ -79,6 +80,8 @@ func Service(in Input) Result {
 		return e.finish()
 	}
 	e.serving = manifest.ServingContainer(e.podSpec())
+	e.readRecord()
+	e.quiet = in.Old != nil && e.nothingStatedChanges()
 	if in.Old != nil {
 		d := policy.ServiceDemand(in.Old, LatestRevision(in.Old), in.Knative, in.Policies.GPUResources(), in.Revisions)
 		e.old = &d
@@ -91,6 +94,7 @@ func Service(in Input) Result {
 	case e.intent.Expands():
 		e.result.Errors = append(e.result.Errors, e.intent.Errors...)
 		e.refuseDistribute()
+		e.warnAboutName()
 		e.compute()
 		e.dropStale(true)
 		e.clampPod() // before the target of hpa memory, which is a share of the request
@@ -145,82 +149,17 @@ func (e *expansion) warn(format string, args ...any) {
 	e.result.Warnings = append(e.result.Warnings, fmt.Sprintf(format, args...))
 }
 
-// readable checks the types on every path that an expansion reads or writes.
-func (e *expansion) readable() bool {
-	before := len(e.result.Errors)
-	object := func(keys ...string) {
-		switch v := manifest.At(e.object, keys...).(type) {
-		case nil, manifest.Object:
-		default:
-			e.result.Errors = append(e.result.Errors, field.TypeInvalid(field.NewPath(keys[0], keys[1:]...), manifest.TypeName(v), "must be an object"))
-		}
-	}
-	texts := func(keys ...string) {
-		object(keys...)
-		for k, v := range manifest.Map(e.object, keys...) {
-			if _, ok := v.(string); !ok {
-				e.result.Errors = append(e.result.Errors, field.TypeInvalid(field.NewPath(keys[0], keys[1:]...).Key(k), manifest.TypeName(v), "must be a string"))
-			}
-		}
-	}
-	object("metadata")
-	texts("metadata", "labels")
-	texts("metadata", "annotations")
-	object("spec")
-	object("spec", "template")
-	object("spec", "template", "metadata")
-	texts("spec", "template", "metadata", "labels")
-	texts("spec", "template", "metadata", "annotations")
-	object("spec", "template", "spec")
-	if !e.intent.FillsResources() {
-		return len(e.result.Errors) == before
-	}
-	pod := e.path.Child("spec")
-	if manifest.Map(e.object, "spec", "template", "spec") == nil {
-		e.result.Errors = append(e.result.Errors, field.Required(pod, "there is no pod template"))
-		return false
-	}
-	texts("spec", "template", "spec", "nodeSelector")
-	for _, list := range []string{"containers", "initContainers", "volumes", "tolerations"} {
-		switch v := e.podSpec()[list].(type) {
-		case nil:
-		case []any:
-			for i, entry := range v {
-				if _, ok := entry.(manifest.Object); !ok {
-					e.result.Errors = append(e.result.Errors, field.TypeInvalid(pod.Child(list).Index(i), manifest.TypeName(entry), "must be an object"))
-				}
-			}
-		default:
-			e.result.Errors = append(e.result.Errors, field.TypeInvalid(pod.Child(list), manifest.TypeName(v), "must be a list"))
-		}
-	}
-	for i, c := range manifest.Objects(e.podSpec(), "containers") {
-		at := pod.Child("containers").Index(i)
-		if v, ok := c["resources"]; ok && v != nil {
-			resources, ok := v.(manifest.Object)
-			if !ok {
-				e.result.Errors = append(e.result.Errors, field.TypeInvalid(at.Child("resources"), manifest.TypeName(v), "must be an object"))
-			}
-			for _, list := range []string{"requests", "limits"} {
-				if l, ok := resources[list]; ok && l != nil {
-					if _, ok := l.(manifest.Object); !ok {
-						e.result.Errors = append(e.result.Errors, field.TypeInvalid(at.Child("resources", list), manifest.TypeName(l), "must be an object"))
-					}
-				}
-			}
-		}
-		if v, ok := c["volumeMounts"]; ok && v != nil {
-			if _, ok := v.([]any); !ok {
-				e.result.Errors = append(e.result.Errors, field.TypeInvalid(at.Child("volumeMounts"), manifest.TypeName(v), "must be a list"))
-			}
-		}
-	}
-	return len(e.result.Errors) == before
-}
-
 func (e *expansion) refuseDistribute() {
 	if s, ok := e.intent.Stated[parameter.Distribute.Name]; ok {
 		e.refuse(s.Path, s.Text, "autoscaling and distributed computing are mutually exclusive")
+	}
+}
+
+// warnAboutName warns of a name for the Knative Service that a Deployment becomes, on a
+// Service that has another one.
+func (e *expansion) warnAboutName() {
+	if s := e.usable(e.intent.Stated[parameter.ServiceName.Name]); s != nil && s.Text != manifest.Text(e.object, "metadata", "name") {
+		e.warn("%s has no effect: it names the Knative Service that a Deployment becomes, and this is one already", s.Parameter.Key())
 	}
 }
 
@@ -228,18 +167,31 @@ func (e *expansion) refuseDistribute() {
 // Knative refuses any other change of such a template.
 func (e *expansion) leaveNamed(name string) {
 	e.keepRecord()
-	if e.intent.FillsResources() {
-		e.result.Errors = append(e.result.Errors, e.intent.Errors...)
-		if !sameIntent(e.Old, e.object) {
-			e.warn("spec.template.metadata.name is still %s, so changed parameters have no effect; choose a new name to roll them out", name)
-		}
+	if !e.intent.FillsResources() {
+		return
+	}
+	e.result.Errors = append(e.result.Errors, e.intent.Errors...)
+	e.checkProfiles()
+	if e.intent.Expands() {
+		e.refuseDistribute()
+	}
+	if e.quiet && !SameTemplate(e.Old, e.object) {
+		e.set(runtime.DeepCopyJSONValue(manifest.At(e.Old, "spec", "template")), "spec", "template") // a PUT of the original manifest
+	}
+	if !sameIntent(e.Old, e.object) {
+		e.warn("spec.template.metadata.name is still %s, so changed parameters have no effect; choose a new name to roll them out", name)
 	}
 }
 
-// keepRecord puts the record back where an update without other changes drops it.
+// keepRecord keeps the stored record in an update without other changes, which may drop
+// it, as kubectl replace does, or have another.
 func (e *expansion) keepRecord() {
 	text := manifest.Text(e.Old, "metadata", "annotations", RecordAnnotation)
-	if text != "" && e.intent.FillsResources() && manifest.Text(e.object, "metadata", "annotations", RecordAnnotation) == "" {
+	switch {
+	case !e.intent.FillsResources() || text == manifest.Text(e.object, "metadata", "annotations", RecordAnnotation):
+	case text == "":
+		e.remove("metadata", "annotations", RecordAnnotation)
+	default:
 		e.set(text, "metadata", "annotations", RecordAnnotation)
 	}
 }
@@ -288,12 +240,16 @@ func (e *expansion) write(l location, t *parameter.Type, value any, s Setting) {
 // dropStale removes what an earlier expansion set and this one does not. With
 // onlyCompute the annotations of a Service that is no longer autoscaled stay.
 func (e *expansion) dropStale(onlyCompute bool) {
+	e.drop(func(name string) bool {
+		return !onlyCompute || (annotationOf[name] == nil && name != concurrencyLocation)
+	})
+}
+
+// drop removes, of some locations, what an earlier expansion set and this one does not.
+func (e *expansion) drop(of func(name string) bool) {
 	for _, name := range slices.Sorted(maps.Keys(e.before)) {
 		entry := e.before[name]
-		if _, ok := e.after[name]; ok {
-			continue
-		}
-		if onlyCompute && (annotationOf[name] != nil || name == concurrencyLocation) {
+		if _, ok := e.after[name]; ok || !of(name) {
 			continue
 		}
 		switch name {
@@ -302,22 +258,12 @@ func (e *expansion) dropStale(onlyCompute bool) {
 		case sharedMemoryLocation:
 			e.dropSharedMemory(entry)
 		default:
-			if l, ok := e.locate(name); ok {
-				if _, owned := e.owned(l, typeOf(name)); owned {
-					e.remove(l.path...)
-				}
+			l, _ := e.locate(name)
+			// What Knative would fill right back in may as well stay.
+			if _, owned := e.owned(l, typeOf(name)); owned && !e.filledIn(l, entry.Value) {
+				e.remove(l.path...)
 			}
 		}
 		delete(e.before, name)
 	}
-}
-
-func typeOf(name string) *parameter.Type {
-	if p, ok := annotationOf[name]; ok {
-		return p.Type
-	}
-	if strings.HasPrefix(name, "requests.") || strings.HasPrefix(name, "limits.") {
-		return parameter.Memory.Type
-	}
-	return parameter.Distribute.Type
 }

@@ -1,88 +1,174 @@
 package mutate
 
 import (
-	"encoding/json"
+	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
-	"github.com/kubetorch/webhook/pkg/knative"
+	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/parameter"
 	"github.com/kubetorch/webhook/pkg/policy"
 )
 
-// gpuType settles the node label that pins the pod to a kind of GPU.
-func (e *expansion) gpuType() {
-	p := parameter.GPUType
-	w, ok := e.wanted(p, location{}, "", false)
-	if !ok {
-		return
-	}
-	label, value, _ := parameter.ParseGPUType(w.text)
-	l, _ := e.locate("nodeSelector." + label)
-	native, isNative := e.native(l, textType)
-	if isNative && native != value {
-		if s := w.stated; s != nil {
-			e.refuse(s.Path, s.Text, "differs from %s: %s; state it once", l.field(), native)
+// gpus settles the GPUs of the serving container, their memory and their type.
+func (e *expansion) gpus() {
+	kind := e.chooseGPUType()
+	if e.serving >= 0 {
+		memory := e.resolve(parameter.GPUMemory, gpuMemoryLocation)
+		e.gpuCount(memory, kind)
+		e.drop(e.isGPU)
+		if memory.isNative || memory.byWorkload() || e.asksForGPUs() { // a default is for workloads that ask for GPUs
+			e.store(memory)
 		}
-		return
 	}
-	if !isNative && !e.allowed(p, w, knative.FlagNodeSelector) {
-		return
-	}
-	e.values[p.Name] = Setting{Name: p.Name, Value: w.text, From: w.from}
-	if !isNative {
-		e.write(l, textType, value, Setting{From: w.from})
-	}
+	e.pin(kind)
 }
 
-var textType = parameter.Distribute.Type
+// isGPU tells whether a location is one of GPUs.
+func (e *expansion) isGPU(name string) bool {
+	prefix, resource, _ := strings.Cut(name, ".")
+	return (prefix == "requests" || prefix == "limits") && e.Policies.GPUResources().Match(resource)
+}
 
-// gpus settles the GPUs of the serving container and the tolerations that GPU nodes
-// usually ask for.
-func (e *expansion) gpus() {
+// gpuCount settles the number of GPUs and the tolerations that GPU nodes usually ask for.
+func (e *expansion) gpuCount(memory setting, kind *gpuType) {
 	p := parameter.GPUs
-	memory := e.gpuMemory()
 	name := e.Policies.GPUResource()
 	request, _ := e.locate("requests." + name)
 	limit, _ := e.locate("limits." + name)
 	native, isNative := e.nativeGPUs(name)
 	w, ok := e.wanted(p, limit, native, isNative)
-	if !ok && !isNative && memory != nil && !e.bad[p.Name] {
-		w, ok = want{text: "1", from: memory.From}, true
+	if !ok && !isNative && !e.bad[p.Name] && memory.byWorkload() {
+		w, ok = memory.want, true
+		w.text, w.asked = "1", "1"
 	}
-	if !ok {
-		if isNative {
-			e.values[p.Name] = Setting{Name: p.Name, Value: native, From: manifestSource + "resources"}
-		}
+	switch {
+	case isNative && ok:
+		e.values[p.Name] = Setting{Name: p.Name, Value: w.text, From: w.from}
+		return
+	case isNative:
+		e.values[p.Name] = Setting{Name: p.Name, Value: native, From: manifestSource + "resources"}
+		return
+	case !ok:
 		return
 	}
-	n, err := parameter.ParseScale(w.text)
-	if err != nil {
-		return
+	other := e.otherGPUs(name)
+	if other != "" && (w.stated == nil || w.stated.Parameter != p) {
+		return // the container has its GPUs
 	}
-	if w.stated == nil && !isNative && (e.old == nil || e.old.GPUs.PerPod < n) {
-		if lowered := e.Policies.LowerGPUs(n); lowered < n {
-			ceiling, _ := e.Policies.Ceiling(policy.BoundGPUsPerPod, policy.AllBounds)
-			n, w.by = lowered, ceiling.By
-		}
+	n, _ := parameter.ParseScale(w.text) // checked
+	if w.stated == nil {
+		n = e.lowerGPUs(&w, n, kind)
 	}
 	e.values[p.Name] = Setting{Name: p.Name, Value: strconv.FormatInt(n, 10), From: w.from, By: w.by}
-	if n == 0 || isNative {
+	if n == 0 {
 		return
 	}
-	if other := e.otherGPUs(name); other != "" {
-		if s := w.stated; s != nil {
-			e.refuse(s.Path, s.Text, "the serving container asks for %s already; state its GPUs once", other)
-		}
+	if other != "" {
+		e.refuse(w.stated.Path, w.stated.Text, "the serving container asks for %s already; state its GPUs once", other)
 		return
 	}
-	value := strconv.FormatInt(n, 10)
-	e.write(request, p.Type, value, Setting{From: w.from, By: w.by})
-	e.write(limit, p.Type, value, Setting{From: w.from, By: w.by})
+	value := Setting{Value: strconv.FormatInt(n, 10), From: w.from, By: w.by}
+	e.write(request, typeOf(request.name), value.Value, value)
+	e.write(limit, typeOf(limit.name), value.Value, value)
 	e.tolerations(w.from)
+}
+
+// lowerGPUs holds a default number of GPUs against every bound, given the pods that the
+// workload itself asks for.
+func (e *expansion) lowerGPUs(w *want, n int64, kind *gpuType) int64 {
+	broken := e.brokenByGPUs(n, kind)
+	if len(broken) > 0 {
+		lowered := e.Policies.LowerGPUs(min(n, e.gpusThatFit()))
+		if lowered > 0 && len(e.brokenByGPUs(lowered, kind)) > 0 {
+			lowered = 0
+		}
+		if lowered == 0 && w.profile {
+			return e.refuseProfile(*w, n, broken)
+		}
+		w.by = e.words(broken[0], n)
+		n = lowered
+	}
+	if asked, err := parameter.ParseScale(w.asked); err == nil && w.by != "" && n < asked {
+		e.warn("gpus %s (%s) lowered to %d by %s", w.asked, w.from, n, w.by)
+	}
+	return n
+}
+
+// refuseProfile refuses a profile that is named and whose GPUs cannot be given. Where no
+// bound refuses them they are.
+func (e *expansion) refuseProfile(w want, n int64, broken []policy.Violation) int64 {
+	for _, v := range broken {
+		if refuses(v) {
+			v.Error = field.Forbidden(field.NewPath("metadata", "labels").Key(parameter.ComputeLabel), w.from+" "+v.Error.Detail)
+			e.result.Denied = append(e.result.Denied, v)
+		}
+	}
+	return n
+}
+
+func refuses(v policy.Violation) bool {
+	return v.Enforcement == v1alpha1.Deny || v.Enforcement == v1alpha1.Clamp
+}
+
+// words name a bound that n GPUs break, as a ceiling does.
+func (e *expansion) words(v policy.Violation, n int64) string {
+	if c, ok := e.Policies.Ceiling(v.Bound, policy.AllBounds); ok && c.Policy == v.Policy && (v.Bound == policy.BoundGPUsPerWorkload || n > c.Max.Value()) {
+		return c.By
+	}
+	return fmt.Sprintf("policy %s (bounds.%s.allowed)", v.Policy, v.Bound)
+}
+
+// brokenByGPUs are the bounds that a workload breaks with n GPUs per pod, and the stored
+// one does not, those that refuse it first.
+func (e *expansion) brokenByGPUs(n int64, kind *gpuType) []policy.Violation {
+	name, text := e.Policies.GPUResource(), strconv.FormatInt(n, 10)
+	d := e.demandOf(e.imagined(map[string]string{"requests." + name: text, "limits." + name: text}))
+	d.PeakPods = e.podsAsked(d)
+	d.Claim = policy.SaturatingAdd(policy.SaturatingMul(d.GPUs.PerPod, policy.SaturatingMul(d.PeakPods, 1+d.UnknownRevisions)), d.OtherClaims)
+	d.GPUType, _ = policy.GPUType(e.withoutOwnSelector())
+	if kind != nil && kind.value != "" {
+		d.GPUType = kind.value
+	}
+	v := e.Policies.Judge(d, e.old)
+	return slices.DeleteFunc(slices.Concat(v.Denied, v.Warned, v.Audited), func(v policy.Violation) bool {
+		return v.Bound != policy.BoundGPUsPerPod && v.Bound != policy.BoundGPUsPerWorkload && (v.Bound != policy.BoundGPUTypes || !refuses(v))
+	})
+}
+
+// gpusThatFit is the most GPUs per pod that gpusPerWorkload leaves to the pods that the
+// workload itself asks for.
+func (e *expansion) gpusThatFit() int64 {
+	total, ok := e.Policies.Ceiling(policy.BoundGPUsPerWorkload, policy.AllBounds)
+	if !ok {
+		return policy.Unbounded
+	}
+	d := e.demandOf(e.object)
+	return max(0, total.Max.Value()-d.OtherClaims) / max(1, policy.SaturatingMul(e.podsAsked(d), 1+d.UnknownRevisions))
+}
+
+// podsAsked is the number of pods that a default number of GPUs has to fit: what the
+// workload states, at least 1, as far as no policy lowers it. A default max-scale is
+// lowered to fit the GPUs.
+func (e *expansion) podsAsked(d policy.Demand) int64 {
+	pods := d.PeakPods
+	if e.intent.Expands() {
+		pods = 1
+		for _, p := range []*parameter.Parameter{parameter.MaxScale, parameter.MinScale, parameter.InitialScale} {
+			if n, err := parameter.ParseScale(e.explicitQuietly(p)); err == nil {
+				pods = max(pods, n)
+			}
+		}
+	}
+	d.GPUs.PerPod = 1
+	if c, ok := e.Policies.PeakCeiling(d, policy.ClampBounds); ok {
+		pods = min(pods, max(1, c.Max.Value()))
+	}
+	return pods
 }
 
 // nativeGPUs is the number of GPUs of one resource that the manifest states for the
@@ -90,43 +176,26 @@ func (e *expansion) gpus() {
 func (e *expansion) nativeGPUs(name string) (string, bool) {
 	for _, list := range []string{"limits", "requests"} {
 		l, _ := e.locate(list + "." + name)
-		if text, ok := e.native(l, parameter.GPUs.Type); ok {
+		if text, ok := e.native(l, typeOf(l.name)); ok {
 			return text, true
 		}
 	}
 	return "", false
 }
 
-// otherGPUs names a GPU resource of the serving container beside one.
+// otherGPUs names a GPU resource of the serving container beside one; what an earlier
+// expansion asked for is about to go.
 func (e *expansion) otherGPUs(name string) string {
-	container, _ := e.get([]any{"spec", "template", "spec", "containers", e.serving})
 	for _, list := range []string{"limits", "requests"} {
-		for other, v := range manifest.Map(container.(manifest.Object), "resources", list) {
-			if n, ok := policy.WholeGPUs(v); other != name && e.Policies.GPUResources().Match(other) && (!ok || n > 0) {
-				if entry, recorded := e.before[list+"."+other]; recorded && parameter.GPUs.Type.Same(entry.Value, scalarText(v)) {
-					continue // set for an earlier choice of resource, and about to go
-				}
+		for other, v := range manifest.Map(e.servingContainer(), "resources", list) {
+			l, _ := e.locate(list + "." + other)
+			_, isNative := e.native(l, typeOf(l.name))
+			if n, ok := policy.WholeGPUs(v); other != name && isNative && e.Policies.GPUResources().Match(other) && (!ok || n > 0) {
 				return other
 			}
 		}
 	}
 	return ""
-}
-
-// gpuMemory settles the annotation gpu-memory; nil where none is asked for.
-func (e *expansion) gpuMemory() *Statement {
-	p := parameter.GPUMemory
-	l, _ := e.locate("gpu-memory")
-	native, isNative := e.native(l, p.Type)
-	w, ok := e.wanted(p, l, native, isNative)
-	if !ok {
-		return nil
-	}
-	e.values[p.Name] = Setting{Name: p.Name, Value: w.text, From: w.from}
-	if !isNative {
-		e.write(l, p.Type, w.text, Setting{From: w.from})
-	}
-	return &Statement{Parameter: p, Text: w.text, From: w.from}
 }
 
 // checkGPUs refuses GPU quantities that Knative takes and Kubernetes then refuses.
@@ -151,73 +220,6 @@ func (e *expansion) checkGPUs() {
 					e.refuse(at.Child("requests").Key(name), n, "must equal the limit %d: GPUs cannot be overcommitted", m)
 				}
 			}
-		}
-	}
-}
-
-// gpuTolerations are the taints that GPU nodes usually carry.
-var gpuTolerations = []manifest.Object{
-	{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"},
-	{"key": "dedicated", "operator": "Equal", "value": "gpu", "effect": "NoSchedule"},
-}
-
-// tolerations lets the pod onto GPU nodes. They are a convenience: where the cluster
-// forbids tolerations they are left out with a warning.
-func (e *expansion) tolerations(from string) {
-	var recorded, missing []string
-	if entry, ok := e.before[tolerationsLocation]; ok {
-		_ = json.Unmarshal([]byte(entry.Value), &recorded)
-	}
-	present := manifest.Objects(e.podSpec(), "tolerations")
-	var kept []string
-	var wanted []manifest.Object
-	for _, t := range gpuTolerations {
-		key := t["key"].(string)
-		at := slices.IndexFunc(present, func(p manifest.Object) bool { return tolerates(p, t) })
-		switch {
-		case at < 0:
-			wanted, missing = append(wanted, t), append(missing, key)
-		case slices.Contains(recorded, key):
-			kept = append(kept, key)
-		}
-	}
-	if len(wanted) > 0 && !e.Knative.Feature(knative.FlagTolerations) {
-		e.warn("the usual GPU tolerations are left out: the cluster's Knative has %s disabled; a cluster administrator can enable it in ConfigMap %s of namespace %s",
-			knative.FlagTolerations, knative.FeaturesConfig, knative.Namespace)
-		wanted, missing = nil, nil
-	}
-	for _, t := range wanted {
-		e.add(clone(t), "spec", "template", "spec", "tolerations")
-	}
-	if all := append(kept, missing...); len(all) > 0 {
-		slices.Sort(all)
-		text, _ := json.Marshal(all)
-		e.after[tolerationsLocation] = Entry{Value: string(text), From: from}
-	}
-}
-
-// tolerates tells whether one toleration covers what another is for.
-func tolerates(have, want manifest.Object) bool {
-	text := func(o manifest.Object, key string) string { return manifest.Text(o, key) }
-	if text(have, "key") != text(want, "key") || (text(have, "effect") != "" && text(have, "effect") != text(want, "effect")) {
-		return false
-	}
-	return text(have, "operator") == "Exists" || text(have, "value") == text(want, "value")
-}
-
-// dropTolerations removes those that an earlier expansion added.
-func (e *expansion) dropTolerations(entry Entry) {
-	var keys []string
-	if json.Unmarshal([]byte(entry.Value), &keys) != nil {
-		return
-	}
-	for _, t := range gpuTolerations {
-		if !slices.Contains(keys, t["key"].(string)) {
-			continue
-		}
-		at := slices.IndexFunc(manifest.Objects(e.podSpec(), "tolerations"), func(p manifest.Object) bool { return manifest.Equal(p, t) })
-		if at >= 0 {
-			e.remove("spec", "template", "spec", "tolerations", at)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/kubetorch/webhook/pkg/manifest"
+	"github.com/kubetorch/webhook/pkg/parameter"
 )
 
 // A location is where an expansion writes one value. Its name is the key of the record:
@@ -24,37 +25,69 @@ type location struct {
 
 const (
 	concurrencyLocation  = "containerConcurrency"
+	priorityLocation     = "priorityClassName"
+	accountLocation      = "serviceAccountName"
+	gpuMemoryLocation    = "gpu-memory"
+	queueLocation        = "labels.kueue.x-k8s.io/queue-name"
+	ttlLocation          = "metadata.kubetorch.com/inactivity-ttl"
 	tolerationsLocation  = "tolerations"
 	sharedMemoryLocation = "sharedMemory"
 )
 
 // locate turns a name into its path; ok is false where the object has no such place.
-func (e *expansion) locate(name string) (location, bool) {
+func (e *expansion) locate(name string) (location, bool) { return locate(name, e.serving) }
+
+// locate does so for any object, given the index of its serving container.
+func locate(name string, serving int) (location, bool) {
 	l := location{name: name}
 	template := []any{"spec", "template"}
+	prefix, rest, _ := strings.Cut(name, ".")
 	switch {
-	case strings.HasPrefix(name, "requests."), strings.HasPrefix(name, "limits."):
-		if e.serving < 0 {
-			return l, false
-		}
-		list, resource, _ := strings.Cut(name, ".")
-		l.path = append(template, "spec", "containers", e.serving, "resources", list, resource)
-	case strings.HasPrefix(name, "nodeSelector."):
-		l.path = append(template, "spec", "nodeSelector", strings.TrimPrefix(name, "nodeSelector."))
-	case name == "labels.kueue.x-k8s.io/queue-name":
+	case prefix == "requests", prefix == "limits":
+		l.path = append(template, "spec", "containers", serving, "resources", prefix, rest)
+		return l, serving >= 0 && rest != ""
+	case prefix == "nodeSelector":
+		l.path = append(template, "spec", "nodeSelector", rest)
+		return l, rest != ""
+	case name == queueLocation:
 		l.path = append(template, "metadata", "labels", strings.TrimPrefix(name, "labels."))
-	case name == "metadata.kubetorch.com/inactivity-ttl":
+	case name == ttlLocation:
 		l.path = []any{"metadata", "annotations", strings.TrimPrefix(name, "metadata.")}
-	case name == concurrencyLocation, name == "priorityClassName", name == "serviceAccountName":
+	case name == concurrencyLocation, name == priorityLocation, name == accountLocation:
 		l.path = append(template, "spec", name)
 	case name == tolerationsLocation, name == sharedMemoryLocation:
 		return l, false // lists: written and removed by code of their own
-	case annotationOf[name] != nil, name == "gpu-memory":
+	case annotationOf[name] != nil, name == gpuMemoryLocation:
 		l.path = append(template, "metadata", "annotations", name)
 	default:
 		return l, false // a record that nobody here wrote
 	}
 	return l, true
+}
+
+// typeOf is the type of the values at a location.
+func typeOf(name string) *parameter.Type {
+	if p, ok := annotationOf[name]; ok {
+		return p.Type
+	}
+	switch prefix, _, _ := strings.Cut(name, "."); prefix {
+	case "requests", "limits":
+		return parameter.Memory.Type
+	case "nodeSelector":
+		return parameter.QueueName.Type // any label's value
+	}
+	return typesByLocation[name]
+}
+
+// typesByLocation are those of the locations whose names do not tell.
+var typesByLocation = map[string]*parameter.Type{
+	concurrencyLocation:  parameter.Concurrency.Type,
+	gpuMemoryLocation:    parameter.GPUMemory.Type,
+	queueLocation:        parameter.QueueName.Type,
+	ttlLocation:          parameter.InactivityTTL.Type,
+	priorityLocation:     parameter.PriorityClassName.Type,
+	accountLocation:      parameter.ServiceAccountName.Type,
+	sharedMemoryLocation: parameter.SharedMemoryLimit.Type,
 }
 
 // field is the path of the location as errors show it: map keys in brackets.
@@ -80,15 +113,17 @@ func (l location) field() *field.Path {
 
 func isMap(parent any) bool {
 	switch parent {
-	case "annotations", "labels", "requests", "limits", "nodeSelector":
+	case "annotations", "labels", "requests", "limits", "nodeSelector", "overhead":
 		return true
 	}
 	return false
 }
 
 // text reads the value at a location as the text that parameters are written in.
-func (e *expansion) text(l location) (string, bool) {
-	v, ok := e.get(l.path)
+func (e *expansion) text(l location) (string, bool) { return textAt(e.object, l) }
+
+func textAt(o manifest.Object, l location) (string, bool) {
+	v, ok := valueAt(o, l.path)
 	if !ok || v == nil {
 		return "", false
 	}

@@ -23,6 +23,14 @@ func lowered(name, from, to, bound string) string {
 	return name + " " + from + " lowered to " + to + " by policy clamp (bounds." + bound + ".max)"
 }
 
+// loweredDefault is the warning about a default that a policy lowers.
+func loweredDefault(name, from, source, to, by string) string {
+	return name + " " + from + " (" + source + ") lowered to " + to + " by " + by
+}
+
+// clampedPeak is the one about the built-in max-scale under the policy clamp.
+var clampedPeak = loweredDefault("max-scale", "10", "built-in", "5", "policy clamp (bounds.maxScale.max)")
+
 func TestDefaults(t *testing.T) {
 	low := `{metadata: {name: a-low}, spec: {priority: 1, defaults: {autoscale: {maxScale: 3, window: 30s, metric: rps, target: 20}, compute: {cpus: 1}}}}`
 	high := `{metadata: {name: z-high}, spec: {priority: 2, defaults: {autoscale: {maxScale: 4}},
@@ -68,15 +76,17 @@ func TestDefaults(t *testing.T) {
 		"a default concurrency above the cluster's limit is lowered": {in: autoscaled(), want: kpa("target", "4"), pod: `{containerConcurrency: 4, containers: [{image: "ghcr.io/acme/inference:v1"}]}`,
 			at: inCluster("defaults", "container-concurrency-max-limit", "4").under(defaultPolicy("{concurrency: 6}"))},
 		"defaults are lowered to bounds, whatever their enforcement": {in: autoscaled(), want: kpa("max-scale", "3", "scale-down-delay", "30s", "scale-to-zero-pod-retention-period", "5m", "min-scale", "1"),
-			at: inCluster().under(defaultPolicy("{minScale: 2}"), `{spec: {bounds: {maxScale: {max: 3}, minScale: {max: 1}, scaleDownDelay: {max: 30s, enforcement: Warn}, scaleToZeroPodRetentionPeriod: {max: 5m, enforcement: Audit}}}}`)},
+			at:       inCluster().under(defaultPolicy("{minScale: 2}"), `{spec: {bounds: {maxScale: {max: 3}, minScale: {max: 1}, scaleDownDelay: {max: 30s, enforcement: Warn}, scaleToZeroPodRetentionPeriod: {max: 5m, enforcement: Audit}}}}`),
+			warnings: []string{loweredDefault("max-scale", "10", "built-in", "3", "policy team (bounds.maxScale.max)")}},
 		"default resources are lowered to bounds": {in: autoscaled(), want: kpa(), pod: onePod(`resources: {requests: {cpu: "4", memory: 8Gi}}`),
-			at: inCluster().under(`{spec: {defaults: {compute: {cpus: 8, memory: 16Gi}}}}`, `{spec: {bounds: {cpusPerPod: {max: 4}, memoryPerPod: {max: 8Gi}}}}`)},
+			at:       inCluster().under(`{spec: {defaults: {compute: {cpus: 8, memory: 16Gi}}}}`, `{spec: {bounds: {cpusPerPod: {max: 4}, memoryPerPod: {max: 8Gi}}}}`),
+			warnings: []string{loweredDefault("cpus", "8", "policy platform", "4", "policy team (bounds.cpusPerPod.max)"), loweredDefault("memory", "16Gi", "policy platform", "8Gi", "policy team (bounds.memoryPerPod.max)")}},
 		"default GPUs are lowered to what is allowed": {in: autoscaled(), want: kpa(), pod: onePod(`resources: {requests: {nvidia.com/gpu: "2"}, limits: {nvidia.com/gpu: "2"}}`),
 			at:       inCluster().under(`{spec: {defaults: {compute: {gpus: 3}}, bounds: {gpusPerPod: {max: 8, allowed: [0, 1, 2, 4, 8]}}}}`),
-			warnings: []string{noTolerations}},
+			warnings: []string{noTolerations, loweredDefault("gpus", "3", "policy platform", "2", "policy platform (bounds.gpusPerPod.allowed)")}},
 		"default resources above the manifest's limit are lowered to it": {in: autoscaled().pod(onePod(`resources: {limits: {cpu: "2"}, requests: {memory: 1Gi}}`)), want: kpa(),
 			at: inCluster().under(`{spec: {defaults: {compute: {cpus: 8, memory: 16Gi}}}}`)},
-		"a default that the cluster forbids is left out with a warning": {in: autoscaled(), want: kpa(), at: inCluster().under(`{spec: {defaults: {compute: {gpuType: L4, priorityClassName: high}}}}`),
+		"a default that the cluster forbids is left out with a warning": {in: autoscaled().pod(gpuPod("limits", "1")), want: kpa(), at: inCluster().under(`{spec: {defaults: {compute: {gpuType: L4, priorityClassName: high}}}}`),
 			warnings: []string{"gpu-type (policy platform) is left out: the cluster's Knative has kubernetes.podspec-nodeselector disabled" + askAdmin,
 				"priority-class-name (policy platform) is left out: the cluster's Knative has kubernetes.podspec-priorityclassname disabled" + askAdmin}},
 		"a default deadline shorter than the startup probe is passed over": {in: autoscaled().pod(onePod(`startupProbe: {tcpSocket: {port: 8080}, periodSeconds: 10, failureThreshold: 90}`)), want: kpa("progress-deadline", "1080s"),
@@ -85,7 +95,8 @@ func TestDefaults(t *testing.T) {
 		"a default launch timeout gives one":            {in: autoscaled(), want: kpa("progress-deadline", "1080s"), at: inCluster().under(`{spec: {defaults: {compute: {launchTimeout: 15m}}}}`)},
 		"the cluster's delay beyond an hour is lowered": {in: autoscaled(), want: kpa("scale-to-zero-pod-retention-period", "1h"), at: inCluster("autoscaler", "scale-to-zero-pod-retention-period", "2h")},
 		"the largest claim that fits is the default max-scale": {in: autoscaled("gpus", "8"), at: gpuCluster().under(house), want: kpa("max-scale", "4"),
-			pod: `{tolerations: ` + gpuTolerations + `, containers: [{image: "ghcr.io/acme/inference:v1", resources: {requests: {nvidia.com/gpu: "8"}, limits: {nvidia.com/gpu: "8"}}}]}`},
+			pod:      `{tolerations: ` + gpuTolerations + `, containers: [{image: "ghcr.io/acme/inference:v1", resources: {requests: {nvidia.com/gpu: "8"}, limits: {nvidia.com/gpu: "8"}}}]}`,
+			warnings: []string{loweredDefault("max-scale", "10", "built-in", "4", "policy house (bounds.gpusPerWorkload.max)")}},
 	})
 }
 
@@ -102,27 +113,27 @@ func TestClamps(t *testing.T) {
 			want:     kpa("max-scale", "5", "initial-scale", "5", "scale-to-zero-pod-retention-period", "5m"),
 			warnings: []string{lowered("max-scale", "9", "5", "maxScale"), lowered("initial-scale", "7", "5", "maxScale")}},
 		"a min-scale is lowered": {in: autoscaled("min-scale", "4"), at: at, want: kpa("max-scale", "5", "min-scale", "2", "initial-scale", "2", "scale-to-zero-pod-retention-period", "5m"),
-			warnings: []string{lowered("min-scale", "4", "2", "minScale")}},
+			warnings: []string{clampedPeak, lowered("min-scale", "4", "2", "minScale")}},
 		"a min-scale above the lowered max-scale is refused": {in: autoscaled("min-scale", "7", "max-scale", "9"), at: inCluster().under(`{metadata: {name: clamp}, spec: {bounds: {maxScale: {max: 5, enforcement: Clamp}}}}`), code: 403,
 			refused:  []string{"metadata.annotations[autoscale.kubetorch.com/min-scale]: Forbidden: min-scale 7 is above max-scale 5, to which policy clamp (bounds.maxScale.max) lowers it"},
 			warnings: []string{lowered("max-scale", "9", "5", "maxScale")}},
 		"durations are lowered": {in: autoscaled("scale-down-delay", "5m", "scale-to-zero-pod-retention-period", "20m", "progress-deadline", "1h"), at: at,
 			want: kpa("max-scale", "5", "scale-down-delay", "90s", "scale-to-zero-pod-retention-period", "5m", "progress-deadline", "15m"),
-			warnings: []string{lowered("scale-down-delay", "5m", "90s", "scaleDownDelay"), lowered("scale-to-zero-pod-retention-period", "20m", "5m", "scaleToZeroPodRetentionPeriod"),
+			warnings: []string{clampedPeak, lowered("scale-down-delay", "5m", "90s", "scaleDownDelay"), lowered("scale-to-zero-pod-retention-period", "20m", "5m", "scaleToZeroPodRetentionPeriod"),
 				lowered("progress-deadline", "1h", "15m", "progressDeadline")}},
 		"a deadline that a launch timeout asks for is lowered": {in: autoscaled("launch-timeout", "20m"), at: at,
-			want: kpa("max-scale", "5", "scale-to-zero-pod-retention-period", "5m", "progress-deadline", "15m"), warnings: []string{lowered("progress-deadline", "1440s", "15m", "progressDeadline")}},
+			want: kpa("max-scale", "5", "scale-to-zero-pod-retention-period", "5m", "progress-deadline", "15m"), warnings: []string{clampedPeak, lowered("progress-deadline", "1440s", "15m", "progressDeadline")}},
 		"the resources of one pod are lowered": {in: autoscaled("cpus", "6", "memory", "16Gi", "gpus", "4"), at: gpuCluster().under(clamping),
 			want: kpa("max-scale", "5", "scale-to-zero-pod-retention-period", "5m"),
 			pod:  `{tolerations: ` + gpuTolerations + `, containers: [{image: "ghcr.io/acme/inference:v1", resources: {requests: {cpu: "4", memory: 8Gi, nvidia.com/gpu: "2"}, limits: {nvidia.com/gpu: "2"}}}]}`,
-			warnings: []string{"cpu 6 per pod lowered to 4 by policy clamp (bounds.cpusPerPod.max)", "memory 16Gi per pod lowered to 8Gi by policy clamp (bounds.memoryPerPod.max)",
+			warnings: []string{clampedPeak, "cpu 6 per pod lowered to 4 by policy clamp (bounds.cpusPerPod.max)", "memory 16Gi per pod lowered to 8Gi by policy clamp (bounds.memoryPerPod.max)",
 				"nvidia.com/gpu 4 per pod lowered to 2 by policy clamp (bounds.gpusPerPod.max)"}},
 		"those on the template are": {in: autoscaled().pod(onePod(`resources: {limits: {cpu: "6", nvidia.com/gpu: "4"}, requests: {cpu: 5500m}}`)), at: at,
 			want: kpa("max-scale", "5", "scale-to-zero-pod-retention-period", "5m"), pod: onePod(`resources: {limits: {cpu: "4", nvidia.com/gpu: "2"}, requests: {cpu: "4"}}`),
-			warnings: []string{"cpu 5500m per pod lowered to 4 by policy clamp (bounds.cpusPerPod.max)", "nvidia.com/gpu 4 per pod lowered to 2 by policy clamp (bounds.gpusPerPod.max)"}},
+			warnings: []string{clampedPeak, "cpu 5500m per pod lowered to 4 by policy clamp (bounds.cpusPerPod.max)", "nvidia.com/gpu 4 per pod lowered to 2 by policy clamp (bounds.gpusPerPod.max)"}},
 		"hpa's memory target is of the lowered memory": {in: onHPA("metric", "memory", "memory", "16Gi"), at: at,
 			want: hpa("metric", "memory", "target", "5734", "max-scale", "5"), pod: onePod(`resources: {requests: {cpu: "2", memory: 8Gi}}`),
-			warnings: []string{"memory 16Gi per pod lowered to 8Gi by policy clamp (bounds.memoryPerPod.max)"}},
+			warnings: []string{clampedPeak, "memory 16Gi per pod lowered to 8Gi by policy clamp (bounds.memoryPerPod.max)"}},
 		"gpusPerWorkload lowers max-scale to what fits": {in: autoscaled("gpus", "3", "max-scale", "9"), at: gpuCluster().under(`{metadata: {name: clamp}, spec: {bounds: {gpusPerWorkload: {max: 10, enforcement: Clamp}}}}`),
 			want: kpa("max-scale", "3"), pod: `{tolerations: ` + gpuTolerations + `, containers: [{image: "ghcr.io/acme/inference:v1", resources: {requests: {nvidia.com/gpu: "3"}, limits: {nvidia.com/gpu: "3"}}}]}`,
 			warnings: []string{lowered("max-scale", "9", "3", "gpusPerWorkload")}},
@@ -164,15 +175,15 @@ func TestClampsOnUpdate(t *testing.T) {
 		"a lowered annotation applied again is lowered again": {stored: autoscaled().native("max-scale", "9"), at: at, change: func(w *workload) { w.native("max-scale", "9") }, want: kpa("max-scale", "5"), warnings: warnings},
 		"it stays lowered after the bound grew":               {stored: autoscaled().native("max-scale", "9"), at: at, then: looser, change: func(w *workload) { w.native("max-scale", "9") }, want: kpa("max-scale", "5"), warnings: warnings},
 		"a replace by the original manifest is lowered again": {stored: autoscaled().native("max-scale", "9"), at: at, put: true, want: kpa("max-scale", "5"), warnings: warnings},
-		"a lowered cpu stays where it is with a new image":    {stored: autoscaled("cpus", "9"), at: at, then: looser, change: release(), want: kpa("max-scale", "5"), pod: `{containers: [{image: "ghcr.io/acme/inference:v2", resources: {requests: {cpu: "4"}}}]}`},
+		"a lowered cpu stays where it is with a new image":    {stored: autoscaled("cpus", "9"), at: at, then: looser, change: release(), want: kpa("max-scale", "5"), pod: `{containers: [{image: "ghcr.io/acme/inference:v2", resources: {requests: {cpu: "4"}}}]}`, warnings: []string{clampedPeak}},
 		"a lowered request on the template applied again stays": {stored: autoscaled().pod(onePod(`resources: {requests: {cpu: "9"}}`)), at: at, want: kpa("max-scale", "5"), pod: onePod(`resources: {requests: {cpu: "4"}}`),
 			change: func(w *workload) {
 				w.with(`[{image: "ghcr.io/acme/inference:v1", resources: {requests: {cpu: "9"}}}]`, "spec", "template", "spec", "containers")
 			},
-			warnings: []string{"cpu 9 per pod lowered to 4 by policy clamp (bounds.cpusPerPod.max)"}},
+			warnings: []string{clampedPeak, "cpu 9 per pod lowered to 4 by policy clamp (bounds.cpusPerPod.max)"}},
 		"what was there before the bound stays with a new image": {stored: autoscaled("max-scale", "9"), then: &at, change: release(), want: kpa("max-scale", "9"), pod: releasedPod},
 		"it may come down a little":                              {stored: autoscaled("max-scale", "9"), then: &at, change: release("max-scale", "7"), want: kpa("max-scale", "7"), pod: releasedPod},
 		"it may not grow":                                        {stored: autoscaled("max-scale", "9"), then: &at, change: release("max-scale", "11"), want: kpa("max-scale", "5"), pod: releasedPod, warnings: []string{lowered("max-scale", "11", "5", "maxScale")}},
-		"a default stays lowered when the bound grows":           {stored: autoscaled(), at: at, then: looser, change: release(), want: kpa("max-scale", "5"), pod: releasedPod},
+		"a default stays lowered when the bound grows":           {stored: autoscaled(), at: at, then: looser, change: release(), want: kpa("max-scale", "5"), pod: releasedPod, warnings: []string{clampedPeak}},
 	})
 }

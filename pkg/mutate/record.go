@@ -2,7 +2,8 @@ package mutate
 
 import (
 	"encoding/json"
-	"maps"
+	"slices"
+	"strings"
 
 	"github.com/kubetorch/webhook/pkg/manifest"
 )
@@ -23,21 +24,65 @@ type Entry struct {
 	By string `json:"by,omitempty"`
 }
 
-// readRecord reads the record of the new object, else of the old one (a PUT of the
-// original manifest lacks it). Text that is no record counts as none.
-func readRecord(objects ...manifest.Object) Record {
-	for _, o := range objects {
-		text := manifest.Text(o, "metadata", "annotations", RecordAnnotation)
-		if text == "" {
-			continue
-		}
-		var r Record
-		if err := json.Unmarshal([]byte(text), &r); err == nil && r != nil {
-			maps.DeleteFunc(r, func(_ string, e Entry) bool { return e.Value == "" }) // never written
-			return r
+// readRecord reads what earlier expansions set: an entry of the new object's record, else
+// of the stored one's (a PUT of the original manifest lacks it). Anybody can write the
+// annotation, so an entry counts only where its own object really holds the value.
+func (e *expansion) readRecord() {
+	e.before = Record{}
+	now, old := parseRecord(e.object), parseRecord(e.Old)
+	for name, entry := range now {
+		if holds(e.object, name, entry) {
+			e.before[name] = entry
 		}
 	}
-	return Record{}
+	for name, entry := range old {
+		if _, found := e.before[name]; !found && holds(e.Old, name, entry) {
+			e.before[name] = entry
+		}
+	}
+}
+
+// parseRecord reads the record of an object. Text that is no record counts as none.
+func parseRecord(o manifest.Object) Record {
+	var r Record
+	if json.Unmarshal([]byte(manifest.Text(o, "metadata", "annotations", RecordAnnotation)), &r) != nil {
+		return nil
+	}
+	return r
+}
+
+// holds tells whether an object has what an entry of its record says was set, and an
+// expansion could have set it.
+func holds(o manifest.Object, name string, entry Entry) bool {
+	pod := manifest.Map(o, "spec", "template", "spec")
+	serving := manifest.ServingContainer(pod)
+	t := typeOf(name)
+	switch name {
+	case tolerationsLocation:
+		keys := recordedTolerations(entry)
+		return len(keys) > 0 && !slices.ContainsFunc(keys, func(key string) bool { return ownToleration(pod, key) < 0 })
+	case sharedMemoryLocation:
+		return serving >= 0 && t.Check(entry.Value) == nil && t.Same(entry.Value, sharedMemorySize(pod, sharedMemoryVolume))
+	}
+	l, ok := locate(name, serving)
+	if !ok {
+		return false // a place that nobody here writes to
+	}
+	if native, lowered := strings.CutPrefix(entry.From, manifestSource); lowered {
+		original, found := strings.CutPrefix(native, name+": ")
+		if !found || entry.By == "" || t.Check(original) != nil {
+			return false
+		}
+	}
+	text, ok := textAt(o, l)
+	return ok && t.Check(entry.Value) == nil && t.Same(entry.Value, text)
+}
+
+// kept is what an earlier expansion set at a location, if it stays: its source is the
+// same, or the update changes nothing but what expansions and Knative put there.
+func (e *expansion) kept(name, from string) (Entry, bool) {
+	entry, ok := e.before[name]
+	return entry, ok && (entry.From == from || e.quiet)
 }
 
 func (r Record) text() string {

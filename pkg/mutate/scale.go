@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"strconv"
-	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -19,6 +18,8 @@ type scaleValue struct {
 	stated   *Statement // nil for a default
 	n        int64
 	from, by string
+	// ceiling is the policies' clamp that a stated value is above; nil for none.
+	ceiling *policy.Ceiling
 }
 
 func (v scaleValue) text() string {
@@ -31,7 +32,7 @@ func (v scaleValue) text() string {
 // scales settles max-scale, min-scale and initial-scale, in that order: each is held
 // against the ones before.
 func (e *expansion) scales() {
-	demand := policy.ServiceDemand(e.object, "", e.Knative, e.Policies.GPUResources(), e.Revisions)
+	demand := e.demandOf(e.object)
 	statedMin, statedInitial := e.explicit(parameter.MinScale), e.explicit(parameter.InitialScale)
 	maximum := e.maxScale(demand)
 	minimum := e.minScale(statedMin, maximum, demand)
@@ -39,6 +40,7 @@ func (e *expansion) scales() {
 	e.settle(parameter.MinScale, minimum.stated, minimum.text(), minimum.from, minimum.by)
 	e.settle(parameter.MaxScale, maximum.stated, maximum.text(), maximum.from, maximum.by)
 	e.settle(parameter.InitialScale, initial.stated, initial.text(), initial.from, initial.by)
+	e.activationScale(maximum)
 	if e.bad[parameter.MinScale.Name] || e.bad[parameter.MaxScale.Name] || e.bad[parameter.InitialScale.Name] {
 		return
 	}
@@ -77,15 +79,18 @@ func (e *expansion) maxScale(demand policy.Demand) scaleValue {
 			v.n, _ = parameter.ParseScale(entry.Value)
 			v.by = entry.By
 		}
-		if c, ok := e.Policies.PeakCeiling(demand, policy.ClampBounds); ok && v.n > c.Max.Value() && c.Max.Value() > 0 && !e.asBefore(v.n, demand) {
-			v.n, v.by = c.Max.Value(), c.By
+		if c, ok := e.Policies.PeakCeiling(demand, policy.ClampBounds); ok && n > c.Max.Value() && c.Max.Value() > 0 {
+			v.ceiling = &c
+			if v.n > c.Max.Value() && !e.asBefore(v.n, demand) {
+				v.n, v.by = c.Max.Value(), c.By
+			}
 		}
 		if v.by != "" {
 			e.warn("max-scale %s lowered to %d by %s", s.Text, v.n, v.by)
 		}
 		return v
 	}
-	c := e.default_(p, knative.MaxScaleKey, candidate{text: "10", from: builtIn}, func(text string) bool {
+	c := e.firstFitting(p, knative.MaxScaleKey, candidate{text: "10", from: builtIn}, func(text string) bool {
 		n, err := parameter.ParseScale(text)
 		return err == nil && n > 0
 	})
@@ -97,6 +102,9 @@ func (e *expansion) maxScale(demand policy.Demand) scaleValue {
 	if ceiling, ok := e.Policies.PeakCeiling(demand, policy.AllBounds); ok && v.n > ceiling.Max.Value() && !e.asBefore(v.n, demand) {
 		v.n, v.by = max(1, ceiling.Max.Value()), ceiling.By
 	}
+	if asked, err := parameter.ParseScale(c.asked); err == nil && v.by != "" && v.n < asked {
+		e.warn("max-scale %s (%s) lowered to %d by %s", c.asked, c.from, v.n, v.by)
+	}
 	return v
 }
 
@@ -107,7 +115,7 @@ func (e *expansion) lowered(s *Statement) (Entry, bool) {
 		key = annotationKey[s.Parameter]
 	}
 	entry, ok := e.before[key]
-	return entry, ok && entry.From == s.From && entry.By != "" && s.Parameter.Type.Check(entry.Value) == nil
+	return entry, ok && entry.From == s.From && entry.By != ""
 }
 
 // asBefore tells whether a peak of pods is no more than the stored object already has,
@@ -145,7 +153,7 @@ func (e *expansion) minScale(s *Statement, maximum scaleValue, demand policy.Dem
 	if e.class == parameter.HPA {
 		first = candidate{text: "1", from: builtIn + ", for hpa"}
 	}
-	c := e.default_(p, knative.MinScaleKey, first, func(text string) bool {
+	c := e.firstFitting(p, knative.MinScaleKey, first, func(text string) bool {
 		n, err := parameter.ParseScale(text)
 		return err == nil && (n > 0 || e.class == parameter.KPA)
 	})
@@ -157,7 +165,8 @@ func (e *expansion) minScale(s *Statement, maximum scaleValue, demand policy.Dem
 	if !e.bad[parameter.MaxScale.Name] {
 		v.n = min(v.n, maximum.n)
 	}
-	if n, err := parameter.ParseScale(e.annotations()[knative.ActivationScaleKey]); err == nil {
+	_, activation, _ := knative.Get(e.annotations(), knative.ActivationScaleKey)
+	if n, err := parameter.ParseScale(activation); err == nil {
 		v.n = min(v.n, n) // Knative refuses an activation-scale below min-scale
 	}
 	if e.class == parameter.HPA {
@@ -172,13 +181,25 @@ func (e *expansion) aboveMaximum(v, maximum scaleValue) {
 	switch {
 	case maximum.stated == nil:
 		e.refuse(v.stated.Path, v.stated.Text, "%s %d is above max-scale %d, which is a default (%s%s); set %s", name, v.n, maximum.n, maximum.from, lowerer(maximum), parameter.MaxScale.Key())
+	case maximum.by != "" && maximum.ceiling != nil:
+		e.result.Denied = append(e.result.Denied, policy.Violation{Policy: maximum.ceiling.Policy, Bound: policy.BoundMaxScale, Enforcement: v1alpha1.Clamp,
+			Error: field.Forbidden(v.stated.Path, fmt.Sprintf("%s %d is above max-scale %d, to which %s lowers it", name, v.n, maximum.n, maximum.ceiling.By))})
 	case maximum.by != "":
-		e.result.Denied = append(e.result.Denied, policy.Violation{Policy: policyName(maximum.by), Bound: policy.BoundMaxScale, Enforcement: v1alpha1.Clamp,
-			Error: field.Forbidden(v.stated.Path, fmt.Sprintf("%s %d is above max-scale %d, to which %s lowers it", name, v.n, maximum.n, maximum.by))})
+		e.refuse(v.stated.Path, v.stated.Text, "%s %d is above max-scale %d, to which a policy lowered %s earlier; state max-scale anew", name, v.n, maximum.n, maximum.stated.Text)
 	case v.stated.Parameter == parameter.MinScale:
 		e.refuse(v.stated.Path, v.stated.Text, "max-scale=%d is less than min-scale=%d", maximum.n, v.n)
 	default:
 		e.refuse(v.stated.Path, v.stated.Text, "max-scale=%d is less than %s=%d, and Knative would start %d pods", maximum.n, name, v.n, v.n)
+	}
+}
+
+// activationScale refuses an activation-scale above a default max-scale, as Knative would
+// without naming the parameter.
+func (e *expansion) activationScale(maximum scaleValue) {
+	key, text, _ := knative.Get(e.annotations(), knative.ActivationScaleKey)
+	if n, err := parameter.ParseScale(text); err == nil && maximum.stated == nil && !e.bad[parameter.MaxScale.Name] && n > maximum.n {
+		e.refuse(e.path.Child("metadata", "annotations").Key(key), text, "max-scale=%d is less than activation-scale=%d, and max-scale is a default (%s%s); set %s",
+			maximum.n, n, maximum.from, lowerer(maximum), parameter.MaxScale.Key())
 	}
 }
 
@@ -214,7 +235,7 @@ func (e *expansion) initialScale(s *Statement, minimum, maximum scaleValue) scal
 	if minimum.n > 1 {
 		first = candidate{text: strconv.FormatInt(minimum.n, 10), from: fmt.Sprintf("min-scale %d", minimum.n)}
 	}
-	c := e.default_(p, knative.InitialScaleKey, first, func(text string) bool {
+	c := e.firstFitting(p, knative.InitialScaleKey, first, func(text string) bool {
 		n, err := parameter.ParseScale(text)
 		return err == nil && allowed(n)
 	})
@@ -224,10 +245,4 @@ func (e *expansion) initialScale(s *Statement, minimum, maximum scaleValue) scal
 		v.n = min(v.n, maximum.n)
 	}
 	return v
-}
-
-// policyName reads the policy out of the words for who lowered a value.
-func policyName(by string) string {
-	name, _, _ := strings.Cut(strings.TrimPrefix(by, "policy "), " ")
-	return name
 }

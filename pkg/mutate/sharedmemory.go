@@ -17,7 +17,7 @@ const (
 func (e *expansion) sharedMemory() {
 	p := parameter.SharedMemoryLimit
 	volume, mounted := e.sharedMemoryMount()
-	native, isNative := e.sharedMemorySize(volume), mounted
+	native, isNative := sharedMemorySize(e.podSpec(), volume), mounted
 	entry, recorded := e.before[sharedMemoryLocation]
 	if mounted && recorded && volume == sharedMemoryVolume && p.Type.Same(native, entry.Value) {
 		isNative = false
@@ -43,12 +43,24 @@ func (e *expansion) sharedMemory() {
 		}
 		return
 	}
-	if e.volumeIndex(sharedMemoryVolume) >= 0 {
-		e.refuse(e.path.Child("spec", "volumes").Index(e.volumeIndex(sharedMemoryVolume)).Child("name"), sharedMemoryVolume,
+	if i := e.volumeIndex(sharedMemoryVolume); i >= 0 && recorded && p.Type.Same(sharedMemorySize(e.podSpec(), sharedMemoryVolume), entry.Value) {
+		// Server-side apply of the original manifest takes the mount, and leaves the volume.
+		if !p.Type.Same(entry.Value, w.text) {
+			e.set(w.text, "spec", "template", "spec", "volumes", i, "emptyDir", "sizeLimit")
+		}
+		e.add(manifest.Object{"name": sharedMemoryVolume, "mountPath": sharedMemoryPath}, "spec", "template", "spec", "containers", e.serving, "volumeMounts")
+		return
+	} else if i >= 0 {
+		e.refuse(e.path.Child("spec", "volumes").Index(i).Child("name"), sharedMemoryVolume,
 			"is the volume that %s makes for %s; rename it or mount it there", p.Key(), sharedMemoryPath)
 		return
 	}
-	e.add(manifest.Object{"name": sharedMemoryVolume, "emptyDir": manifest.Object{"medium": "Memory", "sizeLimit": w.text}}, "spec", "template", "spec", "volumes")
+	e.mountSharedMemory(w.text)
+}
+
+// mountSharedMemory adds the volume and its mount.
+func (e *expansion) mountSharedMemory(size string) {
+	e.add(manifest.Object{"name": sharedMemoryVolume, "emptyDir": manifest.Object{"medium": "Memory", "sizeLimit": size}}, "spec", "template", "spec", "volumes")
 	e.add(manifest.Object{"name": sharedMemoryVolume, "mountPath": sharedMemoryPath}, "spec", "template", "spec", "containers", e.serving, "volumeMounts")
 }
 
@@ -67,12 +79,12 @@ func (e *expansion) sharedMemoryMount() (volume string, mounted bool) {
 }
 
 // sharedMemorySize is the size limit of a volume in memory; empty for any other.
-func (e *expansion) sharedMemorySize(volume string) string {
-	i := e.volumeIndex(volume)
+func sharedMemorySize(pod manifest.Object, volume string) string {
+	i := volumeIndex(pod, volume)
 	if i < 0 {
 		return ""
 	}
-	emptyDir := manifest.Map(manifest.Objects(e.podSpec(), "volumes")[i], "emptyDir")
+	emptyDir := manifest.Map(manifest.Objects(pod, "volumes")[i], "emptyDir")
 	size, _ := manifest.QuantityText(emptyDir["sizeLimit"])
 	if manifest.Text(emptyDir, "medium") != "Memory" {
 		return ""
@@ -80,13 +92,15 @@ func (e *expansion) sharedMemorySize(volume string) string {
 	return size
 }
 
-func (e *expansion) volumeIndex(name string) int {
-	return slices.IndexFunc(manifest.Objects(e.podSpec(), "volumes"), func(v manifest.Object) bool { return manifest.Text(v, "name") == name })
+func (e *expansion) volumeIndex(name string) int { return volumeIndex(e.podSpec(), name) }
+
+func volumeIndex(pod manifest.Object, name string) int {
+	return slices.IndexFunc(manifest.Objects(pod, "volumes"), func(v manifest.Object) bool { return manifest.Text(v, "name") == name })
 }
 
 // dropSharedMemory removes the volume and the mount of an earlier expansion.
 func (e *expansion) dropSharedMemory(entry Entry) {
-	if e.serving < 0 || !parameter.SharedMemoryLimit.Type.Same(e.sharedMemorySize(sharedMemoryVolume), entry.Value) {
+	if e.serving < 0 || !parameter.SharedMemoryLimit.Type.Same(sharedMemorySize(e.podSpec(), sharedMemoryVolume), entry.Value) {
 		return
 	}
 	mount := slices.IndexFunc(manifest.Objects(e.servingContainer(), "volumeMounts"), func(m manifest.Object) bool {

@@ -2,6 +2,7 @@ package mutate
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -118,15 +119,18 @@ func checkNative(p *parameter.Parameter, text string) error {
 type candidate struct {
 	text, from string
 	layer      *policy.Layer // nil for the cluster's
-	by         string        // the policy that lowered it earlier
+	profile    bool          // whether the layer is the profile that the workload names
+	// asked is the text before a policy lowered it in an earlier expansion, by that policy.
+	asked, by string
 }
 
 // candidates are the defaults for a parameter, strongest first, without the built-in one.
 func (e *expansion) candidates(p *parameter.Parameter) []candidate {
 	var c []candidate
+	profile, _ := e.profile(p.Group)
 	for _, layer := range e.layers(p.Group) {
 		if text, ok := layer.Values[p.Name]; ok {
-			c = append(c, candidate{text: text, from: layer.From, layer: &layer})
+			c = append(c, candidate{text: text, from: layer.From, layer: &layer, profile: layer.From == profile.From})
 		}
 	}
 	if v, ok := e.Knative.Explicit(p.Name); ok {
@@ -135,9 +139,9 @@ func (e *expansion) candidates(p *parameter.Parameter) []candidate {
 	return c
 }
 
-// default_ is the first candidate that fits, else the built-in value; what an earlier
+// firstFitting is the first default that fits, else the built-in value; what an earlier
 // expansion took from the same source stays.
-func (e *expansion) default_(p *parameter.Parameter, name string, builtIn candidate, fits func(text string) bool) candidate {
+func (e *expansion) firstFitting(p *parameter.Parameter, name string, builtIn candidate, fits func(text string) bool) candidate {
 	chosen := builtIn
 	for _, c := range e.candidates(p) {
 		if fits(c.text) {
@@ -145,8 +149,9 @@ func (e *expansion) default_(p *parameter.Parameter, name string, builtIn candid
 			break
 		}
 	}
-	if entry, ok := e.before[name]; ok && entry.From == chosen.from && fits(entry.Value) {
-		chosen.text, chosen.by = entry.Value, entry.By
+	chosen.asked = chosen.text
+	if entry, ok := e.kept(name, chosen.from); ok && fits(entry.Value) {
+		chosen.text, chosen.from, chosen.by = entry.Value, entry.From, entry.By
 	}
 	return chosen
 }
@@ -170,36 +175,32 @@ func (e *expansion) settle(p *parameter.Parameter, s *Statement, value, from, by
 // layers are the defaults of a group, strongest first: the profile that the group's
 // label names, then the policies.
 func (e *expansion) layers(g parameter.Group) []policy.Layer {
-	var layers []policy.Layer
-	optIn := e.intent.Autoscale
-	if g == parameter.Compute {
-		optIn = e.intent.Compute
+	layers := e.Policies.Defaults(g)
+	if profile, ok := e.profile(g); ok {
+		layers = slices.Insert(layers, 0, profile)
 	}
-	if optIn.Profile != "" {
-		if layer, ok := e.Policies.Profile(g, optIn.Profile); ok {
-			layers = append(layers, layer)
-		}
+	return layers
+}
+
+// profile is the one that a group's label names.
+func (e *expansion) profile(g parameter.Group) (policy.Layer, bool) {
+	if name := e.intent.optIn(g.Label()).Profile; name != "" {
+		return e.Policies.Profile(g, name)
 	}
-	return append(layers, e.Policies.Defaults(g)...)
+	return policy.Layer{}, false
 }
 
 // checkProfiles refuses profiles that no policy has.
 func (e *expansion) checkProfiles() {
 	for _, g := range []parameter.Group{parameter.Autoscale, parameter.Compute} {
-		optIn := e.intent.Autoscale
-		if g == parameter.Compute {
-			optIn = e.intent.Compute
-		}
-		if optIn.Profile == "" {
-			continue
-		}
-		if _, ok := e.Policies.Profile(g, optIn.Profile); ok {
+		name := e.intent.optIn(g.Label()).Profile
+		if _, ok := e.profile(g); ok || name == "" {
 			continue
 		}
 		known := "no policy that selects this workload has any"
 		if names := e.Policies.ProfileNames(g); len(names) > 0 {
 			known = "there are " + strings.Join(names, ", ")
 		}
-		e.refuse(field.NewPath("metadata", "labels").Key(g.Label()), optIn.Profile, "unknown %s profile; %s", g, known)
+		e.refuse(field.NewPath("metadata", "labels").Key(g.Label()), name, "unknown %s profile; %s", g, known)
 	}
 }

@@ -61,8 +61,8 @@ func (e *expansion) target(metric string, limit int64) {
 			c.text = "1"
 		}
 	}
-	if entry, ok := e.before[knative.TargetKey]; ok && entry.From == c.from {
-		c.text = entry.Value
+	if entry, ok := e.kept(knative.TargetKey, c.from); ok && (e.class == parameter.KPA || wholeTarget(entry.Value)) {
+		c.text, c.from = entry.Value, entry.From
 	}
 	e.settle(p, nil, c.text, c.from, "")
 }

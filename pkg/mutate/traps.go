@@ -8,8 +8,8 @@ import (
 	"strconv"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/api/resource"
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/kubetorch/webhook/pkg/knative"
@@ -25,10 +25,7 @@ func (e *expansion) refuseTraps() {
 	e.checkTemplateMetadata()
 	e.checkProbes()
 	e.warnAboutPod()
-	known := map[string]bool{}
-	for _, err := range e.result.Errors {
-		known[err.Field] = true
-	}
+	known := e.refusedFields()
 	for _, err := range e.Knative.Validate(e.unrefused(), e.Old == nil) {
 		if !known[err.Field] {
 			e.result.Errors = append(e.result.Errors, err)
@@ -36,8 +33,17 @@ func (e *expansion) refuseTraps() {
 	}
 }
 
-// unrefused is the object without the template annotations that are refused already, so
-// that Knative does not name the same problems again.
+// refusedFields are the paths of what is refused already.
+func (e *expansion) refusedFields() map[string]bool {
+	fields := map[string]bool{}
+	for _, err := range e.result.Errors {
+		fields[err.Field] = true
+	}
+	return fields
+}
+
+// unrefused is the object without the template annotations and the quantities that are
+// refused already, so that Knative does not name the same problems again.
 func (e *expansion) unrefused() manifest.Object {
 	refused := map[*parameter.Parameter]bool{}
 	errs := slices.Clone(e.result.Errors)
@@ -55,22 +61,30 @@ func (e *expansion) unrefused() manifest.Object {
 	if refused[parameter.AutoscalerClass] {
 		refused[parameter.Metric] = true // means nothing without the class
 	}
-	if len(refused) == 0 {
-		return e.object
+	rest := editor{object: runtime.DeepCopyJSON(e.object)}
+	for _, path := range malformedQuantities(e.object) {
+		rest.remove(path...)
 	}
-	object := clone(e.object).(manifest.Object)
-	annotations := manifest.Map(object, "spec", "template", "metadata", "annotations")
+	annotations := manifest.Map(rest.object, "spec", "template", "metadata", "annotations")
 	for p := range refused {
 		for _, key := range knative.Spellings(annotationKey[p]) {
 			delete(annotations, key)
 		}
 	}
-	return object
+	return rest.object
 }
 
-// checkResources refuses quantities that Kubernetes refuses in a pod, after Knative took
-// them in a Service. Requests of the serving container are settled elsewhere.
+// checkResources refuses what is no quantity, and quantities that Kubernetes refuses in a
+// pod, after Knative took them in a Service. Requests of the serving container are settled
+// elsewhere.
 func (e *expansion) checkResources() {
+	known := e.refusedFields()
+	for _, path := range malformedQuantities(e.object) {
+		if at := (location{path: path}).field(); !known[at.String()] {
+			v, _ := e.get(path)
+			e.refuse(at, scalarText(v), "invalid value: %s; allowed: a Kubernetes quantity, such as 500m, 2 or 16Gi", scalarText(v))
+		}
+	}
 	gpus := e.Policies.GPUResources()
 	for i, c := range manifest.Objects(e.podSpec(), "containers") {
 		at := e.path.Child("spec", "containers").Index(i).Child("resources")
@@ -95,10 +109,11 @@ func (e *expansion) checkResources() {
 func (e *expansion) checkTemplateMetadata() {
 	metadata := e.path.Child("metadata")
 	labels := manifest.Texts(e.object, "spec", "template", "metadata", "labels")
-	e.result.Errors = append(e.result.Errors, metav1validation.ValidateLabels(labels, metadata.Child("labels"))...)
 	for _, key := range slices.Sorted(maps.Keys(labels)) {
+		at := metadata.Child("labels").Key(key)
+		e.result.Errors = append(e.result.Errors, metav1validation.ValidateLabels(map[string]string{key: labels[key]}, at)...)
 		if knative.IsAutoscaling(key) {
-			e.refuse(metadata.Child("labels").Key(key), labels[key], "Knative reads this as an annotation only; put it under spec.template.metadata.annotations")
+			e.refuse(at, labels[key], "Knative reads this as an annotation only; put it under spec.template.metadata.annotations")
 		}
 	}
 	if v, ok := manifest.Texts(e.object, "metadata", "annotations")[knative.ProgressDeadlineKey]; ok {
@@ -116,7 +131,7 @@ func (e *expansion) checkTemplateMetadata() {
 				e.refuse(path, text, "must be a finite number")
 			}
 		case strings.HasPrefix(key, "queue.sidecar.serving.knative.dev/"):
-			if q, err := resource.ParseQuantity(text); err == nil && q.Sign() < 0 {
+			if q, err := manifest.ParseQuantity(text); err == nil && q.Sign() < 0 {
 				e.refuse(path, text, "may not be negative")
 			}
 		}

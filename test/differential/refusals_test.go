@@ -49,6 +49,8 @@ var stricter = []category{
 		"Knative would let min-scale or initial-scale win over the cluster's max-scale."),
 	stricterThanKnative("above a policy's max-scale", `is above max-scale [0-9]+, to which policy`,
 		"A policy lowers max-scale, and an explicit min-scale above it cannot hold."),
+	stricterThanKnative("a profile that bounds leave no GPUs", `^metadata\.labels\[kubetorch\.com/compute\]: Forbidden: profile .* asks for`,
+		"The workload names the profile for its GPUs; without any it would start and not work."),
 
 	stricterThanKnative("activation-scale above a default max-scale", `max-scale=[0-9]+ is less than activation-scale=`,
 		"A max-scale is always written and a default one is never raised: the author states it, as for min-scale."),
