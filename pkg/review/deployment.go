@@ -53,7 +53,7 @@ func (r *Request) Convert(w World, live manifest.Object) Conversion {
 	if notes.Recreate {
 		errs = append(errs, recreate(ksvc, r.selection(w), &v)...)
 	}
-	v.Errors = append(errs, without(notes.Relate(hinted(r.place(v.Errors), ksvc)), errs)...)
+	v.Errors = append(errs, without(notes.Relate(r.place(v.Errors)), errs)...)
 	for i, x := range v.Denied {
 		v.Denied[i].Error = notes.Relate(r.place(field.ErrorList{x.Error}))[0]
 	}
