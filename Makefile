@@ -33,7 +33,8 @@ unit: ## Run the tests that need no control plane
 .PHONY: e2e
 e2e: $(BIN) tools ## Run the tests on a real API server with Knative
 	@echo "== end-to-end tests"
-	@$(GO) test -timeout 20m -p 1 ./test/controlplane/... ./test/e2e/... ./test/kustomize/...
+	@# Uncached: the programs under test are built and run, which the cache cannot see.
+	@$(GO) test -count=1 -timeout 20m -p 1 ./test/controlplane/... ./test/e2e/... ./test/kustomize/...
 
 .PHONY: fuzz
 FUZZTIME ?= 1m

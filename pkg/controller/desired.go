@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"maps"
 
-	"k8s.io/apimachinery/pkg/api/resource"
-
 	"github.com/kubetorch/webhook/pkg/controller/handover"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/mutate"
@@ -138,10 +136,10 @@ func holds(live, desired any) bool {
 
 // sameQuantity allows for Knative's rewriting of quantities: 1024Mi becomes 1Gi.
 func sameQuantity(a, b string) bool {
-	p, err := resource.ParseQuantity(a)
+	p, err := manifest.ParseQuantity(a)
 	if err != nil {
 		return false
 	}
-	q, err := resource.ParseQuantity(b)
+	q, err := manifest.ParseQuantity(b)
 	return err == nil && p.Cmp(q) == 0
 }

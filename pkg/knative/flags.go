@@ -56,15 +56,8 @@ const (
 var indexes = regexp.MustCompile(`\[[^\]]*\]`)
 
 // Flag names the flag of config-features without which Knative refuses what an error of
-// Validate is about; empty where no flag would help, or where its words name the flag.
+// Validate is about; empty where no flag would help.
 func Flag(err *field.Error) string {
-	if flag := flagOf(err); !strings.Contains(err.Detail, "has "+flag+" disabled") {
-		return flag
-	}
-	return ""
-}
-
-func flagOf(err *field.Error) string {
 	for _, m := range messageFlags {
 		if strings.HasPrefix(err.Detail, m.message) {
 			return m.flag

@@ -5,6 +5,7 @@ import (
 	stdjson "encoding/json"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"knative.dev/networking/pkg/apis/networking"
 	"knative.dev/pkg/apis"
@@ -34,6 +35,20 @@ func (c *Config) Validate(service manifest.Object, create bool) field.ErrorList 
 		errs = append(errs, c.convert(e)...)
 	}
 	return hinted(errs, service)
+}
+
+// SameTemplate tells whether two Services have the same template once Knative has filled in
+// all the defaults of a new one.
+func (c *Config) SameTemplate(a, b manifest.Object) bool {
+	x, errX := read(a)
+	y, errY := read(b)
+	if errX != nil || errY != nil {
+		return false
+	}
+	ctx := apis.WithinCreate(c.Context(context.Background()))
+	x.SetDefaults(ctx)
+	y.SetDefaults(ctx)
+	return equality.Semantic.DeepEqual(x.Spec.Template, y.Spec.Template)
 }
 
 // read decodes a Service as Knative does: through JSON, where numbers that are too large

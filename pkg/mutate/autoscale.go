@@ -150,7 +150,7 @@ func (e *expansion) concurrency() int64 {
 		}
 		if entry, ok := e.kept(concurrencyLocation, c.from); ok {
 			if kept, err := parameter.ParseConcurrency(entry.Value); err == nil {
-				n, c.from = kept, entry.From
+				n = kept
 			}
 		}
 		n = min(n, limit)

@@ -124,13 +124,12 @@ type want struct {
 // A stated value that contradicts the manifest is refused. As long as its source is the
 // same, what an earlier expansion made of it stays.
 func (e *expansion) wanted(p *parameter.Parameter, l location, native string, isNative bool) (w want, ok bool) {
-	entry, kept := e.before[l.name]
 	if s := e.usable(e.intent.Stated[p.Name]); s != nil {
 		if isNative && !p.Type.Same(s.Text, native) && !p.Type.Same(s.Text, e.original(l, p.Type)) {
 			e.refuse(s.Path, s.Text, "differs from %s: %s; state it once", l.field(), native)
 			return want{}, false
 		}
-		w, kept = want{text: s.Text, from: s.From, stated: s}, kept && entry.By != ""
+		w = want{text: s.Text, from: s.From, stated: s}
 	} else {
 		c := e.firstDefault(p, l, isNative)
 		if c == nil {
@@ -139,8 +138,12 @@ func (e *expansion) wanted(p *parameter.Parameter, l location, native string, is
 		w = want{text: c.text, from: c.from, profile: c.profile}
 	}
 	w.asked = w.text
-	if kept && (entry.From == w.from || (e.quiet && w.stated == nil)) {
-		w.text, w.from, w.by = entry.Value, entry.From, entry.By
+	entry, kept := e.kept(l.name, w.from)
+	if w.stated != nil {
+		kept = kept && entry.lowers(w.text)
+	}
+	if kept && p.Type.Check(entry.Value) == nil {
+		w.text, w.by = entry.Value, entry.By
 	}
 	return w, true
 }

@@ -161,7 +161,7 @@ func (e *expansion) defaultDeadline(budget time.Duration) candidate {
 		}
 	}
 	if entry, ok := e.kept(knative.ProgressDeadlineKey, chosen.from); ok && fits(entry.Value) {
-		chosen.text, chosen.from, chosen.by = entry.Value, entry.From, entry.By
+		chosen.text, chosen.by = entry.Value, entry.By
 	}
 	if d, err := time.ParseDuration(chosen.text); err == nil && d > parameter.MaxProgressDeadline {
 		chosen.text = parameter.Seconds(parameter.MaxProgressDeadline)

@@ -4,8 +4,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/kubetorch/webhook/pkg/knative"
@@ -62,7 +63,6 @@ type expansion struct {
 	class   string
 	values  map[string]Setting // by parameter name
 	bad     map[string]bool    // parameters whose value is refused already
-	quiet   bool               // see nothingStatedChanges
 }
 
 // Service expands, fills in or clamps a Knative Service, as its labels ask.
@@ -81,13 +81,16 @@ func Service(in Input) Result {
 	}
 	e.serving = manifest.ServingContainer(e.podSpec())
 	e.readRecord()
-	e.quiet = in.Old != nil && e.nothingStatedChanges()
 	if in.Old != nil {
 		d := policy.ServiceDemand(in.Old, LatestRevision(in.Old), in.Knative, in.Policies.GPUResources(), in.Revisions)
 		e.old = &d
 	}
 	if named := SameNamedRevision(in.Old, in.Object); named != "" {
 		e.leaveNamed(named)
+		return e.finish()
+	}
+	if e.intent.FillsResources() && sameIntent(in.Old, in.Object) && e.restored() {
+		e.keepRecord()
 		return e.finish()
 	}
 	switch {
@@ -175,8 +178,8 @@ func (e *expansion) leaveNamed(name string) {
 	if e.intent.Expands() {
 		e.refuseDistribute()
 	}
-	if e.quiet && !SameTemplate(e.Old, e.object) {
-		e.set(runtime.DeepCopyJSONValue(manifest.At(e.Old, "spec", "template")), "spec", "template") // a PUT of the original manifest
+	if e.restored() {
+		e.complete(manifest.At(e.Old, "spec", "template"), []any{"spec", "template"})
 	}
 	if !sameIntent(e.Old, e.object) {
 		e.warn("spec.template.metadata.name is still %s, so changed parameters have no effect; choose a new name to roll them out", name)
@@ -260,10 +263,22 @@ func (e *expansion) drop(of func(name string) bool) {
 		default:
 			l, _ := e.locate(name)
 			// What Knative would fill right back in may as well stay.
-			if _, owned := e.owned(l, typeOf(name)); owned && !e.filledIn(l, entry.Value) {
+			if _, owned := e.owned(l, typeOf(name)); owned && !typeOf(name).Same(entry.Value, e.fill(name)) {
 				e.remove(l.path...)
 			}
 		}
 		delete(e.before, name)
 	}
+}
+
+// fill is what Knative puts at a location where there is nothing; empty for nothing.
+func (e *expansion) fill(name string) string {
+	if name == concurrencyLocation {
+		return strconv.FormatInt(e.Knative.ConcurrencyDefault(), 10)
+	}
+	list, resource, _ := strings.Cut(name, ".")
+	if q := e.Knative.ResourceDefault(list, resource); q != nil {
+		return q.String()
+	}
+	return ""
 }

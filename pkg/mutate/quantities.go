@@ -7,20 +7,20 @@ import (
 	"github.com/kubetorch/webhook/pkg/manifest"
 )
 
-// quantityPlaces are where quantities stand in a pod spec; * is every entry of a list or
-// an object.
+// quantityPlaces are where quantities stand in a pod spec; [] is every entry of a list, {}
+// of an object.
 var quantityPlaces = func() [][]string {
 	places := [][]string{
-		{"resources", "requests", "*"}, {"resources", "limits", "*"}, {"overhead", "*"},
-		{"volumes", "*", "emptyDir", "sizeLimit"},
-		{"volumes", "*", "ephemeral", "volumeClaimTemplate", "spec", "resources", "requests", "*"},
-		{"volumes", "*", "ephemeral", "volumeClaimTemplate", "spec", "resources", "limits", "*"},
-		{"volumes", "*", "downwardAPI", "items", "*", "resourceFieldRef", "divisor"},
-		{"volumes", "*", "projected", "sources", "*", "downwardAPI", "items", "*", "resourceFieldRef", "divisor"},
+		{"resources", "requests", "{}"}, {"resources", "limits", "{}"}, {"overhead", "{}"},
+		{"volumes", "[]", "emptyDir", "sizeLimit"},
+		{"volumes", "[]", "ephemeral", "volumeClaimTemplate", "spec", "resources", "requests", "{}"},
+		{"volumes", "[]", "ephemeral", "volumeClaimTemplate", "spec", "resources", "limits", "{}"},
+		{"volumes", "[]", "downwardAPI", "items", "[]", "resourceFieldRef", "divisor"},
+		{"volumes", "[]", "projected", "sources", "[]", "downwardAPI", "items", "[]", "resourceFieldRef", "divisor"},
 	}
 	for _, list := range []string{"containers", "initContainers", "ephemeralContainers"} {
-		places = append(places, []string{list, "*", "resources", "requests", "*"}, []string{list, "*", "resources", "limits", "*"},
-			[]string{list, "*", "env", "*", "valueFrom", "resourceFieldRef", "divisor"})
+		places = append(places, []string{list, "[]", "resources", "requests", "{}"}, []string{list, "[]", "resources", "limits", "{}"},
+			[]string{list, "[]", "env", "[]", "valueFrom", "resourceFieldRef", "divisor"})
 	}
 	return places
 }()
@@ -52,13 +52,13 @@ func each(v any, place []string, path []any, f func(path []any, v any)) {
 	switch v := v.(type) {
 	case manifest.Object:
 		for _, k := range slices.Sorted(maps.Keys(v)) {
-			if k == step || step == "*" {
+			if k == step || step == "{}" {
 				each(v[k], place[1:], append(path, k), f)
 			}
 		}
 	case []any:
 		for i := range v {
-			if step == "*" {
+			if step == "[]" {
 				each(v[i], place[1:], append(path, i), f)
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/kubetorch/webhook/pkg/manifest"
 )
@@ -22,6 +23,22 @@ type Entry struct {
 	From string `json:"from"`
 	// By names the policy that lowered the value, if one did.
 	By string `json:"by,omitempty"`
+}
+
+// lowers tells whether a policy made an entry of a higher value: a number, a quantity or a
+// duration.
+func (e Entry) lowers(text string) bool {
+	if e.By == "" {
+		return false
+	}
+	lowered, errLowered := time.ParseDuration(e.Value)
+	stated, errStated := time.ParseDuration(text)
+	if errLowered == nil && errStated == nil {
+		return lowered < stated
+	}
+	q, errLowered := manifest.ParseQuantity(e.Value)
+	s, errStated := manifest.ParseQuantity(text)
+	return errLowered == nil && errStated == nil && q.Cmp(s) < 0
 }
 
 // readRecord reads what earlier expansions set: an entry of the new object's record, else
@@ -78,11 +95,10 @@ func holds(o manifest.Object, name string, entry Entry) bool {
 	return ok && t.Check(entry.Value) == nil && t.Same(entry.Value, text)
 }
 
-// kept is what an earlier expansion set at a location, if it stays: its source is the
-// same, or the update changes nothing but what expansions and Knative put there.
+// kept is what an earlier expansion set at a location from the same source: it stays.
 func (e *expansion) kept(name, from string) (Entry, bool) {
 	entry, ok := e.before[name]
-	return entry, ok && (entry.From == from || e.quiet)
+	return entry, ok && entry.From == from
 }
 
 func (r Record) text() string {

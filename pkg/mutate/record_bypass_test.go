@@ -59,6 +59,10 @@ func TestForgedRecordsOnNewServices(t *testing.T) {
 				volumeMounts: [{name: dshm, mountPath: /dev/shm}], resources: {requests: {nvidia.com/gpu: "1"}, limits: {nvidia.com/gpu: "1"}}}]}`},
 		"tolerations of the user's stay": {in: autoscaled().recorded("tolerations", `["dedicated","mine"]`, "x", "").pod(`{tolerations: [{key: dedicated, operator: Equal, value: gpu, effect: NoSchedule}], containers: [{image: "ghcr.io/acme/inference:v1"}]}`),
 			at: gpuCluster(), want: kpa()},
+		"a value that is no lower is not a lowered one/pods":      {in: autoscaled("max-scale", "4").native("max-scale", "9").recorded(nativeKey("max-scale"), "9", "annotation autoscale.kubetorch.com/max-scale: 4", "x"), want: kpa("max-scale", "4")},
+		"a value that is no lower is not a lowered one/durations": {in: autoscaled("scale-down-delay", "1m").native("scale-down-delay", "1h").recorded(nativeKey("scale-down-delay"), "1h", "annotation autoscale.kubetorch.com/scale-down-delay: 1m", "x"), want: kpa()},
+		"a value that is no lower is not a lowered one/memory": {in: autoscaled("memory", "16Gi").pod(onePod(`resources: {requests: {memory: 32Gi}}`)).recorded("requests.memory", "32Gi", memory, "x"), want: kpa(),
+			pod: onePod(`resources: {requests: {memory: 16Gi}}`)},
 		"a bound holds whatever the record says": {in: autoscaled().native("max-scale", "30").recorded(nativeKey("max-scale"), "30", "built-in", ""), at: inCluster().under(house), want: kpa("max-scale", "20"),
 			warnings: []string{}},
 	})

@@ -114,8 +114,8 @@ func (e *expansion) lowered(s *Statement) (Entry, bool) {
 	if key == "" {
 		key = annotationKey[s.Parameter]
 	}
-	entry, ok := e.before[key]
-	return entry, ok && entry.From == s.From && entry.By != ""
+	entry, ok := e.kept(key, s.From)
+	return entry, ok && entry.lowers(s.Text)
 }
 
 // asBefore tells whether a peak of pods is no more than the stored object already has,

@@ -58,9 +58,11 @@ func (e *expansion) sharedMemory() {
 	e.mountSharedMemory(w.text)
 }
 
-// mountSharedMemory adds the volume and its mount.
+// mountSharedMemory adds the volume, where it is missing, and its mount.
 func (e *expansion) mountSharedMemory(size string) {
-	e.add(manifest.Object{"name": sharedMemoryVolume, "emptyDir": manifest.Object{"medium": "Memory", "sizeLimit": size}}, "spec", "template", "spec", "volumes")
+	if e.volumeIndex(sharedMemoryVolume) < 0 {
+		e.add(manifest.Object{"name": sharedMemoryVolume, "emptyDir": manifest.Object{"medium": "Memory", "sizeLimit": size}}, "spec", "template", "spec", "volumes")
+	}
 	e.add(manifest.Object{"name": sharedMemoryVolume, "mountPath": sharedMemoryPath}, "spec", "template", "spec", "containers", e.serving, "volumeMounts")
 }
 

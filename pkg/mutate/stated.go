@@ -151,7 +151,7 @@ func (e *expansion) firstFitting(p *parameter.Parameter, name string, builtIn ca
 	}
 	chosen.asked = chosen.text
 	if entry, ok := e.kept(name, chosen.from); ok && fits(entry.Value) {
-		chosen.text, chosen.from, chosen.by = entry.Value, entry.From, entry.By
+		chosen.text, chosen.by = entry.Value, entry.By
 	}
 	return chosen
 }

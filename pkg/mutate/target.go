@@ -62,7 +62,7 @@ func (e *expansion) target(metric string, limit int64) {
 		}
 	}
 	if entry, ok := e.kept(knative.TargetKey, c.from); ok && (e.class == parameter.KPA || wholeTarget(entry.Value)) {
-		c.text, c.from = entry.Value, entry.From
+		c.text = entry.Value
 	}
 	e.settle(p, nil, c.text, c.from, "")
 }

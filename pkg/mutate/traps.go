@@ -42,8 +42,9 @@ func (e *expansion) refusedFields() map[string]bool {
 	return fields
 }
 
-// unrefused is the object without the template annotations and the quantities that are
-// refused already, so that Knative does not name the same problems again.
+// unrefused is the object without the template annotations that are refused already, and
+// with other quantities for those that are, so that Knative does not name the same problems
+// again.
 func (e *expansion) unrefused() manifest.Object {
 	refused := map[*parameter.Parameter]bool{}
 	errs := slices.Clone(e.result.Errors)
@@ -63,7 +64,7 @@ func (e *expansion) unrefused() manifest.Object {
 	}
 	rest := editor{object: runtime.DeepCopyJSON(e.object)}
 	for _, path := range malformedQuantities(e.object) {
-		rest.remove(path...)
+		rest.set("1", path...)
 	}
 	annotations := manifest.Map(rest.object, "spec", "template", "metadata", "annotations")
 	for p := range refused {
@@ -82,7 +83,7 @@ func (e *expansion) checkResources() {
 	for _, path := range malformedQuantities(e.object) {
 		if at := (location{path: path}).field(); !known[at.String()] {
 			v, _ := e.get(path)
-			e.refuse(at, scalarText(v), "invalid value: %s; allowed: a Kubernetes quantity, such as 500m, 2 or 16Gi", scalarText(v))
+			e.refuseQuantity(at, scalarText(v))
 		}
 	}
 	gpus := e.Policies.GPUResources()
@@ -131,11 +132,26 @@ func (e *expansion) checkTemplateMetadata() {
 				e.refuse(path, text, "must be a finite number")
 			}
 		case strings.HasPrefix(key, "queue.sidecar.serving.knative.dev/"):
-			if q, err := manifest.ParseQuantity(text); err == nil && q.Sign() < 0 {
-				e.refuse(path, text, "may not be negative")
-			}
+			e.checkQueueProxy(path, key, text)
 		}
 	}
+}
+
+// checkQueueProxy checks a quantity that an annotation of the queue proxy states.
+func (e *expansion) checkQueueProxy(path *field.Path, key, text string) {
+	if !strings.HasSuffix(key, "-resource-request") && !strings.HasSuffix(key, "-resource-limit") {
+		return
+	}
+	switch q, err := manifest.ParseQuantity(text); {
+	case err != nil:
+		e.refuseQuantity(path, text)
+	case q.Sign() < 0:
+		e.refuse(path, text, "may not be negative")
+	}
+}
+
+func (e *expansion) refuseQuantity(path *field.Path, text string) {
+	e.refuse(path, text, "invalid value: %s; allowed: a Kubernetes quantity, such as 500m, 2 or 16Gi", text)
 }
 
 // checkProbes refuses a startup probe on a named port: Knative renames the container's
