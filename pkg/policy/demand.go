@@ -276,7 +276,7 @@ func podQuantity(podSpec manifest.Object, annotations map[string]string, name st
 	}
 	var sidecar resource.Quantity
 	for _, suffix := range []string{"-resource-limit", "-resource-request"} {
-		if q, err := manifest.ParseQuantity(annotations["queue.sidecar.serving.knative.dev/"+name+suffix]); err == nil && q.Cmp(sidecar) > 0 {
+		if q, err := manifest.ParseQuantity(annotations[knative.SidecarPrefix+name+suffix]); err == nil && q.Cmp(sidecar) > 0 {
 			sidecar = q
 		}
 	}

@@ -66,6 +66,13 @@ func (s Selection) Judge(d Demand, old *Demand) Verdict {
 	return v
 }
 
+// BoundsGPUs tells whether any bound speaks of GPUs, or might: an invalid policy counts.
+func (s Selection) BoundsGPUs() bool {
+	return len(s.invalid) > 0 || slices.ContainsFunc(s.bounds, func(p *compiled) bool {
+		return slices.ContainsFunc(p.rules, func(r Rule) bool { return r.kind.gpu })
+	})
+}
+
 func (r *Rule) violation(e *field.Error) Violation {
 	return Violation{Policy: r.Policy, Bound: r.Bound, Enforcement: r.Enforcement, Error: e}
 }

@@ -135,13 +135,16 @@ func addReads(mgr ctrl.Manager, config *rest.Config, o ClusterOptions, e *edge, 
 		return err
 	}
 	e.namespaceLabels = namespaces{cached: mgr.GetCache(), live: mgr.GetAPIReader()}.labels
-	e.revisions = revisions{dynamicClient}.named
+	direct := reads{dynamicClient}
+	e.revisions = func(ctx context.Context, namespace string, names []string) (map[string]map[string]any, error) {
+		return direct.named(ctx, revisionResource, namespace, names)
+	}
 
 	presence, err := controller.NewPresence(dynamicClient)
 	if err != nil {
 		return fmt.Errorf("setting up: %w", err)
 	}
-	e.neighbours = &neighbours{client: dynamicClient, served: presence.Served}
+	e.neighbours = &neighbours{reads: direct, served: presence.Served}
 	deployments, err := addControllers(mgr, config, clientset, o, e, presence)
 	if err != nil {
 		return err

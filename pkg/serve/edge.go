@@ -70,6 +70,7 @@ func (e *edge) decide(ctx context.Context, request *admissionv1.AdmissionRequest
 	var failed error
 	world := e.world(ctx, now, &failed)
 	if e.neighbours != nil {
+		world.Live = live{e.neighbours.reads, ctx, request.Namespace, &failed}
 		if name := r.Scaled(); name != "" {
 			deployment, err := e.neighbours.deployment(ctx, request.Namespace, name)
 			if err != nil {
