@@ -60,7 +60,7 @@ func (s Selection) Judge(d Demand, old *Demand) Verdict {
 	}
 	if grown := !same || d.Claim > old.Claim || d.PeakPods > old.PeakPods; len(s.invalid) > 0 && grown && (d.Claim > 0 || len(d.GPUs.Unknown) > 0) {
 		v.Denied = append(v.Denied, Violation{Policy: s.invalid[0], Bound: BoundGPUsPerPod, Enforcement: v1alpha1.Deny,
-			Error: field.Forbidden(field.NewPath("spec", "template", "spec"), fmt.Sprintf(
+			Error: field.Forbidden(d.podPath(), fmt.Sprintf(
 				"asks for GPUs, and policy %s is invalid, so its bounds are not known; ask the platform team to mend it", strings.Join(s.invalid, ", ")))})
 	}
 	return v
