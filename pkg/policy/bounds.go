@@ -286,3 +286,6 @@ func (r *Rule) field() string {
 	}
 	return "bounds." + r.Bound + ".allowed"
 }
+
+// by words that a value is what the rule made of it.
+func (r *Rule) by() string { return "policy " + r.Policy + " (" + r.field() + ")" }
