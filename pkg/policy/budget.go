@@ -3,6 +3,7 @@ package policy
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"path"
 	"slices"
@@ -12,16 +13,19 @@ import (
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	kjson "sigs.k8s.io/json"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/knative"
+	"github.com/kubetorch/webhook/pkg/manifest"
 )
 
 // Budgets are all GPUBudgets of a cluster, compiled. They are never changed after
 // CompileBudgets.
 type Budgets struct {
-	budgets []*Budget // by name
-	invalid []string
+	budgets     []*Budget // by name
+	invalid     []string
+	generations map[string]int64
 }
 
 // Budget is one GPUBudget.
@@ -35,9 +39,10 @@ type Budget struct {
 // CompileBudgets prepares budgets for use. One that ValidateBudget refuses holds for every
 // workload: no claim may rise while it is there.
 func CompileBudgets(budgets []v1alpha1.GPUBudget) *Budgets {
-	b := &Budgets{}
+	b := &Budgets{generations: make(map[string]int64, len(budgets))}
 	for i := range budgets {
 		g := &budgets[i]
+		b.generations[g.Name] = g.Generation
 		if len(ValidateBudget(g)) > 0 {
 			b.invalid = append(b.invalid, g.Name)
 			continue
@@ -46,6 +51,37 @@ func CompileBudgets(budgets []v1alpha1.GPUBudget) *Budgets {
 	}
 	slices.Sort(b.invalid)
 	slices.SortFunc(b.budgets, func(a, b *Budget) int { return strings.Compare(a.Name, b.Name) })
+	return b
+}
+
+// CompileStoredBudgets prepares budgets as they are stored. One that cannot be decoded is
+// invalid, and so is one with a field that this version does not know: it may be a limit.
+func CompileStoredBudgets(objects []manifest.Object) *Budgets {
+	var decoded []v1alpha1.GPUBudget
+	var invalid []string
+	generations := map[string]int64{}
+	for _, o := range objects {
+		name := manifest.Text(o, "metadata", "name")
+		generation, _ := manifest.Whole(o, "metadata", "generation")
+		generations[name] = generation
+		var g v1alpha1.GPUBudget
+		raw, err := json.Marshal(manifest.Object{"metadata": manifest.Object{"name": name, "generation": generation}, "spec": o["spec"]})
+		if err == nil {
+			var unknown []error
+			if unknown, err = kjson.UnmarshalStrict(raw, &g); len(unknown) > 0 {
+				err = unknown[0]
+			}
+		}
+		if err != nil {
+			invalid = append(invalid, name)
+			continue
+		}
+		decoded = append(decoded, g)
+	}
+	b := CompileBudgets(decoded)
+	b.invalid = append(b.invalid, invalid...)
+	slices.Sort(b.invalid)
+	b.generations = generations
 	return b
 }
 
@@ -94,6 +130,17 @@ func (b *Budgets) Invalid() []string {
 	}
 	return b.invalid
 }
+
+// Generations are those of all budgets, by name, the invalid ones included.
+func (b *Budgets) Generations() map[string]int64 {
+	if b == nil {
+		return nil
+	}
+	return b.generations
+}
+
+// None tells whether there is no budget at all.
+func (b *Budgets) None() bool { return len(b.All())+len(b.Invalid()) == 0 }
 
 // Selective tells whether the labels of a namespace decide which budgets hold.
 func (b *Budgets) Selective() bool { return slices.ContainsFunc(b.All(), (*Budget).Selective) }
