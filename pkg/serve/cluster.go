@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
@@ -22,6 +23,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/certificate"
 	"github.com/kubetorch/webhook/pkg/controller"
+	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/version"
 )
 
@@ -41,6 +43,8 @@ type ClusterOptions struct {
 	Configuration string
 	// KnativeNamespace holds Knative's ConfigMaps.
 	KnativeNamespace string
+	// AuditInterval is the time from one audit to the next while nothing changes.
+	AuditInterval time.Duration
 	// ShutdownDelay is how long to go on serving, not ready, once ctx ended.
 	ShutdownDelay time.Duration
 	Log           logr.Logger
@@ -142,7 +146,8 @@ func addReads(mgr ctrl.Manager, config *rest.Config, o ClusterOptions, e *edge, 
 		return fmt.Errorf("setting up: %w", err)
 	}
 	e.neighbours = &neighbours{client: dynamicClient, served: presence.Served}
-	deployments, err := addControllers(mgr, config, clientset, o, e, presence)
+	e.decided = gauges.decided
+	lookAtAll, err := addControllers(mgr, config, clientset, o, e, presence, registry)
 	if err != nil {
 		return err
 	}
@@ -154,8 +159,11 @@ func addReads(mgr ctrl.Manager, config *rest.Config, o ClusterOptions, e *edge, 
 	}
 	namespace := &metav1.PartialObjectMetadata{}
 	namespace.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+	// Without a Go type: one policy that does not decode must not keep the others away.
+	stored := &unstructured.Unstructured{}
+	stored.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("ComputePolicy"))
 	caches := &cached{cache: mgr.GetCache(), log: o.Log.WithName("cache"), wanted: []wanted{
-		{name: "ComputePolicies", object: &v1alpha1.ComputePolicy{}, changed: s.changedPolicies},
+		{name: "ComputePolicies", object: stored, changed: s.changedPolicies},
 		{name: "Namespaces", object: namespace, changed: func() {}},
 	}}
 
@@ -168,12 +176,17 @@ func addReads(mgr ctrl.Manager, config *rest.Config, o ClusterOptions, e *edge, 
 		}
 		return knative.synced()
 	}
-	s.replaced = deployments.LookAtAll
+	s.replaced = lookAtAll
 	s.readKnative = knative.read
-	s.readPolicies = func(ctx context.Context) ([]v1alpha1.ComputePolicy, error) {
-		var list v1alpha1.ComputePolicyList
-		err := mgr.GetCache().List(ctx, &list)
-		return list.Items, err
+	s.readPolicies = func(ctx context.Context) ([]manifest.Object, error) {
+		list := &unstructured.UnstructuredList{}
+		list.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("ComputePolicyList"))
+		err := mgr.GetCache().List(ctx, list)
+		objects := make([]manifest.Object, len(list.Items))
+		for i := range list.Items {
+			objects[i] = list.Items[i].Object
+		}
+		return objects, err
 	}
 	for _, runnable := range []interface {
 		Start(context.Context) error

@@ -33,6 +33,8 @@ type edge struct {
 	revisions func(ctx context.Context, namespace string, names []string) (map[string]map[string]any, error)
 	// neighbours reads what else a Deployment's verdict depends on; nil without a cluster.
 	neighbours *neighbours
+	// decided is told what policies decided of each request; nil tells nobody.
+	decided func([]review.Decision)
 }
 
 // ready is nil once requests can be decided.
@@ -96,6 +98,9 @@ func (e *edge) decide(ctx context.Context, request *admissionv1.AdmissionRequest
 	response = judge(r, world)
 	if failed != nil {
 		return unavailable(failed)
+	}
+	if e.decided != nil {
+		e.decided(r.Decisions())
 	}
 	return response
 }
