@@ -234,6 +234,7 @@ func TestRightsCoverWhatIsRead(t *testing.T) {
 	watch := []string{"get", "list", "watch"}
 	assert.ElementsMatch(t, []rbacv1.PolicyRule{
 		{APIGroups: []string{"policy.kubetorch.com"}, Resources: []string{"computepolicies"}, Verbs: watch},
+		{APIGroups: []string{"policy.kubetorch.com"}, Resources: []string{"computepolicies/status"}, Verbs: []string{"patch"}},
 		{APIGroups: []string{""}, Resources: []string{"namespaces"}, Verbs: watch},
 		{APIGroups: []string{"serving.knative.dev"}, Resources: []string{"revisions"}, Verbs: []string{"get", "list"}},
 		{APIGroups: []string{"serving.knative.dev"}, Resources: []string{"configurations", "routes"}, Verbs: []string{"list"}},
