@@ -133,7 +133,7 @@ func RouteDemand(route manifest.Object, configurations map[string]manifest.Objec
 func (d *Demand) Within(other *Demand) bool {
 	uncounted := len(d.GPUs.Malformed)+len(d.GPUs.Unknown)+len(other.GPUs.Malformed)+len(other.GPUs.Unknown) > 0
 	switch {
-	case d.GPUs.PerPod > other.GPUs.PerPod, d.PeakPods > other.PeakPods, uncounted && !d.GPUs.sameRequests(other.GPUs),
+	case d.GPUs.PerPod > other.GPUs.PerPod, d.PeakPods > other.PeakPods, uncounted && !d.GPUs.SameRequests(other.GPUs),
 		d.GPUs.PerPod > 0 && other.GPUType != "" && d.GPUType != other.GPUType:
 		return false
 	case d.Fixed:

@@ -47,7 +47,7 @@ func (s Selection) Judge(d Demand, old *Demand) Verdict {
 			v.add(r.violation(field.Forbidden(r.kind.path(&d), fmt.Sprintf("asks for %s; policy %s allows %s (%s)", r.kind.asks(&d), r.Policy, r.limit(), r.field()))))
 		}
 	}
-	same := old != nil && d.GPUs.sameRequests(old.GPUs)
+	same := old != nil && d.GPUs.SameRequests(old.GPUs)
 	if bounded && !same {
 		v.Invalid = append(v.Invalid, d.GPUs.Malformed...)
 	}

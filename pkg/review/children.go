@@ -158,29 +158,3 @@ func (r *Request) raiseToAutoscalers(w World, d, old *policy.Demand) {
 		}
 	}
 }
-
-// Charge is what a budget has to count for the object, reading whatever that takes:
-// nothing where a verified owner answers for it (Covered). Revisions of a Service that
-// only a Route of somebody else's names are the Route's.
-func (r *Request) Charge(w World) policy.Demand {
-	var d policy.Demand
-	switch {
-	case r.isPolicy():
-		return d
-	case r.isDeployment():
-		var old *policy.Demand
-		d, old = r.deploymentDemands(w)
-		r.raiseToAutoscalers(w, &d, old)
-	case r.isChild():
-		if r.kind() == RouteKind && len(policy.NamedRevisions(r.object)) == 0 {
-			return d
-		}
-		d, _ = r.childDemands(w, true)
-	default:
-		d = policy.ServiceDemand(r.object, r.latestRevision(), w.Knative, r.selection(w).GPUResources(), w.Revisions)
-	}
-	if (d.Claim > 0 || len(d.GPUs.Unknown) > 0) && r.Covered(w) {
-		return policy.Demand{}
-	}
-	return d
-}

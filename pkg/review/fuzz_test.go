@@ -79,7 +79,7 @@ func FuzzRequest(f *testing.F) {
 			if request != nil {
 				_ = request.NamedRevisions()
 				answer = step(request, w)
-				_ = request.Charge(w)
+				_ = request.Claims(w)
 			}
 			checkAnswer(t, answer, object)
 		}

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/kubetorch/webhook/pkg/policy"
 	"github.com/kubetorch/webhook/pkg/review"
@@ -152,8 +153,11 @@ func TestWhatABudgetCounts(t *testing.T) {
 			family.asked = nil
 			r, answer := review.Read(ask(test.object, ""))
 			assert.Nil(t, answer)
-			d := r.Charge(w)
-			assert.Equal(t, test.want, d.Parts)
+			var parts []policy.Part
+			for _, c := range r.Claims(w) {
+				parts = append(parts, c.New...)
+			}
+			assert.Equal(t, test.want, parts)
 			if strings.Contains(test.object, "gpu: 0") && !strings.Contains(test.object, "Deployment") {
 				assert.Empty(t, family.asked)
 			}
@@ -162,5 +166,7 @@ func TestWhatABudgetCounts(t *testing.T) {
 	w := world()
 	w.Live, w.Cluster = storing(), &review.Cluster{Knative: true}
 	r, _ := review.Read(ask(autoscaler("9", "trainer", ""), ""))
-	assert.Len(t, r.Charge(w).GPUs.Unknown, 1, "GPUs that cannot be counted are said so")
+	claims := r.Claims(w)
+	require.Len(t, claims, 1)
+	assert.Len(t, claims[0].Unknown, 1, "GPUs that cannot be counted are said so")
 }

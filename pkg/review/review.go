@@ -41,14 +41,17 @@ type Request struct {
 	scale bool
 }
 
-var policyKind = schema.GroupKind{Group: "policy.kubetorch.com", Kind: "ComputePolicy"}
+var (
+	policyKind = schema.GroupKind{Group: "policy.kubetorch.com", Kind: "ComputePolicy"}
+	budgetKind = schema.GroupKind{Group: "policy.kubetorch.com", Kind: "GPUBudget"}
+)
 
 // Read decodes a request. The answer is not nil where there is nothing left to decide:
 // the request concerns nobody here, or cannot be read.
 func Read(raw *admissionv1.AdmissionRequest) (*Request, *admissionv1.AdmissionResponse) {
 	r := &Request{raw: raw, name: raw.Name, scale: isScale(raw)}
 	kind := schema.GroupKind{Group: raw.Kind.Group, Kind: raw.Kind.Kind}
-	if (kind != ServiceKind && kind != policyKind && kind != DeploymentKind && !slices.Contains(children, kind) && !r.scale) || (raw.SubResource != "" && !r.scale) ||
+	if (kind != ServiceKind && kind != policyKind && kind != budgetKind && kind != DeploymentKind && !slices.Contains(children, kind) && !r.scale) || (raw.SubResource != "" && !r.scale) ||
 		(raw.Operation != admissionv1.Create && raw.Operation != admissionv1.Update) {
 		return nil, Allow(raw.UID)
 	}
@@ -108,7 +111,7 @@ func (r *Request) NamedRevisions() []string {
 	return names
 }
 
-func (r *Request) isPolicy() bool { return r.raw.Kind.Kind == policyKind.Kind }
+func (r *Request) isPolicy() bool { return r.kind() == policyKind || r.kind() == budgetKind }
 
 // selection is the policies that hold for the request: defaults by the new object,
 // bounds by the old one too. A request is judged in one World only.

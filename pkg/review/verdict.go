@@ -162,8 +162,15 @@ func misplacedLabels(o manifest.Object) []string {
 	return warnings
 }
 
-// validatePolicy checks a ComputePolicy as it is written.
+// validatePolicy checks a ComputePolicy or a GPUBudget as it is written.
 func (r *Request) validatePolicy() *admissionv1.AdmissionResponse {
+	if r.kind() == budgetKind {
+		var b v1alpha1.GPUBudget
+		if err := json.UnmarshalCaseSensitivePreserveInts(r.raw.Object.Raw, &b); err != nil {
+			return unusable(r.raw.UID, "object", err)
+		}
+		return r.answer(Verdict{Errors: policy.ValidateBudget(&b)})
+	}
 	var p v1alpha1.ComputePolicy
 	if err := json.UnmarshalCaseSensitivePreserveInts(r.raw.Object.Raw, &p); err != nil {
 		return unusable(r.raw.UID, "object", err)

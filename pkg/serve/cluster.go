@@ -14,7 +14,9 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/record"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -22,6 +24,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/certificate"
 	"github.com/kubetorch/webhook/pkg/controller"
+	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/version"
 )
 
@@ -41,6 +44,8 @@ type ClusterOptions struct {
 	Configuration string
 	// KnativeNamespace holds Knative's ConfigMaps.
 	KnativeNamespace string
+	// RequestTimeout is how long the API server lets a request run.
+	RequestTimeout time.Duration
 	// ShutdownDelay is how long to go on serving, not ready, once ctx ended.
 	ShutdownDelay time.Duration
 	Log           logr.Logger
@@ -80,6 +85,7 @@ func Cluster(ctx context.Context, o ClusterOptions) error {
 		return err
 	}
 	byObject := bundles.CacheFor()
+	byObject[storedBudget()] = cache.ByObject{UnsafeDisableDeepCopy: new(true)}
 	byObject[&corev1.Namespace{}] = cache.ByObject{Transform: essence, UnsafeDisableDeepCopy: new(true)}
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:                  scheme,
@@ -134,7 +140,8 @@ func addReads(mgr ctrl.Manager, config *rest.Config, o ClusterOptions, e *edge, 
 	if err != nil {
 		return err
 	}
-	e.namespaceLabels = namespaces{cached: mgr.GetCache(), live: mgr.GetAPIReader()}.labels
+	namespaceReads := namespaces{cached: mgr.GetCache(), live: mgr.GetAPIReader()}
+	e.namespaceLabels = namespaceReads.labels
 	direct := reads{dynamicClient}
 	e.revisions = func(ctx context.Context, namespace string, names []string) (map[string]map[string]any, error) {
 		return direct.named(ctx, revisionResource, namespace, names)
@@ -145,7 +152,15 @@ func addReads(mgr ctrl.Manager, config *rest.Config, o ClusterOptions, e *edge, 
 		return fmt.Errorf("setting up: %w", err)
 	}
 	e.neighbours = &neighbours{reads: direct, served: presence.Served}
-	deployments, err := addControllers(mgr, config, clientset, o, e, presence)
+	events := record.NewBroadcaster()
+	events.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: clientset.CoreV1().Events("")})
+	recorder := events.NewRecorder(mgr.GetScheme(), eventSource)
+	l, err := newLedgers(mgr, config, clientset, recorder, o, e, namespaceReads, presence.Served, registry)
+	if err != nil {
+		return err
+	}
+	e.charging = l.charging
+	deployments, err := addControllers(mgr, config, clientset, recorder, o, e, presence, l)
 	if err != nil {
 		return err
 	}
@@ -159,6 +174,7 @@ func addReads(mgr ctrl.Manager, config *rest.Config, o ClusterOptions, e *edge, 
 	namespace.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
 	caches := &cached{cache: mgr.GetCache(), log: o.Log.WithName("cache"), wanted: []wanted{
 		{name: "ComputePolicies", object: &v1alpha1.ComputePolicy{}, changed: s.changedPolicies},
+		{name: "GPUBudgets", object: storedBudget(), changed: s.changedBudgets, touched: l.controller.Changed},
 		{name: "Namespaces", object: namespace, changed: func() {}},
 	}}
 
@@ -171,8 +187,13 @@ func addReads(mgr ctrl.Manager, config *rest.Config, o ClusterOptions, e *edge, 
 		}
 		return knative.synced()
 	}
-	s.replaced = deployments.LookAtAll
+	s.replaced = func() {
+		l.presence.Changed()
+		l.controller.Changed()
+		deployments.LookAtAll()
+	}
 	s.readKnative = knative.read
+	s.readBudgets = func(ctx context.Context) ([]manifest.Object, error) { return readStored(ctx, mgr, "GPUBudget") }
 	s.readPolicies = func(ctx context.Context) ([]v1alpha1.ComputePolicy, error) {
 		var list v1alpha1.ComputePolicyList
 		err := mgr.GetCache().List(ctx, &list)
@@ -181,7 +202,7 @@ func addReads(mgr ctrl.Manager, config *rest.Config, o ClusterOptions, e *edge, 
 	for _, runnable := range []interface {
 		Start(context.Context) error
 		NeedLeaderElection() bool
-	}{knative, presence, caches, s} {
+	}{knative, presence, caches, s, l.presence} {
 		if err := mgr.Add(runnable); err != nil {
 			return fmt.Errorf("setting up: %w", err)
 		}

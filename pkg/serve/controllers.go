@@ -6,20 +6,17 @@ import (
 	"fmt"
 	"os"
 
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/runtime"
+	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
-	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/record"
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/kubetorch/webhook/pkg/controller"
-	"github.com/kubetorch/webhook/pkg/controller/handover"
 	"github.com/kubetorch/webhook/pkg/review"
 )
 
@@ -31,7 +28,7 @@ func Excluded(own, knative string) []string {
 
 // addControllers sets up what runs in one replica at a time. Its clients are its own, so
 // that no admission waits for a place in the controller's rate limit.
-func addControllers(mgr ctrl.Manager, config *rest.Config, clientset kubernetes.Interface, o ClusterOptions, e *edge, presence *controller.Presence) (*controller.Controller, error) {
+func addControllers(mgr ctrl.Manager, config *rest.Config, clientset kubernetes.Interface, events record.EventRecorder, o ClusterOptions, e *edge, presence *controller.Presence, l *ledgers) (*controller.Controller, error) {
 	client, err := dynamic.NewForConfigAndClient(config, mgr.GetHTTPClient())
 	if err != nil {
 		return nil, fmt.Errorf("making a client: %w", err)
@@ -41,21 +38,30 @@ func addControllers(mgr ctrl.Manager, config *rest.Config, clientset kubernetes.
 		return nil, fmt.Errorf("making a client: %w", err)
 	}
 	log := o.Log.WithName("deployments")
-	events := record.NewBroadcaster()
-	events.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: clientset.CoreV1().Events("")})
 	c := controller.New(controller.Options{
 		Client: client, Metadata: metadataClient, Presence: presence, Expand: e.become,
-		Events:   events.NewRecorder(runtime.NewScheme(), corev1.EventSource{Component: handover.FieldManager}),
+		Events:   events,
 		Excluded: Excluded(o.Namespace, o.KnativeNamespace), Log: log,
 	})
 	lead := &controller.Lead{
 		Client: clientset, Lease: types.NamespacedName{Namespace: o.Namespace, Name: o.Service},
-		Identity: replica(), Run: c.Run, Log: log,
+		Identity: replica(), Run: all(c.Run, l.run), Log: log,
 	}
 	if err := mgr.Add(lead); err != nil {
 		return nil, fmt.Errorf("setting up the controllers: %w", err)
 	}
 	return c, nil
+}
+
+// all runs several things until the context ends, or one of them fails.
+func all(run ...func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		group, ctx := errgroup.WithContext(ctx)
+		for _, f := range run {
+			group.Go(func() error { return f(ctx) })
+		}
+		return group.Wait()
+	}
 }
 
 // replica names this process: by its pod where it knows it, since a pod runs one process
