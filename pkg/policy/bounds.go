@@ -227,11 +227,11 @@ func (r *Rule) breaks(d *Demand) bool {
 // worse tells whether a demand that breaks the rule goes further than an earlier one.
 func (r *Rule) worse(d, old *Demand) bool {
 	if r.kind.amount != nil {
-		if r.kind.gpu && !d.GPUs.sameRequests(old.GPUs) && len(old.GPUs.Malformed)+len(d.GPUs.Malformed) > 0 {
+		if r.kind.gpu && !d.GPUs.SameRequests(old.GPUs) && len(old.GPUs.Malformed)+len(d.GPUs.Malformed) > 0 {
 			return true // a number of GPUs that is none cannot be compared
 		}
 		before, now := r.kind.amount(old), r.kind.amount(d)
-		if r.kind.gpu && d.Claim == Unbounded && old.Claim == Unbounded && (d.GPUs.PerPod > old.GPUs.PerPod || d.PeakPods > old.PeakPods || d.unboundedParts() > old.unboundedParts()) {
+		if r.kind.gpu && d.Outgrows(old) {
 			return true
 		}
 		if r.hasMax {

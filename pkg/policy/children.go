@@ -42,10 +42,6 @@ func AutoscalerDemand(autoscaler, target manifest.Object, kn *knative.Config, gp
 	podSpec := manifest.Map(target, "spec", "template", "spec")
 	d := podDemand(manifest.Texts(autoscaler, "metadata", "annotations"), podSpec, field.NewPath("metadata", "annotations"), targetPath, kn, gpus)
 	d.CPUs, d.Memory = number(0), number(0) // asked for by the Deployment itself
-	if d.GPUs.requests == nil {
-		d.GPUs.requests = map[string]string{}
-	}
-	d.GPUs.requests[targetPath.String()] = fmt.Sprint(manifest.At(autoscaler, "spec", "scaleTargetRef"))
 	inTarget := func(errs field.ErrorList) {
 		for i, e := range errs {
 			placed := *e
@@ -56,6 +52,7 @@ func AutoscalerDemand(autoscaler, target manifest.Object, kn *knative.Config, gp
 	inTarget(d.GPUs.Malformed)
 	inTarget(d.GPUs.Unknown)
 	if target == nil {
+		d.GPUs.requests = map[string]string{targetPath.String(): fmt.Sprint(manifest.At(autoscaler, "spec", "scaleTargetRef"))}
 		d.GPUs.Unknown = append(d.GPUs.Unknown, field.Forbidden(targetPath,
 			"names no Deployment that there is, and no Revision is seen to own this, so the GPUs of its pods cannot be counted"))
 	}
@@ -136,7 +133,7 @@ func RouteDemand(route manifest.Object, configurations map[string]manifest.Objec
 func (d *Demand) Within(other *Demand) bool {
 	uncounted := len(d.GPUs.Malformed)+len(d.GPUs.Unknown)+len(other.GPUs.Malformed)+len(other.GPUs.Unknown) > 0
 	switch {
-	case d.GPUs.PerPod > other.GPUs.PerPod, d.PeakPods > other.PeakPods, uncounted && !d.GPUs.sameRequests(other.GPUs),
+	case d.GPUs.PerPod > other.GPUs.PerPod, d.PeakPods > other.PeakPods, uncounted && !d.GPUs.SameRequests(other.GPUs),
 		d.GPUs.PerPod > 0 && other.GPUType != "" && d.GPUType != other.GPUType:
 		return false
 	case d.Fixed:
@@ -146,10 +143,18 @@ func (d *Demand) Within(other *Demand) bool {
 		d.Retention <= other.Retention && d.ScaleDownDelay <= other.ScaleDownDelay && d.ProgressDeadline <= other.ProgressDeadline
 }
 
+// RaisePeak makes the demand of a Deployment one of at least so many pods.
+func (d *Demand) RaisePeak(pods int64) {
+	if pods > d.PeakPods {
+		d.PeakPods, d.Parts, d.Claim = pods, nil, 0
+		d.claim(d.part(""))
+	}
+}
+
 // OfRevision is what the PodAutoscaler of a Revision asks for: the pods of the Revision,
 // on the PodAutoscaler's own terms.
 func (d Demand) OfRevision(revision *Demand) Demand {
-	d.GPUs, d.GPUType, d.Parts, d.Claim = revision.GPUs, revision.GPUType, nil, 0
+	d.GPUs, d.GPUType, d.CPUs, d.Memory, d.Parts, d.Claim = revision.GPUs, revision.GPUType, revision.CPUs, revision.Memory, nil, 0
 	d.claim(d.part(""))
 	return d
 }

@@ -72,6 +72,19 @@ func (d *Demand) part(revision string) Part {
 	return Part{Revision: revision, GPUs: SaturatingMul(d.GPUs.PerPod, d.PeakPods), Type: d.GPUType}
 }
 
+// Outgrows tells whether a demand that is unbounded, as an old one is, asks for more pods or
+// more GPUs in each, or has more such parts: the claims alone do not show it.
+func (d *Demand) Outgrows(old *Demand) bool {
+	return d.Claim == Unbounded && old.Claim == Unbounded &&
+		(d.GPUs.PerPod > old.GPUs.PerPod || d.PeakPods > old.PeakPods || d.unboundedParts() > old.unboundedParts())
+}
+
+// Asks words the claim: "40 GPUs (4 x 10 pods)".
+func (d *Demand) Asks() string { return asksWorkload(d) }
+
+// PeakPath is where the number of pods stands.
+func (d *Demand) PeakPath() *field.Path { return d.Paths[peakPath] }
+
 func (d *Demand) podPath() *field.Path {
 	if d.pod == nil {
 		return field.NewPath("spec", "template", "spec")
@@ -276,7 +289,7 @@ func podQuantity(podSpec manifest.Object, annotations map[string]string, name st
 	}
 	var sidecar resource.Quantity
 	for _, suffix := range []string{"-resource-limit", "-resource-request"} {
-		if q, err := manifest.ParseQuantity(annotations["queue.sidecar.serving.knative.dev/"+name+suffix]); err == nil && q.Cmp(sidecar) > 0 {
+		if q, err := manifest.ParseQuantity(annotations[knative.SidecarPrefix+name+suffix]); err == nil && q.Cmp(sidecar) > 0 {
 			sidecar = q
 		}
 	}

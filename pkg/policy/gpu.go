@@ -50,8 +50,8 @@ type GPUCount struct {
 	requests map[string]string
 }
 
-// sameRequests tells whether two pods ask for GPUs in the same words.
-func (c GPUCount) sameRequests(other GPUCount) bool { return maps.Equal(c.requests, other.requests) }
+// SameRequests tells whether two pods ask for GPUs in the same words.
+func (c GPUCount) SameRequests(other GPUCount) bool { return maps.Equal(c.requests, other.requests) }
 
 // CountGPUs counts the GPUs of one pod as the scheduler does (Kubernetes
 // component-helpers resource.PodRequests): per resource, the larger of what runs side

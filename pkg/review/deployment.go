@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/kubetorch/webhook/pkg/convert"
@@ -14,9 +13,6 @@ import (
 	"github.com/kubetorch/webhook/pkg/parameter"
 	"github.com/kubetorch/webhook/pkg/policy"
 )
-
-// deployment is the kind that becomes a Knative Service, or has its resources filled in.
-var deployment = schema.GroupKind{Group: "apps", Kind: "Deployment"}
 
 // Conversion is the Knative Service that a Deployment becomes.
 type Conversion struct {
@@ -39,7 +35,7 @@ func (r *Request) Convert(w World, live manifest.Object) Conversion {
 	}
 	raw := *r.raw
 	raw.Name = manifest.Text(ksvc, "metadata", "name")
-	raw.Kind.Group, raw.Kind.Version, raw.Kind.Kind = service.Group, "v1", service.Kind
+	raw.Kind.Group, raw.Kind.Version, raw.Kind.Kind = ServiceKind.Group, "v1", ServiceKind.Kind
 	child := &Request{raw: &raw, object: ksvc, old: live, name: raw.Name}
 	v := child.Admit(w)
 	v.Patch = nil // of an object that nobody has sent

@@ -9,7 +9,7 @@ import (
 )
 
 // Concerns tells whether objects of a kind are expanded and judged.
-func Concerns(kind schema.GroupKind) bool { return kind == service }
+func Concerns(kind schema.GroupKind) bool { return kind == ServiceKind }
 
 // ForObject is the request that creating an object would make. The object must be of a
 // kind that Concerns is true for.

@@ -26,8 +26,9 @@ type World struct {
 	NamespaceLabels func(name string) (labels map[string]string, known bool)
 	// Revisions that the request's traffic names (Request.NamedRevisions), by name.
 	Revisions policy.Revisions
-	// Cluster is nil where there is none to ask.
+	// Cluster is nil where there is none to ask, and so is Live.
 	Cluster *Cluster
+	Live    Live
 }
 
 // Request is an admission request with its objects decoded.
@@ -43,17 +44,17 @@ type Request struct {
 	decisions []Decision
 }
 
-// service is the kind that is mutated and judged.
-var service = schema.GroupKind{Group: "serving.knative.dev", Kind: "Service"}
-
-var policyKind = schema.GroupKind{Group: "policy.kubetorch.com", Kind: "ComputePolicy"}
+var (
+	policyKind = schema.GroupKind{Group: "policy.kubetorch.com", Kind: "ComputePolicy"}
+	budgetKind = schema.GroupKind{Group: "policy.kubetorch.com", Kind: "GPUBudget"}
+)
 
 // Read decodes a request. The answer is not nil where there is nothing left to decide:
 // the request concerns nobody here, or cannot be read.
 func Read(raw *admissionv1.AdmissionRequest) (*Request, *admissionv1.AdmissionResponse) {
 	r := &Request{raw: raw, name: raw.Name, scale: isScale(raw)}
 	kind := schema.GroupKind{Group: raw.Kind.Group, Kind: raw.Kind.Kind}
-	if (kind != service && kind != policyKind && kind != deployment && !r.scale) || (raw.SubResource != "" && !r.scale) ||
+	if (kind != ServiceKind && kind != policyKind && kind != budgetKind && kind != DeploymentKind && !slices.Contains(children, kind) && !r.scale) || (raw.SubResource != "" && !r.scale) ||
 		(raw.Operation != admissionv1.Create && raw.Operation != admissionv1.Update) {
 		return nil, Allow(raw.UID)
 	}
@@ -98,9 +99,10 @@ func unusable(uid types.UID, part string, err error) *admissionv1.AdmissionRespo
 func (r *Request) Namespace() string { return r.raw.Namespace }
 
 // NamedRevisions are the revisions that the claims of the old and the new object depend
-// on: those that traffic names, and the one whose name the user chose.
+// on: those that traffic names, and the one whose name the user chose. An update that asks
+// for the same depends on none.
 func (r *Request) NamedRevisions() []string {
-	if r.isPolicy() || r.isDeployment() {
+	if (r.kind() != ServiceKind && r.kind() != ConfigurationKind) || r.asksTheSame() {
 		return nil
 	}
 	names := policy.RevisionsToRead(r.object)
@@ -112,7 +114,7 @@ func (r *Request) NamedRevisions() []string {
 	return names
 }
 
-func (r *Request) isPolicy() bool { return r.raw.Kind.Kind == policyKind.Kind }
+func (r *Request) isPolicy() bool { return r.kind() == policyKind || r.kind() == budgetKind }
 
 // selection is the policies that hold for the request: defaults by the new object,
 // bounds by the old one too. A request is judged in one World only.

@@ -3,6 +3,7 @@ package review
 import (
 	stdjson "encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -38,7 +39,7 @@ func (v *Verdict) Refused() bool { return len(v.Errors)+len(v.Denied) > 0 }
 
 // Mutate answers a mutating review: the expansion as a patch, or why there is none.
 func (r *Request) Mutate(w World) *admissionv1.AdmissionResponse {
-	if r.isPolicy() {
+	if r.isPolicy() || r.isChild() {
 		return Allow(r.raw.UID)
 	}
 	r.mutating = true
@@ -65,15 +66,22 @@ func (r *Request) expanded(w World) Verdict {
 	return v
 }
 
-// demands measures the new and, on UPDATE, the old object.
-func (r *Request) demands(w World) (policy.Demand, *policy.Demand) {
+// demands measures the new and, on UPDATE, the old Service, with the revisions that its
+// traffic names and those that are named elsewhere.
+func (r *Request) demands(w World, elsewhere ...string) (policy.Demand, *policy.Demand) {
 	gpus := r.selection(w).GPUResources()
-	d := policy.ServiceDemand(r.object, r.latestRevision(), w.Knative, gpus, w.Revisions)
+	d := policy.ServiceDemand(r.object, r.latestRevision(), w.Knative, gpus, w.Revisions, elsewhere...)
 	if r.old == nil {
 		return d, nil
 	}
-	old := policy.ServiceDemand(r.old, mutate.LatestRevision(r.old), w.Knative, gpus, w.Revisions)
+	old := policy.ServiceDemand(r.old, mutate.LatestRevision(r.old), w.Knative, gpus, w.Revisions, elsewhere...)
 	return d, &old
+}
+
+func union(a, b policy.Revisions) policy.Revisions {
+	all := maps.Clone(b)
+	maps.Copy(all, a)
+	return all
 }
 
 // Validate answers a validating review: whether the object, as it is to be stored, is
@@ -88,11 +96,28 @@ func (r *Request) Validate(w World) *admissionv1.AdmissionResponse {
 	return r.answer(r.Judge(w))
 }
 
-// Judge holds the object against the bounds of the policies that select it, and against
-// the rules for labelled workloads. The object is left as it is.
+// Judge holds the object, which is of any kind but a Deployment or a policy, against the
+// bounds of the policies that select it, and a labelled Service against the rules for
+// those. The object is left as it is.
 func (r *Request) Judge(w World) Verdict {
+	if r.isChild() {
+		return r.judgeChild(w)
+	}
+	return r.judgeService(w)
+}
+
+func (r *Request) judgeService(w World) Verdict {
 	selection := r.selection(w)
 	d, old := r.demands(w)
+	if old != nil && d.Claim > old.Claim && w.Live != nil && selection.BoundsGPUs() {
+		if names, revisions := r.routed(w); len(names) > 0 {
+			w.Revisions = union(w.Revisions, revisions)
+			d, old = r.demands(w, names...)
+		}
+	}
+	if r.asksTheSame() {
+		d.Warnings = nil // of revisions that were not read
+	}
 	judged := selection.Judge(d, old)
 	v := Verdict{Errors: judged.Invalid, Denied: judged.Denied, Warned: judged.Warned, Audited: judged.Audited, Warnings: d.Warnings, Demand: d}
 	for _, x := range judged.Warned {
@@ -139,8 +164,15 @@ func misplacedLabels(o manifest.Object) []string {
 	return warnings
 }
 
-// validatePolicy checks a ComputePolicy as it is written.
+// validatePolicy checks a ComputePolicy or a GPUBudget as it is written.
 func (r *Request) validatePolicy() *admissionv1.AdmissionResponse {
+	if r.kind() == budgetKind {
+		var b v1alpha1.GPUBudget
+		if err := json.UnmarshalCaseSensitivePreserveInts(r.raw.Object.Raw, &b); err != nil {
+			return unusable(r.raw.UID, "object", err)
+		}
+		return r.answer(Verdict{Errors: policy.ValidateBudget(&b)})
+	}
 	var p v1alpha1.ComputePolicy
 	if err := json.UnmarshalCaseSensitivePreserveInts(r.raw.Object.Raw, &p); err != nil {
 		return unusable(r.raw.UID, "object", err)

@@ -13,7 +13,6 @@ import (
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/mutate"
 	"github.com/kubetorch/webhook/pkg/parameter"
-	"github.com/kubetorch/webhook/pkg/policy"
 )
 
 // mutateDeployment answers a mutating review of a Deployment, or of its scale.
@@ -186,20 +185,14 @@ func sameWorkload(old, now manifest.Object) bool {
 // runs by itself, and what becomes of it.
 func (r *Request) judgeDeployment(w World) Verdict {
 	selection := r.selection(w)
-	d := policy.DeploymentDemand(r.object, selection.GPUResources())
+	d, old := r.deploymentDemands(w)
 	if r.madeByKnative(w) && r.withinRevision(w, d, selection.GPUResources()) {
 		return Verdict{}
 	}
-	var old *policy.Demand
-	if r.old != nil {
-		o := policy.DeploymentDemand(r.old, selection.GPUResources())
-		old = &o
+	if selection.BoundsGPUs() {
+		r.raiseToAutoscalers(w, &d, old)
 	}
-	judged := selection.Judge(d, old)
-	v := Verdict{Errors: judged.Invalid, Denied: judged.Denied, Warned: judged.Warned, Audited: judged.Audited, Demand: d}
-	for _, x := range judged.Warned {
-		v.Warnings = append(v.Warnings, x.Error.Field+" "+x.Error.Detail)
-	}
+	v := r.verdict(selection, d, old)
 	intent := mutate.ReadIntent(r.object)
 	if r.scale || r.madeByKnative(w) {
 		return v

@@ -8,13 +8,10 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
-	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/record"
@@ -22,7 +19,6 @@ import (
 
 	"github.com/kubetorch/webhook/pkg/controller"
 	"github.com/kubetorch/webhook/pkg/controller/audit"
-	"github.com/kubetorch/webhook/pkg/controller/handover"
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/review"
 )
@@ -36,7 +32,7 @@ func Excluded(own, knative string) []string {
 // addControllers sets up what runs in one replica at a time. Its clients are its own, so
 // that no admission waits for a place in the controller's rate limit. lookAtAll has them look
 // at everything again, after a change of policies or of Knative.
-func addControllers(mgr ctrl.Manager, config *rest.Config, clientset kubernetes.Interface, o ClusterOptions, e *edge, presence *controller.Presence, registry prometheus.Registerer) (lookAtAll func(), err error) {
+func addControllers(mgr ctrl.Manager, config *rest.Config, clientset kubernetes.Interface, events record.EventRecorder, o ClusterOptions, e *edge, presence *controller.Presence, l *ledgers, registry prometheus.Registerer) (lookAtAll func(), err error) {
 	client, err := dynamic.NewForConfigAndClient(config, mgr.GetHTTPClient())
 	if err != nil {
 		return nil, fmt.Errorf("making a client: %w", err)
@@ -46,11 +42,9 @@ func addControllers(mgr ctrl.Manager, config *rest.Config, clientset kubernetes.
 		return nil, fmt.Errorf("making a client: %w", err)
 	}
 	log := o.Log.WithName("deployments")
-	events := record.NewBroadcaster()
-	events.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: clientset.CoreV1().Events("")})
 	c := controller.New(controller.Options{
 		Client: client, Metadata: metadataClient, Presence: presence, Expand: e.become,
-		Events:   events.NewRecorder(runtime.NewScheme(), corev1.EventSource{Component: handover.FieldManager}),
+		Events:   events,
 		Excluded: Excluded(o.Namespace, o.KnativeNamespace), Log: log,
 	})
 	metrics, err := audit.NewMetrics(registry)
@@ -64,12 +58,17 @@ func addControllers(mgr ctrl.Manager, config *rest.Config, clientset kubernetes.
 	presence.OnChange(auditor.Changed)
 	lead := &controller.Lead{
 		Client: clientset, Lease: types.NamespacedName{Namespace: o.Namespace, Name: o.Service},
-		Identity: replica(), Run: all(c.Run, auditor.Run), Log: log,
+		Identity: replica(), Run: all(c.Run, auditor.Run, l.run), Log: log,
 	}
 	if err := mgr.Add(lead); err != nil {
 		return nil, fmt.Errorf("setting up the controllers: %w", err)
 	}
-	return func() { c.LookAtAll(); auditor.Changed() }, nil
+	return func() {
+		c.LookAtAll()
+		auditor.Changed()
+		l.presence.Changed()
+		l.controller.Changed()
+	}, nil
 }
 
 // all runs several things until the context ends, or one of them fails.

@@ -3,7 +3,6 @@ package serve
 import (
 	"context"
 	"errors"
-	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -14,8 +13,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	dynamicfake "k8s.io/client-go/dynamic/fake"
-	clienttesting "k8s.io/client-go/testing"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -88,37 +85,6 @@ func TestNamespaceLabels(t *testing.T) {
 			assert.Equal(t, test.liveReads, test.live.asked)
 		})
 	}
-}
-
-func revision(name string) *unstructured.Unstructured {
-	return &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": "serving.knative.dev/v1", "kind": "Revision",
-		"metadata": map[string]any{"namespace": "team", "name": name},
-	}}
-}
-
-func TestRevisionsThatDoNotExistAreLeftOut(t *testing.T) {
-	c := dynamicfake.NewSimpleDynamicClient(runtime.NewScheme(), revision("a"), revision("b"))
-	got, err := revisions{c}.named(t.Context(), "team", []string{"a", "gone", "b"})
-	require.NoError(t, err)
-	assert.Equal(t, map[string]map[string]any{"a": revision("a").Object, "b": revision("b").Object}, got)
-}
-
-func TestRevisionsAreAllReadOrNone(t *testing.T) {
-	c := dynamicfake.NewSimpleDynamicClient(runtime.NewScheme(), revision("a"))
-	c.PrependReactor("get", "revisions", func(action clienttesting.Action) (bool, runtime.Object, error) {
-		if action.(clienttesting.GetAction).GetName() == "b" {
-			return true, nil, apierrors.NewForbidden(revisionResource.GroupResource(), "b", errors.New("no"))
-		}
-		return false, nil, nil
-	})
-	names := []string{"a", "b"}
-	for i := range 30 { // more than are read at once
-		names = append(names, fmt.Sprint("c", i))
-	}
-	got, err := revisions{c}.named(t.Context(), "team", names)
-	assert.ErrorContains(t, err, "reading revision team/b: ")
-	assert.Nil(t, got)
 }
 
 func TestCachesKeepOnlyWhatIsUsed(t *testing.T) {

@@ -26,13 +26,15 @@ type snapshots struct {
 	// readPolicies reads them as they are stored.
 	readPolicies func(context.Context) ([]manifest.Object, error)
 	readKnative  func() (*knative.Config, error)
+	// readBudgets reads them as they are stored.
+	readBudgets func(context.Context) ([]manifest.Object, error)
 	// replaced is called after a new snapshot is in use, if it is not nil.
 	replaced func()
 	metrics  *snapshotMetrics
 	log      logr.Logger
 
-	policiesChanged, knativeChanged atomic.Bool
-	wake                            chan struct{}
+	policiesChanged, budgetsChanged, knativeChanged atomic.Bool
+	wake                                            chan struct{}
 
 	// draft has the latest good state of both parts.
 	draft snapshot
@@ -44,6 +46,7 @@ type snapshots struct {
 func newSnapshots(e *edge, metrics *snapshotMetrics, log logr.Logger) *snapshots {
 	s := &snapshots{edge: e, metrics: metrics, log: log, wake: make(chan struct{}, 1)}
 	s.policiesChanged.Store(true)
+	s.budgetsChanged.Store(true)
 	s.knativeChanged.Store(true)
 	e.missing = s.missing
 	return s
@@ -52,6 +55,7 @@ func newSnapshots(e *edge, metrics *snapshotMetrics, log logr.Logger) *snapshots
 // changedPolicies and changedKnative tell that the next snapshot differs. They never
 // block.
 func (s *snapshots) changedPolicies() { s.policiesChanged.Store(true); s.poke() }
+func (s *snapshots) changedBudgets()  { s.budgetsChanged.Store(true); s.poke() }
 func (s *snapshots) changedKnative()  { s.knativeChanged.Store(true); s.poke() }
 
 func (s *snapshots) poke() {
@@ -105,6 +109,12 @@ func (s *snapshots) refresh(ctx context.Context) error {
 			return err
 		}
 	}
+	if s.budgetsChanged.Swap(false) {
+		if err := s.refreshBudgets(ctx); err != nil {
+			s.budgetsChanged.Store(true)
+			return err
+		}
+	}
 	if s.knativeChanged.Swap(false) {
 		if err := s.refreshKnative(); err != nil {
 			return err
@@ -129,6 +139,19 @@ func (s *snapshots) refreshPolicies(ctx context.Context) error {
 	s.draft.policies = policy.CompileStored(policies)
 	s.metrics.policiesAre(s.draft.policies)
 	logPolicies(s.log, s.draft.policies)
+	return nil
+}
+
+func (s *snapshots) refreshBudgets(ctx context.Context) error {
+	stored, err := s.readBudgets(ctx)
+	if err != nil {
+		return fmt.Errorf("reading the budgets: %w", err)
+	}
+	s.draft.budgets = policy.CompileStoredBudgets(stored)
+	for _, name := range s.draft.budgets.Invalid() {
+		s.log.Error(nil, "invalid GPUBudget: no claim of GPUs may rise until it is mended", "budget", name)
+	}
+	s.log.Info("using new budgets", "count", len(stored))
 	return nil
 }
 

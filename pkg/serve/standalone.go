@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/kubetorch/webhook/pkg/budget"
 	"github.com/kubetorch/webhook/pkg/certificate"
 	"github.com/kubetorch/webhook/pkg/offline"
 	"github.com/kubetorch/webhook/pkg/policy"
@@ -58,7 +59,9 @@ func Standalone(ctx context.Context, o StandaloneOptions) error {
 	gauges.knativeIs(true, time.Now())
 	logPolicies(o.Log, set)
 	e := &edge{namespaceLabels: nameOnly, revisions: noRevisions, decided: gauges.decided}
-	e.current.Store(&snapshot{policies: set, knative: o.Inputs.Knative})
+	e.current.Store(&snapshot{policies: set, budgets: policy.CompileBudgets(o.Inputs.Budgets), knative: o.Inputs.Knative})
+	memory := budget.NewMemory(o.Inputs.Budgets)
+	e.charging = &charging{charge: memory.Charge, release: memory.Release, everything: true}
 
 	server, err := newEndpoints(o.Listen, source, e, registry, o.Log)
 	if err != nil {

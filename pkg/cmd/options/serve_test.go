@@ -26,7 +26,7 @@ func TestServeDefaults(t *testing.T) {
 	common := Serve{
 		Log:       Log{Level: "info", Format: "json"},
 		Namespace: "kubetorch-system", Service: "kubetorch-webhook", CASecret: "kubetorch-webhook-ca",
-		Configuration: "kubetorch-webhook", KnativeNamespace: "knative-serving", AuditInterval: 10 * time.Minute,
+		Configuration: "kubetorch-webhook", KnativeNamespace: "knative-serving", RequestTimeout: time.Minute, AuditInterval: 10 * time.Minute,
 	}
 	cluster := common
 	cluster.Listen = ":9443"
