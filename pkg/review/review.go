@@ -28,6 +28,8 @@ type World struct {
 	Revisions policy.Revisions
 	// Cluster is nil where there is none to ask.
 	Cluster *Cluster
+	// Self is the user that the controller is to the API server; empty for nobody.
+	Self string
 }
 
 // Request is an admission request with its objects decoded.
@@ -38,6 +40,9 @@ type Request struct {
 	name        string
 	// scale is whether the objects are what a Deployment's scale is to be and was.
 	scale bool
+	// exempt are the policies whose bounds are left out, beside those that exempt the
+	// user.
+	exempt []string
 }
 
 // service is the kind that is mutated and judged.
@@ -50,7 +55,7 @@ var policyKind = schema.GroupKind{Group: "policy.kubetorch.com", Kind: "ComputeP
 func Read(raw *admissionv1.AdmissionRequest) (*Request, *admissionv1.AdmissionResponse) {
 	r := &Request{raw: raw, name: raw.Name, scale: isScale(raw)}
 	kind := schema.GroupKind{Group: raw.Kind.Group, Kind: raw.Kind.Kind}
-	if (kind != service && kind != policyKind && kind != deployment && !r.scale) || (raw.SubResource != "" && !r.scale) ||
+	if (kind != service && kind != policyKind && kind != deployment && !r.scale) || (raw.SubResource != "" && !r.scale && !isStatus(raw)) ||
 		(raw.Operation != admissionv1.Create && raw.Operation != admissionv1.Update) {
 		return nil, Allow(raw.UID)
 	}
@@ -134,9 +139,9 @@ func (r *Request) selectPolicies(w World) policy.Selection {
 			Labels: manifest.Texts(o, "metadata", "labels"), User: r.raw.UserInfo}
 	}
 	if r.old == nil {
-		return w.Policies.For(subject(r.object))
+		return w.Policies.For(subject(r.object)).Without(r.exempted(w))
 	}
-	return w.Policies.For(subject(r.object), subject(r.old))
+	return w.Policies.For(subject(r.object), subject(r.old)).Without(r.exempted(w))
 }
 
 func (r *Request) expand(w World) mutate.Result {

@@ -141,6 +141,8 @@ func addReads(mgr ctrl.Manager, config *rest.Config, o ClusterOptions, e *edge, 
 	if err != nil {
 		return fmt.Errorf("setting up: %w", err)
 	}
+	me := &ownUser{client: clientset.AuthenticationV1().SelfSubjectReviews()}
+	e.self = me.name
 	e.neighbours = &neighbours{client: dynamicClient, served: presence.Served}
 	deployments, err := addControllers(mgr, config, clientset, o, e, presence)
 	if err != nil {
@@ -166,6 +168,9 @@ func addReads(mgr ctrl.Manager, config *rest.Config, o ClusterOptions, e *edge, 
 		if err := presence.Synced(); err != nil {
 			return err
 		}
+		if err := me.known(); err != nil {
+			return err
+		}
 		return knative.synced()
 	}
 	s.replaced = deployments.LookAtAll
@@ -178,7 +183,7 @@ func addReads(mgr ctrl.Manager, config *rest.Config, o ClusterOptions, e *edge, 
 	for _, runnable := range []interface {
 		Start(context.Context) error
 		NeedLeaderElection() bool
-	}{knative, presence, caches, s} {
+	}{knative, presence, me, caches, s} {
 		if err := mgr.Add(runnable); err != nil {
 			return fmt.Errorf("setting up: %w", err)
 		}

@@ -33,6 +33,8 @@ type edge struct {
 	revisions func(ctx context.Context, namespace string, names []string) (map[string]map[string]any, error)
 	// neighbours reads what else a Deployment's verdict depends on; nil without a cluster.
 	neighbours *neighbours
+	// self is the user that the controller is to the API server; nil without a cluster.
+	self func() string
 }
 
 // ready is nil once requests can be decided.
@@ -81,7 +83,7 @@ func (e *edge) decide(ctx context.Context, request *admissionv1.AdmissionRequest
 			r.ScaleOf(deployment)
 		}
 		var err error
-		if world.Cluster, err = e.neighbours.of(ctx, request.Namespace, r.Lookups()); err != nil {
+		if world.Cluster, err = e.neighbours.of(ctx, request.Namespace, r.Lookups(world.Self)); err != nil {
 			return unavailable(err)
 		}
 	} else if r.Scaled() != "" {

@@ -138,6 +138,7 @@ func TestEveryWebhookReachesAPathThatIsServed(t *testing.T) {
 		"scale.kubetorch.com":                serve.MutatePath,
 		"validate-deployments.kubetorch.com": serve.ValidatePath,
 		"validate-scale.kubetorch.com":       serve.ValidatePath,
+		"validate-status.kubetorch.com":      serve.ValidatePath,
 	}
 	all := entries(t)
 	require.Len(t, all, len(paths))
@@ -211,6 +212,8 @@ func TestOnlyWhatIsJudgedIsSentToTheWebhook(t *testing.T) {
 			switch name {
 			case "expand-deployments.kubetorch.com", "validate-deployments.kubetorch.com":
 				assert.Equal(t, deployments("deployments", "CREATE", "UPDATE"), e.Rules)
+			case "validate-status.kubetorch.com":
+				assert.Equal(t, deployments("deployments/status", "UPDATE"), e.Rules)
 			case "scale.kubetorch.com", "validate-scale.kubetorch.com":
 				assert.Equal(t, deployments("deployments/scale", "UPDATE"), e.Rules)
 			default:
