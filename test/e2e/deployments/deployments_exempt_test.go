@@ -37,7 +37,9 @@ func TestTheExemptionOfWhoAsksHoldsForWhatIsMade(t *testing.T) {
 	// Others may change it, and not make it grow; nor may they by any way around.
 	_, _, err = l.kubectl(big("90s"), by("ada", "apply", "-f", "-")...)
 	require.NoError(t, err)
-	l.eventually("the update", func() bool { return templateAnnotations(l.get(services, "app"))["autoscaling.knative.dev/window"] == "90s" })
+	l.eventually("the update", func() bool {
+		return templateAnnotations(l.get(services, "app"))["autoscaling.knative.dev/window"] == "90s"
+	})
 	assert.Equal(t, policy, l.get(deployments, "app").GetAnnotations()[handover.ExemptAnnotation])
 	_, _, err = l.kubectl("", by("ada", "annotate", "--overwrite", "deployment", "app", "autoscale.kubetorch.com/max-scale=6")...)
 	assert.ErrorContains(t, err, "gpusPerWorkload")
