@@ -54,8 +54,8 @@ var policyKind = schema.GroupKind{Group: "policy.kubetorch.com", Kind: "ComputeP
 // the request concerns nobody here, or cannot be read.
 func Read(raw *admissionv1.AdmissionRequest) (*Request, *admissionv1.AdmissionResponse) {
 	r := &Request{raw: raw, name: raw.Name, scale: isScale(raw)}
-	kind := schema.GroupKind{Group: raw.Kind.Group, Kind: raw.Kind.Kind}
-	if (kind != service && kind != policyKind && kind != deployment && !r.scale) || (raw.SubResource != "" && !r.scale && !isStatus(raw)) ||
+	kind := groupKind(raw.Kind)
+	if (kind != service && kind != policyKind && kind != deployment && !r.scale && unscalable[kind] == "") || (raw.SubResource != "" && !r.scale && !isStatus(raw)) ||
 		(raw.Operation != admissionv1.Create && raw.Operation != admissionv1.Update) {
 		return nil, Allow(raw.UID)
 	}
@@ -73,6 +73,9 @@ func Read(raw *admissionv1.AdmissionRequest) (*Request, *admissionv1.AdmissionRe
 		if r.name = manifest.Text(r.object, "metadata", "name"); r.name == "" {
 			r.name = manifest.Text(r.object, "metadata", "generateName")
 		}
+	}
+	if unscalable[kind] != "" && !r.scale {
+		return nil, r.refuseKind()
 	}
 	return r, nil
 }

@@ -155,3 +155,36 @@ func TestMatchConditionsOfDeployments(t *testing.T) {
 		assert.False(t, matchesFor(t, all[name], "system:serviceaccount:knative-serving:controller", scale(3), scale(2)), "%s: Knative scales its own", name)
 	}
 }
+
+func TestMatchConditionsOfKindsThatCannotBeAutoscaled(t *testing.T) {
+	job := func(labels map[string]any) any {
+		metadata := map[string]any{"name": "x"}
+		if labels != nil {
+			metadata["labels"] = labels
+		}
+		return map[string]any{"kind": "Job", "metadata": metadata}
+	}
+	autoscale := func(value string) any { return job(map[string]any{"kubetorch.com/autoscale": value}) }
+	e := entries(t)["kinds.kubetorch.com"]
+	for name, test := range map[string]struct {
+		object, oldObject any
+		sent              bool
+	}{
+		"no labels":                       {job(nil), nil, false},
+		"other labels":                    {job(map[string]any{"kubetorch.com/compute": "true"}), nil, false},
+		"an opt-out":                      {autoscale("false"), nil, false},
+		"a label":                         {autoscale("true"), nil, true},
+		"a profile":                       {autoscale("batch"), nil, true},
+		"an update that adds it":          {autoscale("true"), job(nil), true},
+		"one beside others":               {autoscale("true"), job(map[string]any{"app": "x"}), true},
+		"an update that changes it":       {autoscale("true"), autoscale("false"), true},
+		"an update of one that had it":    {autoscale("true"), autoscale("true"), false},
+		"an update that takes it away":    {job(nil), autoscale("true"), false},
+		"an update of one that never had": {job(nil), job(nil), false},
+		"an update that opts out":         {autoscale("false"), autoscale("true"), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			assert.Equal(t, test.sent, matches(t, e, test.object, test.oldObject))
+		})
+	}
+}
