@@ -7,7 +7,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/kubetorch/webhook/pkg/manifest"
-	"github.com/kubetorch/webhook/pkg/mutate"
 	"github.com/kubetorch/webhook/pkg/policy"
 	"github.com/kubetorch/webhook/pkg/review"
 )
@@ -57,8 +56,8 @@ func admit(d Document, w review.World, taken names, noKnative bool) Outcome {
 		if o.Concerned = review.ConcernsDeployment(d.Object, w); o.Concerned {
 			o.deployment(w, taken, noKnative)
 		}
-	case mutate.ReadIntent(d.Object).Expands() && !madeByKnative(d.Object):
-		o.Verdict.Errors = refuseKind(d.Object, kind)
+	case !madeByKnative(d.Object):
+		o.Verdict.Errors = review.RefuseKind(d.Object, kind)
 		o.Concerned = len(o.Verdict.Errors) > 0
 	}
 	return o
