@@ -34,8 +34,15 @@ var (
 // whole object in annotations.
 type Objects struct {
 	Deployments, Services, Configurations, Revisions, Routes, PodAutoscalers []manifest.Object
+	// Knative is whether the API server serves Knative Services, if they were asked for.
+	Knative bool
 	// Namespaces are the labels of all namespaces, by name.
 	Namespaces map[string]map[string]string
+}
+
+// All are the objects of all kinds.
+func (o *Objects) All() []manifest.Object {
+	return slices.Concat(o.Deployments, o.Services, o.Configurations, o.Routes, o.Revisions, o.PodAutoscalers)
 }
 
 // pageSize is how many objects one request asks for.
@@ -75,7 +82,11 @@ func List(ctx context.Context, client dynamic.Interface, kinds ...Kind) (*Object
 			continue
 		}
 		var err error
-		if *each.into, err = list(ctx, client, each.kind, essence); err != nil && !apierrors.IsNotFound(err) {
+		*each.into, err = list(ctx, client, each.kind, essence)
+		switch {
+		case err == nil:
+			o.Knative = o.Knative || each.kind == Services
+		case !apierrors.IsNotFound(err):
 			return nil, err
 		}
 	}

@@ -91,7 +91,7 @@ func TestOwnersAreListedBeforeTheirChildren(t *testing.T) {
 	require.NoError(t, err)
 	one := func(name string) []manifest.Object { return []manifest.Object{named(name)} }
 	assert.Equal(t, &inventory.Objects{
-		Deployments: one("d"), Services: one("s"), Configurations: one("c"), Routes: one("t"), Revisions: one("r"), PodAutoscalers: one("p"),
+		Deployments: one("d"), Services: one("s"), Configurations: one("c"), Routes: one("t"), Revisions: one("r"), PodAutoscalers: one("p"), Knative: true,
 		Namespaces: map[string]map[string]string{"team": {"a": "b"}, "bare": nil},
 	}, got)
 	assert.Equal(t, []string{"deployments", "services", "configurations", "routes", "revisions", "podautoscalers", "namespaces"}, s.asked)

@@ -122,6 +122,15 @@ func revisions(docs []Document) map[string]policy.Revisions {
 
 // namespaces knows the labels of the namespaces among the documents.
 func namespaces(docs []Document) func(string) (map[string]string, bool) {
+	known := labelsOf(docs)
+	return func(name string) (map[string]string, bool) {
+		labels, ok := known[name]
+		return labels, ok
+	}
+}
+
+// labelsOf are the labels of the namespaces among the documents, by name.
+func labelsOf(docs []Document) map[string]map[string]string {
 	known := map[string]map[string]string{}
 	for _, d := range docs {
 		if groupKind(d.Object) != (schema.GroupKind{Kind: "Namespace"}) {
@@ -135,8 +144,5 @@ func namespaces(docs []Document) func(string) (map[string]string, bool) {
 		labels[corev1.LabelMetadataName] = name // the API server sets it
 		known[name] = labels
 	}
-	return func(name string) (map[string]string, bool) {
-		labels, ok := known[name]
-		return labels, ok
-	}
+	return known
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -71,7 +72,7 @@ func Decode(o manifest.Object) (v1alpha1.ComputePolicy, field.ErrorList) {
 	var wrong *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &wrong):
-		errs = append(errs, field.TypeInvalid(field.NewPath(wrong.Field), wrong.Value, fmt.Sprintf("is %s %s, which this webhook cannot read", article(wrong.Value), wrong.Value)))
+		errs = append(errs, field.TypeInvalid(field.NewPath(wrong.Field), field.OmitValueType{}, fmt.Sprintf("is a JSON %s; must be %s", wrong.Value, wording(wrong.Type))))
 	case err != nil:
 		errs = append(errs, field.Invalid(field.NewPath("spec"), field.OmitValueType{}, err.Error()))
 	}
@@ -86,9 +87,15 @@ func Decode(o manifest.Object) (v1alpha1.ComputePolicy, field.ErrorList) {
 	return p, errs
 }
 
-func article(noun string) string {
-	if strings.ContainsAny(noun[:min(1, len(noun))], "aeiou") {
-		return "an"
+// wording is how a JSON value of a type is called.
+func wording(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Int, reflect.Int32, reflect.Int64:
+		return "a whole number"
+	case reflect.String:
+		return "a string"
+	case reflect.Slice:
+		return "a list"
 	}
-	return "a"
+	return "an object"
 }

@@ -98,7 +98,7 @@ func (r *Request) place(errs field.ErrorList) field.ErrorList {
 // without Knative.
 func (r *Request) AdmitFixed(w World) Verdict {
 	result := r.fix(w, r.object)
-	v := Verdict{Patch: result.Patch, Warnings: result.Warnings, Errors: result.Errors, Denied: result.Denied, Settings: result.Settings}
+	v := Verdict{Patch: result.Patch, Warnings: result.Warnings, Errors: result.Errors, Denied: result.Denied, Clamped: result.Clamped, Settings: result.Settings}
 	if v.Refused() {
 		return v
 	}
@@ -110,7 +110,7 @@ func (r *Request) AdmitFixed(w World) Verdict {
 		old = &o
 	}
 	judged := selection.Judge(d, old)
-	v.Errors, v.Denied, v.Audited, v.Demand, v.Room = judged.Invalid, judged.Denied, judged.Audited, d, selection.Room(d)
+	v.Errors, v.Denied, v.Warned, v.Audited, v.Demand, v.Room = judged.Invalid, judged.Denied, judged.Warned, judged.Audited, d, selection.Room(d)
 	for _, x := range judged.Warned {
 		v.Warnings = append(v.Warnings, x.Error.Field+" "+x.Error.Detail)
 	}

@@ -37,7 +37,7 @@ func (r *Request) Admit(w World) Verdict {
 		return v
 	}
 	judged := r.Judge(w)
-	judged.Patch, judged.Settings, judged.Room = v.Patch, v.Settings, r.selection(w).Room(judged.Demand)
+	judged.Patch, judged.Clamped, judged.Settings, judged.Room = v.Patch, v.Clamped, v.Settings, r.selection(w).Room(judged.Demand)
 	judged.Warnings = shorten(append(v.Warnings, judged.Warnings...))
 	return judged
 }

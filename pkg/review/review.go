@@ -39,6 +39,9 @@ type Request struct {
 	name        string
 	// scale is whether the objects are what a Deployment's scale is to be and was.
 	scale bool
+	// mutating is the step that is answered, decisions what it decided.
+	mutating  bool
+	decisions []Decision
 }
 
 var (

@@ -27,10 +27,11 @@ type Verdict struct {
 	Warnings []string
 	Errors   field.ErrorList
 	Denied   []policy.Violation
-	Audited  []policy.Violation
-	Settings []mutate.Setting
-	Demand   policy.Demand
-	Room     []policy.Room
+	// Warned and Audited broke a bound and are admitted; Clamped were lowered to it.
+	Warned, Audited, Clamped []policy.Violation
+	Settings                 []mutate.Setting
+	Demand                   policy.Demand
+	Room                     []policy.Room
 }
 
 // Refused tells whether the object is not admitted.
@@ -41,6 +42,7 @@ func (r *Request) Mutate(w World) *admissionv1.AdmissionResponse {
 	if r.isPolicy() || r.isChild() {
 		return Allow(r.raw.UID)
 	}
+	r.mutating = true
 	if r.isDeployment() {
 		return r.mutateDeployment(w)
 	}
@@ -51,7 +53,7 @@ func (r *Request) Mutate(w World) *admissionv1.AdmissionResponse {
 // that are broken whatever the expansion would have made of the rest.
 func (r *Request) expanded(w World) Verdict {
 	result := r.expand(w)
-	v := Verdict{Patch: result.Patch, Warnings: result.Warnings, Errors: result.Errors, Denied: result.Denied, Settings: result.Settings}
+	v := Verdict{Patch: result.Patch, Warnings: result.Warnings, Errors: result.Errors, Denied: result.Denied, Clamped: result.Clamped, Settings: result.Settings}
 	if len(v.Errors) == 0 {
 		return v
 	}
@@ -117,7 +119,7 @@ func (r *Request) judgeService(w World) Verdict {
 		d.Warnings = nil // of revisions that were not read
 	}
 	judged := selection.Judge(d, old)
-	v := Verdict{Errors: judged.Invalid, Denied: judged.Denied, Audited: judged.Audited, Warnings: d.Warnings, Demand: d}
+	v := Verdict{Errors: judged.Invalid, Denied: judged.Denied, Warned: judged.Warned, Audited: judged.Audited, Warnings: d.Warnings, Demand: d}
 	for _, x := range judged.Warned {
 		v.Warnings = append(v.Warnings, x.Error.Field+" "+x.Error.Detail)
 	}
@@ -181,6 +183,7 @@ func (r *Request) validatePolicy() *admissionv1.AdmissionResponse {
 // answer words a verdict for the API server.
 func (r *Request) answer(v Verdict) *admissionv1.AdmissionResponse {
 	a := &admissionv1.AdmissionResponse{UID: r.raw.UID, Allowed: !v.Refused(), Warnings: shorten(v.Warnings)}
+	r.decisions = v.decisions(r.mutating)
 	for _, x := range v.Audited {
 		if a.AuditAnnotations == nil {
 			a.AuditAnnotations = map[string]string{}

@@ -97,7 +97,7 @@ func (r *Request) fixed(w World, intent *mutate.Intent) Verdict {
 		child.old = nil // its pods are its own from now on, so they need their resources
 	}
 	result := child.fix(w, r.object)
-	v := Verdict{Patch: result.Patch, Warnings: result.Warnings, Errors: result.Errors, Denied: result.Denied}
+	v := Verdict{Patch: result.Patch, Warnings: result.Warnings, Errors: result.Errors, Denied: result.Denied, Clamped: result.Clamped}
 	if r.old == nil || !intent.Expands() || len(v.Errors)+len(v.Denied) > 0 {
 		return v
 	}
@@ -202,7 +202,7 @@ func (r *Request) judgeDeployment(w World) Verdict {
 	case intent.Expands() && w.knative():
 		c := r.checkExpansion(w)
 		v.Errors = append(v.Errors, without(c.Errors, v.Errors)...)
-		v.Denied, v.Audited = append(v.Denied, c.Denied...), append(v.Audited, c.Audited...)
+		v.Denied, v.Warned, v.Audited = append(v.Denied, c.Denied...), append(v.Warned, c.Warned...), append(v.Audited, c.Audited...)
 	case intent.FillsResources():
 		result := r.fix(w, clone(r.object))
 		v.Errors = append(v.Errors, without(result.Errors, v.Errors)...)

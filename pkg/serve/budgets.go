@@ -31,11 +31,11 @@ import (
 // last moment may take a little longer.
 const margin = 5 * time.Second
 
-// storedBudget is a GPUBudget without a Go type: one that does not decode must not keep
+// stored is a policy or a budget without a Go type: one that does not decode must not keep
 // the others away.
-func storedBudget() *unstructured.Unstructured {
+func stored(kind string) *unstructured.Unstructured {
 	o := &unstructured.Unstructured{}
-	o.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("GPUBudget"))
+	o.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(kind))
 	return o
 }
 
@@ -74,7 +74,7 @@ func newLedgers(mgr ctrl.Manager, config *rest.Config, clientset kubernetes.Inte
 		return nil, fmt.Errorf("registering metrics: %w", err)
 	}
 	api := &budget.API{Client: client, Cache: func(ctx context.Context, name string) (*unstructured.Unstructured, error) {
-		found := storedBudget()
+		found := stored("GPUBudget")
 		err := mgr.GetCache().Get(ctx, types.NamespacedName{Name: name}, found)
 		if apierrors.IsNotFound(err) {
 			return nil, nil

@@ -46,6 +46,8 @@ type ClusterOptions struct {
 	KnativeNamespace string
 	// RequestTimeout is how long the API server lets a request run.
 	RequestTimeout time.Duration
+	// AuditInterval is the time from one audit to the next while nothing changes.
+	AuditInterval time.Duration
 	// ShutdownDelay is how long to go on serving, not ready, once ctx ended.
 	ShutdownDelay time.Duration
 	Log           logr.Logger
@@ -85,7 +87,7 @@ func Cluster(ctx context.Context, o ClusterOptions) error {
 		return err
 	}
 	byObject := bundles.CacheFor()
-	byObject[storedBudget()] = cache.ByObject{UnsafeDisableDeepCopy: new(true)}
+	byObject[stored("GPUBudget")] = cache.ByObject{UnsafeDisableDeepCopy: new(true)}
 	byObject[&corev1.Namespace{}] = cache.ByObject{Transform: essence, UnsafeDisableDeepCopy: new(true)}
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:                  scheme,
@@ -160,7 +162,8 @@ func addReads(mgr ctrl.Manager, config *rest.Config, o ClusterOptions, e *edge, 
 		return err
 	}
 	e.charging = l.charging
-	deployments, err := addControllers(mgr, config, clientset, recorder, o, e, presence, l)
+	e.decided = gauges.decided
+	lookAtAll, err := addControllers(mgr, config, clientset, recorder, o, e, presence, l, registry)
 	if err != nil {
 		return err
 	}
@@ -173,8 +176,8 @@ func addReads(mgr ctrl.Manager, config *rest.Config, o ClusterOptions, e *edge, 
 	namespace := &metav1.PartialObjectMetadata{}
 	namespace.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
 	caches := &cached{cache: mgr.GetCache(), log: o.Log.WithName("cache"), wanted: []wanted{
-		{name: "ComputePolicies", object: &v1alpha1.ComputePolicy{}, changed: s.changedPolicies},
-		{name: "GPUBudgets", object: storedBudget(), changed: s.changedBudgets, touched: l.controller.Changed},
+		{name: "ComputePolicies", object: stored("ComputePolicy"), changed: s.changedPolicies},
+		{name: "GPUBudgets", object: stored("GPUBudget"), changed: s.changedBudgets, touched: l.controller.Changed},
 		{name: "Namespaces", object: namespace, changed: func() {}},
 	}}
 
@@ -187,18 +190,10 @@ func addReads(mgr ctrl.Manager, config *rest.Config, o ClusterOptions, e *edge, 
 		}
 		return knative.synced()
 	}
-	s.replaced = func() {
-		l.presence.Changed()
-		l.controller.Changed()
-		deployments.LookAtAll()
-	}
+	s.replaced = lookAtAll
 	s.readKnative = knative.read
+	s.readPolicies = func(ctx context.Context) ([]manifest.Object, error) { return readStored(ctx, mgr, "ComputePolicy") }
 	s.readBudgets = func(ctx context.Context) ([]manifest.Object, error) { return readStored(ctx, mgr, "GPUBudget") }
-	s.readPolicies = func(ctx context.Context) ([]v1alpha1.ComputePolicy, error) {
-		var list v1alpha1.ComputePolicyList
-		err := mgr.GetCache().List(ctx, &list)
-		return list.Items, err
-	}
 	for _, runnable := range []interface {
 		Start(context.Context) error
 		NeedLeaderElection() bool

@@ -36,6 +36,8 @@ type edge struct {
 	neighbours *neighbours
 	// charging charges admissions to budgets; nil does not.
 	charging *charging
+	// decided is told what policies decided of each request; nil tells nobody.
+	decided func([]review.Decision)
 }
 
 // ready is nil once requests can be decided.
@@ -105,6 +107,9 @@ func (e *edge) decide(ctx context.Context, request *admissionv1.AdmissionRequest
 	}
 	if failed != nil {
 		return unavailable(failed)
+	}
+	if e.decided != nil {
+		e.decided(r.Decisions())
 	}
 	return response
 }

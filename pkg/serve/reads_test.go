@@ -11,12 +11,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/types"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/knative"
 )
 
@@ -122,8 +121,11 @@ func TestOnlyChangesOfWhatIsUsedCount(t *testing.T) {
 	configMap := func(version, value string) *corev1.ConfigMap {
 		return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{ResourceVersion: version}, Data: map[string]string{"k": value}}
 	}
-	policy := func(uid types.UID, generation int64, version string) *v1alpha1.ComputePolicy {
-		return &v1alpha1.ComputePolicy{ObjectMeta: metav1.ObjectMeta{UID: uid, Generation: generation, ResourceVersion: version}}
+	policy := func(uid, spec, labels, ready string) *unstructured.Unstructured {
+		return &unstructured.Unstructured{Object: map[string]any{
+			"metadata": map[string]any{"uid": uid, "labels": map[string]any{"a": labels}},
+			"spec":     map[string]any{"enforcement": spec}, "status": map[string]any{"enforcement": ready},
+		}}
 	}
 	tests := map[string]struct {
 		old, new any
@@ -132,9 +134,9 @@ func TestOnlyChangesOfWhatIsUsedCount(t *testing.T) {
 		"a ConfigMap's data":             {configMap("1", "a"), configMap("2", "b"), true},
 		"a ConfigMap's annotations":      {configMap("1", "a"), configMap("2", "a"), false},
 		"a Deployment's status":          {&appsv1.Deployment{}, &appsv1.Deployment{}, false},
-		"a policy's spec":                {policy("u", 1, "1"), policy("u", 2, "2"), true},
-		"a policy's labels":              {policy("u", 1, "1"), policy("u", 1, "2"), false},
-		"a policy deleted and made anew": {policy("u", 1, "1"), policy("v", 1, "2"), true},
+		"a policy's spec":                {policy("u", "Deny", "a", ""), policy("u", "Warn", "a", ""), true},
+		"a policy's labels and status":   {policy("u", "Deny", "a", ""), policy("u", "Deny", "b", "Deny"), false},
+		"a policy deleted and made anew": {policy("u", "Deny", "a", ""), policy("v", "Deny", "a", ""), true},
 		"a kind that is not looked into": {&metav1.PartialObjectMetadata{}, &metav1.PartialObjectMetadata{}, true},
 	}
 	for name, test := range tests {

@@ -9,7 +9,6 @@ import (
 
 	"github.com/go-logr/logr"
 
-	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/policy"
@@ -23,8 +22,9 @@ const retryReading = 2 * time.Second
 type snapshots struct {
 	edge *edge
 	// synced is nil once both can be read completely.
-	synced       func() error
-	readPolicies func(context.Context) ([]v1alpha1.ComputePolicy, error)
+	synced func() error
+	// readPolicies reads them as they are stored.
+	readPolicies func(context.Context) ([]manifest.Object, error)
 	readKnative  func() (*knative.Config, error)
 	// readBudgets reads them as they are stored.
 	readBudgets func(context.Context) ([]manifest.Object, error)
@@ -136,10 +136,9 @@ func (s *snapshots) refreshPolicies(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reading the policies: %w", err)
 	}
-	s.draft.policies = policy.Compile(policies)
-	s.metrics.policiesAre(len(policies), len(s.draft.policies.Invalid()))
-	logInvalid(s.log, s.draft.policies)
-	s.log.Info("using new policies", "count", len(policies))
+	s.draft.policies = policy.CompileStored(policies)
+	s.metrics.policiesAre(s.draft.policies)
+	logPolicies(s.log, s.draft.policies)
 	return nil
 }
 

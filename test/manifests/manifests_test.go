@@ -191,7 +191,7 @@ func TestOnlyWhatIsJudgedIsSentToTheWebhook(t *testing.T) {
 	policies := []admissionregistrationv1.RuleWithOperations{{
 		Operations: []admissionregistrationv1.OperationType{"CREATE", "UPDATE"},
 		Rule: admissionregistrationv1.Rule{
-			APIGroups: []string{"policy.kubetorch.com"}, APIVersions: []string{"v1alpha1"}, Resources: []string{"computepolicies"},
+			APIGroups: []string{"policy.kubetorch.com"}, APIVersions: []string{"v1alpha1"}, Resources: []string{"computepolicies", "gpubudgets"},
 			Scope: new(admissionregistrationv1.ClusterScope),
 		},
 	}}
@@ -245,11 +245,13 @@ func TestRightsCoverWhatIsRead(t *testing.T) {
 
 	watch := []string{"get", "list", "watch"}
 	assert.ElementsMatch(t, []rbacv1.PolicyRule{
-		{APIGroups: []string{"policy.kubetorch.com"}, Resources: []string{"computepolicies"}, Verbs: watch},
+		{APIGroups: []string{"policy.kubetorch.com"}, Resources: []string{"computepolicies", "gpubudgets"}, Verbs: watch},
+		{APIGroups: []string{"policy.kubetorch.com"}, Resources: []string{"computepolicies/status"}, Verbs: []string{"patch"}},
+		{APIGroups: []string{"policy.kubetorch.com"}, Resources: []string{"gpubudgets/status"}, Verbs: []string{"update"}},
 		{APIGroups: []string{""}, Resources: []string{"namespaces"}, Verbs: watch},
-		{APIGroups: []string{"serving.knative.dev"}, Resources: []string{"configurations", "revisions"}, Verbs: []string{"get", "list"}},
-		{APIGroups: []string{"serving.knative.dev"}, Resources: []string{"routes"}, Verbs: []string{"list"}},
-		{APIGroups: []string{"autoscaling.internal.knative.dev"}, Resources: []string{"podautoscalers"}, Verbs: []string{"list"}},
+		{APIGroups: []string{"serving.knative.dev"}, Resources: []string{"revisions"}, Verbs: watch},
+		{APIGroups: []string{"serving.knative.dev"}, Resources: []string{"configurations", "routes"}, Verbs: []string{"get", "list"}},
+		{APIGroups: []string{"autoscaling.internal.knative.dev"}, Resources: []string{"podautoscalers"}, Verbs: []string{"get", "list"}},
 		{APIGroups: []string{""}, Resources: []string{"configmaps"}, ResourceNames: slices.Sorted(slices.Values(knative.ConfigMaps)), Verbs: watch},
 		{APIGroups: []string{"apps"}, Resources: []string{"deployments"}, Verbs: []string{"get", "list", "watch", "patch"}},
 		{APIGroups: []string{"serving.knative.dev"}, Resources: []string{"services"}, Verbs: []string{"get", "list", "watch", "create", "patch", "delete"}},
