@@ -31,10 +31,12 @@ func Expand(docs []Document, in Inputs) []Outcome {
 	revisions := revisions(flat)
 	outcomes := make([]Outcome, len(flat))
 	taken := namesIn(flat)
+	budgets := newLedgers(in)
 	for i, d := range flat {
 		w.Revisions = revisions[namespaceOf(d.Object)]
 		w.Live = beside{namespaceOf(d.Object), flat}
 		outcomes[i] = admit(d, w, taken, in.NoKnative)
+		budgets.charge(&outcomes[i], w, in.NoKnative)
 	}
 	return outcomes
 }

@@ -75,8 +75,8 @@ func (c *Claim) path() *field.Path {
 	return field.NewPath("spec", "template", "spec")
 }
 
-// asks words a charge: "40 GPUs (4 x 10 pods)".
-func (c *Charge) asks() string {
+// Asks words a charge: "40 GPUs (4 x 10 pods)".
+func (c *Charge) Asks() string {
 	var words []string
 	for _, claim := range c.Claims {
 		text := claim.Demand.Asks()
@@ -94,7 +94,7 @@ func (c *Charge) NoRoom(o ledger.Outcome, namespace string) policy.Violation {
 	if o.PerNamespace {
 		of = fmt.Sprintf("%d of the %d for namespace %s are free in budget %s", o.Free, o.Of, namespace, c.Budget.Name)
 	}
-	text := "asks for " + c.asks() + "; " + of
+	text := "asks for " + c.Asks() + "; " + of
 	if o.Raised < c.sum() && o.Raised > 0 {
 		text += fmt.Sprintf(", and it would take %d more than it has", o.Raised)
 	}
@@ -126,9 +126,9 @@ func (c *Charge) overlap() int64 {
 // Left tells what an admitted charge leaves.
 func (c *Charge) Left(o ledger.Outcome, namespace string) string {
 	if o.PerNamespace {
-		return fmt.Sprintf("claims %s of budget %s; %d of the %d for namespace %s are left", c.asks(), c.Budget.Name, o.Free, o.Of, namespace)
+		return fmt.Sprintf("claims %s of budget %s; %d of the %d for namespace %s are left", c.Asks(), c.Budget.Name, o.Free, o.Of, namespace)
 	}
-	return fmt.Sprintf("claims %s of budget %s; %d of %d are left", c.asks(), c.Budget.Name, o.Free, o.Of)
+	return fmt.Sprintf("claims %s of budget %s; %d of %d are left", c.Asks(), c.Budget.Name, o.Free, o.Of)
 }
 
 // Refuse answers with what budgets refuse.
