@@ -6,6 +6,7 @@ import (
 
 	"github.com/kubetorch/webhook/pkg/budget"
 	"github.com/kubetorch/webhook/pkg/ledger"
+	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/policy"
 	"github.com/kubetorch/webhook/pkg/review"
 )
@@ -21,8 +22,9 @@ func newLedgers(in Inputs) *ledgers {
 	return &ledgers{budgets: policy.CompileBudgets(in.Budgets), memory: budget.NewMemory(in.Budgets)}
 }
 
-// charge takes what an admitted object claims, or refuses it.
-func (l *ledgers) charge(o *Outcome, w review.World, noKnative bool) {
+// charge takes what an admitted object claims, or refuses it. written is the object as its
+// author wrote it.
+func (l *ledgers) charge(o *Outcome, written manifest.Object, w review.World, noKnative bool) {
 	if l.budgets.None() || o.Verdict.Refused() {
 		return
 	}
@@ -32,7 +34,13 @@ func (l *ledgers) charge(o *Outcome, w review.World, noKnative bool) {
 	namespace := namespaceOf(o.Object)
 	r := review.ForObject(o.Object, namespace)
 	labels, known := w.NamespaceLabels(namespace)
-	charges, refused := r.Charges(l.budgets, r.Claims(w), labels, known, false)
+	claims := r.Claims(w)
+	if o.Replaced {
+		for i := range claims {
+			claims[i].WrittenIn(written)
+		}
+	}
+	charges, refused := r.Charges(l.budgets, claims, labels, known, false)
 	if len(refused) > 0 {
 		o.Verdict.Denied = append(o.Verdict.Denied, refused...)
 		return

@@ -31,7 +31,7 @@ type Charge struct {
 func (r *Request) Charges(budgets *policy.Budgets, claims []Claim, labels map[string]string, known, all bool) (charges []Charge, refused []policy.Violation) {
 	if invalid := budgets.Invalid(); len(invalid) > 0 && Rises(claims) {
 		refused = append(refused, policy.Violation{Policy: invalid[0], Bound: BoundGPUBudget, Enforcement: v1alpha1.Deny,
-			Error: field.Forbidden(claims[0].path(), fmt.Sprintf("asks for GPUs, and budget %s is invalid, so its limits are not known; ask the platform team to mend it", strings.Join(invalid, ", ")))})
+			Error: claims[0].forbidden(fmt.Sprintf("asks for GPUs, and budget %s is invalid, so its limits are not known; ask the platform team to mend it", strings.Join(invalid, ", ")))})
 	}
 	for _, b := range budgets.All() {
 		if !b.Selects(r.raw.Namespace, labels, known) {
@@ -68,12 +68,22 @@ func (r *Request) storedName() string {
 	return r.name
 }
 
-func (c *Claim) path() *field.Path {
-	if p := c.Demand.PeakPath(); p != nil {
-		return p
+// forbidden refuses a claim at the place where its number of pods was written.
+func (c *Claim) forbidden(text string) *field.Error {
+	at := c.Demand.PeakPath()
+	if at == nil {
+		at = field.NewPath("spec", "template", "spec")
 	}
-	return field.NewPath("spec", "template", "spec")
+	e := field.Forbidden(at, text)
+	if c.written != nil {
+		e = c.written.place(field.ErrorList{e})[0]
+	}
+	return e
 }
+
+// WrittenIn has refusals of a claim name the places of the Deployment that the object was
+// made from.
+func (c *Claim) WrittenIn(deployment manifest.Object) { c.written = &Request{object: deployment} }
 
 // Asks words a charge: "40 GPUs (4 x 10 pods)".
 func (c *Charge) Asks() string {
@@ -104,7 +114,7 @@ func (c *Charge) NoRoom(o ledger.Outcome, namespace string) policy.Violation {
 	if o.Reserved > 0 {
 		text += fmt.Sprintf(" (%d more are reserved by requests under way, and may become free)", o.Reserved)
 	}
-	return policy.Violation{Policy: c.Budget.Name, Bound: BoundGPUBudget, Enforcement: v1alpha1.Deny, Error: field.Forbidden(c.Claims[0].path(), text)}
+	return policy.Violation{Policy: c.Budget.Name, Bound: BoundGPUBudget, Enforcement: v1alpha1.Deny, Error: c.Claims[0].forbidden(text)}
 }
 
 func (c *Charge) sum() int64 {
