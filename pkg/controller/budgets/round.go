@@ -51,6 +51,10 @@ func (r *round) budget(ctx context.Context, b *v1alpha1.GPUBudget) (next time.Du
 		}
 	}
 	book, unreadable := ledger.Read(&b.Status)
+	if budget.Counted(b, r.rules) {
+		// Should the ledger be lost, what is under way then has to be waited for.
+		f.agreed = time.Time{}
+	}
 	if budget.Counted(b, r.rules) && unreadable == nil {
 		book, next = f.tracker.Settle(book, claims, selected, r.listed, r.Wait)
 	} else if ready, in, reason, message := r.mayCount(f, b, unreadable); ready {
