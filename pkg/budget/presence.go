@@ -9,9 +9,8 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	coordinationv1 "k8s.io/api/coordination/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	coordinationv1 "k8s.io/client-go/applyconfigurations/coordination/v1"
 	"k8s.io/client-go/kubernetes"
 )
 
@@ -170,22 +169,16 @@ func (p *Presence) write(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("writing what is seen: %w", err)
 	}
-	now := metav1.NowMicro()
-	wanted := &coordinationv1.Lease{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: p.Namespace, Name: "replica-" + p.Identity,
-			Labels:      map[string]string{ReplicaLabel: p.Service},
-			Annotations: map[string]string{SeenAnnotation: string(text)},
-		},
-		Spec: coordinationv1.LeaseSpec{HolderIdentity: &p.Identity, RenewTime: &now, LeaseDurationSeconds: new(int32(FenceAfter / time.Second))},
-	}
-	leases := p.Client.CoordinationV1().Leases(p.Namespace)
-	_, err = leases.Update(ctx, wanted, metav1.UpdateOptions{}) // whatever version is there: it is nobody else's
-	if apierrors.IsNotFound(err) {
-		_, err = leases.Create(ctx, wanted, metav1.CreateOptions{})
-	}
+	name := "replica-" + p.Identity
+	wanted := coordinationv1.Lease(name, p.Namespace).
+		WithLabels(map[string]string{ReplicaLabel: p.Service}).
+		WithAnnotations(map[string]string{SeenAnnotation: string(text)}).
+		WithSpec(coordinationv1.LeaseSpec().WithHolderIdentity(p.Identity).WithRenewTime(metav1.NowMicro()).
+			WithLeaseDurationSeconds(int32(FenceAfter / time.Second)))
+	// Whatever is there: it is nobody else's.
+	_, err = p.Client.CoordinationV1().Leases(p.Namespace).Apply(ctx, wanted, metav1.ApplyOptions{FieldManager: "kubetorch-webhook-presence", Force: true})
 	if err != nil {
-		return fmt.Errorf("writing lease %s/%s: %w", p.Namespace, wanted.Name, err)
+		return fmt.Errorf("writing lease %s/%s: %w", p.Namespace, name, err)
 	}
 	return nil
 }

@@ -191,7 +191,7 @@ func TestOnlyWhatIsJudgedIsSentToTheWebhook(t *testing.T) {
 	policies := []admissionregistrationv1.RuleWithOperations{{
 		Operations: []admissionregistrationv1.OperationType{"CREATE", "UPDATE"},
 		Rule: admissionregistrationv1.Rule{
-			APIGroups: []string{"policy.kubetorch.com"}, APIVersions: []string{"v1alpha1"}, Resources: []string{"computepolicies"},
+			APIGroups: []string{"policy.kubetorch.com"}, APIVersions: []string{"v1alpha1"}, Resources: []string{"computepolicies", "gpubudgets"},
 			Scope: new(admissionregistrationv1.ClusterScope),
 		},
 	}}
