@@ -44,6 +44,7 @@ func (f *sources) snapshots(t *testing.T, e *edge) *snapshots {
 		f.policyReads++
 		return f.policies, f.policiesError
 	}
+	s.readBudgets = func(context.Context) ([]manifest.Object, error) { return nil, nil }
 	s.readKnative = func() (*knative.Config, error) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
