@@ -74,6 +74,7 @@ func TestServeStopsWithItsContext(t *testing.T) {
 		t.Fatal("it goes on")
 	}
 	assert.FileExists(t, filepath.Join(dir, "ca.crt"))
+	assert.Contains(t, errOut.String(), "standalone: no controller runs here")
 }
 
 // waiting hands over what is written.

@@ -28,7 +28,11 @@ func newServe() *cobra.Command {
 
 In a cluster, policies and Knative's configuration are read from it, and the webhook
 makes its own certificate. With --standalone both come from files, and a self-signed
-certificate is written to --cert-dir.`,
+certificate is written to --cert-dir.
+
+Standalone the answers are those of a cluster, but only answers: there is no controller. A
+new Deployment that is labelled for autoscaling is answered with 0 replicas, and whoever
+calls has to make the Knative Service; the command expand prints it.`,
 		Example: `  kubetorch-webhook serve
   kubetorch-webhook serve --standalone --policy policy.yaml --cert-dir certs`,
 		Args: noArguments,

@@ -25,14 +25,12 @@ var fieldFlags = map[string]string{
 	"securityContext":                   "kubernetes.podspec-securitycontext",
 	"initContainers":                    flagInitContainers,
 	"containers.env.valueFrom.fieldRef": "kubernetes.podspec-fieldref",
-	"containers.env.valueFrom.resourceFieldRef":     "kubernetes.podspec-fieldref",
-	"initContainers.env.valueFrom.fieldRef":         "kubernetes.podspec-fieldref",
-	"initContainers.env.valueFrom.resourceFieldRef": "kubernetes.podspec-fieldref",
-	"containers.securityContext.capabilities.add":   flagCapabilities,
-	"containers.livenessProbe":                      FlagMultiContainerProbing,
-	"containers.readinessProbe":                     FlagMultiContainerProbing,
-	"volumes.persistentVolumeClaim":                 flagClaim,
-	"volumes.emptyDir":                              FlagEmptyDir,
+	"containers.env.valueFrom.resourceFieldRef":   "kubernetes.podspec-fieldref",
+	"containers.securityContext.capabilities.add": flagCapabilities,
+	"containers.livenessProbe":                    FlagMultiContainerProbing,
+	"containers.readinessProbe":                   FlagMultiContainerProbing,
+	"volumes.persistentVolumeClaim":               flagClaim,
+	"volumes.emptyDir":                            FlagEmptyDir,
 }
 
 // messageFlags are those that Knative's words tell, where its path does not.
@@ -72,6 +70,9 @@ func Flag(err *field.Error) string {
 	}
 	if flag, ok := newerFlags[path[strings.LastIndex(path, ".")+1:]]; ok {
 		return flag
+	}
+	if below, ok := strings.CutPrefix(path, "initContainers."); ok {
+		path = "containers." + below // what a container needs
 	}
 	for path != "" {
 		if flag, ok := fieldFlags[path]; ok {

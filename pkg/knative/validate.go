@@ -7,7 +7,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"knative.dev/networking/pkg/apis/networking"
 	"knative.dev/pkg/apis"
 	servingv1 "knative.dev/serving/pkg/apis/serving/v1"
 	"sigs.k8s.io/json"
@@ -28,13 +27,7 @@ func (c *Config) Validate(service manifest.Object, create bool) field.ErrorList 
 		ctx = apis.WithinCreate(ctx)
 	}
 	typed.SetDefaults(ctx)
-	refused := typed.Validate(ctx).Filter(apis.ErrorLevel).Also(
-		networking.ValidateAnnotations(typed.Spec.Template.Annotations).ViaField("spec.template.metadata.annotations"))
-	var errs field.ErrorList
-	for _, e := range refused.WrappedErrors() {
-		errs = append(errs, c.convert(e)...)
-	}
-	return hinted(errs, service)
+	return hinted(c.refusals(ctx, typed), service)
 }
 
 // SameTemplate tells whether two Services have the same template once Knative has filled in

@@ -362,7 +362,7 @@ func TestKindsThatCannotBeAutoscaled(t *testing.T) {
 
 // An overlay puts its labels on everything; what runs no pods of its own is left alone.
 func TestTheLabelMeansNothingOnOtherKinds(t *testing.T) {
-	for _, kind := range []string{"apiVersion: v1\nkind: Service", "apiVersion: v1\nkind: ConfigMap", "apiVersion: acme.example/v1\nkind: Toy"} {
+	for _, kind := range []string{"apiVersion: v1\nkind: Service", "apiVersion: v1\nkind: ConfigMap", "apiVersion: acme.example/v1\nkind: Toy", "apiVersion: kubeflow.org/v1\nkind: Notebook"} {
 		in := kind + "\nmetadata: {name: x, labels: {kubetorch.com/autoscale: \"true\"}}\n"
 		_, out, report := run{in: in}.admit(t)
 		assert.Empty(t, report)

@@ -2,12 +2,12 @@ package offline
 
 import (
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/kubetorch/webhook/pkg/manifest"
-	"github.com/kubetorch/webhook/pkg/mutate"
 	"github.com/kubetorch/webhook/pkg/policy"
 	"github.com/kubetorch/webhook/pkg/review"
 )
@@ -33,6 +33,7 @@ func Expand(docs []Document, in Inputs) []Outcome {
 	taken := namesIn(flat)
 	for i, d := range flat {
 		w.Revisions = revisions[namespaceOf(d.Object)]
+		w.Live = beside{namespaceOf(d.Object), flat}
 		outcomes[i] = admit(d, w, taken, in.NoKnative)
 	}
 	return outcomes
@@ -53,15 +54,45 @@ func admit(d Document, w review.World, taken names, noKnative bool) Outcome {
 		if noKnative {
 			o.Verdict.Warnings = append(o.Verdict.Warnings, "the cluster has no Knative, so this cannot be applied to it; only a Deployment can do without")
 		}
+	case review.Judges(kind):
+		o.Verdict = review.ForObject(d.Object, namespace).Judge(w)
 	case isDeployment(d.Object):
 		if o.Concerned = review.ConcernsDeployment(d.Object, w); o.Concerned {
 			o.deployment(w, taken, noKnative)
 		}
-	case mutate.ReadIntent(d.Object).Expands() && !madeByKnative(d.Object):
-		o.Verdict.Errors = refuseKind(d.Object, kind)
+	case !madeByKnative(d.Object):
+		o.Verdict.Errors = review.RefuseKind(d.Object, kind)
 		o.Concerned = len(o.Verdict.Errors) > 0
 	}
 	return o
+}
+
+// beside are the documents of one namespace, in place of what a cluster has stored.
+type beside struct {
+	namespace string
+	docs      []Document
+}
+
+// All are the objects of a kind.
+func (b beside) All(kind schema.GroupKind) []manifest.Object {
+	var all []manifest.Object
+	for _, d := range b.docs {
+		if groupKind(d.Object) == kind && namespaceOf(d.Object) == b.namespace {
+			all = append(all, d.Object)
+		}
+	}
+	return all
+}
+
+// Named are the objects of a kind that have one of the names, by name.
+func (b beside) Named(kind schema.GroupKind, names ...string) map[string]manifest.Object {
+	found := map[string]manifest.Object{}
+	for _, o := range b.All(kind) {
+		if name := manifest.Text(o, "metadata", "name"); slices.Contains(names, name) {
+			found[name] = o
+		}
+	}
+	return found
 }
 
 func groupKind(o manifest.Object) schema.GroupKind {

@@ -117,27 +117,58 @@ type Subject struct {
 type Selection struct {
 	defaults []*compiled
 	bounds   []*compiled // without those that exempt the subject
+	excused  []string
 	invalid  []string
 	gpus     GPUResources
+	// namespace of the workload.
+	namespace string
 }
 
 // For selects the policies of a workload. With several subjects (the old and the new
 // state of one object) the first one's policies set defaults, everyone's set bounds.
 func (s *Set) For(subjects ...Subject) Selection {
 	sel := Selection{gpus: s.gpus, invalid: slices.Sorted(maps.Keys(s.invalid))}
+	if len(subjects) > 0 {
+		sel.namespace = subjects[0].Namespace
+	}
 	for _, p := range s.policies {
 		for i, subject := range subjects {
 			selects, decided := p.selects(subject)
 			if i == 0 && selects && decided {
 				sel.defaults = append(sel.defaults, p)
 			}
-			if selects && !p.exempts(subject) {
+			if !selects {
+				continue
+			}
+			if !p.exempts(subject) {
 				sel.bounds = append(sel.bounds, p)
 				break
 			}
+			if !p.exempts(Subject{Namespace: subject.Namespace}) && !slices.Contains(sel.excused, p.name) {
+				sel.excused = append(sel.excused, p.name)
+			}
 		}
 	}
+	slices.Sort(sel.excused)
 	return sel
+}
+
+// Excused are the policies, sorted, whose bounds are left out for who asks: its user,
+// group or service account. An exemption of the whole namespace is not among them.
+func (s Selection) Excused() []string { return s.excused }
+
+// Without leaves out the bounds of the named policies, as far as they exempt anybody in
+// the namespace for who asks.
+func (s Selection) Without(names []string) Selection {
+	if len(names) == 0 {
+		return s
+	}
+	s.bounds = slices.DeleteFunc(slices.Clone(s.bounds), func(p *compiled) bool {
+		return slices.Contains(names, p.name) && slices.ContainsFunc(p.exempt, func(e v1alpha1.Exemption) bool {
+			return len(e.Users)+len(e.Groups)+len(e.ServiceAccounts) > 0 && (len(e.Namespaces) == 0 || slices.Contains(e.Namespaces, s.namespace))
+		})
+	})
+	return s
 }
 
 func (c *compiled) selects(s Subject) (selects, decided bool) {

@@ -141,17 +141,16 @@ func (r *Request) deploymentClaims(w World) []Claim {
 		return claims
 	}
 	plan := Claim{Key: PlanKey(r.object), Kind: DeploymentKind.Kind}
+	exempt := r.carried(w)
 	if r.expandedBefore() {
 		if PlanKey(r.old) == plan.Key && sameWorkload(r.old, r.object) {
 			return claims
 		}
 		if PlanKey(r.old) == plan.Key {
-			before := &Request{raw: r.raw, object: withoutBookkeeping(r.old), name: r.name}
-			plan.Old = before.Convert(w, nil).Verdict.Demand.Parts
+			plan.Old = r.with(r.old, exempt).Convert(w, nil).Verdict.Demand.Parts
 		}
 	}
-	child := &Request{raw: r.raw, object: withoutBookkeeping(r.object), name: r.name}
-	plan.Demand = child.Convert(w, nil).Verdict.Demand
+	plan.Demand = r.with(r.object, exempt).Convert(w, nil).Verdict.Demand
 	plan.New = plan.Demand.Parts
 	return append(claims, plan)
 }

@@ -21,10 +21,12 @@ type Cluster struct {
 	Service, CoreService manifest.Object
 	// Revision is the one that the Deployment says it was made for.
 	Revision manifest.Object
+	// Deployment is the one that controls the Knative Service of the request.
+	Deployment manifest.Object
 }
 
 // Lookups are the names of what Cluster holds; empty for what need not be read.
-type Lookups struct{ Service, CoreService, Revision string }
+type Lookups struct{ Service, CoreService, Revision, Deployment string }
 
 // Scaled is the name of the Deployment that a request scales; empty for other requests.
 func (r *Request) Scaled() string {
@@ -47,10 +49,11 @@ func (r *Request) ScaleOf(deployment manifest.Object) {
 	r.object, r.old = with(r.object), with(r.old)
 }
 
-// Lookups tells what the verdict depends on.
-func (r *Request) Lookups() Lookups {
+// Lookups tells what the verdict depends on. self is the user that the controller is.
+func (r *Request) Lookups(self string) Lookups {
 	var l Lookups
 	if !r.isDeployment() {
+		l.Deployment = r.madeFrom(self)
 		return l
 	}
 	if mutate.ReadIntent(r.object).Expands() {
@@ -76,6 +79,13 @@ func (r *Request) isDeployment() bool {
 // isScale tells whether a request is one to scale a Deployment.
 func isScale(raw *admissionv1.AdmissionRequest) bool {
 	return raw.SubResource == "scale" && raw.Resource.Group == DeploymentKind.Group && raw.Resource.Resource == "deployments" &&
+		raw.Operation == admissionv1.Update
+}
+
+// isStatus tells whether a request changes the status of a Deployment, and with it,
+// perhaps, its annotations.
+func isStatus(raw *admissionv1.AdmissionRequest) bool {
+	return raw.SubResource == "status" && raw.Resource.Group == DeploymentKind.Group && raw.Resource.Resource == "deployments" &&
 		raw.Operation == admissionv1.Update
 }
 
@@ -126,7 +136,7 @@ func withoutBookkeeping(o manifest.Object) manifest.Object {
 	o = clone(o)
 	mutate.Undo(o)
 	annotations := manifest.Map(o, "metadata", "annotations")
-	for _, key := range append([]string{mutate.RecordAnnotation}, handover.Bookkeeping...) {
+	for _, key := range append([]string{mutate.RecordAnnotation, handover.ExemptAnnotation}, handover.Bookkeeping...) {
 		delete(annotations, key)
 	}
 	return o

@@ -49,7 +49,7 @@ func (r *Request) Covered(w World) bool {
 	case AutoscalerKind:
 		target := w.one(DeploymentKind, policy.ScaledDeployment(r.object))
 		d, admitted := policy.AutoscalerDemand(r.object, target, w.Knative, gpus), policy.RevisionDemand(owner, w.Knative, gpus)
-		return target != nil && d.Within(&admitted)
+		return d.Within(&admitted) // without its Deployment it cannot be counted, and is not
 	}
 	return routedBy(owner, r.object)
 }

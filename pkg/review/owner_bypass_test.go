@@ -170,3 +170,25 @@ func TestWhatABudgetCounts(t *testing.T) {
 	require.Len(t, claims, 1)
 	assert.Len(t, claims[0].Unknown, 1, "GPUs that cannot be counted are said so")
 }
+
+// TestOnlyAPolicyExempts: nothing that a tenant writes does, and what Knative makes for
+// somebody who is exempt is the owner's.
+func TestOnlyAPolicyExempts(t *testing.T) {
+	exempting := func(entry string) string {
+		return strings.Replace(tight, "bounds:", "exempt: ["+entry+"], bounds:", 1)
+	}
+	const marks = `labels: {kubetorch.com/exempt: "true", policy.kubetorch.com/exempt: "true", kubetorch.com/autoscale: "false"}, annotations: {kubetorch.com/exempt: "true", serving.knative.dev/creator: root}`
+	none := storing()
+	answer, _ := judged(t, ask(configuration("9", 2, marks), ""), none, exempting("{users: [root]}"))
+	assert.False(t, answer.Allowed, "who wrote it is the request's to say")
+	for _, entry := range []string{"{users: [ada]}", "{namespaces: [ml]}"} {
+		answer, _ = judged(t, ask(configuration("9", 2, ""), ""), none, exempting(entry))
+		assert.True(t, answer.Allowed, entry)
+	}
+	byKnative := ask(configuration("9", 2, ofService), "")
+	byKnative.UserInfo.Username = "system:serviceaccount:knative-serving:controller"
+	answer, _ = judged(t, byKnative, storing(ksvc("9", 2, "")), exempting("{users: [ada]}"))
+	assert.True(t, answer.Allowed, "made for ada")
+	answer, _ = judged(t, byKnative, none, exempting("{users: [ada]}"))
+	assert.False(t, answer.Allowed, "a user name alone exempts nobody")
+}

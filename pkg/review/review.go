@@ -29,6 +29,8 @@ type World struct {
 	// Cluster is nil where there is none to ask, and so is Live.
 	Cluster *Cluster
 	Live    Live
+	// Self is the user that the controller is to the API server; empty for nobody.
+	Self string
 }
 
 // Request is an admission request with its objects decoded.
@@ -42,6 +44,9 @@ type Request struct {
 	// mutating is the step that is answered, decisions what it decided.
 	mutating  bool
 	decisions []Decision
+	// exempt are the policies whose bounds are left out, beside those that exempt the
+	// user.
+	exempt []string
 }
 
 var (
@@ -53,8 +58,9 @@ var (
 // the request concerns nobody here, or cannot be read.
 func Read(raw *admissionv1.AdmissionRequest) (*Request, *admissionv1.AdmissionResponse) {
 	r := &Request{raw: raw, name: raw.Name, scale: isScale(raw)}
-	kind := schema.GroupKind{Group: raw.Kind.Group, Kind: raw.Kind.Kind}
-	if (kind != ServiceKind && kind != policyKind && kind != budgetKind && kind != DeploymentKind && !slices.Contains(children, kind) && !r.scale) || (raw.SubResource != "" && !r.scale) ||
+	kind := groupKind(raw.Kind)
+	if (kind != ServiceKind && kind != policyKind && kind != budgetKind && kind != DeploymentKind && !slices.Contains(children, kind) && !r.scale && unscalable[kind] == "") ||
+		(raw.SubResource != "" && !r.scale && !isStatus(raw)) ||
 		(raw.Operation != admissionv1.Create && raw.Operation != admissionv1.Update) {
 		return nil, Allow(raw.UID)
 	}
@@ -72,6 +78,9 @@ func Read(raw *admissionv1.AdmissionRequest) (*Request, *admissionv1.AdmissionRe
 		if r.name = manifest.Text(r.object, "metadata", "name"); r.name == "" {
 			r.name = manifest.Text(r.object, "metadata", "generateName")
 		}
+	}
+	if unscalable[kind] != "" && !r.scale {
+		return nil, r.refuseKind()
 	}
 	return r, nil
 }
@@ -139,9 +148,9 @@ func (r *Request) selectPolicies(w World) policy.Selection {
 			Labels: manifest.Texts(o, "metadata", "labels"), User: r.raw.UserInfo}
 	}
 	if r.old == nil {
-		return w.Policies.For(subject(r.object))
+		return w.Policies.For(subject(r.object)).Without(r.exempted(w))
 	}
-	return w.Policies.For(subject(r.object), subject(r.old))
+	return w.Policies.For(subject(r.object), subject(r.old)).Without(r.exempted(w))
 }
 
 func (r *Request) expand(w World) mutate.Result {

@@ -41,10 +41,10 @@ func TestARouteIsJudgedOnAllThatItNames(t *testing.T) {
 			if test.service != "" {
 				family = append(family, test.service)
 			}
-			answer, asked := judged(t, ask(test.object, test.old), storing(family...), house)
+			answer, _ := judged(t, ask(test.object, test.old), storing(family...), house)
 			assert.Equal(t, test.want == "", answer.Allowed, "%s", reasonsOf(answer))
 			assert.Contains(t, reasonsOf(answer), test.want)
-			answer, asked = judged(t, ask(test.object, test.old), storing(family...), `{metadata: {name: pods}, spec: {bounds: {maxScale: {max: 1}}}}`)
+			answer, asked := judged(t, ask(test.object, test.old), storing(family...), `{metadata: {name: pods}, spec: {bounds: {maxScale: {max: 1}}}}`)
 			assert.True(t, answer.Allowed, "a Route has no pods of its own")
 			assert.Empty(t, asked, "where no bound speaks of GPUs nothing is read")
 		})

@@ -18,18 +18,20 @@ import (
 // mutateDeployment answers a mutating review of a Deployment, or of its scale.
 func (r *Request) mutateDeployment(w World) *admissionv1.AdmissionResponse {
 	if r.madeByKnative(w) {
-		return Allow(r.raw.UID) // else Knative and the webhook would undo each other's work
+		// All else stays: Knative and the webhook would undo each other's work.
+		return r.answer(Verdict{Patch: r.recordExemptions(w)})
 	}
 	if r.scale {
 		return r.answer(r.scaleBack(w))
 	}
-	intent := mutate.ReadIntent(r.object)
-	if intent.Expands() && w.knative() {
-		return r.answer(r.autoscaled(w))
-	}
-	v := r.fixed(w, intent)
-	if r.expandedBefore() {
+	var v Verdict
+	if intent := mutate.ReadIntent(r.object); intent.Expands() && w.knative() {
+		v = r.autoscaled(w)
+	} else if v = r.fixed(w, intent); r.expandedBefore() {
 		v.Patch = append(v.Patch, r.keepBookkeeping()...)
+	}
+	if !v.Refused() {
+		v.Patch = append(v.Patch, r.recordExemptions(w)...)
 	}
 	return r.answer(v)
 }
@@ -66,13 +68,12 @@ func (r *Request) checkExpansion(w World) Verdict {
 	if w.Cluster != nil && handover.Owns(r.object, w.Cluster.Service) {
 		live = w.Cluster.Service
 	}
+	exempt := r.carried(w)
 	if live == nil && r.expandedBefore() {
 		// What it was to become is what this update is measured by.
-		before := &Request{raw: r.raw, object: withoutBookkeeping(r.old), name: r.name}
-		live = before.Convert(w, nil).Service
+		live = r.with(r.old, exempt).Convert(w, nil).Service
 	}
-	child := &Request{raw: r.raw, object: withoutBookkeeping(r.object), name: r.name}
-	c := child.Convert(w, live)
+	c := r.with(r.object, exempt).Convert(w, live)
 	v := c.Verdict
 	if c.Service == nil || r.expandedBefore() {
 		return v
@@ -184,6 +185,9 @@ func sameWorkload(old, now manifest.Object) bool {
 // judgeDeployment holds a Deployment, or its scale, against the bounds: the pods that it
 // runs by itself, and what becomes of it.
 func (r *Request) judgeDeployment(w World) Verdict {
+	if errs := r.forgedExemptions(w); len(errs) > 0 {
+		return Verdict{Errors: errs}
+	}
 	selection := r.selection(w)
 	d, old := r.deploymentDemands(w)
 	if r.madeByKnative(w) && r.withinRevision(w, d, selection.GPUResources()) {
@@ -216,6 +220,7 @@ func (r *Request) judgeDeployment(w World) Verdict {
 // Knative. Neither object is changed.
 func Become(w World, deployment, live manifest.Object) (service manifest.Object, v Verdict, fixed int64) {
 	r := ForObject(withoutBookkeeping(deployment), manifest.Text(deployment, "metadata", "namespace"))
+	r.exempt = handover.Exemptions(deployment)
 	c := r.Convert(w, live)
 	fixed = 1
 	for _, s := range r.fix(w, clone(r.object)).Settings {

@@ -222,7 +222,7 @@ func TestDeploymentsOfKnative(t *testing.T) {
 			raw := deploymentRequest(test.object, "")
 			r, answer := review.Read(raw)
 			require.Nil(t, answer)
-			assert.Equal(t, "svc-00001", r.Lookups().Revision)
+			assert.Equal(t, "svc-00001", r.Lookups("").Revision)
 			mutated, validated := both(t, raw, within(test.cluster, none))
 			assert.Equal(t, test.left, mutated.Allowed && len(mutated.Patch) == 0, "left alone")
 			assert.Equal(t, test.admit, validated.Allowed)

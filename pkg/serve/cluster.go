@@ -153,6 +153,8 @@ func addReads(mgr ctrl.Manager, config *rest.Config, o ClusterOptions, e *edge, 
 	if err != nil {
 		return fmt.Errorf("setting up: %w", err)
 	}
+	me := &ownUser{client: clientset.AuthenticationV1().SelfSubjectReviews()}
+	e.self = me.name
 	e.neighbours = &neighbours{reads: direct, served: presence.Served}
 	events := record.NewBroadcaster()
 	events.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: clientset.CoreV1().Events("")})
@@ -188,6 +190,9 @@ func addReads(mgr ctrl.Manager, config *rest.Config, o ClusterOptions, e *edge, 
 		if err := presence.Synced(); err != nil {
 			return err
 		}
+		if err := me.known(); err != nil {
+			return err
+		}
 		return knative.synced()
 	}
 	s.replaced = lookAtAll
@@ -197,7 +202,7 @@ func addReads(mgr ctrl.Manager, config *rest.Config, o ClusterOptions, e *edge, 
 	for _, runnable := range []interface {
 		Start(context.Context) error
 		NeedLeaderElection() bool
-	}{knative, presence, caches, s, l.presence} {
+	}{knative, presence, me, caches, s, l.presence} {
 		if err := mgr.Add(runnable); err != nil {
 			return fmt.Errorf("setting up: %w", err)
 		}

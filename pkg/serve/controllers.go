@@ -122,7 +122,11 @@ func (e *edge) become(ctx context.Context, deployment, service map[string]any) (
 // world is what verdicts are based on. What cannot be read is remembered in failed, since
 // the core cannot be told of it.
 func (e *edge) world(ctx context.Context, now *snapshot, failed *error) review.World {
-	return review.World{Policies: now.policies, Knative: now.knative, NamespaceLabels: func(name string) (map[string]string, bool) {
+	self := ""
+	if e.self != nil {
+		self = e.self()
+	}
+	return review.World{Policies: now.policies, Knative: now.knative, Self: self, NamespaceLabels: func(name string) (map[string]string, bool) {
 		labels, known, err := e.namespaceLabels(ctx, name)
 		*failed = errors.Join(*failed, err)
 		return labels, known

@@ -38,6 +38,8 @@ type edge struct {
 	charging *charging
 	// decided is told what policies decided of each request; nil tells nobody.
 	decided func([]review.Decision)
+	// self is the user that the controller is to the API server; nil without a cluster.
+	self func() string
 }
 
 // ready is nil once requests can be decided.
@@ -90,7 +92,7 @@ func (e *edge) decide(ctx context.Context, request *admissionv1.AdmissionRequest
 			r.ScaleOf(deployment)
 		}
 		var err error
-		if world.Cluster, err = e.neighbours.of(ctx, request.Namespace, r.Lookups()); err != nil {
+		if world.Cluster, err = e.neighbours.of(ctx, request.Namespace, r.Lookups(world.Self)); err != nil {
 			return unavailable(err)
 		}
 	} else if r.Scaled() != "" {

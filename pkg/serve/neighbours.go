@@ -30,6 +30,7 @@ func (n neighbours) of(ctx context.Context, namespace string, wanted review.Look
 		{serviceResource, wanted.Service, &c.Service},
 		{coreResource, wanted.CoreService, &c.CoreService},
 		{revisionResource, wanted.Revision, &c.Revision},
+		{deploymentResource, wanted.Deployment, &c.Deployment},
 	} {
 		if read.name == "" || (!c.Knative && read.resource.Group == serviceResource.Group) {
 			continue

@@ -28,6 +28,7 @@ type sources struct {
 	policies      []manifest.Object
 	policiesError error
 	policyReads   int
+	budgets       []manifest.Object
 	autoscaler    map[string]string
 	knativeReads  int
 }
@@ -44,7 +45,11 @@ func (f *sources) snapshots(t *testing.T, e *edge) *snapshots {
 		f.policyReads++
 		return f.policies, f.policiesError
 	}
-	s.readBudgets = func(context.Context) ([]manifest.Object, error) { return nil, nil }
+	s.readBudgets = func(context.Context) ([]manifest.Object, error) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return f.budgets, nil
+	}
 	s.readKnative = func() (*knative.Config, error) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
@@ -192,5 +197,30 @@ kubetorch_webhook_policy_info{enforcement="None",policy="silent"} 1
 `)))
 		assert.Equal(t, 4.0, testutil.ToFloat64(s.metrics.policies))
 		assert.Equal(t, 2.0, testutil.ToFloat64(s.metrics.policiesInvalid))
+	})
+}
+
+func TestBudgetsAreUsedAsTheyChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &sources{}
+		e, s := f.run(t)
+		require.NotNil(t, e.current.Load())
+		assert.True(t, e.current.Load().budgets.None())
+
+		f.set(func() {
+			f.budgets = []manifest.Object{
+				{"metadata": manifest.Object{"name": "cluster", "generation": int64(3)}, "spec": manifest.Object{"max": int64(8)}},
+				{"metadata": manifest.Object{"name": "odd", "generation": int64(1)}, "spec": manifest.Object{"max": "many"}},
+			}
+		})
+		s.changedBudgets()
+		synctest.Wait()
+		budgets := e.current.Load().budgets
+		require.Len(t, budgets.All(), 1)
+		assert.Equal(t, "cluster", budgets.All()[0].Name)
+		assert.Equal(t, []string{"odd"}, budgets.Invalid())
+		seen, ok := e.seen()
+		assert.True(t, ok)
+		assert.Equal(t, map[string]int64{"cluster": 3, "odd": 1}, seen.Budgets)
 	})
 }

@@ -34,7 +34,8 @@ type StandaloneOptions struct {
 }
 
 // Standalone serves without a cluster until ctx ends. Namespaces have no labels but
-// their name, and no revision can be read.
+// their name, and no revision can be read. Answers are those of a cluster, and nothing
+// follows them up: no controller makes the Knative Services of labelled Deployments.
 func Standalone(ctx context.Context, o StandaloneOptions) error {
 	host, _, err := net.SplitHostPort(o.Listen)
 	if err != nil {
@@ -67,6 +68,8 @@ func Standalone(ctx context.Context, o StandaloneOptions) error {
 	if err != nil {
 		return err
 	}
+	o.Log.Info("standalone: no controller runs here; labelled Deployments are answered with 0 replicas as in a cluster, " +
+		"and nothing makes their Knative Services (the command expand prints them)")
 	ctx, cancel := server.drained(ctx, o.ShutdownDelay)
 	defer cancel()
 	go func() {

@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	admissionv1 "k8s.io/api/admission/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubetorch/webhook/pkg/certificate"
 	"github.com/kubetorch/webhook/pkg/knative"
@@ -137,6 +138,24 @@ func TestStandaloneServesFivePathsOnOneListener(t *testing.T) {
 	r.stop()
 	r.await(t, 2*time.Second)
 	assert.Less(t, time.Since(began), time.Second, "idle connections do not hold it up")
+}
+
+// Answers are those of a cluster, though nothing here makes the Knative Service.
+func TestStandaloneEmptiesALabelledDeployment(t *testing.T) {
+	r := start(t, 0)
+	var review admissionv1.AdmissionReview
+	review.APIVersion, review.Kind, review.Request = "admission.k8s.io/v1", "AdmissionReview", service(t, labelled)
+	review.Request.Kind = metav1.GroupVersionKind{Group: "apps", Version: "v1", Kind: "Deployment"}
+	review.Request.Object.Raw = []byte(`{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "labels": {"kubetorch.com/autoscale": "true"}},
+		"spec": {"replicas": 3, "selector": {"matchLabels": {"app": "web"}}, "template": {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "web", "image": "acme/web:1"}]}}}}`)
+	code, body := r.do(t, http.MethodPost, MutatePath, review)
+	require.Equal(t, 200, code, body)
+	var answer admissionv1.AdmissionReview
+	require.NoError(t, json.Unmarshal([]byte(body), &answer))
+	assert.True(t, answer.Response.Allowed)
+	assert.JSONEq(t, `[{"op": "add", "path": "/spec/replicas", "value": 0}, {"op": "add", "path": "/metadata/annotations", "value": {"kubetorch.com/replicas": "3"}}]`, string(answer.Response.Patch))
+	r.stop()
+	r.await(t, 2*time.Second)
 }
 
 func TestStandaloneSpeaksOnlyTLS13(t *testing.T) {

@@ -88,6 +88,10 @@ func TestWithoutTheWebhookOnlyKnativeServicesWait(t *testing.T) {
 	assert.NoError(t, err, stderr)
 	_, stderr, err = kubectl(t, "", "create", "configmap", "settings", "-n", ns)
 	assert.NoError(t, err, stderr)
+	_, stderr, err = kubectl(t, "", "create", "job", "train", "--image=nginx:1", "-n", ns)
+	assert.NoError(t, err, stderr)
+	_, _, err = kubectl(t, "", "label", "job", "train", "kubetorch.com/autoscale=true", "-n", ns)
+	assert.ErrorContains(t, err, "failed calling webhook")
 	for name, u := range map[string]map[string]string{"labelled": {"kubetorch.com/autoscale": "true"}, "unlabelled": nil} {
 		_, err = create(t, ns, service(name, u, nil))
 		assert.ErrorContains(t, err, "failed calling webhook", "%s: bounds are not given up", name)

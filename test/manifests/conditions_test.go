@@ -6,6 +6,7 @@ import (
 	"github.com/google/cel-go/cel"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/runtime"
 )
 
 // matches evaluates an entry's conditions as the API server does: all must hold, and
@@ -98,6 +99,12 @@ func TestMatchConditionsOfDeployments(t *testing.T) {
 	}
 	plain := deployment(nil, pod("containers", map[string]any{}))
 	labelled := deployment(map[string]any{"kubetorch.com/autoscale": "true"}, pod("containers", nil))
+	annotated := func(o any, annotations map[string]any) any {
+		o = runtime.DeepCopyJSONValue(o)
+		o.(map[string]any)["metadata"].(map[string]any)["annotations"] = annotations
+		return o
+	}
+	exempt := annotated(plain, map[string]any{"kubetorch.com/exempt-from": "platform"})
 	gpu := deployment(nil, pod("containers", requests("limits", "nvidia.com/gpu")))
 	all := entries(t)
 	for name, test := range map[string]struct {
@@ -110,6 +117,8 @@ func TestMatchConditionsOfDeployments(t *testing.T) {
 		"a labelled one":                    {labelled, nil, true, true},
 		"one that loses its label":          {plain, labelled, true, true},
 		"the compute label":                 {deployment(map[string]any{"kubetorch.com/compute": "true"}, pod("containers", nil)), nil, true, true},
+		"a record of exemptions":            {exempt, nil, true, true},
+		"one that is taken away":            {plain, exempt, true, true},
 		"limits of GPUs":                    {gpu, nil, false, true},
 		"requests of GPUs":                  {deployment(nil, pod("containers", requests("requests", "amd.com/gpu"))), nil, false, true},
 		"GPUs of an init container":         {deployment(nil, pod("initContainers", requests("limits", "nvidia.com/mig-1g.5gb"))), nil, false, true},
@@ -122,6 +131,14 @@ func TestMatchConditionsOfDeployments(t *testing.T) {
 			assert.Equal(t, test.judge, matches(t, all["validate-deployments.kubetorch.com"], test.object, test.oldObject), "validate")
 		})
 	}
+
+	status := all["validate-status.kubetorch.com"]
+	moved := annotated(exempt, map[string]any{"kubetorch.com/exempt-from": "platform", "a": "b"})
+	assert.False(t, matches(t, status, exempt, exempt), "the status of one with a record")
+	assert.False(t, matches(t, status, annotated(plain, map[string]any{"a": "b"}), plain), "annotations of one without")
+	assert.True(t, matches(t, status, exempt, plain), "a record is added")
+	assert.True(t, matches(t, status, plain, exempt), "and removed")
+	assert.True(t, matches(t, status, moved, exempt), "another annotation changes")
 
 	scale := func(replicas any) any {
 		spec := map[string]any{}
@@ -136,5 +153,38 @@ func TestMatchConditionsOfDeployments(t *testing.T) {
 		assert.False(t, matches(t, all[name], scale(nil), scale(3)), "%s: scaling down needs no verdict", name)
 		assert.False(t, matches(t, all[name], scale(2), scale(2)), name)
 		assert.False(t, matchesFor(t, all[name], "system:serviceaccount:knative-serving:controller", scale(3), scale(2)), "%s: Knative scales its own", name)
+	}
+}
+
+func TestMatchConditionsOfKindsThatCannotBeAutoscaled(t *testing.T) {
+	job := func(labels map[string]any) any {
+		metadata := map[string]any{"name": "x"}
+		if labels != nil {
+			metadata["labels"] = labels
+		}
+		return map[string]any{"kind": "Job", "metadata": metadata}
+	}
+	autoscale := func(value string) any { return job(map[string]any{"kubetorch.com/autoscale": value}) }
+	e := entries(t)["kinds.kubetorch.com"]
+	for name, test := range map[string]struct {
+		object, oldObject any
+		sent              bool
+	}{
+		"no labels":                       {job(nil), nil, false},
+		"other labels":                    {job(map[string]any{"kubetorch.com/compute": "true"}), nil, false},
+		"an opt-out":                      {autoscale("false"), nil, false},
+		"a label":                         {autoscale("true"), nil, true},
+		"a profile":                       {autoscale("batch"), nil, true},
+		"an update that adds it":          {autoscale("true"), job(nil), true},
+		"one beside others":               {autoscale("true"), job(map[string]any{"app": "x"}), true},
+		"an update that changes it":       {autoscale("true"), autoscale("false"), true},
+		"an update of one that had it":    {autoscale("true"), autoscale("true"), false},
+		"an update that takes it away":    {job(nil), autoscale("true"), false},
+		"an update of one that never had": {job(nil), job(nil), false},
+		"an update that opts out":         {autoscale("false"), autoscale("true"), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			assert.Equal(t, test.sent, matches(t, e, test.object, test.oldObject))
+		})
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -20,12 +21,14 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	sigsyaml "sigs.k8s.io/yaml"
 
 	"github.com/kubetorch/webhook/pkg/cmd/options"
 	"github.com/kubetorch/webhook/pkg/controller"
 	"github.com/kubetorch/webhook/pkg/knative"
+	"github.com/kubetorch/webhook/pkg/review"
 	"github.com/kubetorch/webhook/pkg/serve"
 
 	"github.com/spf13/pflag"
@@ -133,6 +136,7 @@ func TestEveryWebhookReachesAPathThatIsServed(t *testing.T) {
 		"clamp.kubetorch.com":    serve.MutatePath,
 		"validate.kubetorch.com": serve.ValidatePath,
 		"policies.kubetorch.com": serve.ValidatePath,
+		"kinds.kubetorch.com":    serve.ValidatePath,
 
 		"expand-deployments.kubetorch.com":   serve.MutatePath,
 		"scale.kubetorch.com":                serve.MutatePath,
@@ -142,6 +146,7 @@ func TestEveryWebhookReachesAPathThatIsServed(t *testing.T) {
 		"validate-revisions.kubetorch.com":   serve.ValidatePath,
 		"validate-autoscalers.kubetorch.com": serve.ValidatePath,
 		"validate-routes.kubetorch.com":      serve.ValidatePath,
+		"validate-status.kubetorch.com":      serve.ValidatePath,
 	}
 	all := entries(t)
 	require.Len(t, all, len(paths))
@@ -217,6 +222,21 @@ func TestOnlyWhatIsJudgedIsSentToTheWebhook(t *testing.T) {
 			switch name {
 			case "expand-deployments.kubetorch.com", "validate-deployments.kubetorch.com":
 				assert.Equal(t, deployments("deployments", "CREATE", "UPDATE"), e.Rules)
+			case "kinds.kubetorch.com":
+				for _, r := range e.Rules {
+					assert.Equal(t, []string{"*"}, r.APIVersions)
+					assert.Equal(t, []admissionregistrationv1.OperationType{"CREATE", "UPDATE"}, r.Operations)
+					assert.Equal(t, new(admissionregistrationv1.NamespacedScope), r.Scope)
+				}
+				var sent []schema.GroupResource
+				for _, r := range e.Rules {
+					for _, resource := range r.Resources {
+						sent = append(sent, schema.GroupResource{Group: r.APIGroups[0], Resource: resource})
+					}
+				}
+				assert.ElementsMatch(t, slices.Collect(maps.Keys(review.Unscalable)), sent)
+			case "validate-status.kubetorch.com":
+				assert.Equal(t, deployments("deployments/status", "UPDATE"), e.Rules)
 			case "scale.kubetorch.com", "validate-scale.kubetorch.com":
 				assert.Equal(t, deployments("deployments/scale", "UPDATE"), e.Rules)
 			case "validate-revisions.kubetorch.com":

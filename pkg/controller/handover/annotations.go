@@ -21,6 +21,11 @@ const (
 	ReplicasAnnotation = "kubetorch.com/replicas"
 	// StatusAnnotation holds the latest State, as JSON.
 	StatusAnnotation = "kubetorch.com/status"
+	// ExemptAnnotation names the policies that exempt whoever asked for the Deployment, by
+	// user, group or service account, so that their bounds are left out for what the
+	// controller makes of it too. The webhook writes it, and refuses every request in
+	// which it names more than the webhook itself would write.
+	ExemptAnnotation = "kubetorch.com/exempt-from"
 )
 
 // Bookkeeping are the annotations that an update of a Deployment must not lose.
@@ -37,6 +42,29 @@ const (
 	DeploymentKind    = "Deployment"
 	DeploymentVersion = "apps/v1"
 )
+
+// Exemptions are the policies that a Deployment's ExemptAnnotation names.
+func Exemptions(deployment manifest.Object) []string {
+	text := manifest.Text(deployment, "metadata", "annotations", ExemptAnnotation)
+	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' })
+}
+
+// Given tells whether a Deployment is a Knative Service's to serve, or was and is to get
+// its own replicas back.
+func Given(deployment manifest.Object) bool {
+	annotations := manifest.Texts(deployment, "metadata", "annotations")
+	return mutate.ReadIntent(deployment).Expands() || annotations[AdoptedAnnotation] != "" || annotations[ReplicasAnnotation] != ""
+}
+
+// Remembered is the most pods that a Deployment can get back: those that it asks for, or
+// the count that was recorded.
+func Remembered(deployment manifest.Object) int64 {
+	n := Replicas(deployment)
+	if recorded := remembered(deployment); recorded != nil {
+		n = max(n, *recorded)
+	}
+	return n
+}
 
 // Adopted tells whether a Deployment's pods are served by a Knative Service: recorded by
 // the controller, and true of the live object.

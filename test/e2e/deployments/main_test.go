@@ -28,14 +28,27 @@ var (
 	keep    = flag.Bool("keep-logs", false, "keep the logs of all processes")
 )
 
-// knativeConfig allows what GPU pods need.
-var knativeConfig = map[string]map[string]string{
-	"config-features": {
-		"kubernetes.podspec-nodeselector":      "enabled",
-		"kubernetes.podspec-tolerations":       "enabled",
-		"kubernetes.podspec-priorityclassname": "enabled",
-	},
-}
+// knativeConfig allows all that this version of Knative can.
+var knativeConfig = map[string]map[string]string{"config-features": {
+	"multi-container-probing":                      "enabled",
+	"kubernetes.containerspec-addcapabilities":     "enabled",
+	"kubernetes.podspec-affinity":                  "enabled",
+	"kubernetes.podspec-dnsconfig":                 "enabled",
+	"kubernetes.podspec-dnspolicy":                 "enabled",
+	"kubernetes.podspec-fieldref":                  "enabled",
+	"kubernetes.podspec-hostaliases":               "enabled",
+	"kubernetes.podspec-init-containers":           "enabled",
+	"kubernetes.podspec-nodeselector":              "enabled",
+	"kubernetes.podspec-persistent-volume-claim":   "enabled",
+	"kubernetes.podspec-persistent-volume-write":   "enabled",
+	"kubernetes.podspec-priorityclassname":         "enabled",
+	"kubernetes.podspec-runtimeclassname":          "enabled",
+	"kubernetes.podspec-schedulername":             "enabled",
+	"kubernetes.podspec-securitycontext":           "enabled",
+	"kubernetes.podspec-shareprocessnamespace":     "enabled",
+	"kubernetes.podspec-tolerations":               "enabled",
+	"kubernetes.podspec-topologyspreadconstraints": "enabled",
+}}
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -92,7 +105,7 @@ func run(ctx context.Context, m *testing.M) (code int, err error) {
 }
 
 func options(knativeLater bool) controlplane.Options {
-	return controlplane.Options{Scheduler: true, Nodes: 2, KnativeConfig: knativeConfig, KnativeLater: knativeLater, KeepLogs: *keep}
+	return controlplane.Options{Scheduler: true, Nodes: 2, HPA: true, KnativeConfig: knativeConfig, KnativeLater: knativeLater, KeepLogs: *keep}
 }
 
 func install(ctx context.Context, c *controlplane.ControlPlane, replicas int) (*controlplane.Webhook, error) {
