@@ -233,7 +233,7 @@ func TestExpandUnusableInput(t *testing.T) {
 			err: "kubetorch-webhook: p.yaml, document 1: ComputePolicy team: spec.bounds.maxScale.max: Invalid value: -5: must be at least 0\n"},
 		"a policy with a field that there is not": {files: []string{"in.yaml", labelled, "p.yaml", strings.Replace(teamPolicy, "maxScale", "maxscale", 1)}, args: []string{"-f", "in.yaml", "--policy", "p.yaml"},
 			err: "kubetorch-webhook: p.yaml, document 1: unknown field \"spec.bounds.maxscale\"\n"},
-		"a policy that is none": {files: []string{"in.yaml", labelled}, args: []string{"-f", "in.yaml", "--policy", "in.yaml"}, err: "kubetorch-webhook: in.yaml, document 1: is a serving.knative.dev/v1 Service; policies are ComputePolicy of policy.kubetorch.com/v1alpha1\n"},
+		"a policy that is none": {files: []string{"in.yaml", labelled}, args: []string{"-f", "in.yaml", "--policy", "in.yaml"}, err: "kubetorch-webhook: in.yaml, document 1: is a serving.knative.dev/v1 Service; policies are ComputePolicy and GPUBudget of policy.kubetorch.com/v1alpha1\n"},
 		"a policy without a name": {files: []string{"in.yaml", labelled, "p.yaml", strings.Replace(teamPolicy, "{name: team}", "{}", 1)}, args: []string{"-f", "in.yaml", "--policy", "p.yaml"},
 			err: "kubetorch-webhook: p.yaml, document 1: metadata.name: Required value: a ComputePolicy needs a name\n"},
 		"a policy that stands twice": {files: []string{"in.yaml", labelled, "p.yaml", teamPolicy + "---\n" + teamPolicy}, args: []string{"-f", "in.yaml", "--policy", "p.yaml"}, err: "kubetorch-webhook: p.yaml, document 2: there is a ComputePolicy team already\n"},

@@ -69,7 +69,7 @@ func runServe(ctx context.Context, o *options.Serve, out, errOut io.Writer) erro
 	return Failed(serve.Cluster(ctx, serve.ClusterOptions{
 		Listen: o.Listen, Config: config,
 		Namespace: o.Namespace, Service: o.Service, CASecret: o.CASecret, Configuration: o.Configuration,
-		KnativeNamespace: o.KnativeNamespace, ShutdownDelay: o.ShutdownDelay, Log: log,
+		KnativeNamespace: o.KnativeNamespace, RequestTimeout: o.RequestTimeout, AuditInterval: o.AuditInterval, ShutdownDelay: o.ShutdownDelay, Log: log,
 	}))
 }
 

@@ -15,6 +15,7 @@ import (
 // Annotation keys of a revision template.
 const (
 	AutoscalingPrefix   = autoscaling.GroupName + "/"
+	SidecarPrefix       = "queue.sidecar." + serving.GroupName + "/"
 	ClassKey            = autoscaling.ClassAnnotationKey
 	MetricKey           = autoscaling.MetricAnnotationKey
 	TargetKey           = autoscaling.TargetAnnotationKey
@@ -80,6 +81,12 @@ func Get(annotations map[string]string, canonicalKey string) (key, value string,
 
 // IsAutoscaling tells whether a key belongs to Knative's autoscaler.
 func IsAutoscaling(key string) bool { return strings.HasPrefix(key, AutoscalingPrefix) }
+
+// Scales tells whether an annotation on a Revision or a PodAutoscaler has a part in how it
+// scales, how long it takes or what its pods ask for.
+func Scales(key string) bool {
+	return IsAutoscaling(key) || key == ProgressDeadlineKey || strings.HasPrefix(key, SidecarPrefix)
+}
 
 // AlgorithmKey names how metrics are averaged; the only annotation of the autoscaler
 // beside class and metric that holds text.

@@ -95,7 +95,7 @@ func (e *expansion) clampContainer(match func(string) bool, c policy.Ceiling, ho
 			}
 		}
 		if p.list == "requests" || len(places) == 1 {
-			e.warn("%s %s per pod lowered to %s by %s", p.name, was, c.Max.String(), c.By)
+			e.clamped(c.By, "%s %s per pod lowered to %s", p.name, was, c.Max.String())
 		}
 	}
 }
@@ -187,7 +187,7 @@ func (e *expansion) lowerAnnotation(key, value, by string) {
 		}
 	}
 	e.set(value, "spec", "template", "metadata", "annotations", key)
-	e.warn("%s (%s) lowered to %s by %s", annotationOf[key].Name, was, value, by)
+	e.clamped(by, "%s (%s) lowered to %s", annotationOf[key].Name, was, value)
 }
 
 func durationOf(c policy.Ceiling) time.Duration { return time.Duration(c.Max.Value()) }

@@ -74,7 +74,7 @@ func (e *expansion) clampDuration(s *Statement, bound string) (text, by string) 
 		text, by = parameter.Seconds(time.Duration(c.Max.Value())), c.By
 	}
 	if by != "" {
-		e.warn("%s %s lowered to %s by %s", s.Parameter.Name, s.Text, text, by)
+		e.clamped(by, "%s %s lowered to %s", s.Parameter.Name, s.Text, text)
 	}
 	return text, by
 }

@@ -36,6 +36,8 @@ type Result struct {
 	// Errors are the user's; Denied are refusals that a policy makes.
 	Errors field.ErrorList
 	Denied []policy.Violation
+	// Clamped are the bounds to which a value that the manifest states was lowered.
+	Clamped []policy.Violation
 	// Settings are what the object ends up with, in the order of the table.
 	Settings []Setting
 }
@@ -150,6 +152,14 @@ func (e *expansion) refuse(path *field.Path, value any, format string, args ...a
 
 func (e *expansion) warn(format string, args ...any) {
 	e.result.Warnings = append(e.result.Warnings, fmt.Sprintf(format, args...))
+}
+
+// clamped tells that a value the manifest states was lowered by a policy.
+func (e *expansion) clamped(by, format string, args ...any) {
+	e.warn(format+" by %s", append(args, by)...)
+	if v, ok := e.Policies.Clamping(by); ok {
+		e.result.Clamped = append(e.result.Clamped, v)
+	}
 }
 
 func (e *expansion) refuseDistribute() {

@@ -86,7 +86,7 @@ func (e *expansion) maxScale(demand policy.Demand) scaleValue {
 			}
 		}
 		if v.by != "" {
-			e.warn("max-scale %s lowered to %d by %s", s.Text, v.n, v.by)
+			e.clamped(v.by, "max-scale %s lowered to %d", s.Text, v.n)
 		}
 		return v
 	}
@@ -142,7 +142,7 @@ func (e *expansion) minScale(s *Statement, maximum scaleValue, demand policy.Dem
 			v.n, v.by = c.Max.Value(), c.By
 		}
 		if v.by != "" {
-			e.warn("min-scale %s lowered to %d by %s", s.Text, v.n, v.by)
+			e.clamped(v.by, "min-scale %s lowered to %d", s.Text, v.n)
 		}
 		if v.n > maximum.n && !e.bad[parameter.MaxScale.Name] {
 			e.aboveMaximum(v, maximum)
@@ -227,7 +227,7 @@ func (e *expansion) initialScale(s *Statement, minimum, maximum scaleValue) scal
 				return v
 			}
 			v.n, v.by = maximum.n, maximum.by
-			e.warn("initial-scale %s lowered to %d by %s", s.Text, v.n, v.by)
+			e.clamped(v.by, "initial-scale %s lowered to %d", s.Text, v.n)
 		}
 		return v
 	}

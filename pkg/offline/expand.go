@@ -2,6 +2,7 @@ package offline
 
 import (
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -30,9 +31,12 @@ func Expand(docs []Document, in Inputs) []Outcome {
 	revisions := revisions(flat)
 	outcomes := make([]Outcome, len(flat))
 	taken := namesIn(flat)
+	budgets := newLedgers(in)
 	for i, d := range flat {
 		w.Revisions = revisions[namespaceOf(d.Object)]
+		w.Live = beside{namespaceOf(d.Object), flat}
 		outcomes[i] = admit(d, w, taken, in.NoKnative)
+		budgets.charge(&outcomes[i], w, in.NoKnative)
 	}
 	return outcomes
 }
@@ -52,6 +56,8 @@ func admit(d Document, w review.World, taken names, noKnative bool) Outcome {
 		if noKnative {
 			o.Verdict.Warnings = append(o.Verdict.Warnings, "the cluster has no Knative, so this cannot be applied to it; only a Deployment can do without")
 		}
+	case review.Judges(kind):
+		o.Verdict = review.ForObject(d.Object, namespace).Judge(w)
 	case isDeployment(d.Object):
 		if o.Concerned = review.ConcernsDeployment(d.Object, w); o.Concerned {
 			o.deployment(w, taken, noKnative)
@@ -61,6 +67,34 @@ func admit(d Document, w review.World, taken names, noKnative bool) Outcome {
 		o.Concerned = len(o.Verdict.Errors) > 0
 	}
 	return o
+}
+
+// beside are the documents of one namespace, in place of what a cluster has stored.
+type beside struct {
+	namespace string
+	docs      []Document
+}
+
+// All are the objects of a kind.
+func (b beside) All(kind schema.GroupKind) []manifest.Object {
+	var all []manifest.Object
+	for _, d := range b.docs {
+		if groupKind(d.Object) == kind && namespaceOf(d.Object) == b.namespace {
+			all = append(all, d.Object)
+		}
+	}
+	return all
+}
+
+// Named are the objects of a kind that have one of the names, by name.
+func (b beside) Named(kind schema.GroupKind, names ...string) map[string]manifest.Object {
+	found := map[string]manifest.Object{}
+	for _, o := range b.All(kind) {
+		if name := manifest.Text(o, "metadata", "name"); slices.Contains(names, name) {
+			found[name] = o
+		}
+	}
+	return found
 }
 
 func groupKind(o manifest.Object) schema.GroupKind {
@@ -89,6 +123,15 @@ func revisions(docs []Document) map[string]policy.Revisions {
 
 // namespaces knows the labels of the namespaces among the documents.
 func namespaces(docs []Document) func(string) (map[string]string, bool) {
+	known := labelsOf(docs)
+	return func(name string) (map[string]string, bool) {
+		labels, ok := known[name]
+		return labels, ok
+	}
+}
+
+// labelsOf are the labels of the namespaces among the documents, by name.
+func labelsOf(docs []Document) map[string]map[string]string {
 	known := map[string]map[string]string{}
 	for _, d := range docs {
 		if groupKind(d.Object) != (schema.GroupKind{Kind: "Namespace"}) {
@@ -102,8 +145,5 @@ func namespaces(docs []Document) func(string) (map[string]string, bool) {
 		labels[corev1.LabelMetadataName] = name // the API server sets it
 		known[name] = labels
 	}
-	return func(name string) (map[string]string, bool) {
-		labels, ok := known[name]
-		return labels, ok
-	}
+	return known
 }

@@ -23,6 +23,7 @@ func newReader(content []byte) *bufio.Reader { return bufio.NewReader(bytes.NewR
 // Inputs are what a cluster would know: its policies and its Knative configuration.
 type Inputs struct {
 	Policies []v1alpha1.ComputePolicy
+	Budgets  []v1alpha1.GPUBudget
 	Knative  *knative.Config
 	// NoKnative stands for a cluster without Knative.
 	NoKnative bool
@@ -46,6 +47,17 @@ func Load(policyFiles, knativeConfigFiles []string) (Inputs, error) {
 // compile makes inputs of documents that are policies and ConfigMaps.
 func compile(policies, configs []Document) (in Inputs, err error) {
 	for _, d := range flatten(policies) {
+		if manifest.Text(d.Object, "kind") == "GPUBudget" {
+			b, err := readBudget(d)
+			if err != nil {
+				return in, fmt.Errorf("%s: %w", d.Source, err)
+			}
+			if slices.ContainsFunc(in.Budgets, func(o v1alpha1.GPUBudget) bool { return o.Name == b.Name }) {
+				return in, fmt.Errorf("%s: there is a GPUBudget %s already", d.Source, b.Name)
+			}
+			in.Budgets = append(in.Budgets, *b)
+			continue
+		}
 		p, err := readPolicy(d)
 		if err != nil {
 			return in, fmt.Errorf("%s: %w", d.Source, err)
@@ -102,7 +114,7 @@ func isList(o manifest.Object) bool {
 func readPolicy(d Document) (*v1alpha1.ComputePolicy, error) {
 	kind, version := manifest.Text(d.Object, "kind"), manifest.Text(d.Object, "apiVersion")
 	if kind != "ComputePolicy" || version != v1alpha1.GroupVersion.String() {
-		return nil, fmt.Errorf("is a %s %s; policies are ComputePolicy of %s", version, kind, v1alpha1.GroupVersion)
+		return nil, fmt.Errorf("is a %s %s; policies are ComputePolicy and GPUBudget of %s", version, kind, v1alpha1.GroupVersion)
 	}
 	var p v1alpha1.ComputePolicy
 	if err := decodeStrict(d.Object, &p); err != nil {
@@ -115,6 +127,20 @@ func readPolicy(d Document) (*v1alpha1.ComputePolicy, error) {
 		return nil, fmt.Errorf("ComputePolicy %s: %w", p.Name, errs.ToAggregate())
 	}
 	return &p, nil
+}
+
+func readBudget(d Document) (*v1alpha1.GPUBudget, error) {
+	if version := manifest.Text(d.Object, "apiVersion"); version != v1alpha1.GroupVersion.String() {
+		return nil, fmt.Errorf("is a %s GPUBudget; this version reads those of %s", version, v1alpha1.GroupVersion)
+	}
+	var b v1alpha1.GPUBudget
+	if err := decodeStrict(d.Object, &b); err != nil {
+		return nil, err
+	}
+	if errs := policy.ValidateBudget(&b); len(errs) > 0 {
+		return nil, fmt.Errorf("GPUBudget %s: %w", b.Name, errs.ToAggregate())
+	}
+	return &b, nil
 }
 
 func readConfigMap(d Document) (string, map[string]string, error) {

@@ -181,7 +181,7 @@ func TestUnusableResourceLists(t *testing.T) {
 		"an unknown setting":        {resourceList("policy: []"), "functionConfig.spec.policy is not known; spec takes policies and knativeConfig"},
 		"policies that are no list": {resourceList("policies: {a: b}"), "functionConfig.spec.policies is an object, not a list of objects"},
 		"a policy that is text":     {resourceList("policies: [a.yaml]"), "functionConfig.spec.policies[0] is a string, not an object"},
-		"a policy of another kind":  {resourceList("policies: [" + krmOther + "]"), "functionConfig.spec.policies[0]: is a acme.example/v1 Toy; policies are ComputePolicy of policy.kubetorch.com/v1alpha1"},
+		"a policy of another kind":  {resourceList("policies: [" + krmOther + "]"), "functionConfig.spec.policies[0]: is a acme.example/v1 Toy; policies are ComputePolicy and GPUBudget of policy.kubetorch.com/v1alpha1"},
 		"two policies of one name":  {resourceList("policies: [" + krmPolicy + ", " + krmPolicy + "]"), "functionConfig.spec.policies[1]: there is a ComputePolicy platform already"},
 		"a ConfigMap as its configuration": {"apiVersion: config.kubernetes.io/v1\nkind: ResourceList\nfunctionConfig: {apiVersion: v1, kind: ConfigMap, data: {policies: x}}\n",
 			"functionConfig.data is not read; put policies and knativeConfig under spec, of any kind but ConfigMap"},

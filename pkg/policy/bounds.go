@@ -69,10 +69,8 @@ func at(key string) func(*Demand) *field.Path {
 	return func(d *Demand) *field.Path { return d.Paths[key] }
 }
 
-func specPath(children ...string) func(*Demand) *field.Path {
-	return func(*Demand) *field.Path {
-		return field.NewPath("spec", "template", "spec").Child(children[0], children[1:]...)
-	}
+func inPod(child string) func(*Demand) *field.Path {
+	return func(d *Demand) *field.Path { return d.podPath().Child(child) }
 }
 
 func duration(name, key string, of func(*Demand) time.Duration, what string) *boundKind {
@@ -85,18 +83,18 @@ var (
 		asks: asksPods, unit: plain}
 	minScale = &boundKind{name: "minScale", amount: func(d *Demand) resource.Quantity { return number(d.MinScale) }, path: at(knative.MinScaleKey),
 		asks: func(d *Demand) string { return "a min-scale of " + strconv.FormatInt(d.MinScale, 10) }, unit: plain}
-	gpusPerPod = &boundKind{name: "gpusPerPod", amount: func(d *Demand) resource.Quantity { return number(d.GPUs.PerPod) }, path: specPath("containers"), gpu: true,
+	gpusPerPod = &boundKind{name: "gpusPerPod", amount: func(d *Demand) resource.Quantity { return number(d.GPUs.PerPod) }, path: inPod("containers"), gpu: true,
 		asks: func(d *Demand) string { return count(d.GPUs.PerPod, "GPU") + " per pod" }, unit: plain}
 	gpusPerWorkload = &boundKind{name: "gpusPerWorkload", amount: func(d *Demand) resource.Quantity { return number(d.Claim) }, path: at(peakPath), gpu: true,
 		asks: asksWorkload, unit: plain}
-	cpusPerPod = &boundKind{name: "cpusPerPod", amount: func(d *Demand) resource.Quantity { return d.CPUs }, path: specPath("containers"),
+	cpusPerPod = &boundKind{name: "cpusPerPod", amount: func(d *Demand) resource.Quantity { return d.CPUs }, path: inPod("containers"),
 		asks: func(d *Demand) string { return d.CPUs.String() + " CPUs per pod" }, unit: quantityText}
-	memoryPerPod = &boundKind{name: "memoryPerPod", amount: func(d *Demand) resource.Quantity { return d.Memory }, path: specPath("containers"),
+	memoryPerPod = &boundKind{name: "memoryPerPod", amount: func(d *Demand) resource.Quantity { return d.Memory }, path: inPod("containers"),
 		asks: func(d *Demand) string { return d.Memory.String() + " of memory per pod" }, unit: quantityText}
 	retention = duration("scaleToZeroPodRetentionPeriod", knative.RetentionKey, func(d *Demand) time.Duration { return d.Retention }, "scale-to-zero retention")
 	delay     = duration("scaleDownDelay", knative.ScaleDownDelayKey, func(d *Demand) time.Duration { return d.ScaleDownDelay }, "scale-down delay")
 	deadline  = duration("progressDeadline", knative.ProgressDeadlineKey, func(d *Demand) time.Duration { return d.ProgressDeadline }, "progress deadline")
-	gpuTypes  = &boundKind{name: "gpuTypes", path: specPath("nodeSelector"), gpu: true,
+	gpuTypes  = &boundKind{name: "gpuTypes", path: inPod("nodeSelector"), gpu: true,
 		names: func(d *Demand) string {
 			switch {
 			case d.GPUs.PerPod == 0:
@@ -135,6 +133,9 @@ func gpuNumber(n int64) string {
 
 func asksWorkload(d *Demand) string {
 	s := count(d.Claim, "GPU")
+	if d.PeakPods == 0 && d.Claim > 0 {
+		return s + " over all that it names"
+	}
 	detail := fmt.Sprintf("%s x %s", gpuNumber(d.GPUs.PerPod), count(d.PeakPods, "pod"))
 	if others := d.Claim - SaturatingMul(d.GPUs.PerPod, d.PeakPods); others > 0 {
 		detail += fmt.Sprintf(", and %s of other revisions in traffic", count(others, "GPU"))
@@ -226,11 +227,11 @@ func (r *Rule) breaks(d *Demand) bool {
 // worse tells whether a demand that breaks the rule goes further than an earlier one.
 func (r *Rule) worse(d, old *Demand) bool {
 	if r.kind.amount != nil {
-		if r.kind.gpu && !d.GPUs.sameRequests(old.GPUs) && len(old.GPUs.Malformed)+len(d.GPUs.Malformed) > 0 {
+		if r.kind.gpu && !d.GPUs.SameRequests(old.GPUs) && len(old.GPUs.Malformed)+len(d.GPUs.Malformed) > 0 {
 			return true // a number of GPUs that is none cannot be compared
 		}
 		before, now := r.kind.amount(old), r.kind.amount(d)
-		if r.kind.gpu && d.Claim == Unbounded && old.Claim == Unbounded && (d.GPUs.PerPod > old.GPUs.PerPod || d.PeakPods > old.PeakPods) {
+		if r.kind.gpu && d.Outgrows(old) {
 			return true
 		}
 		if r.hasMax {
@@ -239,6 +240,17 @@ func (r *Rule) worse(d, old *Demand) bool {
 		return now.Cmp(before) != 0
 	}
 	return r.name(d) != r.name(old) || (r.kind.gpu && d.Claim > old.Claim)
+}
+
+// unboundedParts is how many parts of a claim have no end.
+func (d *Demand) unboundedParts() int {
+	n := 0
+	for _, p := range d.Parts {
+		if p.GPUs == Unbounded {
+			n++
+		}
+	}
+	return n
 }
 
 func (r *Rule) name(d *Demand) string {
@@ -274,3 +286,6 @@ func (r *Rule) field() string {
 	}
 	return "bounds." + r.Bound + ".allowed"
 }
+
+// by words that a value is what the rule made of it.
+func (r *Rule) by() string { return "policy " + r.Policy + " (" + r.field() + ")" }

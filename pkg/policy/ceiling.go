@@ -51,7 +51,7 @@ func (s Selection) Ceiling(bound string, which Which) (c Ceiling, ok bool) {
 				continue
 			}
 			if !ok || r.Max.Cmp(c.Max) < 0 {
-				c, ok = Ceiling{Max: r.Max, Policy: r.Policy, By: "policy " + r.Policy + " (" + r.field() + ")"}, true
+				c, ok = Ceiling{Max: r.Max, Policy: r.Policy, By: r.by()}, true
 			}
 		}
 	}

@@ -23,8 +23,10 @@ type Demand struct {
 	// GPUs of one pod.
 	GPUs GPUCount
 	// Claim is GPUs per pod times peak pods, summed over the latest template and
-	// every other revision that traffic names.
+	// every other revision that traffic names: the sum of Parts.
 	Claim int64
+	// Parts are what the claim is made of; those without GPUs are left out.
+	Parts []Part
 	// OtherClaims is the part of Claim of the other revisions that are known;
 	// UnknownRevisions are those that are not, each counted like the latest template.
 	OtherClaims      int64
@@ -36,13 +38,58 @@ type Demand struct {
 	Class                                       string
 	// GPUType that the pod is pinned to; empty is any.
 	GPUType string
-	// Paths name where a bound's value stands.
+	// Paths name where a bound's value stands, and pod where the pod is described: nil
+	// is spec.template.spec.
 	Paths map[string]*field.Path
+	pod   *field.Path
 	// Warnings tell what had to be assumed.
 	Warnings []string
 	// unreadable is a scale that Knative or we cannot read, with its key; it counts as
 	// unbounded.
 	unreadable string
+}
+
+// Part is a share of a claim.
+type Part struct {
+	// Revision that claims it; empty for the latest template of a Service or a
+	// Configuration, and for the pods of a Deployment.
+	Revision string
+	// GPUs per pod times peak pods.
+	GPUs int64
+	// Type of the GPUs; empty is any.
+	Type string
+}
+
+// claim adds a part.
+func (d *Demand) claim(p Part) {
+	if p.GPUs > 0 {
+		d.Parts, d.Claim = append(d.Parts, p), SaturatingAdd(d.Claim, p.GPUs)
+	}
+}
+
+// part is what one template or Deployment claims.
+func (d *Demand) part(revision string) Part {
+	return Part{Revision: revision, GPUs: SaturatingMul(d.GPUs.PerPod, d.PeakPods), Type: d.GPUType}
+}
+
+// Outgrows tells whether a demand that is unbounded, as an old one is, asks for more pods or
+// more GPUs in each, or has more such parts: the claims alone do not show it.
+func (d *Demand) Outgrows(old *Demand) bool {
+	return d.Claim == Unbounded && old.Claim == Unbounded &&
+		(d.GPUs.PerPod > old.GPUs.PerPod || d.PeakPods > old.PeakPods || d.unboundedParts() > old.unboundedParts())
+}
+
+// Asks words the claim: "40 GPUs (4 x 10 pods)".
+func (d *Demand) Asks() string { return asksWorkload(d) }
+
+// PeakPath is where the number of pods stands.
+func (d *Demand) PeakPath() *field.Path { return d.Paths[peakPath] }
+
+func (d *Demand) podPath() *field.Path {
+	if d.pod == nil {
+		return field.NewPath("spec", "template", "spec")
+	}
+	return d.pod
 }
 
 // peakPath is the key in Paths of the value that the peak pods come from.
@@ -56,39 +103,55 @@ type Revisions map[string]manifest.Object
 
 // ServiceDemand measures a Knative Service. latest is the revision that status says the
 // present template made, empty if it makes a new one; revisions holds what is known of
-// those that traffic names.
-func ServiceDemand(service manifest.Object, latest string, kn *knative.Config, gpus GPUResources, revisions Revisions) Demand {
+// those that traffic names. elsewhere are further revisions of the Service that something
+// else names, such as a Route that is not the Service's own.
+func ServiceDemand(service manifest.Object, latest string, kn *knative.Config, gpus GPUResources, revisions Revisions, elsewhere ...string) Demand {
 	template := manifest.Map(service, "spec", "template")
 	path := field.NewPath("spec", "template")
 	d := podDemand(manifest.Texts(template, "metadata", "annotations"), manifest.Map(template, "spec"),
 		path.Child("metadata", "annotations"), path.Child("spec"), kn, gpus)
-	claim := func(revision manifest.Object) int64 {
-		r := podDemand(manifest.Texts(revision, "metadata", "annotations"), manifest.Map(revision, "spec"),
-			field.NewPath("metadata", "annotations"), field.NewPath("spec"), kn, gpus)
-		return SaturatingMul(r.GPUs.PerPod, r.PeakPods)
-	}
-	own := SaturatingMul(d.GPUs.PerPod, d.PeakPods)
+	own := d.part("")
 	named := manifest.Text(template, "metadata", "name")
 	if r, ok := revisions[named]; ok {
 		// Knative takes a template with the name of a revision that exists and the same
 		// spec, and then leaves the revision, with its own scale, as it is.
-		own = max(own, claim(r))
+		own = own.or(revisionPart(r, "", kn, gpus))
 	}
-	for _, name := range NamedRevisions(service) {
+	d.claim(own)
+	names := NamedRevisions(service)
+	for _, name := range elsewhere {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	for _, name := range names {
 		r, ok := revisions[name]
 		switch {
 		case name == named, name == latest && ok && made(r, template):
 		case ok:
-			d.OtherClaims = SaturatingAdd(d.OtherClaims, claim(r))
+			other := revisionPart(r, name, kn, gpus)
+			d.OtherClaims = SaturatingAdd(d.OtherClaims, other.GPUs)
+			d.claim(other)
 		default:
 			d.UnknownRevisions++
-			if own > 0 {
+			d.claim(Part{Revision: name, GPUs: own.GPUs, Type: own.Type})
+			if own.GPUs > 0 {
 				d.Warnings = append(d.Warnings, "traffic names revision "+name+", which is not known here; it is counted like the latest template")
 			}
 		}
 	}
-	d.Claim = SaturatingAdd(SaturatingMul(own, 1+d.UnknownRevisions), d.OtherClaims)
 	return d
+}
+
+// or is a part that covers both, whichever of them holds.
+func (p Part) or(other Part) Part {
+	if other.GPUs > 0 && p.GPUs > 0 && other.Type != p.Type {
+		p.Type = ""
+	} else if p.GPUs == 0 {
+		p.Type = other.Type
+	}
+	p.GPUs = max(p.GPUs, other.GPUs)
+	return p
 }
 
 // made tells whether a revision is what a template made: Knative may still call an
@@ -118,7 +181,9 @@ func NamedRevisions(service manifest.Object) []string {
 	names := map[string]bool{}
 	for _, part := range []string{"spec", "status"} {
 		for _, t := range manifest.Objects(service, part, "traffic") {
-			if latest, _ := t["latestRevision"].(bool); latest {
+			// In spec a name counts whatever stands beside it: so Knative's controller
+			// takes it, and its webhook, which would refuse both, can be kept out.
+			if latest, _ := t["latestRevision"].(bool); latest && part == "status" {
 				continue
 			}
 			if name := manifest.Text(t, "revisionName"); name != "" {
@@ -130,7 +195,7 @@ func NamedRevisions(service manifest.Object) []string {
 }
 
 func podDemand(annotations map[string]string, podSpec manifest.Object, at, specPath *field.Path, kn *knative.Config, gpus GPUResources) Demand {
-	d := Demand{Paths: map[string]*field.Path{knative.ClassKey: at.Key(knative.ClassKey)}, Class: kn.Class()}
+	d := Demand{Paths: map[string]*field.Path{knative.ClassKey: at.Key(knative.ClassKey)}, pod: specPath, Class: kn.Class()}
 	if _, class, ok := knative.Get(annotations, knative.ClassKey); ok {
 		d.Class = class
 	}
@@ -224,7 +289,7 @@ func podQuantity(podSpec manifest.Object, annotations map[string]string, name st
 	}
 	var sidecar resource.Quantity
 	for _, suffix := range []string{"-resource-limit", "-resource-request"} {
-		if q, err := manifest.ParseQuantity(annotations["queue.sidecar.serving.knative.dev/"+name+suffix]); err == nil && q.Cmp(sidecar) > 0 {
+		if q, err := manifest.ParseQuantity(annotations[knative.SidecarPrefix+name+suffix]); err == nil && q.Cmp(sidecar) > 0 {
 			sidecar = q
 		}
 	}

@@ -35,11 +35,13 @@ func TestPeakPods(t *testing.T) {
 		"the cluster's initial-scale counts":       {annotations: `{autoscaling.knative.dev/max-scale: "2"}`, config: []string{"initial-scale", "4"}, want: 4},
 		"the cluster's min-scale counts":           {annotations: `{autoscaling.knative.dev/max-scale: "2"}`, config: []string{"min-scale", "3"}, want: 3},
 		"an unreadable initial-scale is unbounded": {annotations: `{autoscaling.knative.dev/max-scale: "2", autoscaling.knative.dev/initial-scale: "99999999999"}`, want: policy.Unbounded},
-		"camelCase alone is read":                  {annotations: `{autoscaling.knative.dev/maxScale: "5", autoscaling.knative.dev/minScale: "1", autoscaling.knative.dev/initialScale: "6"}`, want: 6},
-		"the canonical spelling wins":              {annotations: `{autoscaling.knative.dev/max-scale: "5", autoscaling.knative.dev/maxScale: "2"}`, want: 5},
-		"even where it is smaller":                 {annotations: `{autoscaling.knative.dev/max-scale: "2", autoscaling.knative.dev/maxScale: "5"}`, want: 2},
-		"hpa is counted by max-scale":              {annotations: `{autoscaling.knative.dev/class: hpa.autoscaling.knative.dev, autoscaling.knative.dev/max-scale: "5"}`, want: 5},
-		"hpa without max-scale is unbounded":       {annotations: `{autoscaling.knative.dev/class: hpa.autoscaling.knative.dev}`, want: policy.Unbounded},
+		// Knative's autoscaler applies max-scale after it, whatever its webhook was told.
+		"activation-scale above max-scale starts no more": {annotations: `{autoscaling.knative.dev/max-scale: "5", autoscaling.knative.dev/activation-scale: "9"}`, want: 5},
+		"camelCase alone is read":                         {annotations: `{autoscaling.knative.dev/maxScale: "5", autoscaling.knative.dev/minScale: "1", autoscaling.knative.dev/initialScale: "6"}`, want: 6},
+		"the canonical spelling wins":                     {annotations: `{autoscaling.knative.dev/max-scale: "5", autoscaling.knative.dev/maxScale: "2"}`, want: 5},
+		"even where it is smaller":                        {annotations: `{autoscaling.knative.dev/max-scale: "2", autoscaling.knative.dev/maxScale: "5"}`, want: 2},
+		"hpa is counted by max-scale":                     {annotations: `{autoscaling.knative.dev/class: hpa.autoscaling.knative.dev, autoscaling.knative.dev/max-scale: "5"}`, want: 5},
+		"hpa without max-scale is unbounded":              {annotations: `{autoscaling.knative.dev/class: hpa.autoscaling.knative.dev}`, want: policy.Unbounded},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -25,7 +25,7 @@ func DeploymentDemand(deployment manifest.Object, gpus GPUResources) Demand {
 	d.MinScale = Replicas(deployment)
 	d.PeakPods = d.MinScale
 	d.GPUType, _ = GPUType(podSpec)
-	d.Claim = SaturatingMul(d.GPUs.PerPod, d.PeakPods)
+	d.claim(d.part(""))
 	return d
 }
 

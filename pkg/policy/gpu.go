@@ -46,12 +46,12 @@ type GPUCount struct {
 	Malformed field.ErrorList
 	// Unknown are requests that look like GPUs and cannot be counted.
 	Unknown field.ErrorList
-	// requests are the GPU requests as they stand, by their paths.
+	// requests are the GPU requests as they stand, by their paths within the pod.
 	requests map[string]string
 }
 
-// sameRequests tells whether two pods ask for GPUs in the same words.
-func (c GPUCount) sameRequests(other GPUCount) bool { return maps.Equal(c.requests, other.requests) }
+// SameRequests tells whether two pods ask for GPUs in the same words.
+func (c GPUCount) SameRequests(other GPUCount) bool { return maps.Equal(c.requests, other.requests) }
 
 // CountGPUs counts the GPUs of one pod as the scheduler does (Kubernetes
 // component-helpers resource.PodRequests): per resource, the larger of what runs side
@@ -59,7 +59,7 @@ func (c GPUCount) sameRequests(other GPUCount) bool { return maps.Equal(c.reques
 // with the restartable ones before it; pod-level resources where they are larger. Each
 // container counts with the larger of limit and request.
 func CountGPUs(podSpec manifest.Object, path *field.Path, known GPUResources) GPUCount {
-	c := gpuCounter{known: known, running: map[string]int64{}, peak: map[string]int64{}}
+	c := gpuCounter{known: known, pod: path, running: map[string]int64{}, peak: map[string]int64{}}
 	var restartable []map[string]int64
 	for i, container := range manifest.Objects(podSpec, "initContainers") {
 		n := c.container(container, path.Child("initContainers").Index(i))
@@ -97,6 +97,7 @@ func CountGPUs(podSpec manifest.Object, path *field.Path, known GPUResources) GP
 
 type gpuCounter struct {
 	known   GPUResources
+	pod     *field.Path
 	count   GPUCount
 	running map[string]int64 // per resource: what runs side by side
 	peak    map[string]int64 // per resource: the most at any time
@@ -112,7 +113,7 @@ func (c *gpuCounter) note(at *field.Path, v any) {
 	if c.count.requests == nil {
 		c.count.requests = map[string]string{}
 	}
-	c.count.requests[at.String()] = fmt.Sprint(v)
+	c.count.requests[strings.TrimPrefix(at.String(), c.pod.String())] = fmt.Sprint(v)
 }
 
 // container counts the GPUs of whatever has a resources field.

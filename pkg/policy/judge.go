@@ -47,7 +47,7 @@ func (s Selection) Judge(d Demand, old *Demand) Verdict {
 			v.add(r.violation(field.Forbidden(r.kind.path(&d), fmt.Sprintf("asks for %s; policy %s allows %s (%s)", r.kind.asks(&d), r.Policy, r.limit(), r.field()))))
 		}
 	}
-	same := old != nil && d.GPUs.sameRequests(old.GPUs)
+	same := old != nil && d.GPUs.SameRequests(old.GPUs)
 	if bounded && !same {
 		v.Invalid = append(v.Invalid, d.GPUs.Malformed...)
 	}
@@ -60,10 +60,17 @@ func (s Selection) Judge(d Demand, old *Demand) Verdict {
 	}
 	if grown := !same || d.Claim > old.Claim || d.PeakPods > old.PeakPods; len(s.invalid) > 0 && grown && (d.Claim > 0 || len(d.GPUs.Unknown) > 0) {
 		v.Denied = append(v.Denied, Violation{Policy: s.invalid[0], Bound: BoundGPUsPerPod, Enforcement: v1alpha1.Deny,
-			Error: field.Forbidden(field.NewPath("spec", "template", "spec"), fmt.Sprintf(
+			Error: field.Forbidden(d.podPath(), fmt.Sprintf(
 				"asks for GPUs, and policy %s is invalid, so its bounds are not known; ask the platform team to mend it", strings.Join(s.invalid, ", ")))})
 	}
 	return v
+}
+
+// BoundsGPUs tells whether any bound speaks of GPUs, or might: an invalid policy counts.
+func (s Selection) BoundsGPUs() bool {
+	return len(s.invalid) > 0 || slices.ContainsFunc(s.bounds, func(p *compiled) bool {
+		return slices.ContainsFunc(p.rules, func(r Rule) bool { return r.kind.gpu })
+	})
 }
 
 func (r *Rule) violation(e *field.Error) Violation {

@@ -95,3 +95,18 @@ func TestAnAuditOfGPUsRefusesNothing(t *testing.T) {
 	assert.Empty(t, v.Denied)
 	assert.Len(t, v.Audited, 1)
 }
+
+// TestClaimsWithoutEndGrowToo: what has no end already may not have another part without
+// one.
+func TestClaimsWithoutEndGrowToo(t *testing.T) {
+	revision := read(`{metadata: {annotations: {}}, spec: {containers: [{resources: {limits: {nvidia.com/gpu: 4}}}]}}`)
+	bounds := withBounds(`{gpusPerWorkload: {max: 8}}`)
+	measured := func(traffic string) policy.Demand {
+		o := service(`{}`, `{containers: [{resources: {limits: {nvidia.com/gpu: 4}}}]}`)
+		manifest.Map(o, "spec")["traffic"] = read(`{v: ` + traffic + `}`)["v"]
+		return policy.ServiceDemand(o, "", knative.Default(), bounds.GPUResources(), policy.Revisions{"inference-00001": revision})
+	}
+	before, after := measured(`[{latestRevision: true}]`), measured(`[{latestRevision: true}, {revisionName: inference-00001, tag: old}]`)
+	assert.Len(t, bounds.For(policy.Subject{}).Judge(after, &before).Denied, 1)
+	assert.Empty(t, bounds.For(policy.Subject{}).Judge(before, &after).Denied)
+}

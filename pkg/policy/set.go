@@ -53,11 +53,7 @@ func Compile(policies []v1alpha1.ComputePolicy) *Set {
 			s.policies = append(s.policies, compile(p))
 		}
 		// What an invalid policy calls a GPU counts as well: its bounds fail closed.
-		for _, g := range p.Spec.GPUResources {
-			if validGPUResource(g) && !slices.Contains(s.gpus, g) {
-				s.gpus = append(s.gpus, g)
-			}
-		}
+		s.countAsGPUs(p.Spec.GPUResources)
 	}
 	return s
 }

@@ -73,19 +73,19 @@ func (r *Request) expandedBefore() bool {
 
 // isDeployment tells whether the request is about a Deployment, or its scale.
 func (r *Request) isDeployment() bool {
-	return r.scale || (r.raw.Kind.Group == deployment.Group && r.raw.Kind.Kind == deployment.Kind)
+	return r.scale || (r.kind() == DeploymentKind)
 }
 
 // isScale tells whether a request is one to scale a Deployment.
 func isScale(raw *admissionv1.AdmissionRequest) bool {
-	return raw.SubResource == "scale" && raw.Resource.Group == deployment.Group && raw.Resource.Resource == "deployments" &&
+	return raw.SubResource == "scale" && raw.Resource.Group == DeploymentKind.Group && raw.Resource.Resource == "deployments" &&
 		raw.Operation == admissionv1.Update
 }
 
 // isStatus tells whether a request changes the status of a Deployment, and with it,
 // perhaps, its annotations.
 func isStatus(raw *admissionv1.AdmissionRequest) bool {
-	return raw.SubResource == "status" && raw.Resource.Group == deployment.Group && raw.Resource.Resource == "deployments" &&
+	return raw.SubResource == "status" && raw.Resource.Group == DeploymentKind.Group && raw.Resource.Resource == "deployments" &&
 		raw.Operation == admissionv1.Update
 }
 
@@ -109,11 +109,8 @@ func (r *Request) withinRevision(w World, d policy.Demand, gpus policy.GPUResour
 	if w.Cluster == nil {
 		return false
 	}
-	revision := w.Cluster.Revision
-	template := manifest.Object{"metadata": manifest.Object{"annotations": manifest.At(revision, "metadata", "annotations")}, "spec": manifest.At(revision, "spec")}
-	admitted := policy.ServiceDemand(manifest.Object{"spec": manifest.Object{"template": template}}, "", w.Knative, gpus, nil)
-	return d.GPUs.PerPod <= admitted.GPUs.PerPod && d.PeakPods <= admitted.PeakPods &&
-		len(d.GPUs.Malformed)+len(d.GPUs.Unknown) <= len(admitted.GPUs.Malformed)+len(admitted.GPUs.Unknown)
+	admitted := policy.RevisionDemand(w.Cluster.Revision, w.Knative, gpus)
+	return d.Within(&admitted)
 }
 
 // taken names what has the name that the Knative Service needs; empty for nothing.

@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/kubetorch/webhook/pkg/convert"
@@ -14,9 +13,6 @@ import (
 	"github.com/kubetorch/webhook/pkg/parameter"
 	"github.com/kubetorch/webhook/pkg/policy"
 )
-
-// deployment is the kind that becomes a Knative Service, or has its resources filled in.
-var deployment = schema.GroupKind{Group: "apps", Kind: "Deployment"}
 
 // Conversion is the Knative Service that a Deployment becomes.
 type Conversion struct {
@@ -39,7 +35,7 @@ func (r *Request) Convert(w World, live manifest.Object) Conversion {
 	}
 	raw := *r.raw
 	raw.Name = manifest.Text(ksvc, "metadata", "name")
-	raw.Kind.Group, raw.Kind.Version, raw.Kind.Kind = service.Group, "v1", service.Kind
+	raw.Kind.Group, raw.Kind.Version, raw.Kind.Kind = ServiceKind.Group, "v1", ServiceKind.Kind
 	child := &Request{raw: &raw, object: ksvc, old: live, name: raw.Name, exempt: r.exempt}
 	v := child.Admit(w)
 	v.Patch = nil // of an object that nobody has sent
@@ -102,7 +98,7 @@ func (r *Request) place(errs field.ErrorList) field.ErrorList {
 // without Knative.
 func (r *Request) AdmitFixed(w World) Verdict {
 	result := r.fix(w, r.object)
-	v := Verdict{Patch: result.Patch, Warnings: result.Warnings, Errors: result.Errors, Denied: result.Denied, Settings: result.Settings}
+	v := Verdict{Patch: result.Patch, Warnings: result.Warnings, Errors: result.Errors, Denied: result.Denied, Clamped: result.Clamped, Settings: result.Settings}
 	if v.Refused() {
 		return v
 	}
@@ -114,7 +110,7 @@ func (r *Request) AdmitFixed(w World) Verdict {
 		old = &o
 	}
 	judged := selection.Judge(d, old)
-	v.Errors, v.Denied, v.Audited, v.Demand, v.Room = judged.Invalid, judged.Denied, judged.Audited, d, selection.Room(d)
+	v.Errors, v.Denied, v.Warned, v.Audited, v.Demand, v.Room = judged.Invalid, judged.Denied, judged.Warned, judged.Audited, d, selection.Room(d)
 	for _, x := range judged.Warned {
 		v.Warnings = append(v.Warnings, x.Error.Field+" "+x.Error.Detail)
 	}

@@ -26,7 +26,7 @@ func (r *Request) bySelf(w World) bool { return w.Self != "" && r.raw.UserInfo.U
 // madeFrom is the name of the Deployment that a Knative Service was made from, if the
 // controller asks for it.
 func (r *Request) madeFrom(self string) string {
-	if self == "" || r.raw.UserInfo.Username != self || r.raw.Kind.Group != service.Group || r.raw.Kind.Kind != service.Kind {
+	if self == "" || r.raw.UserInfo.Username != self || r.kind() != ServiceKind {
 		return ""
 	}
 	if owner := handover.ControllerOf(r.object); owner.Version == handover.DeploymentVersion && owner.Kind == handover.DeploymentKind {

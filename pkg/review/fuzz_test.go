@@ -41,6 +41,9 @@ var fuzzKinds = []metav1.GroupVersionKind{
 	{Group: "serving.knative.dev", Version: "v1", Kind: "Service"},
 	{Group: "policy.kubetorch.com", Version: "v1alpha1", Kind: "ComputePolicy"},
 	{Group: "serving.knative.dev", Version: "v1", Kind: "Configuration"},
+	{Group: "serving.knative.dev", Version: "v1", Kind: "Revision"},
+	{Group: "serving.knative.dev", Version: "v1", Kind: "Route"},
+	{Group: "autoscaling.internal.knative.dev", Version: "v1alpha1", Kind: "PodAutoscaler"},
 	{Group: "", Version: "v1", Kind: "Service"},
 	{},
 }
@@ -76,6 +79,7 @@ func FuzzRequest(f *testing.F) {
 			if request != nil {
 				_ = request.NamedRevisions()
 				answer = step(request, w)
+				_ = request.Claims(w)
 			}
 			checkAnswer(t, answer, object)
 		}

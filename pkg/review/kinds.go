@@ -56,7 +56,7 @@ var unscalable = func() map[schema.GroupKind]string {
 // copies.
 func RefuseKind(o manifest.Object, kind schema.GroupKind) field.ErrorList {
 	why, ok := unscalable[kind]
-	if kind == deployment { // not of apps/v1, which is converted
+	if kind == DeploymentKind { // not of apps/v1, which is converted
 		why, ok = outdated, true
 	}
 	if !ok || !mutate.ReadIntent(o).Expands() || handover.ControllerOf(o) != (handover.Owner{}) {

@@ -1,6 +1,8 @@
 package review
 
 import (
+	"slices"
+
 	admissionv1 "k8s.io/api/admission/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -9,10 +11,13 @@ import (
 )
 
 // Concerns tells whether objects of a kind are expanded and judged.
-func Concerns(kind schema.GroupKind) bool { return kind == service }
+func Concerns(kind schema.GroupKind) bool { return kind == ServiceKind }
+
+// Judges tells whether objects of a kind are judged, and never changed (Request.Judge).
+func Judges(kind schema.GroupKind) bool { return slices.Contains(children, kind) }
 
 // ForObject is the request that creating an object would make. The object must be of a
-// kind that Concerns is true for.
+// kind that Concerns or Judges is true for, or a Deployment.
 func ForObject(o manifest.Object, namespace string) *Request {
 	gv, _ := schema.ParseGroupVersion(manifest.Text(o, "apiVersion"))
 	raw := &admissionv1.AdmissionRequest{Operation: admissionv1.Create, Namespace: namespace, Name: manifest.Text(o, "metadata", "name"),
@@ -32,7 +37,7 @@ func (r *Request) Admit(w World) Verdict {
 		return v
 	}
 	judged := r.Judge(w)
-	judged.Patch, judged.Settings, judged.Room = v.Patch, v.Settings, r.selection(w).Room(judged.Demand)
+	judged.Patch, judged.Clamped, judged.Settings, judged.Room = v.Patch, v.Clamped, v.Settings, r.selection(w).Room(judged.Demand)
 	judged.Warnings = shorten(append(v.Warnings, judged.Warnings...))
 	return judged
 }

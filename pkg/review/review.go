@@ -26,8 +26,9 @@ type World struct {
 	NamespaceLabels func(name string) (labels map[string]string, known bool)
 	// Revisions that the request's traffic names (Request.NamedRevisions), by name.
 	Revisions policy.Revisions
-	// Cluster is nil where there is none to ask.
+	// Cluster is nil where there is none to ask, and so is Live.
 	Cluster *Cluster
+	Live    Live
 	// Self is the user that the controller is to the API server; empty for nobody.
 	Self string
 }
@@ -40,22 +41,26 @@ type Request struct {
 	name        string
 	// scale is whether the objects are what a Deployment's scale is to be and was.
 	scale bool
+	// mutating is the step that is answered, decisions what it decided.
+	mutating  bool
+	decisions []Decision
 	// exempt are the policies whose bounds are left out, beside those that exempt the
 	// user.
 	exempt []string
 }
 
-// service is the kind that is mutated and judged.
-var service = schema.GroupKind{Group: "serving.knative.dev", Kind: "Service"}
-
-var policyKind = schema.GroupKind{Group: "policy.kubetorch.com", Kind: "ComputePolicy"}
+var (
+	policyKind = schema.GroupKind{Group: "policy.kubetorch.com", Kind: "ComputePolicy"}
+	budgetKind = schema.GroupKind{Group: "policy.kubetorch.com", Kind: "GPUBudget"}
+)
 
 // Read decodes a request. The answer is not nil where there is nothing left to decide:
 // the request concerns nobody here, or cannot be read.
 func Read(raw *admissionv1.AdmissionRequest) (*Request, *admissionv1.AdmissionResponse) {
 	r := &Request{raw: raw, name: raw.Name, scale: isScale(raw)}
 	kind := groupKind(raw.Kind)
-	if (kind != service && kind != policyKind && kind != deployment && !r.scale && unscalable[kind] == "") || (raw.SubResource != "" && !r.scale && !isStatus(raw)) ||
+	if (kind != ServiceKind && kind != policyKind && kind != budgetKind && kind != DeploymentKind && !slices.Contains(children, kind) && !r.scale && unscalable[kind] == "") ||
+		(raw.SubResource != "" && !r.scale && !isStatus(raw)) ||
 		(raw.Operation != admissionv1.Create && raw.Operation != admissionv1.Update) {
 		return nil, Allow(raw.UID)
 	}
@@ -103,9 +108,10 @@ func unusable(uid types.UID, part string, err error) *admissionv1.AdmissionRespo
 func (r *Request) Namespace() string { return r.raw.Namespace }
 
 // NamedRevisions are the revisions that the claims of the old and the new object depend
-// on: those that traffic names, and the one whose name the user chose.
+// on: those that traffic names, and the one whose name the user chose. An update that asks
+// for the same depends on none.
 func (r *Request) NamedRevisions() []string {
-	if r.isPolicy() || r.isDeployment() {
+	if (r.kind() != ServiceKind && r.kind() != ConfigurationKind) || r.asksTheSame() {
 		return nil
 	}
 	names := policy.RevisionsToRead(r.object)
@@ -117,7 +123,7 @@ func (r *Request) NamedRevisions() []string {
 	return names
 }
 
-func (r *Request) isPolicy() bool { return r.raw.Kind.Kind == policyKind.Kind }
+func (r *Request) isPolicy() bool { return r.kind() == policyKind || r.kind() == budgetKind }
 
 // selection is the policies that hold for the request: defaults by the new object,
 // bounds by the old one too. A request is judged in one World only.

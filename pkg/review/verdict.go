@@ -3,6 +3,7 @@ package review
 import (
 	stdjson "encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -26,10 +27,11 @@ type Verdict struct {
 	Warnings []string
 	Errors   field.ErrorList
 	Denied   []policy.Violation
-	Audited  []policy.Violation
-	Settings []mutate.Setting
-	Demand   policy.Demand
-	Room     []policy.Room
+	// Warned and Audited broke a bound and are admitted; Clamped were lowered to it.
+	Warned, Audited, Clamped []policy.Violation
+	Settings                 []mutate.Setting
+	Demand                   policy.Demand
+	Room                     []policy.Room
 }
 
 // Refused tells whether the object is not admitted.
@@ -37,9 +39,10 @@ func (v *Verdict) Refused() bool { return len(v.Errors)+len(v.Denied) > 0 }
 
 // Mutate answers a mutating review: the expansion as a patch, or why there is none.
 func (r *Request) Mutate(w World) *admissionv1.AdmissionResponse {
-	if r.isPolicy() {
+	if r.isPolicy() || r.isChild() {
 		return Allow(r.raw.UID)
 	}
+	r.mutating = true
 	if r.isDeployment() {
 		return r.mutateDeployment(w)
 	}
@@ -50,7 +53,7 @@ func (r *Request) Mutate(w World) *admissionv1.AdmissionResponse {
 // that are broken whatever the expansion would have made of the rest.
 func (r *Request) expanded(w World) Verdict {
 	result := r.expand(w)
-	v := Verdict{Patch: result.Patch, Warnings: result.Warnings, Errors: result.Errors, Denied: result.Denied, Settings: result.Settings}
+	v := Verdict{Patch: result.Patch, Warnings: result.Warnings, Errors: result.Errors, Denied: result.Denied, Clamped: result.Clamped, Settings: result.Settings}
 	if len(v.Errors) == 0 {
 		return v
 	}
@@ -63,15 +66,22 @@ func (r *Request) expanded(w World) Verdict {
 	return v
 }
 
-// demands measures the new and, on UPDATE, the old object.
-func (r *Request) demands(w World) (policy.Demand, *policy.Demand) {
+// demands measures the new and, on UPDATE, the old Service, with the revisions that its
+// traffic names and those that are named elsewhere.
+func (r *Request) demands(w World, elsewhere ...string) (policy.Demand, *policy.Demand) {
 	gpus := r.selection(w).GPUResources()
-	d := policy.ServiceDemand(r.object, r.latestRevision(), w.Knative, gpus, w.Revisions)
+	d := policy.ServiceDemand(r.object, r.latestRevision(), w.Knative, gpus, w.Revisions, elsewhere...)
 	if r.old == nil {
 		return d, nil
 	}
-	old := policy.ServiceDemand(r.old, mutate.LatestRevision(r.old), w.Knative, gpus, w.Revisions)
+	old := policy.ServiceDemand(r.old, mutate.LatestRevision(r.old), w.Knative, gpus, w.Revisions, elsewhere...)
 	return d, &old
+}
+
+func union(a, b policy.Revisions) policy.Revisions {
+	all := maps.Clone(b)
+	maps.Copy(all, a)
+	return all
 }
 
 // Validate answers a validating review: whether the object, as it is to be stored, is
@@ -86,13 +96,30 @@ func (r *Request) Validate(w World) *admissionv1.AdmissionResponse {
 	return r.answer(r.Judge(w))
 }
 
-// Judge holds the object against the bounds of the policies that select it, and against
-// the rules for labelled workloads. The object is left as it is.
+// Judge holds the object, which is of any kind but a Deployment or a policy, against the
+// bounds of the policies that select it, and a labelled Service against the rules for
+// those. The object is left as it is.
 func (r *Request) Judge(w World) Verdict {
+	if r.isChild() {
+		return r.judgeChild(w)
+	}
+	return r.judgeService(w)
+}
+
+func (r *Request) judgeService(w World) Verdict {
 	selection := r.selection(w)
 	d, old := r.demands(w)
+	if old != nil && d.Claim > old.Claim && w.Live != nil && selection.BoundsGPUs() {
+		if names, revisions := r.routed(w); len(names) > 0 {
+			w.Revisions = union(w.Revisions, revisions)
+			d, old = r.demands(w, names...)
+		}
+	}
+	if r.asksTheSame() {
+		d.Warnings = nil // of revisions that were not read
+	}
 	judged := selection.Judge(d, old)
-	v := Verdict{Errors: judged.Invalid, Denied: judged.Denied, Audited: judged.Audited, Warnings: d.Warnings, Demand: d}
+	v := Verdict{Errors: judged.Invalid, Denied: judged.Denied, Warned: judged.Warned, Audited: judged.Audited, Warnings: d.Warnings, Demand: d}
 	for _, x := range judged.Warned {
 		v.Warnings = append(v.Warnings, x.Error.Field+" "+x.Error.Detail)
 	}
@@ -137,8 +164,15 @@ func misplacedLabels(o manifest.Object) []string {
 	return warnings
 }
 
-// validatePolicy checks a ComputePolicy as it is written.
+// validatePolicy checks a ComputePolicy or a GPUBudget as it is written.
 func (r *Request) validatePolicy() *admissionv1.AdmissionResponse {
+	if r.kind() == budgetKind {
+		var b v1alpha1.GPUBudget
+		if err := json.UnmarshalCaseSensitivePreserveInts(r.raw.Object.Raw, &b); err != nil {
+			return unusable(r.raw.UID, "object", err)
+		}
+		return r.answer(Verdict{Errors: policy.ValidateBudget(&b)})
+	}
 	var p v1alpha1.ComputePolicy
 	if err := json.UnmarshalCaseSensitivePreserveInts(r.raw.Object.Raw, &p); err != nil {
 		return unusable(r.raw.UID, "object", err)
@@ -149,6 +183,7 @@ func (r *Request) validatePolicy() *admissionv1.AdmissionResponse {
 // answer words a verdict for the API server.
 func (r *Request) answer(v Verdict) *admissionv1.AdmissionResponse {
 	a := &admissionv1.AdmissionResponse{UID: r.raw.UID, Allowed: !v.Refused(), Warnings: shorten(v.Warnings)}
+	r.decisions = v.decisions(r.mutating)
 	for _, x := range v.Audited {
 		if a.AuditAnnotations == nil {
 			a.AuditAnnotations = map[string]string{}

@@ -13,7 +13,6 @@ import (
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/mutate"
 	"github.com/kubetorch/webhook/pkg/parameter"
-	"github.com/kubetorch/webhook/pkg/policy"
 )
 
 // mutateDeployment answers a mutating review of a Deployment, or of its scale.
@@ -99,7 +98,7 @@ func (r *Request) fixed(w World, intent *mutate.Intent) Verdict {
 		child.old = nil // its pods are its own from now on, so they need their resources
 	}
 	result := child.fix(w, r.object)
-	v := Verdict{Patch: result.Patch, Warnings: result.Warnings, Errors: result.Errors, Denied: result.Denied}
+	v := Verdict{Patch: result.Patch, Warnings: result.Warnings, Errors: result.Errors, Denied: result.Denied, Clamped: result.Clamped}
 	if r.old == nil || !intent.Expands() || len(v.Errors)+len(v.Denied) > 0 {
 		return v
 	}
@@ -190,20 +189,14 @@ func (r *Request) judgeDeployment(w World) Verdict {
 		return Verdict{Errors: errs}
 	}
 	selection := r.selection(w)
-	d := policy.DeploymentDemand(r.object, selection.GPUResources())
+	d, old := r.deploymentDemands(w)
 	if r.madeByKnative(w) && r.withinRevision(w, d, selection.GPUResources()) {
 		return Verdict{}
 	}
-	var old *policy.Demand
-	if r.old != nil {
-		o := policy.DeploymentDemand(r.old, selection.GPUResources())
-		old = &o
+	if selection.BoundsGPUs() {
+		r.raiseToAutoscalers(w, &d, old)
 	}
-	judged := selection.Judge(d, old)
-	v := Verdict{Errors: judged.Invalid, Denied: judged.Denied, Audited: judged.Audited, Demand: d}
-	for _, x := range judged.Warned {
-		v.Warnings = append(v.Warnings, x.Error.Field+" "+x.Error.Detail)
-	}
+	v := r.verdict(selection, d, old)
 	intent := mutate.ReadIntent(r.object)
 	if r.scale || r.madeByKnative(w) {
 		return v
@@ -213,7 +206,7 @@ func (r *Request) judgeDeployment(w World) Verdict {
 	case intent.Expands() && w.knative():
 		c := r.checkExpansion(w)
 		v.Errors = append(v.Errors, without(c.Errors, v.Errors)...)
-		v.Denied, v.Audited = append(v.Denied, c.Denied...), append(v.Audited, c.Audited...)
+		v.Denied, v.Warned, v.Audited = append(v.Denied, c.Denied...), append(v.Warned, c.Warned...), append(v.Audited, c.Audited...)
 	case intent.FillsResources():
 		result := r.fix(w, clone(r.object))
 		v.Errors = append(v.Errors, without(result.Errors, v.Errors)...)

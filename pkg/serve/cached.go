@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
@@ -20,6 +21,8 @@ type wanted struct {
 	name    string
 	object  client.Object
 	changed func()
+	// touched is called after every event, also one that changes nothing that is used.
+	touched func()
 }
 
 // cached keeps kinds in the manager's cache. A kind that is not served keeps the
@@ -53,7 +56,13 @@ func (c *cached) follow(ctx context.Context, kind wanted) {
 	for said := false; ; {
 		informer, err := c.cache.GetInformer(ctx, kind.object, cache.BlockUntilSynced(false))
 		if err == nil {
-			if _, err = informer.AddEventHandler(toEvents(kind.changed)); err == nil {
+			_, err = informer.AddEventHandler(toEvents(kind.changed))
+			if err == nil && kind.touched != nil {
+				_, err = informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
+					AddFunc: func(any) { kind.touched() }, UpdateFunc: func(any, any) { kind.touched() }, DeleteFunc: func(any) { kind.touched() },
+				})
+			}
+			if err == nil {
 				c.mu.Lock()
 				defer c.mu.Unlock()
 				if c.informers == nil {

@@ -14,7 +14,9 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/record"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -22,6 +24,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/certificate"
 	"github.com/kubetorch/webhook/pkg/controller"
+	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/version"
 )
 
@@ -41,6 +44,10 @@ type ClusterOptions struct {
 	Configuration string
 	// KnativeNamespace holds Knative's ConfigMaps.
 	KnativeNamespace string
+	// RequestTimeout is how long the API server lets a request run.
+	RequestTimeout time.Duration
+	// AuditInterval is the time from one audit to the next while nothing changes.
+	AuditInterval time.Duration
 	// ShutdownDelay is how long to go on serving, not ready, once ctx ended.
 	ShutdownDelay time.Duration
 	Log           logr.Logger
@@ -80,6 +87,7 @@ func Cluster(ctx context.Context, o ClusterOptions) error {
 		return err
 	}
 	byObject := bundles.CacheFor()
+	byObject[stored("GPUBudget")] = cache.ByObject{UnsafeDisableDeepCopy: new(true)}
 	byObject[&corev1.Namespace{}] = cache.ByObject{Transform: essence, UnsafeDisableDeepCopy: new(true)}
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:                  scheme,
@@ -134,8 +142,12 @@ func addReads(mgr ctrl.Manager, config *rest.Config, o ClusterOptions, e *edge, 
 	if err != nil {
 		return err
 	}
-	e.namespaceLabels = namespaces{cached: mgr.GetCache(), live: mgr.GetAPIReader()}.labels
-	e.revisions = revisions{dynamicClient}.named
+	namespaceReads := namespaces{cached: mgr.GetCache(), live: mgr.GetAPIReader()}
+	e.namespaceLabels = namespaceReads.labels
+	direct := reads{dynamicClient}
+	e.revisions = func(ctx context.Context, namespace string, names []string) (map[string]map[string]any, error) {
+		return direct.named(ctx, revisionResource, namespace, names)
+	}
 
 	presence, err := controller.NewPresence(dynamicClient)
 	if err != nil {
@@ -143,8 +155,17 @@ func addReads(mgr ctrl.Manager, config *rest.Config, o ClusterOptions, e *edge, 
 	}
 	me := &ownUser{client: clientset.AuthenticationV1().SelfSubjectReviews()}
 	e.self = me.name
-	e.neighbours = &neighbours{client: dynamicClient, served: presence.Served}
-	deployments, err := addControllers(mgr, config, clientset, o, e, presence)
+	e.neighbours = &neighbours{reads: direct, served: presence.Served}
+	events := record.NewBroadcaster()
+	events.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: clientset.CoreV1().Events("")})
+	recorder := events.NewRecorder(mgr.GetScheme(), eventSource)
+	l, err := newLedgers(mgr, config, clientset, recorder, o, e, namespaceReads, presence.Served, registry)
+	if err != nil {
+		return err
+	}
+	e.charging = l.charging
+	e.decided = gauges.decided
+	lookAtAll, err := addControllers(mgr, config, clientset, recorder, o, e, presence, l, registry)
 	if err != nil {
 		return err
 	}
@@ -157,7 +178,8 @@ func addReads(mgr ctrl.Manager, config *rest.Config, o ClusterOptions, e *edge, 
 	namespace := &metav1.PartialObjectMetadata{}
 	namespace.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
 	caches := &cached{cache: mgr.GetCache(), log: o.Log.WithName("cache"), wanted: []wanted{
-		{name: "ComputePolicies", object: &v1alpha1.ComputePolicy{}, changed: s.changedPolicies},
+		{name: "ComputePolicies", object: stored("ComputePolicy"), changed: s.changedPolicies},
+		{name: "GPUBudgets", object: stored("GPUBudget"), changed: s.changedBudgets, touched: l.controller.Changed},
 		{name: "Namespaces", object: namespace, changed: func() {}},
 	}}
 
@@ -173,17 +195,14 @@ func addReads(mgr ctrl.Manager, config *rest.Config, o ClusterOptions, e *edge, 
 		}
 		return knative.synced()
 	}
-	s.replaced = deployments.LookAtAll
+	s.replaced = lookAtAll
 	s.readKnative = knative.read
-	s.readPolicies = func(ctx context.Context) ([]v1alpha1.ComputePolicy, error) {
-		var list v1alpha1.ComputePolicyList
-		err := mgr.GetCache().List(ctx, &list)
-		return list.Items, err
-	}
+	s.readPolicies = func(ctx context.Context) ([]manifest.Object, error) { return readStored(ctx, mgr, "ComputePolicy") }
+	s.readBudgets = func(ctx context.Context) ([]manifest.Object, error) { return readStored(ctx, mgr, "GPUBudget") }
 	for _, runnable := range []interface {
 		Start(context.Context) error
 		NeedLeaderElection() bool
-	}{knative, presence, me, caches, s} {
+	}{knative, presence, me, caches, s, l.presence} {
 		if err := mgr.Add(runnable); err != nil {
 			return fmt.Errorf("setting up: %w", err)
 		}

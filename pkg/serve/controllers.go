@@ -6,20 +6,20 @@ import (
 	"fmt"
 	"os"
 
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/runtime"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
-	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/record"
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/kubetorch/webhook/pkg/controller"
-	"github.com/kubetorch/webhook/pkg/controller/handover"
+	"github.com/kubetorch/webhook/pkg/controller/audit"
+	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/review"
 )
 
@@ -30,8 +30,9 @@ func Excluded(own, knative string) []string {
 }
 
 // addControllers sets up what runs in one replica at a time. Its clients are its own, so
-// that no admission waits for a place in the controller's rate limit.
-func addControllers(mgr ctrl.Manager, config *rest.Config, clientset kubernetes.Interface, o ClusterOptions, e *edge, presence *controller.Presence) (*controller.Controller, error) {
+// that no admission waits for a place in the controller's rate limit. lookAtAll has them look
+// at everything again, after a change of policies or of Knative.
+func addControllers(mgr ctrl.Manager, config *rest.Config, clientset kubernetes.Interface, events record.EventRecorder, o ClusterOptions, e *edge, presence *controller.Presence, l *ledgers, registry prometheus.Registerer) (lookAtAll func(), err error) {
 	client, err := dynamic.NewForConfigAndClient(config, mgr.GetHTTPClient())
 	if err != nil {
 		return nil, fmt.Errorf("making a client: %w", err)
@@ -41,21 +42,53 @@ func addControllers(mgr ctrl.Manager, config *rest.Config, clientset kubernetes.
 		return nil, fmt.Errorf("making a client: %w", err)
 	}
 	log := o.Log.WithName("deployments")
-	events := record.NewBroadcaster()
-	events.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: clientset.CoreV1().Events("")})
 	c := controller.New(controller.Options{
 		Client: client, Metadata: metadataClient, Presence: presence, Expand: e.become,
-		Events:   events.NewRecorder(runtime.NewScheme(), corev1.EventSource{Component: handover.FieldManager}),
+		Events:   events,
 		Excluded: Excluded(o.Namespace, o.KnativeNamespace), Log: log,
 	})
+	metrics, err := audit.NewMetrics(registry)
+	if err != nil {
+		return nil, err
+	}
+	auditor := audit.New(audit.Auditor{
+		Client: client, Knative: e.knative, Excluded: Excluded(o.Namespace, o.KnativeNamespace),
+		Interval: o.AuditInterval, Metrics: metrics, Log: o.Log.WithName("audit"),
+	})
+	presence.OnChange(auditor.Changed)
 	lead := &controller.Lead{
 		Client: clientset, Lease: types.NamespacedName{Namespace: o.Namespace, Name: o.Service},
-		Identity: replica(), Run: c.Run, Log: log,
+		Identity: replica(), Run: all(c.Run, auditor.Run, l.run), Log: log,
 	}
 	if err := mgr.Add(lead); err != nil {
 		return nil, fmt.Errorf("setting up the controllers: %w", err)
 	}
-	return c, nil
+	return func() {
+		c.LookAtAll()
+		auditor.Changed()
+		l.presence.Changed()
+		l.controller.Changed()
+	}, nil
+}
+
+// all runs several things until the context ends, or one of them fails.
+func all(run ...func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		group, ctx := errgroup.WithContext(ctx)
+		for _, f := range run {
+			group.Go(func() error { return f(ctx) })
+		}
+		return group.Wait()
+	}
+}
+
+// knative is the configuration in use.
+func (e *edge) knative() (*knative.Config, error) {
+	now := e.current.Load()
+	if now == nil {
+		return nil, fmt.Errorf("starting: %w", e.ready())
+	}
+	return now.knative, nil
 }
 
 // replica names this process: by its pod where it knows it, since a pod runs one process

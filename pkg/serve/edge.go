@@ -18,6 +18,7 @@ import (
 // snapshot is what verdicts are based on. It is replaced as a whole, never changed.
 type snapshot struct {
 	policies *policy.Set
+	budgets  *policy.Budgets
 	knative  *knative.Config
 }
 
@@ -33,6 +34,10 @@ type edge struct {
 	revisions func(ctx context.Context, namespace string, names []string) (map[string]map[string]any, error)
 	// neighbours reads what else a Deployment's verdict depends on; nil without a cluster.
 	neighbours *neighbours
+	// charging charges admissions to budgets; nil does not.
+	charging *charging
+	// decided is told what policies decided of each request; nil tells nobody.
+	decided func([]review.Decision)
 	// self is the user that the controller is to the API server; nil without a cluster.
 	self func() string
 }
@@ -51,15 +56,18 @@ func (e *edge) ready() error {
 }
 
 func (e *edge) mutate(ctx context.Context, request *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
-	return e.decide(ctx, request, (*review.Request).Mutate)
+	return e.decide(ctx, request, (*review.Request).Mutate, nil)
 }
 
 func (e *edge) validate(ctx context.Context, request *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
-	return e.decide(ctx, request, (*review.Request).Validate)
+	if request.Operation == admissionv1.Delete && e.charging != nil && e.charging.release != nil {
+		e.charging.release(request.Namespace, review.Released(request)...)
+	}
+	return e.decide(ctx, request, (*review.Request).Validate, e.charging)
 }
 
 func (e *edge) decide(ctx context.Context, request *admissionv1.AdmissionRequest,
-	judge func(*review.Request, review.World) *admissionv1.AdmissionResponse,
+	judge func(*review.Request, review.World) *admissionv1.AdmissionResponse, charging *charging,
 ) *admissionv1.AdmissionResponse {
 	r, response := review.Read(request)
 	if response != nil {
@@ -72,6 +80,7 @@ func (e *edge) decide(ctx context.Context, request *admissionv1.AdmissionRequest
 	var failed error
 	world := e.world(ctx, now, &failed)
 	if e.neighbours != nil {
+		world.Live = live{e.neighbours.reads, ctx, request.Namespace, &failed}
 		if name := r.Scaled(); name != "" {
 			deployment, err := e.neighbours.deployment(ctx, request.Namespace, name)
 			if err != nil {
@@ -95,9 +104,14 @@ func (e *edge) decide(ctx context.Context, request *admissionv1.AdmissionRequest
 			return unavailable(err)
 		}
 	}
-	response = judge(r, world)
+	if response = judge(r, world); response.Allowed && failed == nil {
+		response = charging.admit(ctx, r, world, now, response)
+	}
 	if failed != nil {
 		return unavailable(failed)
+	}
+	if e.decided != nil {
+		e.decided(r.Decisions())
 	}
 	return response
 }

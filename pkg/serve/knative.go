@@ -4,16 +4,17 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"reflect"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
 	toolscache "k8s.io/client-go/tools/cache"
 
-	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/knative"
 )
 
@@ -76,9 +77,10 @@ func differ(old, new any) bool {
 		return !ok || !maps.Equal(old.Data, new.Data)
 	case *appsv1.Deployment:
 		return false // only its existence counts
-	case *v1alpha1.ComputePolicy:
-		old, ok := old.(*v1alpha1.ComputePolicy)
-		return !ok || old.UID != new.UID || old.Generation != new.Generation
+	case *unstructured.Unstructured:
+		// Storage can be changed without a new generation.
+		old, ok := old.(*unstructured.Unstructured)
+		return !ok || old.GetUID() != new.GetUID() || !reflect.DeepEqual(old.Object["spec"], new.Object["spec"])
 	}
 	return true
 }

@@ -3,14 +3,18 @@ package serve
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/kubetorch/webhook/pkg/admission"
 	"github.com/kubetorch/webhook/pkg/certificate"
+	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/review"
 	"github.com/kubetorch/webhook/pkg/version"
 )
 
@@ -48,6 +52,8 @@ func registerProcess(registry *prometheus.Registry, requests *admission.Metrics,
 // snapshotMetrics tell what verdicts are based on.
 type snapshotMetrics struct {
 	policies, policiesInvalid       prometheus.Gauge
+	policyInfo                      *prometheus.GaugeVec
+	decisions                       *prometheus.CounterVec
 	knativeInvalid, knativeAdoption prometheus.Gauge
 }
 
@@ -56,12 +62,20 @@ func newSnapshotMetrics(registry prometheus.Registerer) (*snapshotMetrics, error
 		return prometheus.NewGauge(prometheus.GaugeOpts{Name: "kubetorch_webhook_" + name, Help: help})
 	}
 	m := &snapshotMetrics{
-		policies:        gauge("policies", "ComputePolicies in force."),
-		policiesInvalid: gauge("policies_invalid", "ComputePolicies that cannot be followed; what they select is refused."),
+		policies:        gauge("policies", "ComputePolicies, the invalid ones included."),
+		policiesInvalid: gauge("policies_invalid", "ComputePolicies that cannot be followed; what asks for more GPUs than before is refused."),
+		policyInfo: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "kubetorch_webhook_policy_info",
+			Help: "Always 1; the labels say how a policy's bounds are enforced. A policy with bounds of several kinds has several rows.",
+		}, []string{"policy", "enforcement"}),
+		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "kubetorch_webhook_policy_decisions_total",
+			Help: "Requests that broke a bound, by what became of them (denied, clamped, warned, audited); dry runs are not counted.",
+		}, []string{"policy", "bound", "enforcement", "outcome"}),
 		knativeInvalid:  gauge("knative_config_invalid", "1 while Knative's ConfigMaps do not parse and their last good state is used."),
 		knativeAdoption: gauge("knative_config_adopted_timestamp_seconds", "When the Knative configuration in use was read, in Unix seconds."),
 	}
-	for _, collector := range []prometheus.Collector{m.policies, m.policiesInvalid, m.knativeInvalid, m.knativeAdoption} {
+	for _, collector := range []prometheus.Collector{m.policies, m.policiesInvalid, m.policyInfo, m.decisions, m.knativeInvalid, m.knativeAdoption} {
 		if err := registry.Register(collector); err != nil {
 			return nil, fmt.Errorf("registering metrics: %w", err)
 		}
@@ -69,9 +83,51 @@ func newSnapshotMetrics(registry prometheus.Registerer) (*snapshotMetrics, error
 	return m, nil
 }
 
-func (m *snapshotMetrics) policiesAre(all, invalid int) {
-	m.policies.Set(float64(all))
-	m.policiesInvalid.Set(float64(invalid))
+func (m *snapshotMetrics) policiesAre(set *policy.Set) {
+	all := set.Describe()
+	m.policies.Set(float64(len(all)))
+	m.policiesInvalid.Set(float64(len(set.Invalid())))
+	m.policyInfo.Reset()
+	for _, d := range all {
+		for _, mode := range modes(d) {
+			m.policyInfo.WithLabelValues(d.Name, mode).Set(1)
+		}
+	}
+}
+
+// modes are how a policy is enforced: one that is invalid is of no other mode.
+func modes(d policy.Description) []string {
+	if len(d.Invalid) > 0 {
+		return []string{"Invalid"}
+	}
+	var modes []string
+	for _, mode := range d.Modes() {
+		modes = append(modes, string(mode))
+	}
+	if len(modes) == 0 {
+		return []string{"None"}
+	}
+	return modes
+}
+
+// decided counts what policies decided of one request.
+func (m *snapshotMetrics) decided(decisions []review.Decision) {
+	for _, d := range decisions {
+		m.decisions.WithLabelValues(d.Policy, d.Bound, string(d.Enforcement), string(d.Outcome)).Inc()
+	}
+}
+
+// logPolicies says which policies are used from now on and how, and which cannot be.
+func logPolicies(log logr.Logger, set *policy.Set) {
+	for name, errs := range set.Invalid() {
+		log.Error(errs.ToAggregate(), "invalid ComputePolicy: until it is mended, whatever asks for more GPUs than before is refused", "policy", name)
+	}
+	all := set.Describe()
+	enforcement := make(map[string]string, len(all))
+	for _, d := range all {
+		enforcement[d.Name] = strings.Join(modes(d), ", ")
+	}
+	log.Info("using new policies", "count", len(all), "enforcement", enforcement)
 }
 
 func (m *snapshotMetrics) knativeIs(valid bool, now time.Time) {

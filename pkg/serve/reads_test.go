@@ -3,7 +3,6 @@ package serve
 import (
 	"context"
 	"errors"
-	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -14,13 +13,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/types"
-	dynamicfake "k8s.io/client-go/dynamic/fake"
-	clienttesting "k8s.io/client-go/testing"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/knative"
 )
 
@@ -92,37 +87,6 @@ func TestNamespaceLabels(t *testing.T) {
 	}
 }
 
-func revision(name string) *unstructured.Unstructured {
-	return &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": "serving.knative.dev/v1", "kind": "Revision",
-		"metadata": map[string]any{"namespace": "team", "name": name},
-	}}
-}
-
-func TestRevisionsThatDoNotExistAreLeftOut(t *testing.T) {
-	c := dynamicfake.NewSimpleDynamicClient(runtime.NewScheme(), revision("a"), revision("b"))
-	got, err := revisions{c}.named(t.Context(), "team", []string{"a", "gone", "b"})
-	require.NoError(t, err)
-	assert.Equal(t, map[string]map[string]any{"a": revision("a").Object, "b": revision("b").Object}, got)
-}
-
-func TestRevisionsAreAllReadOrNone(t *testing.T) {
-	c := dynamicfake.NewSimpleDynamicClient(runtime.NewScheme(), revision("a"))
-	c.PrependReactor("get", "revisions", func(action clienttesting.Action) (bool, runtime.Object, error) {
-		if action.(clienttesting.GetAction).GetName() == "b" {
-			return true, nil, apierrors.NewForbidden(revisionResource.GroupResource(), "b", errors.New("no"))
-		}
-		return false, nil, nil
-	})
-	names := []string{"a", "b"}
-	for i := range 30 { // more than are read at once
-		names = append(names, fmt.Sprint("c", i))
-	}
-	got, err := revisions{c}.named(t.Context(), "team", names)
-	assert.ErrorContains(t, err, "reading revision team/b: ")
-	assert.Nil(t, got)
-}
-
 func TestCachesKeepOnlyWhatIsUsed(t *testing.T) {
 	full := metav1.ObjectMeta{
 		Namespace: "n", Name: "x", ResourceVersion: "5", UID: "u",
@@ -157,8 +121,11 @@ func TestOnlyChangesOfWhatIsUsedCount(t *testing.T) {
 	configMap := func(version, value string) *corev1.ConfigMap {
 		return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{ResourceVersion: version}, Data: map[string]string{"k": value}}
 	}
-	policy := func(uid types.UID, generation int64, version string) *v1alpha1.ComputePolicy {
-		return &v1alpha1.ComputePolicy{ObjectMeta: metav1.ObjectMeta{UID: uid, Generation: generation, ResourceVersion: version}}
+	policy := func(uid, spec, labels, ready string) *unstructured.Unstructured {
+		return &unstructured.Unstructured{Object: map[string]any{
+			"metadata": map[string]any{"uid": uid, "labels": map[string]any{"a": labels}},
+			"spec":     map[string]any{"enforcement": spec}, "status": map[string]any{"enforcement": ready},
+		}}
 	}
 	tests := map[string]struct {
 		old, new any
@@ -167,9 +134,9 @@ func TestOnlyChangesOfWhatIsUsedCount(t *testing.T) {
 		"a ConfigMap's data":             {configMap("1", "a"), configMap("2", "b"), true},
 		"a ConfigMap's annotations":      {configMap("1", "a"), configMap("2", "a"), false},
 		"a Deployment's status":          {&appsv1.Deployment{}, &appsv1.Deployment{}, false},
-		"a policy's spec":                {policy("u", 1, "1"), policy("u", 2, "2"), true},
-		"a policy's labels":              {policy("u", 1, "1"), policy("u", 1, "2"), false},
-		"a policy deleted and made anew": {policy("u", 1, "1"), policy("v", 1, "2"), true},
+		"a policy's spec":                {policy("u", "Deny", "a", ""), policy("u", "Warn", "a", ""), true},
+		"a policy's labels and status":   {policy("u", "Deny", "a", ""), policy("u", "Deny", "b", "Deny"), false},
+		"a policy deleted and made anew": {policy("u", "Deny", "a", ""), policy("v", "Deny", "a", ""), true},
 		"a kind that is not looked into": {&metav1.PartialObjectMetadata{}, &metav1.PartialObjectMetadata{}, true},
 	}
 	for name, test := range tests {

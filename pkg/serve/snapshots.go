@@ -9,8 +9,8 @@ import (
 
 	"github.com/go-logr/logr"
 
-	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/knative"
+	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/policy"
 )
 
@@ -22,16 +22,19 @@ const retryReading = 2 * time.Second
 type snapshots struct {
 	edge *edge
 	// synced is nil once both can be read completely.
-	synced       func() error
-	readPolicies func(context.Context) ([]v1alpha1.ComputePolicy, error)
+	synced func() error
+	// readPolicies reads them as they are stored.
+	readPolicies func(context.Context) ([]manifest.Object, error)
 	readKnative  func() (*knative.Config, error)
+	// readBudgets reads them as they are stored.
+	readBudgets func(context.Context) ([]manifest.Object, error)
 	// replaced is called after a new snapshot is in use, if it is not nil.
 	replaced func()
 	metrics  *snapshotMetrics
 	log      logr.Logger
 
-	policiesChanged, knativeChanged atomic.Bool
-	wake                            chan struct{}
+	policiesChanged, budgetsChanged, knativeChanged atomic.Bool
+	wake                                            chan struct{}
 
 	// draft has the latest good state of both parts.
 	draft snapshot
@@ -43,6 +46,7 @@ type snapshots struct {
 func newSnapshots(e *edge, metrics *snapshotMetrics, log logr.Logger) *snapshots {
 	s := &snapshots{edge: e, metrics: metrics, log: log, wake: make(chan struct{}, 1)}
 	s.policiesChanged.Store(true)
+	s.budgetsChanged.Store(true)
 	s.knativeChanged.Store(true)
 	e.missing = s.missing
 	return s
@@ -51,6 +55,7 @@ func newSnapshots(e *edge, metrics *snapshotMetrics, log logr.Logger) *snapshots
 // changedPolicies and changedKnative tell that the next snapshot differs. They never
 // block.
 func (s *snapshots) changedPolicies() { s.policiesChanged.Store(true); s.poke() }
+func (s *snapshots) changedBudgets()  { s.budgetsChanged.Store(true); s.poke() }
 func (s *snapshots) changedKnative()  { s.knativeChanged.Store(true); s.poke() }
 
 func (s *snapshots) poke() {
@@ -104,6 +109,12 @@ func (s *snapshots) refresh(ctx context.Context) error {
 			return err
 		}
 	}
+	if s.budgetsChanged.Swap(false) {
+		if err := s.refreshBudgets(ctx); err != nil {
+			s.budgetsChanged.Store(true)
+			return err
+		}
+	}
 	if s.knativeChanged.Swap(false) {
 		if err := s.refreshKnative(); err != nil {
 			return err
@@ -125,10 +136,22 @@ func (s *snapshots) refreshPolicies(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reading the policies: %w", err)
 	}
-	s.draft.policies = policy.Compile(policies)
-	s.metrics.policiesAre(len(policies), len(s.draft.policies.Invalid()))
-	logInvalid(s.log, s.draft.policies)
-	s.log.Info("using new policies", "count", len(policies))
+	s.draft.policies = policy.CompileStored(policies)
+	s.metrics.policiesAre(s.draft.policies)
+	logPolicies(s.log, s.draft.policies)
+	return nil
+}
+
+func (s *snapshots) refreshBudgets(ctx context.Context) error {
+	stored, err := s.readBudgets(ctx)
+	if err != nil {
+		return fmt.Errorf("reading the budgets: %w", err)
+	}
+	s.draft.budgets = policy.CompileStoredBudgets(stored)
+	for _, name := range s.draft.budgets.Invalid() {
+		s.log.Error(nil, "invalid GPUBudget: no claim of GPUs may rise until it is mended", "budget", name)
+	}
+	s.log.Info("using new budgets", "count", len(stored))
 	return nil
 }
 

@@ -3,6 +3,7 @@ package serve
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -13,19 +14,21 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/knative"
+	"github.com/kubetorch/webhook/pkg/manifest"
 )
 
 // sources stand in for the cluster.
 type sources struct {
 	mu            sync.Mutex
 	unsynced      error
-	policies      []v1alpha1.ComputePolicy
+	policies      []manifest.Object
 	policiesError error
 	policyReads   int
+	budgets       []manifest.Object
 	autoscaler    map[string]string
 	knativeReads  int
 }
@@ -36,11 +39,16 @@ func (f *sources) snapshots(t *testing.T, e *edge) *snapshots {
 	require.NoError(t, err)
 	s := newSnapshots(e, metrics, logr.Discard())
 	s.synced = func() error { f.mu.Lock(); defer f.mu.Unlock(); return f.unsynced }
-	s.readPolicies = func(context.Context) ([]v1alpha1.ComputePolicy, error) {
+	s.readPolicies = func(context.Context) ([]manifest.Object, error) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		f.policyReads++
 		return f.policies, f.policiesError
+	}
+	s.readBudgets = func(context.Context) ([]manifest.Object, error) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return f.budgets, nil
 	}
 	s.readKnative = func() (*knative.Config, error) {
 		f.mu.Lock()
@@ -78,7 +86,7 @@ func TestSnapshotsReadOnlyWhatChanged(t *testing.T) {
 		time.Sleep(time.Hour)
 		assert.Equal(t, [2]int{1, 1}, [2]int{f.policyReads, f.knativeReads}, "nothing is read for nothing")
 
-		f.set(func() { f.policies = []v1alpha1.ComputePolicy{{ObjectMeta: metav1.ObjectMeta{Name: "p"}}} })
+		f.set(func() { f.policies = []manifest.Object{{"metadata": manifest.Object{"name": "p"}}} })
 		for range 100 {
 			s.changedPolicies() // never blocks
 		}
@@ -161,14 +169,58 @@ func TestSnapshotsTryAgainToReadPolicies(t *testing.T) {
 	})
 }
 
-func TestSnapshotsCountInvalidPolicies(t *testing.T) {
+func TestAPolicyThatDoesNotDecodeLeavesTheOthersInForce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		bad := v1alpha1.ComputePolicy{ObjectMeta: metav1.ObjectMeta{Name: "bad"}}
-		bad.Spec.NamespaceSelector = &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "a", Operator: "Near"}}}
-		f := &sources{policies: []v1alpha1.ComputePolicy{bad, {ObjectMeta: metav1.ObjectMeta{Name: "good"}}}}
+		stored := func(name string, spec any) manifest.Object {
+			return manifest.Object{"metadata": manifest.Object{"name": name}, "spec": spec}
+		}
+		f := &sources{policies: []manifest.Object{
+			stored("good", manifest.Object{"bounds": manifest.Object{"maxScale": manifest.Object{"max": int64(5), "enforcement": "Clamp"}, "minScale": manifest.Object{"max": int64(1)}}}),
+			stored("mistaken", manifest.Object{"enforcement": "Sometimes"}),
+			stored("mistyped", manifest.Object{"priority": "high", "gpuResources": []any{"acme.com/chip"}}),
+			stored("silent", nil),
+		}}
 		e, s := f.run(t)
-		assert.NoError(t, e.ready(), "an invalid policy fails closed by itself")
-		assert.Equal(t, 2.0, testutil.ToFloat64(s.metrics.policies))
-		assert.Equal(t, 1.0, testutil.ToFloat64(s.metrics.policiesInvalid))
+		require.NoError(t, e.ready(), "an invalid policy fails closed by itself")
+		assert.Equal(t, map[string]field.ErrorList{
+			"mistaken": {field.NotSupported(field.NewPath("spec", "enforcement"), v1alpha1.Enforcement("Sometimes"), []v1alpha1.Enforcement{"Deny", "Clamp", "Warn", "Audit"})},
+			"mistyped": {field.TypeInvalid(field.NewPath("spec", "priority"), field.OmitValueType{}, "is a JSON string; must be a whole number")},
+		}, e.current.Load().policies.Invalid())
+		assert.True(t, e.current.Load().policies.GPUResources().Match("acme.com/chip"), "what it calls a GPU is one")
+		assert.NoError(t, testutil.CollectAndCompare(s.metrics.policyInfo, strings.NewReader(`# HELP kubetorch_webhook_policy_info Always 1; the labels say how a policy's bounds are enforced. A policy with bounds of several kinds has several rows.
+# TYPE kubetorch_webhook_policy_info gauge
+kubetorch_webhook_policy_info{enforcement="Clamp",policy="good"} 1
+kubetorch_webhook_policy_info{enforcement="Deny",policy="good"} 1
+kubetorch_webhook_policy_info{enforcement="Invalid",policy="mistaken"} 1
+kubetorch_webhook_policy_info{enforcement="Invalid",policy="mistyped"} 1
+kubetorch_webhook_policy_info{enforcement="None",policy="silent"} 1
+`)))
+		assert.Equal(t, 4.0, testutil.ToFloat64(s.metrics.policies))
+		assert.Equal(t, 2.0, testutil.ToFloat64(s.metrics.policiesInvalid))
+	})
+}
+
+func TestBudgetsAreUsedAsTheyChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &sources{}
+		e, s := f.run(t)
+		require.NotNil(t, e.current.Load())
+		assert.True(t, e.current.Load().budgets.None())
+
+		f.set(func() {
+			f.budgets = []manifest.Object{
+				{"metadata": manifest.Object{"name": "cluster", "generation": int64(3)}, "spec": manifest.Object{"max": int64(8)}},
+				{"metadata": manifest.Object{"name": "odd", "generation": int64(1)}, "spec": manifest.Object{"max": "many"}},
+			}
+		})
+		s.changedBudgets()
+		synctest.Wait()
+		budgets := e.current.Load().budgets
+		require.Len(t, budgets.All(), 1)
+		assert.Equal(t, "cluster", budgets.All()[0].Name)
+		assert.Equal(t, []string{"odd"}, budgets.Invalid())
+		seen, ok := e.seen()
+		assert.True(t, ok)
+		assert.Equal(t, map[string]int64{"cluster": 3, "odd": 1}, seen.Budgets)
 	})
 }

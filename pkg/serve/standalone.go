@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/kubetorch/webhook/pkg/budget"
 	"github.com/kubetorch/webhook/pkg/certificate"
 	"github.com/kubetorch/webhook/pkg/offline"
 	"github.com/kubetorch/webhook/pkg/policy"
@@ -55,11 +56,13 @@ func Standalone(ctx context.Context, o StandaloneOptions) error {
 		return err
 	}
 	set := policy.Compile(o.Inputs.Policies)
-	gauges.policiesAre(len(o.Inputs.Policies), len(set.Invalid()))
+	gauges.policiesAre(set)
 	gauges.knativeIs(true, time.Now())
-	logInvalid(o.Log, set)
-	e := &edge{namespaceLabels: nameOnly, revisions: noRevisions}
-	e.current.Store(&snapshot{policies: set, knative: o.Inputs.Knative})
+	logPolicies(o.Log, set)
+	e := &edge{namespaceLabels: nameOnly, revisions: noRevisions, decided: gauges.decided}
+	e.current.Store(&snapshot{policies: set, budgets: policy.CompileBudgets(o.Inputs.Budgets), knative: o.Inputs.Knative})
+	memory := budget.NewMemory(o.Inputs.Budgets)
+	e.charging = &charging{charge: memory.Charge, release: memory.Release, everything: true}
 
 	server, err := newEndpoints(o.Listen, source, e, registry, o.Log)
 	if err != nil {
@@ -88,11 +91,4 @@ func nameOnly(_ context.Context, name string) (map[string]string, bool, error) {
 
 func noRevisions(context.Context, string, []string) (map[string]map[string]any, error) {
 	return nil, nil
-}
-
-// logInvalid tells of policies that cannot be followed.
-func logInvalid(log logr.Logger, set *policy.Set) {
-	for name, errs := range set.Invalid() {
-		log.Error(errs.ToAggregate(), "invalid ComputePolicy: what it selects is refused", "policy", name)
-	}
 }

@@ -54,6 +54,8 @@ type Options struct {
 	KnativeConfig map[string]map[string]string
 	// WithoutKnative leaves Knative out.
 	WithoutKnative bool
+	// RequestTimeout is the API server's; 0 is its own default of a minute.
+	RequestTimeout time.Duration
 	// KnativeLater leaves Knative out until StartKnative.
 	KnativeLater bool
 }

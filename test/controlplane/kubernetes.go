@@ -55,7 +55,12 @@ func (c *ControlPlane) startAPIServer(ctx context.Context) (*Process, error) {
 		return nil, err
 	}
 	p := c.pki
+	requestTimeout := c.options.RequestTimeout
+	if requestTimeout == 0 {
+		requestTimeout = time.Minute
+	}
 	apiserver, err := c.StartProcess(KubeAPIServer, nil, c.Tool(KubeAPIServer),
+		"--request-timeout="+requestTimeout.String(),
 		"--etcd-servers="+etcdURL,
 		"--bind-address=127.0.0.1", "--advertise-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", ports[1]),
 		// The reconciler publishes the API server's address as an endpoint,

@@ -24,6 +24,7 @@ var (
 	hook    *controlplane.Webhook
 	client  dynamic.Interface
 	root    string
+	binary  string
 	keep    = flag.Bool("keep-logs", false, "keep the logs of all processes")
 )
 
@@ -59,7 +60,7 @@ func run(ctx context.Context, m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	defer os.RemoveAll(dir)
-	binary := filepath.Join(dir, "kubetorch-webhook")
+	binary = filepath.Join(dir, "kubetorch-webhook")
 	build := exec.CommandContext(ctx, "go", "build", "-o", binary, "./cmd/webhook")
 	build.Dir = root
 	if out, err := build.CombinedOutput(); err != nil {

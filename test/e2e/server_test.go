@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"io"
 	"net/http"
@@ -50,13 +51,32 @@ func TestWhatIsNoAdmissionReviewGetsAClearAnswer(t *testing.T) {
 	assert.NotRegexp(t, `(?m)^\w*panics_total(\{[^}]*\})? [1-9]`, metrics)
 }
 
+// insecure is for one process: the API server verifies its certificate in every other test.
+var insecure = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}}
+
+// tryGet is a GET of a server that may not listen yet.
+func tryGet(ctx context.Context, path string) (int, string) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+hook.Replicas[0].Address+path, nil)
+	if err != nil {
+		return 0, err.Error()
+	}
+	response, err := insecure.Do(request)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(response.Body)
+	if err != nil {
+		return 0, err.Error()
+	}
+	return response.StatusCode, string(answer)
+}
+
 func post(t *testing.T, method, path, contentType string, body io.Reader) (int, string) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), method, "https://"+hook.Replicas[0].Address+path, body)
 	require.NoError(t, err)
 	request.Header.Set("Content-Type", contentType)
-	// The API server verifies the certificate in every other test.
-	insecure := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
 	response, err := insecure.Do(request)
 	require.NoError(t, err)
 	defer response.Body.Close()

@@ -142,6 +142,10 @@ func TestEveryWebhookReachesAPathThatIsServed(t *testing.T) {
 		"scale.kubetorch.com":                serve.MutatePath,
 		"validate-deployments.kubetorch.com": serve.ValidatePath,
 		"validate-scale.kubetorch.com":       serve.ValidatePath,
+
+		"validate-revisions.kubetorch.com":   serve.ValidatePath,
+		"validate-autoscalers.kubetorch.com": serve.ValidatePath,
+		"validate-routes.kubetorch.com":      serve.ValidatePath,
 		"validate-status.kubetorch.com":      serve.ValidatePath,
 	}
 	all := entries(t)
@@ -180,17 +184,19 @@ func TestEveryWebhookReachesAPathThatIsServed(t *testing.T) {
 }
 
 func TestOnlyWhatIsJudgedIsSentToTheWebhook(t *testing.T) {
-	services := []admissionregistrationv1.RuleWithOperations{{
-		Operations: []admissionregistrationv1.OperationType{"CREATE", "UPDATE"},
-		Rule: admissionregistrationv1.Rule{
-			APIGroups: []string{"serving.knative.dev"}, APIVersions: []string{"v1"}, Resources: []string{"services"},
-			Scope: new(admissionregistrationv1.NamespacedScope),
-		},
-	}}
+	written := func(group, version string, resources ...string) []admissionregistrationv1.RuleWithOperations {
+		return []admissionregistrationv1.RuleWithOperations{{
+			Operations: []admissionregistrationv1.OperationType{"CREATE", "UPDATE"},
+			Rule: admissionregistrationv1.Rule{
+				APIGroups: []string{group}, APIVersions: []string{version}, Resources: resources,
+				Scope: new(admissionregistrationv1.NamespacedScope),
+			},
+		}}
+	}
 	policies := []admissionregistrationv1.RuleWithOperations{{
 		Operations: []admissionregistrationv1.OperationType{"CREATE", "UPDATE"},
 		Rule: admissionregistrationv1.Rule{
-			APIGroups: []string{"policy.kubetorch.com"}, APIVersions: []string{"v1alpha1"}, Resources: []string{"computepolicies"},
+			APIGroups: []string{"policy.kubetorch.com"}, APIVersions: []string{"v1alpha1"}, Resources: []string{"computepolicies", "gpubudgets"},
 			Scope: new(admissionregistrationv1.ClusterScope),
 		},
 	}}
@@ -233,8 +239,14 @@ func TestOnlyWhatIsJudgedIsSentToTheWebhook(t *testing.T) {
 				assert.Equal(t, deployments("deployments/status", "UPDATE"), e.Rules)
 			case "scale.kubetorch.com", "validate-scale.kubetorch.com":
 				assert.Equal(t, deployments("deployments/scale", "UPDATE"), e.Rules)
+			case "validate-revisions.kubetorch.com":
+				assert.Equal(t, written("serving.knative.dev", "v1", "configurations", "revisions"), e.Rules)
+			case "validate-routes.kubetorch.com":
+				assert.Equal(t, written("serving.knative.dev", "v1", "routes"), e.Rules)
+			case "validate-autoscalers.kubetorch.com":
+				assert.Equal(t, written("autoscaling.internal.knative.dev", "v1alpha1", "podautoscalers"), e.Rules)
 			default:
-				assert.Equal(t, services, e.Rules)
+				assert.Equal(t, written("serving.knative.dev", "v1", "services"), e.Rules)
 			}
 			assert.Equal(t, excluded, e.Namespaces)
 		})
@@ -253,9 +265,13 @@ func TestRightsCoverWhatIsRead(t *testing.T) {
 
 	watch := []string{"get", "list", "watch"}
 	assert.ElementsMatch(t, []rbacv1.PolicyRule{
-		{APIGroups: []string{"policy.kubetorch.com"}, Resources: []string{"computepolicies"}, Verbs: watch},
+		{APIGroups: []string{"policy.kubetorch.com"}, Resources: []string{"computepolicies", "gpubudgets"}, Verbs: watch},
+		{APIGroups: []string{"policy.kubetorch.com"}, Resources: []string{"computepolicies/status"}, Verbs: []string{"patch"}},
+		{APIGroups: []string{"policy.kubetorch.com"}, Resources: []string{"gpubudgets/status"}, Verbs: []string{"update"}},
 		{APIGroups: []string{""}, Resources: []string{"namespaces"}, Verbs: watch},
-		{APIGroups: []string{"serving.knative.dev"}, Resources: []string{"revisions"}, Verbs: []string{"get"}},
+		{APIGroups: []string{"serving.knative.dev"}, Resources: []string{"revisions"}, Verbs: watch},
+		{APIGroups: []string{"serving.knative.dev"}, Resources: []string{"configurations", "routes"}, Verbs: []string{"get", "list"}},
+		{APIGroups: []string{"autoscaling.internal.knative.dev"}, Resources: []string{"podautoscalers"}, Verbs: []string{"get", "list"}},
 		{APIGroups: []string{""}, Resources: []string{"configmaps"}, ResourceNames: slices.Sorted(slices.Values(knative.ConfigMaps)), Verbs: watch},
 		{APIGroups: []string{"apps"}, Resources: []string{"deployments"}, Verbs: []string{"get", "list", "watch", "patch"}},
 		{APIGroups: []string{"serving.knative.dev"}, Resources: []string{"services"}, Verbs: []string{"get", "list", "watch", "create", "patch", "delete"}},

@@ -27,6 +27,8 @@ type Serve struct {
 	CASecret         string
 	Configuration    string
 	KnativeNamespace string
+	RequestTimeout   time.Duration
+	AuditInterval    time.Duration
 
 	// Without a cluster.
 	Standalone     bool
@@ -42,9 +44,12 @@ const (
 	standaloneListen = "127.0.0.1:9443"
 )
 
+// minAuditInterval is often enough: an audit lists all workloads.
+const minAuditInterval = 10 * time.Second
+
 // Flags that make sense in one of the two modes only.
 var (
-	clusterOnly    = []string{"kubeconfig", "namespace", "service", "ca-secret", "webhook-configuration", "knative-namespace"}
+	clusterOnly    = []string{"api-request-timeout", "kubeconfig", "namespace", "service", "ca-secret", "webhook-configuration", "knative-namespace", "audit-interval"}
 	standaloneOnly = []string{"policy", "knative-config", "cert-dir"}
 )
 
@@ -65,6 +70,8 @@ func (o *Serve) AddFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.CASecret, "ca-secret", "kubetorch-webhook-ca", "name of the Secret with the webhook's own CA")
 	flags.StringVar(&o.Configuration, "webhook-configuration", "kubetorch-webhook", "name of both webhook configurations")
 	flags.StringVar(&o.KnativeNamespace, "knative-namespace", "knative-serving", "namespace of Knative's ConfigMaps")
+	flags.DurationVar(&o.RequestTimeout, "api-request-timeout", time.Minute, "the API server's --request-timeout (`DURATION`): GPUs that a budget may have lent are freed no earlier")
+	flags.DurationVar(&o.AuditInterval, "audit-interval", 10*time.Minute, "how often (`DURATION`) what exists is held against the policies; a change of policy has it done at once")
 
 	flags.BoolVar(&o.Standalone, "standalone", false, "serve without a cluster")
 	flags.StringArrayVar(&o.Policies, "policy", nil, "`FILE` with ComputePolicies; may be repeated")
@@ -100,6 +107,12 @@ func (o *Serve) Validate() field.ErrorList {
 	}
 	if o.ShutdownDelay < 0 {
 		errs = append(errs, field.Invalid(flag("shutdown-delay"), o.ShutdownDelay.String(), "must not be negative"))
+	}
+	if o.RequestTimeout <= 0 && !o.Standalone {
+		errs = append(errs, field.Invalid(flag("api-request-timeout"), o.RequestTimeout.String(), "must be above 0"))
+	}
+	if o.AuditInterval < minAuditInterval && !o.Standalone {
+		errs = append(errs, field.Invalid(flag("audit-interval"), o.AuditInterval.String(), "must be at least "+minAuditInterval.String()))
 	}
 	misplaced, why := clusterOnly, "is of no use with --standalone"
 	if !o.Standalone {

@@ -26,7 +26,7 @@ func TestServeDefaults(t *testing.T) {
 	common := Serve{
 		Log:       Log{Level: "info", Format: "json"},
 		Namespace: "kubetorch-system", Service: "kubetorch-webhook", CASecret: "kubetorch-webhook-ca",
-		Configuration: "kubetorch-webhook", KnativeNamespace: "knative-serving",
+		Configuration: "kubetorch-webhook", KnativeNamespace: "knative-serving", RequestTimeout: time.Minute, AuditInterval: 10 * time.Minute,
 	}
 	cluster := common
 	cluster.Listen = ":9443"
@@ -71,6 +71,8 @@ func TestServeValidation(t *testing.T) {
 		"unknown words for the log": {[]string{"--log-level", "loud", "--log-format", "xml"}, []string{
 			`--log-level: Unsupported value: "loud": supported values: "debug", "info", "error"`,
 			`--log-format: Unsupported value: "xml": supported values: "json", "text"`}},
+		"audits that never end":    {[]string{"--audit-interval", "1s"}, []string{`--audit-interval: Invalid value: "1s": must be at least 10s`}},
+		"audits without a cluster": {[]string{"--standalone", "--audit-interval", "1m"}, []string{"--audit-interval: Forbidden: is of no use with --standalone"}},
 		"names that no object can have": {[]string{"--service", "1a", "--ca-secret", "A"}, []string{
 			`--service: Invalid value: "1a": a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')`,
 			`--ca-secret: Invalid value: "A": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')`}},

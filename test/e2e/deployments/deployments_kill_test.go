@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/kubetorch/webhook/pkg/controller/handover"
 )
@@ -48,7 +49,12 @@ func TestAKilledControllerGoesOnWhereItWas(t *testing.T) {
 	}{
 		{step: "the label is set", labelled: func(l *lab) { l.killed(func() {}) }},
 		{step: "the Knative Service is made", made: func(l *lab) { l.killed(func() {}) }},
-		{step: "the Knative Service gets ready meanwhile", ready: func(l *lab) { l.killed(func() { l.makeReady("app") }) }},
+		{step: "the Knative Service gets ready meanwhile", ready: func(l *lab) {
+			// What starts pods waits for the webhook, and all else does not.
+			autoscalers := schema.GroupVersionResource{Group: "autoscaling.internal.knative.dev", Version: "v1alpha1", Resource: "podautoscalers"}
+			l.eventually("PodAutoscaler", func() bool { return l.exists(autoscalers, "app-00001") })
+			l.killed(func() { l.makeReady("app") })
+		}},
 		{step: "it is adopted", adopted: func(l *lab) {
 			l.killWhen("the record", func() bool { return annotated(l, handover.AdoptedAnnotation) })
 		}},

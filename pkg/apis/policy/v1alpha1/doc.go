@@ -16,7 +16,7 @@ var GroupVersion = schema.GroupVersion{Group: "policy.kubetorch.com", Version: "
 
 // AddToScheme registers the types of this package.
 func AddToScheme(scheme *runtime.Scheme) error {
-	scheme.AddKnownTypes(GroupVersion, &ComputePolicy{}, &ComputePolicyList{})
+	scheme.AddKnownTypes(GroupVersion, &ComputePolicy{}, &ComputePolicyList{}, &GPUBudget{}, &GPUBudgetList{})
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil
 }

@@ -26,10 +26,14 @@ const (
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:resource:scope=Cluster,categories=kubetorch
-// +kubebuilder:printcolumn:name="Priority",type=integer,JSONPath=`.spec.priority`
-// +kubebuilder:printcolumn:name="Enforcement",type=string,JSONPath=`.spec.enforcement`
-// +kubebuilder:printcolumn:name="Max scale",type=integer,JSONPath=`.spec.bounds.maxScale.max`
-// +kubebuilder:printcolumn:name="GPUs per workload",type=integer,JSONPath=`.spec.bounds.gpusPerWorkload.max`
+// +kubebuilder:subresource:status
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Enforcement",type=string,JSONPath=`.status.enforcement`
+// +kubebuilder:printcolumn:name="Violations",type=integer,JSONPath=`.status.violations.total`
+// +kubebuilder:printcolumn:name="Advisory",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Advisory")].status`
+// +kubebuilder:printcolumn:name="Priority",type=integer,priority=1,JSONPath=`.spec.priority`
+// +kubebuilder:printcolumn:name="Max scale",type=integer,priority=1,JSONPath=`.spec.bounds.maxScale.max`
+// +kubebuilder:printcolumn:name="GPUs per workload",type=integer,priority=1,JSONPath=`.spec.bounds.gpusPerWorkload.max`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type ComputePolicy struct {
 	metav1.TypeMeta   `json:",inline"`
@@ -37,6 +41,8 @@ type ComputePolicy struct {
 
 	// +kubebuilder:default={}
 	Spec ComputePolicySpec `json:"spec,omitempty"`
+	// +optional
+	Status ComputePolicyStatus `json:"status,omitempty"`
 }
 
 // ComputePolicyList is a list of ComputePolicy.

@@ -1,0 +1,161 @@
+package v1alpha1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// GPUBudget limits the GPUs that all selected workloads may claim together. Its status
+// is the ledger: every admission that raises a claim is written there first.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:resource:scope=Cluster,categories=kubetorch
+// +kubebuilder:subresource:status
+// +kubebuilder:printcolumn:name="Max",type=integer,JSONPath=`.spec.max`
+// +kubebuilder:printcolumn:name="Used",type=integer,JSONPath=`.status.used`
+// +kubebuilder:printcolumn:name="Reserved",type=integer,JSONPath=`.status.reserved`
+// +kubebuilder:printcolumn:name="Available",type=integer,JSONPath=`.status.available`
+// +kubebuilder:printcolumn:name="Counted",type=string,JSONPath=`.status.conditions[?(@.type=="Counted")].status`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type GPUBudget struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// +required
+	Spec GPUBudgetSpec `json:"spec"`
+	// +optional
+	Status GPUBudgetStatus `json:"status,omitempty"`
+}
+
+// GPUBudgetList is a list of GPUBudget.
+//
+// +kubebuilder:object:root=true
+type GPUBudgetList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []GPUBudget `json:"items"`
+}
+
+// GPUBudgetSpec is what a GPUBudget selects and allows.
+type GPUBudgetSpec struct {
+	// NamespaceSelector selects namespaces by their labels; empty selects all. A
+	// namespace that a changed label brings in is counted before claims in it may rise.
+	// +optional
+	NamespaceSelector *metav1.LabelSelector `json:"namespaceSelector,omitempty"`
+
+	// GPUTypes are the GPU types that count; empty counts every type. Globs are
+	// allowed. A workload that nothing pins to one type counts against every type.
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=63
+	// +optional
+	GPUTypes []string `json:"gpuTypes,omitempty"`
+
+	// Max is the largest sum of claims: GPUs per pod times peak pods, over the
+	// selected workloads.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=9007199254740991
+	// +required
+	Max *int64 `json:"max"`
+
+	// MaxPerNamespace is the largest sum of claims in any one namespace.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=9007199254740991
+	// +optional
+	MaxPerNamespace *int64 `json:"maxPerNamespace,omitempty"`
+
+	// Rollout says whether an update may start while the GPUs of the version that it
+	// replaces and of the new one do not fit together.
+	// +kubebuilder:default=Allow
+	// +optional
+	Rollout RolloutPolicy `json:"rollout,omitempty"`
+}
+
+// RolloutPolicy says what happens to an update whose rollout needs more than is free.
+//
+// +kubebuilder:validation:Enum=Allow;Strict
+type RolloutPolicy string
+
+const (
+	// RolloutAllow admits it; the overlap shows in status.overlap.
+	RolloutAllow RolloutPolicy = "Allow"
+	// RolloutStrict refuses it.
+	RolloutStrict RolloutPolicy = "Strict"
+)
+
+// ConditionCounted says that the ledger holds every claim that existed when this
+// generation of the budget came into force. Until then no claim may rise.
+const ConditionCounted = "Counted"
+
+// ConditionWithin says that the claims are within spec.max and spec.maxPerNamespace.
+const ConditionWithin = "Within"
+
+// GPUBudgetStatus is the ledger. Written with compare-and-swap by the validating step,
+// which only raises entries, and by the controller, which settles and lowers them.
+type GPUBudgetStatus struct {
+	// Used is the sum of settled claims: those of objects that were seen stored.
+	// +optional
+	Used int64 `json:"used"`
+	// Reserved is what admissions under way may add to it.
+	// +optional
+	Reserved int64 `json:"reserved"`
+	// Overlap is held by revisions that were replaced and have pods still.
+	// +optional
+	Overlap int64 `json:"overlap,omitempty"`
+	// Available is what is left of spec.max.
+	// +optional
+	Available int64 `json:"available"`
+	// Workloads is the number of claims.
+	// +optional
+	Workloads int32 `json:"workloads"`
+
+	// Rules is a digest of what GPUs are counted by: the GPU resources of all policies
+	// and Knative's defaults, as they were when the claims were counted.
+	// +optional
+	Rules string `json:"rules,omitempty"`
+
+	// Namespaces are the settled claims. Where spec.namespaceSelector looks at labels,
+	// every namespace that was counted is listed.
+	// +listType=map
+	// +listMapKey=name
+	// +optional
+	Namespaces []NamespaceClaims `json:"namespaces,omitempty"`
+
+	// Reservations are the claims of admissions that are not seen stored yet.
+	// +listType=map
+	// +listMapKey=key
+	// +optional
+	Reservations []Reservation `json:"reservations,omitempty"`
+
+	// +listType=map
+	// +listMapKey=type
+	// +optional
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// NamespaceClaims are the settled claims of one namespace.
+type NamespaceClaims struct {
+	Name string `json:"name"`
+	// Used is the sum of the claims.
+	Used int64 `json:"used"`
+	// Claims holds one record per claim: 16 bytes of key, then the GPUs and the
+	// overlap as varints.
+	// +optional
+	Claims []byte `json:"claims,omitempty"`
+}
+
+// Reservation is the claim of an admission that is not seen stored yet.
+type Reservation struct {
+	// Key is the UID of the object, or one made from it.
+	Key       string `json:"key"`
+	Namespace string `json:"namespace"`
+	// Kind and Name of the object, for people.
+	// +optional
+	Kind string `json:"kind,omitempty"`
+	// +optional
+	Name string `json:"name,omitempty"`
+	// GPUs is the claim.
+	GPUs int64 `json:"gpus"`
+	// Overlap is what the version that is being replaced holds.
+	// +optional
+	Overlap int64 `json:"overlap,omitempty"`
+	// Token differs for every admission that touched the reservation.
+	Token string `json:"token"`
+}

@@ -1,0 +1,97 @@
+package v1alpha1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// Types of a ComputePolicy's conditions.
+const (
+	// ConditionReady: the policy is valid and in force. If it is False the policy sets
+	// nothing, and workloads that ask for more GPUs than before are refused.
+	ConditionReady = "Ready"
+	// ConditionAdvisory: whoever writes a workload can get around the bounds.
+	ConditionAdvisory = "Advisory"
+	// ConditionCompliant: nothing that exists breaks a bound, as far as the last audit saw.
+	ConditionCompliant = "Compliant"
+)
+
+// Reasons of the conditions.
+const (
+	ReasonInForce = "InForce"
+	ReasonInvalid = "Invalid"
+
+	ReasonWorkloadSelector = "WorkloadSelector"
+	ReasonNamespaceLabels  = "NamespaceLabels"
+	ReasonSelectsAll       = "NotAvoidable"
+	ReasonNoBounds         = "NoBounds"
+
+	ReasonNoViolations = "NoViolations"
+	ReasonViolations   = "Violations"
+	ReasonAuditFailed  = "AuditFailed"
+)
+
+// ListedViolations is how many violations a status lists at most.
+const ListedViolations = 20
+
+// ComputePolicyStatus is what became of a ComputePolicy, and what breaks its bounds.
+type ComputePolicyStatus struct {
+	// ObservedGeneration is the generation of the spec that the status is about.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// Conditions are Ready, Advisory and Compliant.
+	// +listType=map
+	// +listMapKey=type
+	// +optional
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// Enforcement is the ways in which the bounds are enforced, the strictest first, such
+	// as "Deny, Audit".
+	// +optional
+	Enforcement string `json:"enforcement,omitempty"`
+
+	// Violations are the objects that break a bound, as the last audit found them.
+	// +optional
+	Violations *Violations `json:"violations,omitempty"`
+
+	// Audited is when the last audit ended, to the hour: a later audit that found the
+	// same is not written at once.
+	// +optional
+	Audited *metav1.Time `json:"audited,omitempty"`
+}
+
+// Violations are what an audit found.
+type Violations struct {
+	// Total is the number of violations: an object that breaks two bounds counts twice.
+	Total int64 `json:"total"`
+
+	// ByBound counts them for each bound that the policy sets.
+	// +listType=map
+	// +listMapKey=bound
+	// +optional
+	ByBound []BoundViolations `json:"byBound,omitempty"`
+
+	// List names the first ones, by namespace, kind and name.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=20
+	// +optional
+	List []ObjectViolation `json:"list,omitempty"`
+}
+
+// BoundViolations counts the objects that break one bound.
+type BoundViolations struct {
+	// Bound is a field of spec.bounds.
+	Bound string `json:"bound"`
+	// Enforcement is how the bound is enforced at admission.
+	Enforcement Enforcement `json:"enforcement"`
+	Count       int64       `json:"count"`
+}
+
+// ObjectViolation is an object that breaks a bound.
+type ObjectViolation struct {
+	Namespace string `json:"namespace"`
+	Kind      string `json:"kind"`
+	Name      string `json:"name"`
+	// Bound is a field of spec.bounds.
+	Bound string `json:"bound"`
+	// Message says what the object asks for and what is allowed.
+	Message string `json:"message"`
+}

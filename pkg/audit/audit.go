@@ -1,0 +1,108 @@
+// Package audit finds what exists and breaks a bound of the policies in force. It is pure:
+// it looks at what was listed, and changes none of it.
+package audit
+
+import (
+	"cmp"
+	"slices"
+	"unicode/utf8"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
+	"github.com/kubetorch/webhook/pkg/knative"
+	"github.com/kubetorch/webhook/pkg/manifest"
+	"github.com/kubetorch/webhook/pkg/policy"
+)
+
+// Input is what an audit looks at.
+type Input struct {
+	Policies *policy.Set
+	Knative  *knative.Config
+	// Served is whether the cluster serves Knative Services: without them a labelled
+	// Deployment stays one.
+	Served bool
+	// Objects of all kinds, in any order. Those of kinds that no bound is about are passed
+	// over.
+	Objects []manifest.Object
+	// Namespaces are the labels of namespaces, by name. One that is missing is known by its
+	// name only: a selector that cannot be decided then selects.
+	Namespaces map[string]map[string]string
+	// Excluded are the namespaces that admission leaves alone.
+	Excluded []string
+}
+
+// Finding is an object that breaks a bound of a policy.
+type Finding struct {
+	Policy string `json:"policy"`
+	v1alpha1.ObjectViolation
+	Enforcement v1alpha1.Enforcement `json:"enforcement"`
+}
+
+// Report is what an audit found.
+type Report struct {
+	// Objects is the number of objects that bounds are about.
+	Objects int
+	// Policies are all of them, by name.
+	Policies []policy.Description
+	// Findings are in the order of policies, namespaces, kinds, names and bounds.
+	Findings []Finding
+}
+
+// Run audits. Each object counts as it is, whatever it was before the bound, whoever wrote
+// it and however the bound is enforced; of exemptions, only those of whole namespaces hold. A
+// child of a Knative object that asks for no more than its owner is not reported beside it.
+func Run(in Input) Report {
+	c := index(in)
+	r := Report{Policies: in.Policies.Describe()}
+	for _, o := range in.Objects {
+		violations, concerned := c.violations(o)
+		if !concerned {
+			continue
+		}
+		r.Objects++
+		r.Findings = append(r.Findings, findings(o, violations)...)
+	}
+	slices.SortFunc(r.Findings, func(a, b Finding) int {
+		return cmp.Or(cmp.Compare(a.Policy, b.Policy), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Kind, b.Kind),
+			cmp.Compare(a.Name, b.Name), cmp.Compare(a.Bound, b.Bound))
+	})
+	return r
+}
+
+// findings names each bound once.
+func findings(o manifest.Object, violations []policy.Violation) []Finding {
+	var all []Finding
+	for _, v := range violations {
+		if slices.ContainsFunc(all, func(f Finding) bool { return f.Policy == v.Policy && f.Bound == v.Bound }) {
+			continue
+		}
+		all = append(all, Finding{Policy: v.Policy, Enforcement: v.Enforcement, ObjectViolation: v1alpha1.ObjectViolation{
+			Namespace: manifest.Text(o, "metadata", "namespace"), Kind: manifest.Text(o, "kind"), Name: manifest.Text(o, "metadata", "name"),
+			Bound: v.Bound, Message: shortenTo(longest, words(v.Error)),
+		}})
+	}
+	return all
+}
+
+func words(e *field.Error) string {
+	if e.Type == field.ErrorTypeForbidden {
+		return e.Detail
+	}
+	return e.Error()
+}
+
+// longest is how many bytes of a message are kept: objects may hold texts of any length.
+const longest = 256
+
+func shortenTo(longest int, text string) string {
+	if len(text) <= longest {
+		return text
+	}
+	const dots = "..."
+	end := longest - len(dots)
+	for !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end] + dots
+}

@@ -1,0 +1,115 @@
+package budget
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/dynamic"
+
+	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
+)
+
+var resource = v1alpha1.GroupVersion.WithResource("gpubudgets")
+
+// API is the Store of a cluster.
+type API struct {
+	Client dynamic.Interface
+	// Cache gives a budget as it was a moment ago, not to be changed; nil where there is
+	// none.
+	Cache func(ctx context.Context, name string) (*unstructured.Unstructured, error)
+
+	mu      sync.Mutex
+	decoded map[string]*v1alpha1.GPUBudget // the latest of each from the cache
+}
+
+// Cached is a budget as it was a moment ago.
+func (a *API) Cached(ctx context.Context, name string) (*v1alpha1.GPUBudget, error) {
+	o, err := a.Cache(ctx, name)
+	if err != nil || o == nil {
+		return nil, err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if b := a.decoded[name]; b != nil && b.UID == o.GetUID() && b.ResourceVersion == o.GetResourceVersion() {
+		return b, nil
+	}
+	b, err := decode(o)
+	if err != nil {
+		return nil, err
+	}
+	if a.decoded == nil {
+		a.decoded = map[string]*v1alpha1.GPUBudget{}
+	}
+	a.decoded[name] = b
+	return b, nil
+}
+
+// Live is a budget as it is; nil where there is none.
+func (a *API) Live(ctx context.Context, name string) (*v1alpha1.GPUBudget, error) {
+	o, err := a.Client.Resource(resource).Get(ctx, name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("reading GPUBudget %s: %w", name, err)
+	}
+	return decode(o)
+}
+
+// Write stores the status.
+func (a *API) Write(ctx context.Context, b *v1alpha1.GPUBudget) (*v1alpha1.GPUBudget, error) {
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(b)
+	if err != nil {
+		return nil, fmt.Errorf("writing GPUBudget %s: %w", b.Name, err)
+	}
+	o := &unstructured.Unstructured{Object: content}
+	o.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("GPUBudget"))
+	stored, err := a.Client.Resource(resource).UpdateStatus(ctx, o, metav1.UpdateOptions{})
+	if err != nil {
+		return nil, err // says what and why itself, and its kind is looked at
+	}
+	return decode(stored)
+}
+
+// List are all budgets as they are. One that cannot be decoded is left out: it holds for
+// everything as long as it is there.
+func (a *API) List(ctx context.Context) ([]v1alpha1.GPUBudget, error) {
+	list, err := a.Client.Resource(resource).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("listing GPUBudgets: %w", err)
+	}
+	var budgets []v1alpha1.GPUBudget
+	for i := range list.Items {
+		if b, err := decode(&list.Items[i]); err == nil {
+			budgets = append(budgets, *b)
+		}
+	}
+	return budgets, nil
+}
+
+// Generations are those of all budgets as they are, by name.
+func (a *API) Generations(ctx context.Context) (map[string]int64, error) {
+	list, err := a.Client.Resource(resource).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("listing GPUBudgets: %w", err)
+	}
+	generations := make(map[string]int64, len(list.Items))
+	for i := range list.Items {
+		generations[list.Items[i].GetName()] = list.Items[i].GetGeneration()
+	}
+	return generations, nil
+}
+
+func decode(o *unstructured.Unstructured) (*v1alpha1.GPUBudget, error) {
+	b := &v1alpha1.GPUBudget{}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, b); err != nil {
+		return nil, fmt.Errorf("reading GPUBudget %s: %w", o.GetName(), err)
+	}
+	b.ManagedFields = nil
+	return b, nil
+}

@@ -1,0 +1,187 @@
+package cmd
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
+
+	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
+	"github.com/kubetorch/webhook/pkg/audit"
+	"github.com/kubetorch/webhook/pkg/cmd/options"
+	"github.com/kubetorch/webhook/pkg/inventory"
+	"github.com/kubetorch/webhook/pkg/manifest"
+	"github.com/kubetorch/webhook/pkg/offline"
+	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/serve"
+)
+
+func newAudit() *cobra.Command {
+	var o options.Audit
+	c := &cobra.Command{
+		Use:   "audit [--kubeconfig FILE] [--policy FILE]... [-o table|json]",
+		Short: "List what exists and breaks a bound of the policies in force",
+		Long: `List what exists and breaks a bound of the policies in force. Nothing is changed.
+
+It is what the status of each ComputePolicy says, without its limit of 20, and uses the
+rights of the kubeconfig: list on Deployments, Namespaces, ComputePolicies and Knative's
+kinds, and get on Knative's ConfigMaps. With --policy it shows what policies would find
+before they are applied; with --filename it looks at files and asks no cluster.
+
+The exit code is 1 if anything breaks a bound that refuses or clamps, or if a policy is
+invalid, so that its bounds are not known. Bounds that only warn or audit are listed and
+leave it at 0. It is 2 if the flags, the input or the cluster cannot be read.`,
+		Example: `  kubetorch-webhook audit
+  kubetorch-webhook audit --policy stricter.yaml
+  kubectl get deployments,ksvc,revisions,namespaces -A -o yaml | kubetorch-webhook audit -f - --policy policy.yaml`,
+		Args: noArguments,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return runAudit(c.Context(), &o, c.InOrStdin(), c.OutOrStdout(), c.ErrOrStderr())
+		},
+	}
+	o.AddFlags(c.Flags())
+	return c
+}
+
+func runAudit(ctx context.Context, o *options.Audit, in io.Reader, out, errOut io.Writer) error {
+	if err := o.Validate().ToAggregate(); err != nil {
+		return err
+	}
+	inputs, err := offline.Load(o.Policies, o.KnativeConfigs)
+	if err != nil {
+		return err
+	}
+	for _, w := range inputs.Warnings {
+		fmt.Fprintf(errOut, "Warning: %s\n", w)
+	}
+	input := audit.Input{Policies: policy.Compile(inputs.Policies), Knative: inputs.Knative, Excluded: serve.Excluded(o.Namespace, o.KnativeNamespace)}
+	generations := map[string]int64{}
+	if len(o.Files) > 0 {
+		docs, err := offline.ReadDocuments(o.Files, in)
+		if err != nil {
+			return err
+		}
+		input.Objects, input.Namespaces = offline.Objects(docs)
+		input.Served = true
+	} else if err := readCluster(ctx, o, &input, generations); err != nil {
+		return err
+	}
+	report := audit.Run(input)
+	if o.Output == "json" {
+		err = writeAuditJSON(out, report, generations)
+	} else {
+		err = writeAuditTable(out, report)
+	}
+	if err != nil {
+		return Failed(err)
+	}
+	return Failed(concluded(report, errOut))
+}
+
+// readCluster reads what exists, and the policies if no files with some were named.
+func readCluster(ctx context.Context, o *options.Audit, input *audit.Input, generations map[string]int64) error {
+	config, err := restConfig(o.Kubeconfig)
+	if err != nil {
+		return fmt.Errorf("finding the cluster: %w", err)
+	}
+	config.QPS, config.Burst = 50, 100
+	config.WarningHandler = rest.NoWarnings{}
+	client, err := dynamic.NewForConfig(config)
+	if err != nil {
+		return fmt.Errorf("finding the cluster: %w", err)
+	}
+	if len(o.Policies) == 0 {
+		stored, err := inventory.Policies(ctx, client)
+		if err != nil {
+			return err
+		}
+		for _, p := range stored {
+			generations[manifest.Text(p, "metadata", "name")], _ = manifest.Whole(p, "metadata", "generation")
+		}
+		input.Policies = policy.CompileStored(stored)
+	}
+	if input.Knative, err = inventory.Knative(ctx, client, o.KnativeNamespace); err != nil {
+		return err
+	}
+	objects, err := inventory.List(ctx, client)
+	if err != nil {
+		return err
+	}
+	input.Objects, input.Namespaces, input.Served = objects.All(), objects.Namespaces, objects.Knative
+	return nil
+}
+
+// concluded says in one line what was found, as an error if somebody has to act on it.
+func concluded(r audit.Report, errOut io.Writer) error {
+	enforced := 0
+	for _, f := range r.Findings {
+		if f.Enforcement == v1alpha1.Deny || f.Enforcement == v1alpha1.Clamp {
+			enforced++
+		}
+	}
+	var invalid []string
+	for _, d := range r.Policies {
+		if len(d.Invalid) > 0 {
+			invalid = append(invalid, d.Name)
+			fmt.Fprintf(errOut, "policy %s is invalid: %v\n", d.Name, d.Invalid.ToAggregate())
+		}
+	}
+	text := fmt.Sprintf("%s in %s", count(len(r.Findings), "violation"), count(r.Objects, "object"))
+	if len(r.Findings) > 0 {
+		text += fmt.Sprintf(", %d of bounds that refuse or clamp", enforced)
+	}
+	if len(invalid) > 0 {
+		text += "; the bounds of policy " + strings.Join(invalid, ", ") + " are not known"
+	}
+	if enforced+len(invalid) > 0 {
+		return fmt.Errorf("%s", text)
+	}
+	fmt.Fprintln(errOut, text)
+	return nil
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+func writeAuditTable(out io.Writer, r audit.Report) error {
+	if len(r.Findings) == 0 {
+		return nil
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "POLICY\tBOUND\tENFORCEMENT\tNAMESPACE\tKIND\tNAME\tMESSAGE")
+	for _, f := range r.Findings {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", f.Policy, f.Bound, f.Enforcement, f.Namespace, f.Kind, f.Name, strings.Join(strings.Fields(f.Message), " "))
+	}
+	return w.Flush()
+}
+
+// auditedPolicy is a policy in the JSON output: its status, with all violations.
+type auditedPolicy struct {
+	Name   string                       `json:"name"`
+	Status v1alpha1.ComputePolicyStatus `json:"status"`
+}
+
+func writeAuditJSON(out io.Writer, r audit.Report, generations map[string]int64) error {
+	result := struct {
+		Objects  int             `json:"objects"`
+		Policies []auditedPolicy `json:"policies"`
+	}{Objects: r.Objects, Policies: []auditedPolicy{}}
+	now := time.Now()
+	for _, d := range r.Policies {
+		result.Policies = append(result.Policies, auditedPolicy{d.Name, r.Status(d, generations[d.Name], v1alpha1.ComputePolicyStatus{}, now)})
+	}
+	encoder := json.NewEncoder(out)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(result)
+}

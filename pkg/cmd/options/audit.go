@@ -1,0 +1,62 @@
+package options
+
+import (
+	"slices"
+
+	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// Audit are the flags of the command audit.
+type Audit struct {
+	Kubeconfig       string
+	Namespace        string
+	KnativeNamespace string
+	Files            []string
+	Policies         []string
+	KnativeConfigs   []string
+	Output           string
+
+	flags *pflag.FlagSet
+}
+
+var auditOutputs = []string{"table", "json"}
+
+// AddFlags adds the flags.
+func (o *Audit) AddFlags(flags *pflag.FlagSet) {
+	o.flags = flags
+	flags.StringVar(&o.Kubeconfig, "kubeconfig", "", "`FILE` with access to the cluster (default: $KUBECONFIG, else ~/.kube/config)")
+	flags.StringVar(&o.Namespace, "namespace", "kubetorch-system", "namespace of the webhook, which is left alone")
+	flags.StringVar(&o.KnativeNamespace, "knative-namespace", "knative-serving", "namespace of Knative's ConfigMaps, which is left alone")
+	flags.StringArrayVarP(&o.Files, "filename", "f", nil, "`FILE|DIR|-` with objects, instead of those of the cluster; may be repeated")
+	flags.StringArrayVar(&o.Policies, "policy", nil, "`FILE` with ComputePolicies, instead of those of the cluster; may be repeated")
+	flags.StringArrayVar(&o.KnativeConfigs, "knative-config", nil, "`FILE` with Knative's ConfigMaps, with --filename; may be repeated")
+	flags.StringVarP(&o.Output, "output", "o", auditOutputs[0], "table or json")
+}
+
+// Validate checks the options.
+func (o *Audit) Validate() field.ErrorList {
+	var errs field.ErrorList
+	if !slices.Contains(auditOutputs, o.Output) {
+		errs = append(errs, field.NotSupported(flag("output"), o.Output, auditOutputs))
+	}
+	for name, value := range map[string]string{"namespace": o.Namespace, "knative-namespace": o.KnativeNamespace} {
+		for _, problem := range validation.IsDNS1123Label(value) {
+			errs = append(errs, field.Invalid(flag(name), value, problem))
+		}
+	}
+	if len(o.Files) == 0 {
+		if len(o.KnativeConfigs) > 0 {
+			errs = append(errs, field.Forbidden(flag("knative-config"), "needs --filename; a cluster has its own"))
+		}
+		return errs
+	}
+	if len(o.Policies) == 0 {
+		errs = append(errs, field.Required(flag("policy"), "with --filename no cluster is asked, so name the policies"))
+	}
+	if o.flags != nil && o.flags.Changed("kubeconfig") {
+		errs = append(errs, field.Forbidden(flag("kubeconfig"), "is of no use with --filename: no cluster is asked"))
+	}
+	return errs
+}

@@ -1,0 +1,259 @@
+package count
+
+import (
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/kubetorch/webhook/pkg/controller/handover"
+	"github.com/kubetorch/webhook/pkg/convert"
+	"github.com/kubetorch/webhook/pkg/inventory"
+	"github.com/kubetorch/webhook/pkg/ledger"
+	"github.com/kubetorch/webhook/pkg/manifest"
+	"github.com/kubetorch/webhook/pkg/mutate"
+	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/review"
+	"knative.dev/pkg/kmeta"
+)
+
+// Claimant is what one object claims. Two may have one key, a Deployment's plan and the
+// Knative Service made from it: then the larger counts.
+type Claimant struct {
+	Key                   ledger.Key
+	Namespace, Kind, Name string
+	// Parts are the claim; Overlap is what replaced revisions hold that have pods still.
+	Parts, Overlap []policy.Part
+}
+
+// All are the claims of all objects, which inventory.List has read. A child of a Knative
+// object is left out only if the owner is there, with the UID that the child names, and
+// asks for as much.
+func All(w review.World, o *inventory.Objects) []Claimant {
+	c := &counter{w: w, gpus: w.Policies.GPUResources(), objects: o, byUID: map[string]*owner{}, revisions: map[string]policy.Revisions{}, uncounted: map[string][]manifest.Object{}}
+	for _, r := range o.Revisions {
+		namespace := manifest.Text(r, "metadata", "namespace")
+		if c.revisions[namespace] == nil {
+			c.revisions[namespace] = policy.Revisions{}
+		}
+		c.revisions[namespace][manifest.Text(r, "metadata", "name")] = r
+	}
+	c.services()
+	c.configurations()
+	c.revisionsByThemselves()
+	c.routes()
+	c.podAutoscalers()
+	c.deployments()
+	return c.claimants
+}
+
+// owner is an object whose children are compared with it.
+type owner struct {
+	// template of a Service or a Configuration, or the Revision itself.
+	template policy.Demand
+	// names are the revisions that are counted already, with the latest one.
+	names  map[string]bool
+	latest string
+	// claimant has the claim of the Service or Configuration; -1 for a Revision.
+	claimant              int
+	kind, namespace, name string
+}
+
+func newOwner(o manifest.Object, kind string, template policy.Demand) *owner {
+	return &owner{template: template, names: map[string]bool{}, latest: manifest.Text(o, "status", "latestCreatedRevisionName"), claimant: -1,
+		kind: kind, namespace: manifest.Text(o, "metadata", "namespace"), name: manifest.Text(o, "metadata", "name")}
+}
+
+type counter struct {
+	w         review.World
+	gpus      policy.GPUResources
+	objects   *inventory.Objects
+	claimants []Claimant
+
+	byUID     map[string]*owner
+	revisions map[string]policy.Revisions // by namespace
+	// uncounted are superseded revisions without pods: a Route may name them.
+	uncounted map[string][]manifest.Object
+}
+
+func (c *counter) add(o manifest.Object, kind string, key ledger.Key, parts []policy.Part) int {
+	c.claimants = append(c.claimants, Claimant{Key: key, Kind: kind, Namespace: manifest.Text(o, "metadata", "namespace"),
+		Name: manifest.Text(o, "metadata", "name"), Parts: parts})
+	return len(c.claimants) - 1
+}
+
+func uid(o manifest.Object) string { return manifest.Text(o, "metadata", "uid") }
+
+// controller is the owner of a child, if it is there and of the kind that makes such
+// children.
+func (c *counter) controller(child manifest.Object, kind string) *owner {
+	if o := c.byUID[handover.ControllerOf(child).UID]; o != nil && o.kind == kind && o.namespace == manifest.Text(child, "metadata", "namespace") {
+		return o
+	}
+	return nil
+}
+
+func (c *counter) services() {
+	for _, s := range c.objects.Services {
+		namespace := manifest.Text(s, "metadata", "namespace")
+		latest := mutate.LatestRevision(s)
+		d := policy.ServiceDemand(s, latest, c.w.Knative, c.gpus, c.revisions[namespace])
+		o := newOwner(s, "Service", d)
+		for _, name := range policy.NamedRevisions(s) {
+			o.names[name] = true
+		}
+		o.claimant = c.add(s, "Service", review.ServiceKey(s), d.Parts)
+		c.byUID[uid(s)] = o
+	}
+}
+
+func (c *counter) configurations() {
+	for _, o := range c.objects.Configurations {
+		d := policy.ConfigurationDemand(o, c.w.Knative, c.gpus, c.revisions[manifest.Text(o, "metadata", "namespace")])
+		mine := newOwner(o, "Configuration", d)
+		// A Service has one Configuration, of its own name.
+		if s := c.controller(o, "Service"); s != nil && s.name == mine.name && within(&d, &s.template) {
+			mine.names, mine.claimant = s.names, s.claimant
+		} else {
+			mine.claimant = c.add(o, "Configuration", ledger.ForUID(types.UID(uid(o))), d.Parts)
+		}
+		c.byUID[uid(o)] = mine
+	}
+}
+
+// within compares what GPUs a child may hold with what its owner may.
+func within(child, owner *policy.Demand) bool {
+	return child.GPUs.PerPod <= owner.GPUs.PerPod && child.PeakPods <= owner.PeakPods &&
+		(child.GPUs.PerPod == 0 || owner.GPUType == "" || child.GPUType == owner.GPUType)
+}
+
+// revisionsByThemselves counts the revisions that no claim has in it yet.
+func (c *counter) revisionsByThemselves() {
+	for _, r := range c.objects.Revisions {
+		d := policy.RevisionDemand(r, c.w.Knative, c.gpus)
+		name := manifest.Text(r, "metadata", "name")
+		of := c.controller(r, "Configuration")
+		c.byUID[uid(r)] = newOwner(r, "Revision", d)
+		switch {
+		case of == nil:
+			c.add(r, "Revision", ledger.ForUID(types.UID(uid(r))), d.Parts)
+		case of.names[name]: // its Service's traffic names it
+		case name == of.latest && within(&d, &of.template):
+		case name == of.latest:
+			c.add(r, "Revision", ledger.ForUID(types.UID(uid(r))), d.Parts)
+		case atZero(r):
+			c.uncounted[manifest.Text(r, "metadata", "namespace")+"/"+name] = []manifest.Object{r}
+		default:
+			claimant := &c.claimants[of.claimant]
+			claimant.Overlap = append(claimant.Overlap, d.Parts...)
+		}
+	}
+}
+
+// atZero tells whether a revision was seen without pods, and has no traffic that would
+// bring them back.
+func atZero(r manifest.Object) bool {
+	for _, condition := range manifest.Objects(r, "status", "conditions") {
+		if manifest.Text(condition, "type") == "Active" && manifest.Text(condition, "status") == "False" {
+			actual, stated := manifest.Whole(r, "status", "actualReplicas")
+			return !stated || actual == 0
+		}
+	}
+	return false
+}
+
+// routes counts what Routes name beside the Services that they belong to. Revisions that
+// are in a claim already, or hold pods still, are counted there.
+func (c *counter) routes() {
+	for _, route := range c.objects.Routes {
+		namespace := manifest.Text(route, "metadata", "namespace")
+		var parts []policy.Part
+		for _, name := range policy.NamedRevisions(route) {
+			for _, r := range c.uncounted[namespace+"/"+name] {
+				d := policy.RevisionDemand(r, c.w.Knative, c.gpus)
+				parts = append(parts, d.Parts...)
+			}
+			delete(c.uncounted, namespace+"/"+name)
+		}
+		if len(parts) > 0 {
+			c.add(route, "Route", ledger.ForUID(types.UID(uid(route))), parts)
+		}
+	}
+}
+
+func (c *counter) podAutoscalers() {
+	targets := map[string]manifest.Object{}
+	for _, d := range c.objects.Deployments {
+		targets[manifest.Text(d, "metadata", "namespace")+"/"+manifest.Text(d, "metadata", "name")] = d
+	}
+	for _, p := range c.objects.PodAutoscalers {
+		target := targets[manifest.Text(p, "metadata", "namespace")+"/"+policy.ScaledDeployment(p)]
+		d := policy.AutoscalerDemand(p, target, c.w.Knative, c.gpus)
+		if r := c.controller(p, "Revision"); r != nil && r.name == manifest.Text(p, "metadata", "name") {
+			if within(&d, &r.template) {
+				continue
+			}
+		}
+		c.add(p, "PodAutoscaler", ledger.ForUID(types.UID(uid(p))), d.Parts)
+	}
+}
+
+func (c *counter) deployments() {
+	live := map[string]manifest.Object{}
+	for _, s := range c.objects.Services {
+		live[manifest.Text(s, "metadata", "namespace")+"/"+manifest.Text(s, "metadata", "name")] = s
+	}
+	for _, o := range c.objects.Deployments {
+		if !review.ConcernsDeployment(o, c.w) {
+			continue
+		}
+		d := policy.DeploymentDemand(o, c.gpus)
+		if name, id, ok := convert.RevisionOwner(o); ok {
+			r := c.byUID[id]
+			if r != nil && r.kind == "Revision" && r.namespace == manifest.Text(o, "metadata", "namespace") && within(&d, &r.template) && manifest.Text(o, "metadata", "name") == kmeta.ChildName(name, "-deployment") {
+				continue
+			}
+		}
+		if len(d.Parts) > 0 {
+			c.add(o, "Deployment", ledger.ForUID(types.UID(uid(o))), d.Parts)
+		}
+		c.plan(o, live)
+	}
+}
+
+// plan counts the Knative Service that a Deployment is to become, for as long as there is
+// none.
+func (c *counter) plan(o manifest.Object, live map[string]manifest.Object) {
+	if !mutate.ReadIntent(o).Expands() || c.w.Cluster == nil || !c.w.Cluster.Knative {
+		return
+	}
+	name := handover.ServiceName(o)
+	if s := live[manifest.Text(o, "metadata", "namespace")+"/"+name]; s != nil && handover.Owns(o, s) {
+		return // it is counted as it is
+	}
+	service, verdict, _ := review.Become(c.w, o, nil)
+	if service != nil && !verdict.Refused() && len(verdict.Demand.Parts) > 0 {
+		c.add(o, "Deployment", review.PlanKey(o), verdict.Demand.Parts)
+	}
+}
+
+// Claims are the claims that count for a budget, in the namespaces that it selects.
+func Claims(all []Claimant, b *policy.Budget, namespaces map[string]map[string]string) ledger.Claims {
+	claims := ledger.Claims{}
+	selected := map[string]bool{}
+	for i := range all {
+		c := &all[i]
+		labels, known := namespaces[c.Namespace]
+		selects, decided := selected[c.Namespace]
+		if !decided {
+			selects = b.Selects(c.Namespace, labels, known)
+			selected[c.Namespace] = selects
+		}
+		a := ledger.Amount{GPUs: b.Claim(c.Parts), Overlap: b.Claim(c.Overlap)}
+		if !selects || a == (ledger.Amount{}) {
+			continue
+		}
+		if claims[c.Namespace] == nil {
+			claims[c.Namespace] = map[ledger.Key]ledger.Amount{}
+		}
+		claims[c.Namespace][c.Key] = claims[c.Namespace][c.Key].Max(a)
+	}
+	return claims
+}

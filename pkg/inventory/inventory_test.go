@@ -1,0 +1,171 @@
+package inventory_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
+
+	"github.com/kubetorch/webhook/pkg/inventory"
+	"github.com/kubetorch/webhook/pkg/manifest"
+)
+
+// server answers lists as an API server does: in pages of two, and 404 for what it does
+// not serve.
+type server struct {
+	items map[string][]manifest.Object // by resource
+	fail  map[string]*apierrors.StatusError
+	// expire fails the second page of a resource once.
+	expire map[string]bool
+	asked  []string
+}
+
+func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	_, resource, _ := strings.Cut(r.URL.Path[1:], "/v1")
+	resource = strings.TrimPrefix(strings.TrimPrefix(resource, "alpha1"), "/")
+	query := r.URL.Query()
+	s.asked = append(s.asked, strings.TrimSuffix(fmt.Sprintf("%s %s%s", resource, query.Get("continue"), query.Get("resourceVersion")), " "))
+	answer := func(code int, v any) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(code)
+		_ = json.NewEncoder(w).Encode(v)
+	}
+	refuse := func(e *apierrors.StatusError) {
+		status := e.ErrStatus
+		status.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}
+		answer(int(status.Code), status)
+	}
+	items, served := s.items[resource]
+	switch failure := s.fail[resource]; {
+	case failure != nil:
+		refuse(failure)
+		return
+	case !served:
+		refuse(apierrors.NewGenericServerResponse(http.StatusNotFound, "list", schema.GroupResource{}, "", "", 0, true))
+		return
+	case query.Get("continue") != "" && s.expire[resource]:
+		s.expire[resource] = false
+		refuse(apierrors.NewResourceExpired("too old"))
+		return
+	}
+	from, _ := strconv.Atoi(query.Get("continue"))
+	metadata := manifest.Object{"resourceVersion": "9"}
+	page := items[from:]
+	if len(page) > 2 && query.Get("limit") != "" {
+		page, metadata["continue"] = page[:2], strconv.Itoa(from+2)
+	}
+	answer(http.StatusOK, manifest.Object{"apiVersion": "x/v1", "kind": "ThingList", "metadata": metadata, "items": page})
+}
+
+func (s *server) client(t *testing.T) dynamic.Interface {
+	t.Helper()
+	listener := httptest.NewServer(s)
+	t.Cleanup(listener.Close)
+	c, err := dynamic.NewForConfig(&rest.Config{Host: listener.URL})
+	require.NoError(t, err)
+	return c
+}
+
+func named(name string) manifest.Object {
+	return manifest.Object{"apiVersion": "x/v1", "kind": "Thing", "metadata": manifest.Object{"name": name}}
+}
+
+func TestOwnersAreListedBeforeTheirChildren(t *testing.T) {
+	s := &server{items: map[string][]manifest.Object{
+		"namespaces":  {{"metadata": manifest.Object{"name": "team", "labels": manifest.Object{"a": "b"}}}, {"metadata": manifest.Object{"name": "bare"}}},
+		"deployments": {named("d")}, "services": {named("s")}, "configurations": {named("c")},
+		"routes": {named("t")}, "revisions": {named("r")}, "podautoscalers": {named("p")},
+	}}
+	got, err := inventory.List(t.Context(), s.client(t))
+	require.NoError(t, err)
+	one := func(name string) []manifest.Object { return []manifest.Object{named(name)} }
+	assert.Equal(t, &inventory.Objects{
+		Deployments: one("d"), Services: one("s"), Configurations: one("c"), Routes: one("t"), Revisions: one("r"), PodAutoscalers: one("p"), Knative: true,
+		Namespaces: map[string]map[string]string{"team": {"a": "b"}, "bare": nil},
+	}, got)
+	assert.Equal(t, []string{"deployments", "services", "configurations", "routes", "revisions", "podautoscalers", "namespaces"}, s.asked)
+}
+
+func TestAllPagesAreRead(t *testing.T) {
+	s := &server{items: map[string][]manifest.Object{"namespaces": {}, "services": {named("a"), named("b"), named("c"), named("d"), named("e")}}}
+	got, err := inventory.List(t.Context(), s.client(t), inventory.Services)
+	require.NoError(t, err)
+	assert.Equal(t, s.items["services"], got.Services)
+	assert.Equal(t, []string{"services", "services 2", "services 4", "namespaces"}, s.asked)
+}
+
+func TestAListThatExpiresStartsAgain(t *testing.T) {
+	s := &server{items: map[string][]manifest.Object{"namespaces": {}, "services": {named("a"), named("b"), named("c")}}, expire: map[string]bool{"services": true}}
+	got, err := inventory.List(t.Context(), s.client(t), inventory.Services)
+	require.NoError(t, err)
+	assert.Equal(t, s.items["services"], got.Services, "each once")
+	assert.Equal(t, []string{"services", "services 2", "services", "namespaces"}, s.asked)
+}
+
+func TestWithoutKnativeThereAreDeployments(t *testing.T) {
+	s := &server{items: map[string][]manifest.Object{"namespaces": {}, "deployments": {named("d")}}}
+	got, err := inventory.List(t.Context(), s.client(t))
+	require.NoError(t, err)
+	assert.Equal(t, &inventory.Objects{Deployments: []manifest.Object{named("d")}, Namespaces: map[string]map[string]string{}}, got)
+}
+
+func TestWhatCannotBeReadIsNotTakenForNothing(t *testing.T) {
+	for resource, failure := range map[string]*apierrors.StatusError{
+		"revisions":   apierrors.NewForbidden(inventory.Revisions.GroupResource(), "", nil),
+		"services":    apierrors.NewServiceUnavailable("not now"),
+		"deployments": apierrors.NewInternalError(fmt.Errorf("broken")),
+		"namespaces":  apierrors.NewForbidden(schema.GroupResource{Resource: "namespaces"}, "", nil),
+	} {
+		s := &server{items: map[string][]manifest.Object{"namespaces": {}, "deployments": {named("d")}, "services": {}, "revisions": {}},
+			fail: map[string]*apierrors.StatusError{resource: failure}}
+		got, err := inventory.List(t.Context(), s.client(t))
+		assert.ErrorContains(t, err, "listing "+resource)
+		assert.Nil(t, got)
+	}
+}
+
+func TestNamespacesAreServedEverywhere(t *testing.T) {
+	s := &server{items: map[string][]manifest.Object{"deployments": {}}}
+	_, err := inventory.List(t.Context(), s.client(t))
+	assert.True(t, apierrors.IsNotFound(err), "%v", err)
+}
+
+func TestCopiesAndSecretsAreDropped(t *testing.T) {
+	pods := func(env ...any) manifest.Object {
+		return manifest.Object{"containers": []any{manifest.Object{"image": "a", "env": env}}, "initContainers": []any{manifest.Object{"env": env}}}
+	}
+	metadata := func(more manifest.Object) manifest.Object {
+		annotations := manifest.Object{"kept": "yes"}
+		for k, v := range more {
+			annotations[k] = v
+		}
+		return manifest.Object{"name": "x", "annotations": annotations}
+	}
+	full := metadata(manifest.Object{"kubectl.kubernetes.io/last-applied-configuration": "{}", "kubetorch.com/applied": "{}"})
+	full["managedFields"] = []any{metav1.ManagedFieldsEntry{Manager: "m"}}
+	secret := []any{manifest.Object{"name": "TOKEN", "value": "s3cret"}, manifest.Object{"name": "PORT", "value": "8080"}}
+	public := []any{manifest.Object{"name": "TOKEN"}, manifest.Object{"name": "PORT", "value": "8080"}}
+	object := func(metadata, spec manifest.Object) manifest.Object {
+		return manifest.Object{"apiVersion": "x/v1", "kind": "Thing", "metadata": metadata, "spec": spec}
+	}
+	s := &server{items: map[string][]manifest.Object{
+		"namespaces": {},
+		"services":   {object(full, manifest.Object{"template": manifest.Object{"spec": pods(secret...)}})},
+		"revisions":  {object(full, pods(secret...))},
+	}}
+	got, err := inventory.List(t.Context(), s.client(t))
+	require.NoError(t, err)
+	assert.Equal(t, []manifest.Object{object(metadata(nil), manifest.Object{"template": manifest.Object{"spec": pods(public...)}})}, got.Services)
+	assert.Equal(t, []manifest.Object{object(metadata(nil), pods(public...))}, got.Revisions)
+}

@@ -1,0 +1,191 @@
+package ledger
+
+import (
+	"cmp"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
+)
+
+// Most is the largest number of GPUs that a ledger holds; more, and unbounded, is Most. It
+// is the largest whole number that every JSON reader has exactly.
+const Most = 1<<53 - 1
+
+// Amount is what one claim holds.
+type Amount struct {
+	// GPUs is GPUs per pod times peak pods.
+	GPUs int64
+	// Overlap is held by revisions that were replaced and have pods still.
+	Overlap int64
+}
+
+// Max is the larger of two amounts, each part by itself.
+func (a Amount) Max(b Amount) Amount {
+	return Amount{GPUs: max(a.GPUs, b.GPUs), Overlap: max(a.Overlap, b.Overlap)}
+}
+
+// covers tells whether nothing of b is beyond a.
+func (a Amount) covers(b Amount) bool { return a.GPUs >= b.GPUs && a.Overlap >= b.Overlap }
+
+// capped is an amount that a ledger can hold.
+func (a Amount) capped() Amount {
+	return Amount{GPUs: min(Most, a.GPUs), Overlap: min(Most, a.Overlap)}
+}
+
+// Add adds two amounts; too much is Most.
+func (a Amount) Add(b Amount) Amount {
+	return Amount{GPUs: sum(a.GPUs, b.GPUs), Overlap: sum(a.Overlap, b.Overlap)}
+}
+
+// sum adds two numbers from 0 to math.MaxInt64.
+func sum(a, b int64) int64 { return min(Most, min(Most, a)+min(Most, b)) }
+
+// reservation is the claim of an admission that is not seen stored yet.
+type reservation struct {
+	Amount
+	namespace, kind, name, token string
+}
+
+// Claims are settled claims by namespace and key.
+type Claims map[string]map[Key]Amount
+
+// Book is a ledger, read from a status.
+type Book struct {
+	settled      Claims
+	reservations map[Key]reservation
+	sums         *sums // nil until it is needed
+}
+
+// Read reads the ledger of a status.
+func Read(status *v1alpha1.GPUBudgetStatus) (*Book, error) {
+	b := &Book{settled: make(Claims, len(status.Namespaces)), reservations: make(map[Key]reservation, len(status.Reservations))}
+	for i := range status.Namespaces {
+		n := &status.Namespaces[i]
+		claims, err := decode(n.Claims)
+		if err != nil {
+			return nil, fmt.Errorf("status.namespaces[%s]: %w", n.Name, err)
+		}
+		b.settled[n.Name] = claims
+	}
+	for i := range status.Reservations {
+		r := &status.Reservations[i]
+		key, err := ParseKey(r.Key)
+		if err != nil || r.GPUs < 0 || r.Overlap < 0 {
+			return nil, fmt.Errorf("status.reservations[%s]: unreadable", r.Key)
+		}
+		b.reservations[key] = reservation{Amount: Amount{GPUs: min(Most, r.GPUs), Overlap: min(Most, r.Overlap)},
+			namespace: r.Namespace, kind: r.Kind, name: r.Name, token: r.Token}
+	}
+	return b, nil
+}
+
+// Write puts the ledger and its sums into the status of a budget with a maximum. The same
+// ledger is always written the same way.
+func (b *Book) Write(status *v1alpha1.GPUBudgetStatus, maximum int64) {
+	status.Namespaces, status.Reservations = nil, nil
+	var used, reserved, overlap int64
+	workloads := 0
+	for _, name := range slices.Sorted(maps.Keys(b.settled)) {
+		claims := v1alpha1.NamespaceClaims{Name: name, Claims: encode(b.settled[name])}
+		for _, a := range b.settled[name] {
+			claims.Used = sum(claims.Used, a.GPUs)
+			overlap = sum(overlap, a.Overlap)
+		}
+		used = sum(used, claims.Used)
+		workloads += len(b.settled[name])
+		status.Namespaces = append(status.Namespaces, claims)
+	}
+	for key, r := range b.reservations {
+		status.Reservations = append(status.Reservations, v1alpha1.Reservation{Key: key.String(), Namespace: r.namespace,
+			Kind: r.kind, Name: r.name, GPUs: r.GPUs, Overlap: r.Overlap, Token: r.token})
+		settled, there := b.settled[r.namespace][key]
+		reserved = sum(reserved, max(0, r.GPUs-settled.GPUs))
+		overlap = sum(overlap, max(0, r.Overlap-settled.Overlap))
+		if !there {
+			workloads++
+		}
+	}
+	slices.SortFunc(status.Reservations, func(a, b v1alpha1.Reservation) int { return cmp.Compare(a.Key, b.Key) })
+	status.Used, status.Reserved, status.Overlap = used, reserved, overlap
+	status.Available = max(0, maximum-sum(sum(used, reserved), overlap))
+	status.Workloads = int32(workloads)
+}
+
+// amount is what the ledger holds for a key.
+func (b *Book) amount(namespace string, key Key) Amount {
+	return b.settled[namespace][key].Max(b.reservations[key].Amount)
+}
+
+// sums are what all claims hold together, in all and by namespace.
+type sums struct {
+	all Amount
+	in  map[string]Amount
+}
+
+func (s *sums) add(namespace string, a Amount) {
+	s.all = s.all.Add(a)
+	s.in[namespace] = s.in[namespace].Add(a)
+}
+
+// totals adds up what the ledger holds; Charge keeps it up to date.
+func (b *Book) totals() *sums {
+	if b.sums != nil {
+		return b.sums
+	}
+	b.sums = &sums{in: make(map[string]Amount, len(b.settled))}
+	for namespace, claims := range b.settled {
+		for key, a := range claims {
+			if _, ok := b.reservations[key]; !ok {
+				b.sums.add(namespace, a)
+			}
+		}
+	}
+	for key, r := range b.reservations {
+		b.sums.add(r.namespace, b.amount(r.namespace, key))
+	}
+	return b.sums
+}
+
+// Lists tells whether a namespace is listed.
+func (b *Book) Lists(namespace string) bool { _, ok := b.settled[namespace]; return ok }
+
+// Equal tells whether two ledgers hold the same.
+func (b *Book) Equal(other *Book) bool {
+	return maps.Equal(b.reservations, other.reservations) &&
+		maps.EqualFunc(b.settled, other.settled, func(a, b map[Key]Amount) bool { return maps.Equal(a, b) })
+}
+
+func encode(claims map[Key]Amount) []byte {
+	var out []byte
+	for _, key := range slices.SortedFunc(maps.Keys(claims), func(a, b Key) int { return slices.Compare(a[:], b[:]) }) {
+		a := claims[key]
+		out = append(out, key[:]...)
+		out = binary.AppendUvarint(out, uint64(a.GPUs))
+		out = binary.AppendUvarint(out, uint64(a.Overlap))
+	}
+	return out
+}
+
+func decode(in []byte) (map[Key]Amount, error) {
+	claims := make(map[Key]Amount, len(in)/18)
+	for len(in) > 0 {
+		if len(in) < len(Key{}) {
+			return nil, fmt.Errorf("claims end in the middle of a key")
+		}
+		key := Key(in[:16])
+		in = in[16:]
+		var numbers [2]int64
+		for i := range numbers {
+			n, length := binary.Uvarint(in)
+			if length <= 0 || n > Most {
+				return nil, fmt.Errorf("claims hold a number that cannot be read")
+			}
+			numbers[i], in = int64(n), in[length:]
+		}
+		claims[key] = Amount{GPUs: numbers[0], Overlap: numbers[1]}
+	}
+	return claims, nil
+}

@@ -1,0 +1,277 @@
+package ledger
+
+import (
+	"math"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
+)
+
+func charge(name string, gpus int64, overlap ...int64) Charge {
+	c := Charge{Key: derived(name), Namespace: "a", Kind: "Service", Name: name, Amount: Amount{GPUs: gpus}}
+	if len(overlap) > 0 {
+		c.Overlap = overlap[0]
+	}
+	return c
+}
+
+func book(t *testing.T, claims Claims) *Book {
+	t.Helper()
+	var s v1alpha1.GPUBudgetStatus
+	(&Tracker{}).Rebuild(claims, nil).Write(&s, 100)
+	b, err := Read(&s)
+	require.NoError(t, err)
+	return b
+}
+
+func TestCharge(t *testing.T) {
+	in := func(gpus int64) Claims { return Claims{"a": {derived("old"): {GPUs: gpus}}} }
+	for name, test := range map[string]struct {
+		stored  Claims
+		limits  Limits
+		charges []Charge
+		want    Outcome
+	}{
+		"what fits exactly is admitted": {
+			stored: in(60), limits: Limits{Max: 100}, charges: []Charge{charge("new", 40)},
+			want: Outcome{Fits: true, Raised: 40, Free: 0, Of: 100},
+		},
+		"one GPU too many is refused, and the room is told": {
+			stored: in(61), limits: Limits{Max: 100}, charges: []Charge{charge("new", 40)},
+			want: Outcome{Raised: 40, Free: 39, Of: 100},
+		},
+		"only what a claim rises by has to fit": {
+			stored: in(60), limits: Limits{Max: 100}, charges: []Charge{charge("old", 100)},
+			want: Outcome{Fits: true, Raised: 40, Free: 0, Of: 100},
+		},
+		"what is in the ledger already fits however full it is": {
+			stored: in(200), limits: Limits{Max: 100}, charges: []Charge{charge("old", 200)},
+			want: Outcome{Fits: true, Raised: 0, Free: 0, Of: 100},
+		},
+		"and may not grow": {
+			stored: in(200), limits: Limits{Max: 100}, charges: []Charge{charge("old", 201)},
+			want: Outcome{Raised: 1, Free: 0, Of: 100},
+		},
+		"two claims of one admission fit together or not at all": {
+			stored: in(60), limits: Limits{Max: 100}, charges: []Charge{charge("pods", 30), charge("plan", 11)},
+			want: Outcome{Raised: 41, Free: 40, Of: 100},
+		},
+		"the share of the namespace is a limit too": {
+			stored: in(10), limits: Limits{Max: 100, MaxPerNamespace: new(int64(16))}, charges: []Charge{charge("new", 8)},
+			want: Outcome{Raised: 8, Free: 6, Of: 16, PerNamespace: true},
+		},
+		"the scarcer limit is told": {
+			stored: in(10), limits: Limits{Max: 100, MaxPerNamespace: new(int64(20))}, charges: []Charge{charge("new", 8)},
+			want: Outcome{Fits: true, Raised: 8, Free: 2, Of: 20, PerNamespace: true},
+		},
+		"another namespace has a share of its own": {
+			stored: Claims{"b": {derived("old"): {GPUs: 20}}}, limits: Limits{Max: 100, MaxPerNamespace: new(int64(20))}, charges: []Charge{charge("new", 20)},
+			want: Outcome{Fits: true, Raised: 20, Free: 0, Of: 20, PerNamespace: true},
+		},
+		"a rollout may overlap": {
+			stored: in(60), limits: Limits{Max: 100}, charges: []Charge{charge("old", 60, 60)},
+			want: Outcome{Fits: true, Raised: 0, Free: 0, Of: 100},
+		},
+		"a strict budget wants room for it": {
+			stored: in(60), limits: Limits{Max: 100, Strict: true}, charges: []Charge{charge("old", 60, 60)},
+			want: Outcome{Raised: 0, Free: 40, Of: 100},
+		},
+		"the overlap of others takes room": {
+			stored: Claims{"a": {derived("old"): {GPUs: 60, Overlap: 30}}}, limits: Limits{Max: 100}, charges: []Charge{charge("new", 11)},
+			want: Outcome{Raised: 11, Free: 10, Of: 100},
+		},
+		"an unbounded claim never fits": {
+			stored: Claims{}, limits: Limits{Max: Most - 1}, charges: []Charge{charge("new", math.MaxInt64)},
+			want: Outcome{Raised: Most, Free: Most - 1, Of: Most - 1},
+		},
+		"nothing more fits beside one": {
+			stored: in(math.MaxInt64), limits: Limits{Max: 100}, charges: []Charge{charge("new", 1)},
+			want: Outcome{Raised: 1, Free: 0, Of: 100},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := book(t, test.stored)
+			assert.Equal(t, test.want, b.Try(test.limits, test.charges...), "what Try says")
+			assert.True(t, b.Equal(book(t, test.stored)), "Try changed the ledger")
+			assert.Equal(t, test.want, b.Charge(test.limits, "t", test.charges...))
+			if !test.want.Fits {
+				assert.True(t, b.Equal(book(t, test.stored)), "a refused charge changed the ledger")
+				return
+			}
+			kept := b.totals()
+			b.sums = nil
+			assert.Equal(t, b.totals(), kept, "the running sums")
+		})
+	}
+}
+
+func TestRefusalTellsWhatIsReserved(t *testing.T) {
+	b := book(t, Claims{"a": {derived("x"): {GPUs: 10}}})
+	require.True(t, b.Charge(Limits{Max: 100}, "1", charge("x", 30)).Fits)
+	assert.Equal(t, Outcome{Raised: 80, Free: 70, Of: 100, Reserved: 20}, b.Charge(Limits{Max: 100}, "2", charge("y", 80)))
+}
+
+func TestStatus(t *testing.T) {
+	b := book(t, Claims{"a": {derived("x"): {GPUs: 10, Overlap: 2}, derived("y"): {GPUs: 5}}, "b": {derived("z"): {GPUs: 1}}})
+	b.Charge(Limits{Max: 100}, "t1", charge("x", 14, 3), charge("new", 6))
+	var s v1alpha1.GPUBudgetStatus
+	b.Write(&s, 100)
+	assert.Equal(t, v1alpha1.GPUBudgetStatus{Used: 16, Reserved: 10, Overlap: 3, Available: 71, Workloads: 4,
+		Namespaces: s.Namespaces,
+		Reservations: []v1alpha1.Reservation{
+			{Key: derived("new").String(), Namespace: "a", Kind: "Service", Name: "new", GPUs: 6, Token: "t1"},
+			{Key: derived("x").String(), Namespace: "a", Kind: "Service", Name: "x", GPUs: 14, Overlap: 3, Token: "t1"},
+		}}, sorted(s))
+	require.Len(t, s.Namespaces, 2)
+	assert.Equal(t, "a", s.Namespaces[0].Name)
+	assert.EqualValues(t, 15, s.Namespaces[0].Used)
+	again, err := Read(&s)
+	require.NoError(t, err)
+	assert.True(t, again.Equal(b), "what was written reads as it was")
+}
+
+// sorted puts the reservations in the order of their names.
+func sorted(s v1alpha1.GPUBudgetStatus) v1alpha1.GPUBudgetStatus {
+	if len(s.Reservations) == 2 && s.Reservations[0].Name > s.Reservations[1].Name {
+		s.Reservations = []v1alpha1.Reservation{s.Reservations[1], s.Reservations[0]}
+	}
+	return s
+}
+
+func TestADamagedLedgerIsNotRead(t *testing.T) {
+	for name, s := range map[string]v1alpha1.GPUBudgetStatus{
+		"claims that end in a key":    {Namespaces: []v1alpha1.NamespaceClaims{{Name: "a", Claims: []byte("short")}}},
+		"claims that end in a number": {Namespaces: []v1alpha1.NamespaceClaims{{Name: "a", Claims: append(make([]byte, 16), 0x80)}}},
+		"a number beyond all GPUs":    {Namespaces: []v1alpha1.NamespaceClaims{{Name: "a", Claims: append(make([]byte, 16), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 0)}}},
+		"a key that is none":          {Reservations: []v1alpha1.Reservation{{Key: "x", Namespace: "a", GPUs: 1}}},
+		"a negative reservation":      {Reservations: []v1alpha1.Reservation{{Key: derived("x").String(), Namespace: "a", GPUs: -1}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := Read(&s)
+			assert.Error(t, err)
+		})
+	}
+}
+
+func TestTenThousandClaimsFitAnObject(t *testing.T) {
+	claims := Claims{}
+	for i := range 10_000 {
+		namespace := "team-" + strconv.Itoa(i%200)
+		if claims[namespace] == nil {
+			claims[namespace] = map[Key]Amount{}
+		}
+		claims[namespace][derived(strconv.Itoa(i))] = Amount{GPUs: int64(i % 512)}
+	}
+	var s v1alpha1.GPUBudgetStatus
+	(&Tracker{}).Rebuild(claims, nil).Write(&s, 100)
+	size := 0
+	for _, n := range s.Namespaces {
+		size += len(n.Claims)*4/3 + len(n.Name) + 40
+	}
+	assert.Less(t, size, 300<<10, "bytes of JSON; the API server stores at most 1.5 MiB")
+}
+
+func TestKeys(t *testing.T) {
+	const uid = "6f0d3f6e-9a2f-4d5b-8f43-1f6f0c3c1a2b"
+	keys := map[string]Key{
+		"an object by its UID":                             ForUID(uid),
+		"what is made from the Deployment with that UID":   ForMade(uid, "a", "svc"),
+		"the same name in another namespace":               ForMade(uid, "b", "svc"),
+		"another name":                                     ForMade(uid, "a", "svc2"),
+		"names that only differ in where one of them ends": ForMade(uid, "as", "vc"),
+		"no UID":                    ForName("Service", "a", "svc"),
+		"a UID that is no UUID":     ForUID("svc"),
+		"an object of another kind": ForName("Deployment", "a", "svc"),
+	}
+	seen := map[Key]string{}
+	for name, key := range keys {
+		assert.Empty(t, seen[key], "%s has the key of another: %s", name, seen[key])
+		seen[key] = name
+		read, err := ParseKey(key.String())
+		require.NoError(t, err)
+		assert.Equal(t, key, read)
+	}
+	assert.Equal(t, uid, ForUID(uid).String(), "the key of an object reads as its UID")
+}
+
+// at is a time on the controller's clock.
+func at(seconds int) time.Time { return time.Unix(int64(1000+seconds), 0) }
+
+func TestNamespacesThatLabelsBringIn(t *testing.T) {
+	const wait = 60 * time.Second
+	x, y := derived("x"), derived("y")
+	live := Claims{"a": {x: {GPUs: 4}}, "b": {y: {GPUs: 8}}}
+	tracker := &Tracker{}
+	b := tracker.Rebuild(Claims{"a": live["a"]}, Selected{"a": true})
+	require.True(t, b.Lists("a"))
+
+	b, next := tracker.Settle(b, live, Selected{"a": true, "b": true}, at(0), wait)
+	assert.False(t, b.Lists("b"), "b has just been labelled: what was admitted before may not be stored yet")
+	assert.Equal(t, wait, next)
+
+	b, _ = tracker.Settle(b, live, Selected{"a": true, "b": true}, at(60), wait)
+	assert.True(t, b.Lists("b"))
+	assert.Equal(t, Amount{GPUs: 8}, b.amount("b", y))
+
+	b, next = tracker.Settle(b, Claims{"b": live["b"]}, Selected{"b": true}, at(70), wait)
+	assert.Equal(t, Amount{GPUs: 4}, b.amount("a", x), "a has just lost its label")
+	assert.Equal(t, wait, next)
+	b, _ = tracker.Settle(b, Claims{"b": live["b"]}, Selected{"b": true}, at(130), wait)
+	assert.Equal(t, Amount{}, b.amount("a", x))
+	b, next = tracker.Settle(b, Claims{"b": live["b"]}, Selected{"b": true}, at(131), wait)
+	assert.False(t, b.Lists("a"))
+	assert.Zero(t, next)
+}
+
+func TestAnEmptyNamespaceIsListedWhereLabelsDecide(t *testing.T) {
+	b := (&Tracker{}).Rebuild(Claims{}, Selected{"a": true})
+	assert.True(t, b.Lists("a"))
+	b, next := (&Tracker{}).Settle(b, Claims{}, Selected{"a": true}, at(0), time.Minute)
+	assert.True(t, b.Lists("a"))
+	assert.Zero(t, next)
+	b, _ = (&Tracker{}).Settle(b, Claims{}, nil, at(0), time.Minute)
+	assert.False(t, b.Lists("a"), "elsewhere it would only take room")
+}
+
+func TestWithin(t *testing.T) {
+	b := book(t, Claims{"a": {derived("x"): {GPUs: 10, Overlap: 5}}, "b": {derived("y"): {GPUs: 4}}})
+	for name, test := range map[string]struct {
+		limits Limits
+		within bool
+		beyond []string
+	}{
+		"as much as there is":                    {Limits{Max: 14}, true, nil},
+		"more":                                   {Limits{Max: 13}, false, nil},
+		"overlap counts where it has to fit":     {Limits{Max: 14, Strict: true}, false, nil},
+		"a namespace with more than its share":   {Limits{Max: 100, MaxPerNamespace: new(int64(9))}, false, []string{"a"}},
+		"namespaces with no more than that each": {Limits{Max: 100, MaxPerNamespace: new(int64(10))}, true, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			within, beyond := b.Within(test.limits)
+			assert.Equal(t, test.within, within)
+			assert.Equal(t, test.beyond, beyond)
+		})
+	}
+}
+
+func FuzzRead(f *testing.F) {
+	f.Add([]byte{}, "", int64(0))
+	f.Add(append(make([]byte, 16), 1, 2), "6f0d3f6e-9a2f-4d5b-8f43-1f6f0c3c1a2b", int64(7))
+	f.Fuzz(func(t *testing.T, claims []byte, key string, gpus int64) {
+		s := v1alpha1.GPUBudgetStatus{Namespaces: []v1alpha1.NamespaceClaims{{Name: "a", Claims: claims}},
+			Reservations: []v1alpha1.Reservation{{Key: key, Namespace: "a", GPUs: gpus}}}
+		b, err := Read(&s)
+		if err != nil {
+			return
+		}
+		b.Write(&s, 10)
+		again, err := Read(&s)
+		require.NoError(t, err)
+		require.True(t, again.Equal(b))
+	})
+}

@@ -1,0 +1,394 @@
+package ledger
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
+)
+
+// The model is an API server that stores objects and one GPUBudget, webhook replicas whose
+// requests, and controllers whose rounds, are cut into single steps that interleave at
+// random. Time is the model's; every actor has a clock of its own that is off by any amount.
+//
+// After every step: no stored claim is above its entry in the ledger, and no admission
+// took the ledger above the budget. After an episode, once time has passed: the ledger
+// equals a recount.
+
+const (
+	modelTimeout = 60 * time.Second // the API server's request timeout
+	modelWait    = modelTimeout + time.Second
+	modelKeys    = 14
+)
+
+// steps is a million for the tests; LEDGER_STEPS asks for more.
+func steps() int {
+	if n, err := strconv.Atoi(os.Getenv("LEDGER_STEPS")); err == nil {
+		return n
+	}
+	return 1_000_000
+}
+
+type stored struct {
+	version int
+	claim   Amount
+}
+
+// model is everything outside the webhook.
+type model struct {
+	t       *testing.T
+	r       *rand.Rand
+	now     time.Duration
+	objects map[int]stored // absent: deleted or not created
+	version int
+
+	budget     v1alpha1.GPUBudget // the stored one
+	writes     int                // its resourceVersion
+	generation int64
+
+	requests    []*request
+	controllers []*rounds
+	replicas    [3]replica
+	tokens      int
+	quiet       bool
+
+	admitted, refused, retried, rebuilt, lowered, overtaken int
+}
+
+// replica is what one webhook process knows.
+type replica struct {
+	// knows is the generation of the budget that its cache has; 0: it has none.
+	knows  int64
+	cached snapshotOf
+}
+
+type snapshotOf struct {
+	budget v1alpha1.GPUBudget
+	writes int
+}
+
+// request is one admission request on its way.
+type request struct {
+	id       int
+	want     Amount // the zero Amount deletes
+	deadline time.Duration
+	replica  int
+	stage    int
+	old      stored
+	existed  bool
+	base     snapshotOf
+	dryRun   bool
+	rejected bool // by a later admission step
+}
+
+// rounds is a controller.
+type rounds struct {
+	offset  time.Duration // of its clock
+	tracker Tracker
+	stage   int
+	base    snapshotOf
+	live    Claims
+	listed  time.Duration
+	acked   time.Duration // when every replica had seen the generation
+	ackedIs int64
+}
+
+func (m *model) key(id int) Key {
+	if id%3 == 0 {
+		return ForMade("d", "ns", strconv.Itoa(id))
+	}
+	return derived(strconv.Itoa(id))
+}
+
+func (m *model) namespace(id int) string { return "ns" + strconv.Itoa(id%2) }
+
+func (m *model) limits() Limits {
+	return Limits{Max: *m.budget.Spec.Max, MaxPerNamespace: m.budget.Spec.MaxPerNamespace, Strict: m.budget.Spec.Rollout == v1alpha1.RolloutStrict}
+}
+
+func (m *model) snapshot() snapshotOf { return snapshotOf{*m.budget.DeepCopy(), m.writes} }
+
+// write is an update of the budget's status with compare-and-swap.
+func (m *model) write(base snapshotOf, status v1alpha1.GPUBudgetStatus) bool {
+	if base.writes != m.writes {
+		return false
+	}
+	m.budget.Status = *status.DeepCopy()
+	m.writes++
+	return true
+}
+
+func counted(b *v1alpha1.GPUBudget) bool {
+	return len(b.Status.Conditions) == 1 && b.Status.Conditions[0].ObservedGeneration == b.Generation
+}
+
+func (m *model) book(b *v1alpha1.GPUBudget) *Book {
+	book, err := Read(&b.Status)
+	require.NoError(m.t, err)
+	return book
+}
+
+// step lets one actor do one thing.
+func (m *model) step() {
+	if m.r.IntN(4) == 0 {
+		m.now += time.Duration(m.r.Int64N(int64(modelTimeout / 8)))
+	}
+	switch n := m.r.IntN(20); {
+	case n < 3 && len(m.requests) < 6 && !m.quiet:
+		m.requests = append(m.requests, m.newRequest())
+	case n == 3 && !m.quiet && m.r.IntN(20) == 0:
+		m.changeBudget()
+	case n == 4:
+		m.replicas[m.r.IntN(3)] = replica{knows: m.generation, cached: m.snapshot()} // its watch catches up
+	case n == 5 && m.r.IntN(10) == 0:
+		c := m.controllers[m.r.IntN(len(m.controllers))]
+		*c = rounds{offset: c.offset} // it crashes; or another one takes over
+	case n < 11:
+		m.controllerStep(m.controllers[m.r.IntN(len(m.controllers))])
+	case len(m.requests) > 0:
+		i := m.r.IntN(len(m.requests))
+		if m.requestStep(m.requests[i]) {
+			m.requests = append(m.requests[:i], m.requests[i+1:]...)
+		}
+	}
+}
+
+func (m *model) newRequest() *request {
+	q := &request{id: m.r.IntN(modelKeys), replica: m.r.IntN(3), deadline: m.now + modelTimeout,
+		dryRun: m.r.IntN(10) == 0, rejected: m.r.IntN(6) == 0}
+	if m.r.IntN(5) > 0 {
+		q.want.GPUs = m.r.Int64N(12)
+		if m.r.IntN(4) == 0 {
+			q.want.Overlap = m.r.Int64N(4)
+		}
+	}
+	return q
+}
+
+func (m *model) changeBudget() {
+	m.generation++
+	m.budget.Generation = m.generation
+	m.budget.Spec.Max = new(m.r.Int64N(60))
+	m.budget.Spec.Rollout = []v1alpha1.RolloutPolicy{v1alpha1.RolloutAllow, v1alpha1.RolloutStrict}[m.r.IntN(2)]
+	m.budget.Spec.MaxPerNamespace = nil
+	if m.r.IntN(2) == 0 {
+		m.budget.Spec.MaxPerNamespace = new(m.r.Int64N(40))
+	}
+	m.writes++
+}
+
+// requestStep does the next thing of a request, and tells whether it has ended.
+func (m *model) requestStep(q *request) (ended bool) {
+	if m.now > q.deadline || m.r.IntN(60) == 0 {
+		return true // timed out, or the replica was killed: what it charged stays
+	}
+	switch q.stage {
+	case 0: // the API server reads the object, and asks the webhook
+		q.old, q.existed = m.objects[q.id]
+		if !q.existed && q.want == (Amount{}) {
+			return true
+		}
+		q.stage = 3
+		if rises(q.old.claim, q.want) {
+			q.stage = 1
+			q.base = m.replicas[q.replica].cached
+			if m.replicas[q.replica].knows == 0 {
+				q.stage = 3 // it has not heard of the budget
+			}
+		}
+	case 1: // the webhook reads the budget, where its cache does not do
+		if q.base.writes != m.writes {
+			q.base = m.snapshot()
+		}
+		q.stage = 2
+	case 2: // and writes it
+		if !counted(&q.base.budget) {
+			m.retried++
+			return true
+		}
+		book := m.book(&q.base.budget)
+		limits := Limits{Max: *q.base.budget.Spec.Max, MaxPerNamespace: q.base.budget.Spec.MaxPerNamespace, Strict: q.base.budget.Spec.Rollout == v1alpha1.RolloutStrict}
+		m.tokens++
+		outcome := book.Charge(limits, strconv.Itoa(m.tokens), Charge{Key: m.key(q.id), Namespace: m.namespace(q.id), Amount: q.want})
+		if !outcome.Fits || q.dryRun {
+			m.refused++
+			return true
+		}
+		status := q.base.budget.Status
+		book.Write(&status, limits.Max)
+		if !m.write(q.base, status) {
+			q.stage, m.overtaken = 1, m.overtaken+1
+			return false
+		}
+		if outcome.Raised > 0 {
+			all := m.book(&m.budget).totals().all
+			require.LessOrEqual(m.t, all.GPUs, limits.Max, "an admission took the ledger above the budget")
+		}
+		q.stage = 3
+	case 3: // the API server stores the object, if nobody else has meanwhile
+		if q.rejected {
+			return true
+		}
+		if now, exists := m.objects[q.id]; exists != q.existed || now.version != q.old.version {
+			q.stage = 0
+			return false
+		}
+		m.version++
+		m.objects[q.id] = stored{version: m.version, claim: q.want}
+		if q.want == (Amount{}) {
+			delete(m.objects, q.id)
+		}
+		m.admitted++
+		return true
+	}
+	return false
+}
+
+func rises(old, now Amount) bool { return !old.covers(now) }
+
+func (m *model) list() Claims {
+	live := Claims{}
+	for id, o := range m.objects {
+		if o.claim != (Amount{}) {
+			if live[m.namespace(id)] == nil {
+				live[m.namespace(id)] = map[Key]Amount{}
+			}
+			live[m.namespace(id)][m.key(id)] = o.claim
+		}
+	}
+	return live
+}
+
+func (m *model) controllerStep(c *rounds) {
+	switch c.stage {
+	case 0:
+		c.base, c.stage = m.snapshot(), 1
+	case 1:
+		c.listed, c.live, c.stage = m.now+c.offset, m.list(), 2
+	case 2:
+		c.stage = 0
+		status := *c.base.budget.Status.DeepCopy()
+		if counted(&c.base.budget) {
+			book := m.book(&c.base.budget)
+			settled, _ := c.tracker.Settle(book, c.live, nil, time.Time{}.Add(c.listed), modelWait)
+			if settled.Equal(book) {
+				return
+			}
+			settled.Write(&status, *c.base.budget.Spec.Max)
+			if m.write(c.base, status) && settled.totals().all.GPUs < book.totals().all.GPUs {
+				m.lowered++
+			}
+			return
+		}
+		for _, r := range m.replicas {
+			if r.knows < c.base.budget.Generation {
+				c.ackedIs = 0
+				return
+			}
+		}
+		if c.ackedIs != c.base.budget.Generation {
+			c.ackedIs, c.acked = c.base.budget.Generation, m.now+c.offset
+			return
+		}
+		if c.listed-c.acked < modelWait {
+			return
+		}
+		c.tracker.Rebuild(c.live, nil).Write(&status, *c.base.budget.Spec.Max)
+		status.Conditions = conditionsFor(c.base.budget.Generation)
+		if m.write(c.base, status) {
+			m.rebuilt++
+		}
+	}
+}
+
+// check holds the invariant.
+func (m *model) check() {
+	if !counted(&m.budget) {
+		return
+	}
+	book := m.book(&m.budget)
+	for id, o := range m.objects {
+		if held := book.amount(m.namespace(id), m.key(id)); !held.covers(o.claim) {
+			require.FailNow(m.t, "a stored claim is above the ledger", "object %d claims %+v, the ledger holds %+v", id, o.claim, held)
+		}
+	}
+}
+
+// settleDown lets time pass without new requests until the ledger is a recount.
+func (m *model) settleDown() {
+	m.quiet, m.requests = true, nil
+	for i := range m.replicas {
+		m.replicas[i] = replica{knows: m.generation, cached: m.snapshot()}
+	}
+	for range 4 {
+		for _, c := range m.controllers {
+			for range 3 {
+				m.controllerStep(c)
+			}
+		}
+		m.now += modelWait
+	}
+	for _, c := range m.controllers {
+		for c.stage != 0 {
+			m.controllerStep(c)
+		}
+		for range 3 {
+			m.controllerStep(c)
+		}
+	}
+	require.True(m.t, counted(&m.budget))
+	require.Equal(m.t, (&Tracker{}).Rebuild(m.list(), nil).settled, m.book(&m.budget).settled, "the ledger is not what a recount gives")
+	require.Empty(m.t, m.budget.Status.Reservations)
+	m.quiet = false
+}
+
+func TestModelOfTheLedger(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	if text := os.Getenv("LEDGER_SEED"); text != "" {
+		var err error
+		seed, err = strconv.ParseUint(text, 10, 64)
+		require.NoError(t, err)
+	}
+	total := steps()
+	t.Logf("LEDGER_SEED=%d, %d steps", seed, total)
+	const perEpisode = 2000
+	var sum model
+	for done := 0; done < total; done += perEpisode {
+		t.Run(fmt.Sprintf("episode %d of seed %d", done/perEpisode, seed), func(t *testing.T) {
+			m := &model{t: t, r: rand.New(rand.NewPCG(seed, uint64(done))), objects: map[int]stored{}, generation: 1}
+			m.budget.Generation = 1
+			m.budget.Spec.Max = new(m.r.Int64N(60))
+			for range 2 {
+				m.controllers = append(m.controllers, &rounds{offset: time.Duration(m.r.Int64N(int64(100 * time.Hour)))})
+			}
+			for range perEpisode {
+				m.step()
+				m.check()
+			}
+			m.settleDown()
+			m.check()
+			sum.admitted += m.admitted
+			sum.refused += m.refused
+			sum.retried += m.retried
+			sum.rebuilt += m.rebuilt
+			sum.lowered += m.lowered
+			sum.overtaken += m.overtaken
+		})
+		if t.Failed() {
+			return
+		}
+	}
+	t.Logf("admitted %d, refused %d, not counted yet %d, recounts %d, lowered %d, write conflicts %d", sum.admitted, sum.refused, sum.retried, sum.rebuilt, sum.lowered, sum.overtaken)
+	require.Positive(t, sum.admitted)
+	require.Positive(t, sum.refused)
+	require.Positive(t, sum.retried)
+	require.Positive(t, sum.rebuilt)
+	require.Positive(t, sum.lowered)
+	require.Positive(t, sum.overtaken)
+}

@@ -1,0 +1,173 @@
+package ledger
+
+import (
+	"maps"
+	"time"
+)
+
+// Tracker remembers which entries of one ledger were seen higher than what is stored, so
+// that they can be lowered once that is certain. It is lost with its process, which costs
+// a wait and nothing else.
+type Tracker struct {
+	low   map[Key]sighting
+	found map[string]time.Time // namespaces that are newly selected
+	left  map[string]time.Time // namespaces that are no longer selected
+}
+
+// sighting is an entry seen higher than what is stored.
+type sighting struct {
+	token string
+	since time.Time
+}
+
+// Selected are the namespaces that a budget selects; nil where it selects them all, or by
+// name, so that no change of a label can bring one in.
+type Selected map[string]bool
+
+// Settle compares the ledger with a complete list of what objects claim, and returns what
+// it is to be: claims that are seen stored become settled, higher ones at once, lower ones
+// after wait. The ledger must have been read before the list was begun, at listed, and be
+// written with compare-and-swap. next is when to look again; 0 is when something changes.
+func (t *Tracker) Settle(b *Book, live Claims, selected Selected, listed time.Time, wait time.Duration) (settled *Book, next time.Duration) {
+	s := &settling{Tracker: t, from: b, live: live, listed: listed, wait: wait, selective: selected != nil, low: map[Key]sighting{},
+		to: &Book{settled: Claims{}, reservations: map[Key]reservation{}}}
+	s.selectNamespaces(selected)
+	for namespace, claims := range b.settled {
+		for key := range claims {
+			s.entry(namespace, key)
+		}
+	}
+	for key, r := range b.reservations {
+		if _, done := b.settled[r.namespace][key]; !done {
+			s.entry(r.namespace, key)
+		}
+	}
+	for namespace, claims := range live {
+		if selected != nil && s.to.settled[namespace] == nil {
+			continue // not counted yet
+		}
+		for key, a := range claims {
+			if b.amount(namespace, key) == (Amount{}) {
+				s.to.settle(namespace, key, a.capped())
+			}
+		}
+	}
+	maps.DeleteFunc(s.to.settled, func(namespace string, claims map[Key]Amount) bool {
+		return len(claims) == 0 && (selected == nil || (!selected[namespace] && s.gone(namespace)))
+	})
+	t.low = s.low
+	return s.to, s.next
+}
+
+// Rebuild is the ledger of a complete list, for when everything is counted anew.
+func (t *Tracker) Rebuild(live Claims, selected Selected) *Book {
+	*t = Tracker{}
+	b := &Book{settled: Claims{}, reservations: map[Key]reservation{}}
+	for namespace := range selected {
+		b.settled[namespace] = map[Key]Amount{}
+	}
+	for namespace, claims := range live {
+		if selected != nil && !selected[namespace] {
+			continue
+		}
+		for key, a := range claims {
+			b.settle(namespace, key, a.capped())
+		}
+	}
+	return b
+}
+
+// settling is one Settle under way.
+type settling struct {
+	*Tracker
+	from, to *Book
+	live     Claims
+	listed   time.Time
+	wait     time.Duration
+	// selective is whether only some namespaces are listed.
+	selective bool
+	low       map[Key]sighting
+	next      time.Duration
+}
+
+// entry settles one entry of the ledger.
+func (s *settling) entry(namespace string, key Key) {
+	held := s.from.amount(namespace, key)
+	live := s.live[namespace][key].capped()
+	r, inFlight := s.from.reservations[key]
+	if s.selective && !s.to.Lists(namespace) {
+		live = Amount{} // none of its claims is counted yet
+	}
+	if live.covers(held) {
+		s.settle(namespace, key, live)
+		return
+	}
+	seen, again := s.Tracker.low[key]
+	if !again || seen.token != r.token {
+		seen = sighting{token: r.token, since: s.listed}
+	}
+	if remaining := s.wait - s.listed.Sub(seen.since); remaining > 0 {
+		s.low[key] = seen
+		s.lookAgain(remaining)
+		s.settle(namespace, key, s.from.settled[namespace][key].Max(live))
+		if inFlight {
+			s.to.reservations[key] = r
+		}
+		return
+	}
+	s.settle(namespace, key, live)
+}
+
+// settle sets an entry. It must not list a namespace that is not counted.
+func (s *settling) settle(namespace string, key Key, a Amount) {
+	if a != (Amount{}) || s.to.Lists(namespace) {
+		s.to.settle(namespace, key, a)
+	}
+}
+
+func (s *settling) lookAgain(in time.Duration) {
+	if s.next == 0 || in < s.next {
+		s.next = in
+	}
+}
+
+// selectNamespaces lists the namespaces that are counted, and those that now are: claims
+// in a namespace that was selected wait ago are in the list or charged.
+func (s *settling) selectNamespaces(selected Selected) {
+	if selected == nil {
+		s.found, s.left = nil, nil
+		return
+	}
+	found := map[string]time.Time{}
+	for namespace := range selected {
+		if !s.from.Lists(namespace) {
+			since, waiting := s.found[namespace]
+			if !waiting {
+				since = s.listed
+			}
+			if remaining := s.wait - s.listed.Sub(since); remaining > 0 {
+				found[namespace] = since
+				s.lookAgain(remaining)
+				continue
+			}
+		}
+		s.to.settled[namespace] = map[Key]Amount{}
+	}
+	left := map[string]time.Time{}
+	for namespace := range s.from.settled {
+		if !selected[namespace] {
+			s.to.settled[namespace] = map[Key]Amount{}
+			left[namespace] = s.listed
+			if since, waiting := s.left[namespace]; waiting {
+				left[namespace] = since
+			}
+			s.lookAgain(max(1, s.wait-s.listed.Sub(left[namespace])))
+		}
+	}
+	s.found, s.left = found, left
+}
+
+// gone tells whether a namespace has long not been selected.
+func (s *settling) gone(namespace string) bool {
+	return s.listed.Sub(s.left[namespace]) >= s.wait
+}

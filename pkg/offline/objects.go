@@ -1,0 +1,29 @@
+package offline
+
+import (
+	"maps"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/kubetorch/webhook/pkg/manifest"
+)
+
+// Objects are all objects of the documents, each with its namespace, and the labels of the
+// namespaces among them. The documents stay as they are.
+func Objects(docs []Document) (objects []manifest.Object, namespaces map[string]map[string]string) {
+	flat := flatten(docs)
+	labels := labelsOf(flat)
+	for _, d := range flat {
+		o := maps.Clone(d.Object)
+		if groupKind(o) != (schema.GroupKind{Kind: "Namespace"}) {
+			metadata := maps.Clone(manifest.Map(o, "metadata"))
+			if metadata == nil {
+				metadata = manifest.Object{}
+			}
+			metadata["namespace"] = namespaceOf(o)
+			o["metadata"] = metadata
+		}
+		objects = append(objects, o)
+	}
+	return objects, labels
+}

@@ -1,0 +1,184 @@
+package policy
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apivalidation "k8s.io/apimachinery/pkg/api/validation"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	kjson "sigs.k8s.io/json"
+
+	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
+	"github.com/kubetorch/webhook/pkg/knative"
+	"github.com/kubetorch/webhook/pkg/manifest"
+)
+
+// Budgets are all GPUBudgets of a cluster, compiled. They are never changed after
+// CompileBudgets.
+type Budgets struct {
+	budgets     []*Budget // by name
+	invalid     []string
+	generations map[string]int64
+}
+
+// Budget is one GPUBudget.
+type Budget struct {
+	Name       string
+	Generation int64
+	namespace  labels.Selector
+	types      []string
+}
+
+// CompileBudgets prepares budgets for use. One that ValidateBudget refuses holds for every
+// workload: no claim may rise while it is there.
+func CompileBudgets(budgets []v1alpha1.GPUBudget) *Budgets {
+	b := &Budgets{generations: make(map[string]int64, len(budgets))}
+	for i := range budgets {
+		g := &budgets[i]
+		b.generations[g.Name] = g.Generation
+		if len(ValidateBudget(g)) > 0 {
+			b.invalid = append(b.invalid, g.Name)
+			continue
+		}
+		b.budgets = append(b.budgets, &Budget{Name: g.Name, Generation: g.Generation, namespace: selector(g.Spec.NamespaceSelector), types: g.Spec.GPUTypes})
+	}
+	slices.Sort(b.invalid)
+	slices.SortFunc(b.budgets, func(a, b *Budget) int { return strings.Compare(a.Name, b.Name) })
+	return b
+}
+
+// CompileStoredBudgets prepares budgets as they are stored. One that cannot be decoded is
+// invalid, and so is one with a field that this version does not know: it may be a limit.
+func CompileStoredBudgets(objects []manifest.Object) *Budgets {
+	var decoded []v1alpha1.GPUBudget
+	var invalid []string
+	generations := map[string]int64{}
+	for _, o := range objects {
+		name := manifest.Text(o, "metadata", "name")
+		generation, _ := manifest.Whole(o, "metadata", "generation")
+		generations[name] = generation
+		var g v1alpha1.GPUBudget
+		raw, err := json.Marshal(manifest.Object{"metadata": manifest.Object{"name": name, "generation": generation}, "spec": o["spec"]})
+		if err == nil {
+			var unknown []error
+			if unknown, err = kjson.UnmarshalStrict(raw, &g); len(unknown) > 0 {
+				err = unknown[0]
+			}
+		}
+		if err != nil {
+			invalid = append(invalid, name)
+			continue
+		}
+		decoded = append(decoded, g)
+	}
+	b := CompileBudgets(decoded)
+	b.invalid = append(b.invalid, invalid...)
+	slices.Sort(b.invalid)
+	b.generations = generations
+	return b
+}
+
+// ValidateBudget names every mistake in a budget.
+func ValidateBudget(g *v1alpha1.GPUBudget) field.ErrorList {
+	spec := field.NewPath("spec")
+	var errs field.ErrorList
+	for _, problem := range apivalidation.NameIsDNSSubdomain(g.Name, false) {
+		errs = append(errs, field.Invalid(field.NewPath("metadata", "name"), g.Name, problem))
+	}
+	errs = append(errs, validateSelector(g.Spec.NamespaceSelector, spec.Child("namespaceSelector"))...)
+	for i, t := range g.Spec.GPUTypes {
+		if _, err := path.Match(t, ""); err != nil || t == "" {
+			errs = append(errs, field.Invalid(spec.Child("gpuTypes").Index(i), t, "must be the value of a GPU type label; *, ? and [a-z] match as in shell patterns"))
+		}
+	}
+	if g.Spec.Max == nil {
+		errs = append(errs, field.Required(spec.Child("max"), "the number of GPUs that all selected workloads may claim together"))
+	}
+	for _, limit := range []struct {
+		name  string
+		value *int64
+	}{{"max", g.Spec.Max}, {"maxPerNamespace", g.Spec.MaxPerNamespace}} {
+		if limit.value != nil && (*limit.value < 0 || *limit.value > 1<<53-1) {
+			errs = append(errs, field.Invalid(spec.Child(limit.name), *limit.value, "must be a number of GPUs from 0 to 9007199254740991"))
+		}
+	}
+	if r := g.Spec.Rollout; r != "" && r != v1alpha1.RolloutAllow && r != v1alpha1.RolloutStrict {
+		errs = append(errs, field.NotSupported(spec.Child("rollout"), r, []v1alpha1.RolloutPolicy{v1alpha1.RolloutAllow, v1alpha1.RolloutStrict}))
+	}
+	return errs
+}
+
+// All are the budgets in force, by name.
+func (b *Budgets) All() []*Budget {
+	if b == nil {
+		return nil
+	}
+	return b.budgets
+}
+
+// Invalid are the names of the budgets that cannot be followed.
+func (b *Budgets) Invalid() []string {
+	if b == nil {
+		return nil
+	}
+	return b.invalid
+}
+
+// Generations are those of all budgets, by name, the invalid ones included.
+func (b *Budgets) Generations() map[string]int64 {
+	if b == nil {
+		return nil
+	}
+	return b.generations
+}
+
+// None tells whether there is no budget at all.
+func (b *Budgets) None() bool { return len(b.All())+len(b.Invalid()) == 0 }
+
+// Selective tells whether the labels of a namespace decide which budgets hold.
+func (b *Budgets) Selective() bool { return slices.ContainsFunc(b.All(), (*Budget).Selective) }
+
+// Selective tells whether a change of a namespace's labels can bring it under the budget.
+// Its name is a label too, which nobody can change.
+func (b *Budget) Selective() bool {
+	requirements, _ := b.namespace.Requirements()
+	return slices.ContainsFunc(requirements, func(r labels.Requirement) bool { return r.Key() != corev1.LabelMetadataName })
+}
+
+// Selects tells whether the budget holds in a namespace. Where not all of its labels are
+// known, what they leave open counts as selected.
+func (b *Budget) Selects(namespace string, namespaceLabels map[string]string, known bool) bool {
+	selects, _ := (&compiled{namespace: b.namespace, workload: labels.Everything()}).selects(
+		Subject{Namespace: namespace, NamespaceLabels: namespaceLabels, NamespaceKnown: known})
+	return selects
+}
+
+// Claim is how many of the GPUs of some parts count: those of the budget's types, and those
+// that nothing pins to one type.
+func (b *Budget) Claim(parts []Part) int64 {
+	var n int64
+	for _, p := range parts {
+		if len(b.types) == 0 || p.Type == "" || (&Rule{allowed: b.types}).allows(p.Type) {
+			n = SaturatingAdd(n, p.GPUs)
+		}
+	}
+	return n
+}
+
+// Types words the GPU types that count, "" for all.
+func (b *Budget) Types() string { return strings.Join(b.types, ", ") }
+
+// Rules is a digest of what GPUs are counted by: with other GPU resources, or other
+// defaults of Knative, the same objects claim something else.
+func Rules(s *Set, kn *knative.Config) string {
+	h := sha256.New()
+	fmt.Fprintf(h, "v1 %q %d %d %d", s.GPUResources(), kn.MinScale(), kn.MaxScale(), kn.InitialScale())
+	return hex.EncodeToString(h.Sum(nil)[:8])
+}

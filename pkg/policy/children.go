@@ -1,0 +1,160 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/kubetorch/webhook/pkg/knative"
+	"github.com/kubetorch/webhook/pkg/manifest"
+)
+
+// ConfigurationDemand measures a Knative Configuration: its template. revisions holds what
+// is known of RevisionsToRead.
+func ConfigurationDemand(configuration manifest.Object, kn *knative.Config, gpus GPUResources, revisions Revisions) Demand {
+	template := manifest.Object{"spec": manifest.Object{"template": manifest.At(configuration, "spec", "template")}}
+	return ServiceDemand(template, "", kn, gpus, revisions)
+}
+
+// RevisionDemand measures a Knative Revision, whose scale stands on its own metadata and
+// whose spec is that of its pods.
+func RevisionDemand(revision manifest.Object, kn *knative.Config, gpus GPUResources) Demand {
+	d := podDemand(manifest.Texts(revision, "metadata", "annotations"), manifest.Map(revision, "spec"),
+		field.NewPath("metadata", "annotations"), field.NewPath("spec"), kn, gpus)
+	d.claim(d.part(manifest.Text(revision, "metadata", "name")))
+	return d
+}
+
+func revisionPart(revision manifest.Object, name string, kn *knative.Config, gpus GPUResources) Part {
+	d := RevisionDemand(revision, kn, gpus)
+	return d.part(name)
+}
+
+// targetPath is where a PodAutoscaler names what it scales.
+var targetPath = field.NewPath("spec", "scaleTargetRef")
+
+// AutoscalerDemand measures a Knative PodAutoscaler: as many pods as it may start of what
+// it scales. target is the Deployment that it scales, nil for one that is not known: its
+// GPUs then cannot be counted, and a bound on GPUs refuses it.
+func AutoscalerDemand(autoscaler, target manifest.Object, kn *knative.Config, gpus GPUResources) Demand {
+	podSpec := manifest.Map(target, "spec", "template", "spec")
+	d := podDemand(manifest.Texts(autoscaler, "metadata", "annotations"), podSpec, field.NewPath("metadata", "annotations"), targetPath, kn, gpus)
+	d.CPUs, d.Memory = number(0), number(0) // asked for by the Deployment itself
+	inTarget := func(errs field.ErrorList) {
+		for i, e := range errs {
+			placed := *e
+			placed.Field, placed.Detail = targetPath.String(), "the Deployment's pods: "+strings.TrimPrefix(e.Field, targetPath.String()+".")+" "+e.Detail
+			errs[i] = &placed
+		}
+	}
+	inTarget(d.GPUs.Malformed)
+	inTarget(d.GPUs.Unknown)
+	if target == nil {
+		d.GPUs.requests = map[string]string{targetPath.String(): fmt.Sprint(manifest.At(autoscaler, "spec", "scaleTargetRef"))}
+		d.GPUs.Unknown = append(d.GPUs.Unknown, field.Forbidden(targetPath,
+			"names no Deployment that there is, and no Revision is seen to own this, so the GPUs of its pods cannot be counted"))
+	}
+	d.claim(d.part(""))
+	return d
+}
+
+// ScaledDeployment is the name of the Deployment that a PodAutoscaler scales; empty where
+// it scales something else.
+func ScaledDeployment(autoscaler manifest.Object) string {
+	target := manifest.Map(autoscaler, "spec", "scaleTargetRef")
+	if manifest.Text(target, "apiVersion") != "apps/v1" || manifest.Text(target, "kind") != "Deployment" {
+		return ""
+	}
+	return manifest.Text(target, "name")
+}
+
+// NamedConfigurations are the Configurations whose latest revision a Route's spec names.
+func NamedConfigurations(route manifest.Object) []string {
+	var names []string
+	for _, t := range manifest.Objects(route, "spec", "traffic") {
+		if name := manifest.Text(t, "configurationName"); name != "" && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// RouteDemand measures a Knative Route: the revisions that its traffic names, tags
+// included, and the templates of the Configurations that it names. Only its claim is
+// filled in, since a Route has no pods of its own. A revision that is not known counts
+// like the largest part that is.
+func RouteDemand(route manifest.Object, configurations map[string]manifest.Object, revisions Revisions, kn *knative.Config, gpus GPUResources) Demand {
+	traffic := field.NewPath("spec", "traffic")
+	d := Demand{Paths: map[string]*field.Path{peakPath: traffic}, pod: traffic}
+	latest := map[string]manifest.Object{}
+	var unknown []string
+	for _, name := range NamedConfigurations(route) {
+		c, ok := configurations[name]
+		if !ok {
+			unknown = append(unknown, "")
+			continue
+		}
+		latest[manifest.Text(c, "status", "latestCreatedRevisionName")] = manifest.Map(c, "spec", "template")
+		for _, p := range ConfigurationDemand(c, kn, gpus, revisions).Parts {
+			d.claim(p)
+		}
+	}
+	for _, name := range NamedRevisions(route) {
+		r, ok := revisions[name]
+		template, isLatest := latest[name]
+		switch {
+		case isLatest && ok && made(r, template):
+		case ok:
+			d.claim(revisionPart(r, name, kn, gpus))
+		default:
+			unknown = append(unknown, name)
+		}
+	}
+	var largest Part
+	for _, p := range d.Parts {
+		largest = largest.or(p)
+	}
+	for _, name := range unknown {
+		d.UnknownRevisions++
+		d.claim(Part{Revision: name, GPUs: largest.GPUs, Type: largest.Type})
+		if largest.GPUs > 0 && name != "" {
+			d.Warnings = append(d.Warnings, "traffic names revision "+name+", which is not known here; it is counted like the largest one that is")
+		}
+	}
+	return d
+}
+
+// Within tells whether a demand asks for no more than another, in any respect that a
+// bound can speak of. Of a Deployment of fixed size that is the GPUs and the pods: Knative
+// adds a container of its own to them.
+func (d *Demand) Within(other *Demand) bool {
+	uncounted := len(d.GPUs.Malformed)+len(d.GPUs.Unknown)+len(other.GPUs.Malformed)+len(other.GPUs.Unknown) > 0
+	switch {
+	case d.GPUs.PerPod > other.GPUs.PerPod, d.PeakPods > other.PeakPods, uncounted && !d.GPUs.SameRequests(other.GPUs),
+		d.GPUs.PerPod > 0 && other.GPUType != "" && d.GPUType != other.GPUType:
+		return false
+	case d.Fixed:
+		return true
+	}
+	return d.MinScale <= other.MinScale && d.Class == other.Class && d.CPUs.Cmp(other.CPUs) <= 0 && d.Memory.Cmp(other.Memory) <= 0 &&
+		d.Retention <= other.Retention && d.ScaleDownDelay <= other.ScaleDownDelay && d.ProgressDeadline <= other.ProgressDeadline
+}
+
+// RaisePeak makes the demand of a Deployment one of at least so many pods.
+func (d *Demand) RaisePeak(pods int64) {
+	if pods > d.PeakPods {
+		d.PeakPods, d.Parts, d.Claim = pods, nil, 0
+		d.claim(d.part(""))
+	}
+}
+
+// OfRevision is what the PodAutoscaler of a Revision asks for: the pods of the Revision,
+// on the PodAutoscaler's own terms.
+func (d Demand) OfRevision(revision *Demand) Demand {
+	d.GPUs, d.GPUType, d.CPUs, d.Memory, d.Parts, d.Claim = revision.GPUs, revision.GPUType, revision.CPUs, revision.Memory, nil, 0
+	d.claim(d.part(""))
+	return d
+}

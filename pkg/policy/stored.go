@@ -1,0 +1,101 @@
+package policy
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	kjson "sigs.k8s.io/json"
+
+	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
+	"github.com/kubetorch/webhook/pkg/manifest"
+)
+
+// CompileStored prepares policies as they are stored. Storage may hold what no webhook has
+// passed: a policy that was written while the API had another schema, or by hand. One that
+// Decode refuses is invalid, as one is that Validate refuses; the others are in force.
+func CompileStored(objects []manifest.Object) *Set {
+	var decoded []v1alpha1.ComputePolicy
+	refused := map[string]field.ErrorList{}
+	var gpus []string
+	for _, o := range objects {
+		p, errs := Decode(o)
+		if len(errs) == 0 {
+			decoded = append(decoded, p)
+			continue
+		}
+		refused[p.Name] = errs
+		for _, v := range manifest.List(o, "spec", "gpuResources") {
+			if name, ok := v.(string); ok {
+				gpus = append(gpus, name)
+			}
+		}
+	}
+	s := Compile(decoded)
+	for name, errs := range refused {
+		s.invalid[name] = errs
+	}
+	s.countAsGPUs(gpus)
+	return s
+}
+
+// countAsGPUs adds names of resources that count as GPUs.
+func (s *Set) countAsGPUs(names []string) {
+	for _, g := range names {
+		if validGPUResource(g) && !slices.Contains(s.gpus, g) {
+			s.gpus = append(s.gpus, g)
+		}
+	}
+}
+
+// Decode gives a stored policy its type. A field that the type does not have is an error:
+// it may be a bound. The name is there in any case.
+func Decode(o manifest.Object) (v1alpha1.ComputePolicy, field.ErrorList) {
+	var p v1alpha1.ComputePolicy
+	name := manifest.Text(o, "metadata", "name")
+	known := manifest.Object{"metadata": manifest.Object{"name": name}}
+	if spec, ok := o["spec"]; ok {
+		known["spec"] = spec
+	}
+	raw, err := json.Marshal(known)
+	if err != nil {
+		p.Name = name
+		return p, field.ErrorList{field.InternalError(field.NewPath("spec"), err)}
+	}
+	strict, err := kjson.UnmarshalStrict(raw, &p)
+	var errs field.ErrorList
+	var wrong *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &wrong):
+		errs = append(errs, field.TypeInvalid(field.NewPath(wrong.Field), field.OmitValueType{}, fmt.Sprintf("is a JSON %s; must be %s", wrong.Value, wording(wrong.Type))))
+	case err != nil:
+		errs = append(errs, field.Invalid(field.NewPath("spec"), field.OmitValueType{}, err.Error()))
+	}
+	for _, unknown := range strict {
+		path := strings.TrimPrefix(unknown.Error(), "unknown field ")
+		if text, err := strconv.Unquote(path); err == nil {
+			path = text
+		}
+		errs = append(errs, field.Forbidden(field.NewPath(path), "this version of the webhook does not know the field"))
+	}
+	p.Name = name
+	return p, errs
+}
+
+// wording is how a JSON value of a type is called.
+func wording(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Int, reflect.Int32, reflect.Int64:
+		return "a whole number"
+	case reflect.String:
+		return "a string"
+	case reflect.Slice:
+		return "a list"
+	}
+	return "an object"
+}

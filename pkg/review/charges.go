@@ -1,0 +1,153 @@
+package review
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+
+	admissionv1 "k8s.io/api/admission/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
+	"github.com/kubetorch/webhook/pkg/ledger"
+	"github.com/kubetorch/webhook/pkg/manifest"
+	"github.com/kubetorch/webhook/pkg/policy"
+)
+
+// BoundGPUBudget names a budget's limit among the bounds.
+const BoundGPUBudget = "gpuBudget"
+
+// Charge is what a request asks of one budget.
+type Charge struct {
+	Budget  *policy.Budget
+	Claims  []BudgetClaim
+	Charges []ledger.Charge
+}
+
+// Charges are what the claims of a request ask of the budgets that hold in its namespace,
+// given the namespace's labels. Claims that do not rise are left out unless all are wanted.
+// Refused are what no budget can count.
+func (r *Request) Charges(budgets *policy.Budgets, claims []Claim, labels map[string]string, known, all bool) (charges []Charge, refused []policy.Violation) {
+	if invalid := budgets.Invalid(); len(invalid) > 0 && Rises(claims) {
+		refused = append(refused, policy.Violation{Policy: invalid[0], Bound: BoundGPUBudget, Enforcement: v1alpha1.Deny,
+			Error: field.Forbidden(claims[0].path(), fmt.Sprintf("asks for GPUs, and budget %s is invalid, so its limits are not known; ask the platform team to mend it", strings.Join(invalid, ", ")))})
+	}
+	for _, b := range budgets.All() {
+		if !b.Selects(r.raw.Namespace, labels, known) {
+			continue
+		}
+		charge := Charge{Budget: b}
+		for i := range claims {
+			c := &claims[i]
+			for _, e := range c.Unknown {
+				named := *e
+				named.Detail += "; budget " + b.Name + " counts GPUs"
+				refused = append(refused, policy.Violation{Policy: b.Name, Bound: BoundGPUBudget, Enforcement: v1alpha1.Deny, Error: &named})
+			}
+			counted, rises := c.ForBudget(b)
+			if !rises && !all {
+				continue
+			}
+			charge.Claims = append(charge.Claims, counted)
+			charge.Charges = append(charge.Charges, ledger.Charge{Key: c.Key, Namespace: r.raw.Namespace, Kind: c.Kind, Name: r.storedName(),
+				Amount: ledger.Amount{GPUs: counted.GPUs, Overlap: counted.Overlap}})
+		}
+		if len(charge.Charges) > 0 {
+			charges = append(charges, charge)
+		}
+	}
+	return charges, refused
+}
+
+// storedName is the name that the object gets, as far as it is known.
+func (r *Request) storedName() string {
+	if name := manifest.Text(r.object, "metadata", "name"); name != "" {
+		return name
+	}
+	return r.name
+}
+
+func (c *Claim) path() *field.Path {
+	if p := c.Demand.PeakPath(); p != nil {
+		return p
+	}
+	return field.NewPath("spec", "template", "spec")
+}
+
+// Asks words a charge: "40 GPUs (4 x 10 pods)".
+func (c *Charge) Asks() string {
+	var words []string
+	for _, claim := range c.Claims {
+		text := claim.Demand.Asks()
+		if claim.GPUs != claim.Demand.Claim {
+			text += fmt.Sprintf(", %d of them of the types %s", claim.GPUs, c.Budget.Types())
+		}
+		words = append(words, text)
+	}
+	return strings.Join(words, " and ")
+}
+
+// NoRoom is the refusal of a charge that does not fit.
+func (c *Charge) NoRoom(o ledger.Outcome, namespace string) policy.Violation {
+	of := fmt.Sprintf("%d of %d are free in budget %s", o.Free, o.Of, c.Budget.Name)
+	if o.PerNamespace {
+		of = fmt.Sprintf("%d of the %d for namespace %s are free in budget %s", o.Free, o.Of, namespace, c.Budget.Name)
+	}
+	text := "asks for " + c.Asks() + "; " + of
+	if o.Raised < c.sum() && o.Raised > 0 {
+		text += fmt.Sprintf(", and it would take %d more than it has", o.Raised)
+	}
+	if overlap := c.overlap(); overlap > 0 && o.Raised <= o.Free {
+		text += fmt.Sprintf("; with the %d that the pods of the earlier version hold until they are gone it does not fit, which the budget demands (rollout: Strict)", overlap)
+	}
+	if o.Reserved > 0 {
+		text += fmt.Sprintf(" (%d more are reserved by requests under way, and may become free)", o.Reserved)
+	}
+	return policy.Violation{Policy: c.Budget.Name, Bound: BoundGPUBudget, Enforcement: v1alpha1.Deny, Error: field.Forbidden(c.Claims[0].path(), text)}
+}
+
+func (c *Charge) sum() int64 {
+	var n int64
+	for _, claim := range c.Claims {
+		n = policy.SaturatingAdd(n, claim.GPUs)
+	}
+	return n
+}
+
+func (c *Charge) overlap() int64 {
+	var n int64
+	for _, claim := range c.Claims {
+		n = policy.SaturatingAdd(n, claim.Overlap)
+	}
+	return n
+}
+
+// Left tells what an admitted charge leaves.
+func (c *Charge) Left(o ledger.Outcome, namespace string) string {
+	if o.PerNamespace {
+		return fmt.Sprintf("claims %s of budget %s; %d of the %d for namespace %s are left", c.Asks(), c.Budget.Name, o.Free, o.Of, namespace)
+	}
+	return fmt.Sprintf("claims %s of budget %s; %d of %d are left", c.Asks(), c.Budget.Name, o.Free, o.Of)
+}
+
+// Refuse answers with what budgets refuse.
+func (r *Request) Refuse(denied []policy.Violation) *admissionv1.AdmissionResponse {
+	return r.answer(Verdict{Denied: denied})
+}
+
+// Later answers that the request can be decided in a while: 429, which clients try again.
+func (r *Request) Later(budget, why string, seconds int32) *admissionv1.AdmissionResponse {
+	text := "no claim of GPUs can rise right now"
+	if budget != "" {
+		text += " in budget " + budget
+	}
+	return &admissionv1.AdmissionResponse{UID: r.raw.UID, Result: &metav1.Status{
+		Status: metav1.StatusFailure, Code: http.StatusTooManyRequests, Reason: metav1.StatusReasonTooManyRequests,
+		Message: text + ": " + why + "; please retry",
+		Details: &metav1.StatusDetails{Group: r.raw.Kind.Group, Kind: r.raw.Kind.Kind, Name: r.name, RetryAfterSeconds: seconds},
+	}}
+}
+
+// DryRun tells whether nothing is to be stored.
+func (r *Request) DryRun() bool { return r.raw.DryRun != nil && *r.raw.DryRun }

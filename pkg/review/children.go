@@ -1,0 +1,160 @@
+package review
+
+import (
+	"maps"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/kubetorch/webhook/pkg/knative"
+	"github.com/kubetorch/webhook/pkg/manifest"
+	"github.com/kubetorch/webhook/pkg/mutate"
+	"github.com/kubetorch/webhook/pkg/policy"
+)
+
+// children are the kinds that Knative makes of a Service, and that users may write
+// themselves. They are judged, and never changed: Knative would change them back.
+var children = []schema.GroupKind{ConfigurationKind, RevisionKind, RouteKind, AutoscalerKind}
+
+func (r *Request) kind() schema.GroupKind {
+	return schema.GroupKind{Group: r.raw.Kind.Group, Kind: r.raw.Kind.Kind}
+}
+
+func (r *Request) isChild() bool { return slices.Contains(children, r.kind()) }
+
+// judgeChild holds a child of a Knative object, or one that stands alone, against the
+// bounds. Its owner is read only if it would not be admitted silently by itself.
+func (r *Request) judgeChild(w World) Verdict {
+	if r.asksTheSame() {
+		return Verdict{} // Knative's own bookkeeping, a storage migration
+	}
+	selection := r.selection(w)
+	if r.kind() == RouteKind && (!selection.BoundsGPUs() || len(policy.NamedRevisions(r.object)) == 0 || r.Covered(w)) {
+		return Verdict{} // what it makes reachable was judged where it is written
+	}
+	d, old := r.childDemands(w, false)
+	v := r.verdict(selection, d, old)
+	if v.silent() {
+		return v
+	}
+	if r.kind() == AutoscalerKind {
+		d, old = r.childDemands(w, true)
+		if v = r.verdict(selection, d, old); v.silent() {
+			return v
+		}
+	}
+	if r.kind() != RouteKind && r.Covered(w) {
+		return Verdict{}
+	}
+	return v
+}
+
+// verdict words what the bounds say of a demand.
+func (r *Request) verdict(selection policy.Selection, d policy.Demand, old *policy.Demand) Verdict {
+	judged := selection.Judge(d, old)
+	v := Verdict{Errors: judged.Invalid, Denied: judged.Denied, Audited: judged.Audited, Demand: d}
+	for _, x := range judged.Warned {
+		v.Warnings = append(v.Warnings, x.Error.Field+" "+x.Error.Detail)
+	}
+	if len(d.Warnings) > 0 && !v.silent() {
+		v.Warnings = append(v.Warnings, d.Warnings...)
+	}
+	return v
+}
+
+// silent tells whether an object is admitted and nothing is to be said of it.
+func (v *Verdict) silent() bool {
+	return !v.Refused() && len(v.Warnings)+len(v.Audited) == 0
+}
+
+// childDemands measures the new and, on UPDATE, the old object; with what a PodAutoscaler
+// scales only if that is wanted.
+func (r *Request) childDemands(w World, target bool) (policy.Demand, *policy.Demand) {
+	gpus := r.selection(w).GPUResources()
+	measure := func(o manifest.Object) policy.Demand {
+		switch r.kind() {
+		case ConfigurationKind:
+			return policy.ConfigurationDemand(o, w.Knative, gpus, w.Revisions)
+		case RevisionKind:
+			return policy.RevisionDemand(o, w.Knative, gpus)
+		case RouteKind:
+			return policy.RouteDemand(o, w.named(ConfigurationKind, policy.NamedConfigurations(o)), w.named(RevisionKind, policy.NamedRevisions(o)), w.Knative, gpus)
+		default:
+			var scaled manifest.Object
+			if target {
+				scaled = w.one(DeploymentKind, policy.ScaledDeployment(o))
+			}
+			return policy.AutoscalerDemand(o, scaled, w.Knative, gpus)
+		}
+	}
+	d := measure(r.object)
+	if r.old == nil {
+		return d, nil
+	}
+	old := measure(r.old)
+	return d, &old
+}
+
+// asksTheSame tells whether an update leaves alone what is asked for, and whose child the
+// object is.
+func (r *Request) asksTheSame() bool {
+	if r.old == nil {
+		return false
+	}
+	same := func(keys ...string) bool {
+		return manifest.Equal(manifest.At(r.old, keys...), manifest.At(r.object, keys...))
+	}
+	scale := func() bool { return maps.Equal(scaleOf(r.old), scaleOf(r.object)) }
+	if !same("metadata", "ownerReferences") {
+		return false
+	}
+	switch r.kind() {
+	case ServiceKind:
+		return same("spec") && same("status", "traffic") && mutate.Unchanged(r.old, r.object)
+	case ConfigurationKind:
+		return same("spec", "template")
+	case RevisionKind:
+		return same("spec") && scale()
+	case RouteKind:
+		return same("spec", "traffic")
+	case AutoscalerKind:
+		return same("spec", "scaleTargetRef") && scale()
+	}
+	return false
+}
+
+// scaleOf are the annotations that say how an object scales.
+func scaleOf(o manifest.Object) map[string]string {
+	annotations := manifest.Texts(o, "metadata", "annotations")
+	maps.DeleteFunc(annotations, func(key, _ string) bool { return !knative.Scales(key) })
+	return annotations
+}
+
+// deploymentDemands measures the new and, on UPDATE, the old Deployment as one of fixed size.
+func (r *Request) deploymentDemands(w World) (policy.Demand, *policy.Demand) {
+	gpus := r.selection(w).GPUResources()
+	d := policy.DeploymentDemand(r.object, gpus)
+	if r.old == nil {
+		return d, nil
+	}
+	old := policy.DeploymentDemand(r.old, gpus)
+	return d, &old
+}
+
+// raiseToAutoscalers counts the pods of a Deployment that asks for more GPUs per pod as far
+// as PodAutoscalers may start them: one may have been admitted while the pods asked for
+// fewer.
+func (r *Request) raiseToAutoscalers(w World, d, old *policy.Demand) {
+	if w.Live == nil || !w.knative() || d.GPUs.PerPod == 0 || (old != nil && d.GPUs.PerPod <= old.GPUs.PerPod) {
+		return
+	}
+	for _, autoscaler := range w.Live.All(AutoscalerKind) {
+		if policy.ScaledDeployment(autoscaler) != manifest.Text(r.object, "metadata", "name") {
+			continue
+		}
+		pods := policy.AutoscalerDemand(autoscaler, nil, w.Knative, nil).PeakPods
+		if d.RaisePeak(pods); old != nil {
+			old.RaisePeak(pods)
+		}
+	}
+}

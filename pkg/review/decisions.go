@@ -1,0 +1,58 @@
+package review
+
+import (
+	"slices"
+
+	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
+	"github.com/kubetorch/webhook/pkg/policy"
+)
+
+// Outcome is what became of a request that broke a bound.
+type Outcome string
+
+// The outcomes. All but Denied are of requests that were admitted, or refused for another
+// reason.
+const (
+	Denied  Outcome = "denied"
+	Clamped Outcome = "clamped"
+	Warned  Outcome = "warned"
+	Audited Outcome = "audited"
+)
+
+// Decision is a bound that a request broke.
+type Decision struct {
+	Policy, Bound string
+	Enforcement   v1alpha1.Enforcement
+	Outcome       Outcome
+}
+
+// Decisions are what policies decided in the answer that was given, each bound once. A dry
+// run leaves no trace, so it has none.
+func (r *Request) Decisions() []Decision {
+	if r.raw.DryRun != nil && *r.raw.DryRun {
+		return nil
+	}
+	return r.decisions
+}
+
+// decisions are what is decided in one step: each bound is warned of and audited in the
+// validating step, and clamped in the mutating one.
+func (v *Verdict) decisions(mutating bool) []Decision {
+	var all []Decision
+	add := func(outcome Outcome, violations []policy.Violation) {
+		for _, x := range violations {
+			if d := (Decision{x.Policy, x.Bound, x.Enforcement, outcome}); !slices.Contains(all, d) {
+				all = append(all, d)
+			}
+		}
+	}
+	add(Denied, v.Denied)
+	switch {
+	case !mutating:
+		add(Warned, v.Warned)
+		add(Audited, v.Audited)
+	case !v.Refused():
+		add(Clamped, v.Clamped)
+	}
+	return all
+}

@@ -1,0 +1,60 @@
+package review_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	admissionv1 "k8s.io/api/admission/v1"
+
+	"github.com/kubetorch/webhook/pkg/review"
+)
+
+func TestDecisionsAreWhatPoliciesMadeOfARequest(t *testing.T) {
+	const (
+		mixed = `{metadata: {name: mixed}, spec: {enforcement: Warn, bounds: {maxScale: {max: 20}, gpusPerPod: {max: 1, enforcement: Audit}, gpusPerWorkload: {max: 10, enforcement: Clamp}}}}`
+		lists = `{metadata: {name: lists}, spec: {enforcement: Clamp, bounds: {gpusPerPod: {max: 5, allowed: [1]}}}}`
+	)
+	labelled := strings.Replace(big, "{name: inference}", `{name: inference, labels: {kubetorch.com/autoscale: "true"}}`, 1)
+	deployment := `{metadata: {name: inference, labels: {kubetorch.com/autoscale: "true"}, annotations: {autoscale.kubetorch.com/max-scale: "30"}}, spec: {template: {metadata: {labels: {a: b}}, spec: {containers: [{name: c, image: "a/b:v1", resources: {limits: {nvidia.com/gpu: 2}}}]}}}}`
+	clamped := review.Decision{Policy: "mixed", Bound: "gpusPerWorkload", Enforcement: "Clamp", Outcome: review.Clamped}
+	audited := review.Decision{Policy: "mixed", Bound: "gpusPerPod", Enforcement: "Audit", Outcome: review.Audited}
+	warned := review.Decision{Policy: "mixed", Bound: "maxScale", Enforcement: "Warn", Outcome: review.Warned}
+	refused := review.Decision{Policy: "mixed", Bound: "gpusPerWorkload", Enforcement: "Clamp", Outcome: review.Denied}
+	denied := func(bound string) review.Decision {
+		return review.Decision{Policy: "strict", Bound: bound, Enforcement: "Deny", Outcome: review.Denied}
+	}
+	for name, c := range map[string]struct {
+		object, kind, policy string
+		mutating, validating []review.Decision
+	}{
+		"nothing": {big, "Service", `{metadata: {name: strict}, spec: {bounds: {maxScale: {max: 30}}}}`, nil, nil},
+		"denied":  {big, "Service", strict, nil, []review.Decision{denied("maxScale"), denied("gpusPerPod")}},
+		// Each step is given the object as it came, so that what was clamped is refused then.
+		"clamped, warned and audited":       {big, "Service", mixed, []review.Decision{clamped}, []review.Decision{refused, warned, audited}},
+		"of a labelled Service":             {labelled, "Service", mixed, []review.Decision{clamped}, []review.Decision{refused, warned, audited}},
+		"of a Deployment":                   {deployment, "Deployment", mixed, []review.Decision{clamped}, []review.Decision{audited}},
+		"a list, which cannot be clamped":   {big, "Service", lists, nil, []review.Decision{{Policy: "lists", Bound: "gpusPerPod", Enforcement: "Clamp", Outcome: review.Denied}}},
+		"the object's own mistakes are not": {bad, "Service", `{metadata: {name: strict}, spec: {bounds: {gpusPerPod: {max: 1}}}}`, nil, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, dry := range []bool{false, true} {
+				for i, step := range []func(*review.Request, review.World) *admissionv1.AdmissionResponse{(*review.Request).Mutate, (*review.Request).Validate} {
+					raw := request(c.object, "")
+					raw.DryRun = &dry
+					if c.kind == "Deployment" {
+						raw.Kind.Group, raw.Kind.Kind = "apps", "Deployment"
+					}
+					r, answer := review.Read(raw)
+					assert.Nil(t, answer)
+					step(r, world(c.policy))
+					want := [][]review.Decision{c.mutating, c.validating}[i]
+					if dry {
+						want = nil
+					}
+					assert.ElementsMatch(t, want, r.Decisions(), "step %d, dry run %v", i, dry)
+				}
+			}
+		})
+	}
+}

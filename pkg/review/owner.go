@@ -1,0 +1,121 @@
+package review
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"knative.dev/pkg/kmeta"
+
+	"github.com/kubetorch/webhook/pkg/manifest"
+	"github.com/kubetorch/webhook/pkg/policy"
+)
+
+// owners are the kinds that Knative makes each kind of child for.
+var owners = map[schema.GroupKind]schema.GroupKind{
+	ConfigurationKind: ServiceKind,
+	RouteKind:         ServiceKind,
+	RevisionKind:      ConfigurationKind,
+	AutoscalerKind:    RevisionKind,
+}
+
+// Covered tells whether a verified owner answers for the object: the live one is its
+// controller by UID, would make a child of just this name, and itself asks for no less.
+// Nothing that the object says of itself is believed. Of each owner there is one such child
+// at a time, so that nobody gets the owner's share twice.
+func (r *Request) Covered(w World) bool {
+	if r.isDeployment() {
+		gpus := r.selection(w).GPUResources()
+		return w.Cluster != nil && r.madeByKnative(w) && r.withinRevision(w, policy.DeploymentDemand(r.object, gpus), gpus)
+	}
+	kind, ok := owners[r.kind()]
+	if !ok {
+		return false
+	}
+	name, uid := controllerOf(r.object, kind)
+	owner := w.one(kind, name)
+	if uid == "" || manifest.Text(owner, "metadata", "uid") != uid || manifest.Text(r.object, "metadata", "name") != r.nameFor(owner) {
+		return false
+	}
+	gpus := r.selection(w).GPUResources()
+	switch r.kind() {
+	case ConfigurationKind:
+		d, admitted := policy.ConfigurationDemand(r.object, w.Knative, gpus, nil), policy.ConfigurationDemand(owner, w.Knative, gpus, nil)
+		return d.Within(&admitted)
+	case RevisionKind:
+		d, admitted := policy.RevisionDemand(r.object, w.Knative, gpus), policy.ConfigurationDemand(owner, w.Knative, gpus, nil)
+		return d.Within(&admitted)
+	case AutoscalerKind:
+		target := w.one(DeploymentKind, policy.ScaledDeployment(r.object))
+		d, admitted := policy.AutoscalerDemand(r.object, target, w.Knative, gpus), policy.RevisionDemand(owner, w.Knative, gpus)
+		return d.Within(&admitted) // without its Deployment it cannot be counted, and is not
+	}
+	return routedBy(owner, r.object)
+}
+
+// nameFor is what Knative calls the child of an owner.
+func (r *Request) nameFor(owner manifest.Object) string {
+	name := manifest.Text(owner, "metadata", "name")
+	if r.kind() != RevisionKind {
+		return name
+	}
+	if chosen := manifest.Text(owner, "spec", "template", "metadata", "name"); chosen != "" {
+		return chosen
+	}
+	generation, _ := manifest.Whole(owner, "metadata", "generation")
+	return kmeta.ChildName(name, fmt.Sprintf("-%05d", generation))
+}
+
+// controllerOf is the owner of a kind that an object says controls it.
+func controllerOf(o manifest.Object, kind schema.GroupKind) (name, uid string) {
+	for _, ref := range manifest.Objects(o, "metadata", "ownerReferences") {
+		controls, _ := ref["controller"].(bool)
+		if controls && manifest.Text(ref, "kind") == kind.Kind && strings.HasPrefix(manifest.Text(ref, "apiVersion"), kind.Group+"/") {
+			return manifest.Text(ref, "name"), manifest.Text(ref, "uid")
+		}
+	}
+	return "", ""
+}
+
+// routedBy tells whether a Service's own traffic names all that its Route names.
+func routedBy(service, route manifest.Object) bool {
+	named := policy.NamedRevisions(service)
+	for _, revision := range policy.NamedRevisions(route) {
+		if !slices.Contains(named, revision) {
+			return false
+		}
+	}
+	for _, configuration := range policy.NamedConfigurations(route) {
+		if configuration != manifest.Text(service, "metadata", "name") {
+			return false
+		}
+	}
+	return true
+}
+
+// routed are the revisions of the request's Service that Routes name and its own traffic
+// does not, and what they are. They keep their pods as long as a Route names them.
+func (r *Request) routed(w World) (names []string, revisions policy.Revisions) {
+	known := append(policy.RevisionsToRead(r.object), policy.RevisionsToRead(r.old)...)
+	for _, route := range w.Live.All(RouteKind) {
+		for _, name := range policy.NamedRevisions(route) {
+			if !slices.Contains(known, name) {
+				known, names = append(known, name), append(names, name)
+			}
+		}
+	}
+	revisions = w.named(RevisionKind, names)
+	names = slices.DeleteFunc(names, func(name string) bool { return !r.owns(revisions[name]) })
+	slices.Sort(names)
+	return names, revisions
+}
+
+// owns tells whether a revision is one of the request's Service, or says so: a revision
+// that lies about it counts for more than it should, never for less.
+func (r *Request) owns(revision manifest.Object) bool {
+	configuration, _ := controllerOf(revision, ConfigurationKind)
+	labels := manifest.Texts(revision, "metadata", "labels")
+	return revision != nil && slices.Contains([]string{configuration, labels["serving.knative.dev/service"], labels["serving.knative.dev/configuration"]},
+		manifest.Text(r.object, "metadata", "name"))
+}

@@ -1,0 +1,76 @@
+package serve
+
+import (
+	"context"
+
+	admissionv1 "k8s.io/api/admission/v1"
+
+	"github.com/kubetorch/webhook/pkg/budget"
+	"github.com/kubetorch/webhook/pkg/ledger"
+	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/review"
+)
+
+// charging is how admissions are charged to budgets.
+type charging struct {
+	// charge asks the ledgers.
+	charge func(ctx context.Context, demands []budget.Demand, dryRun bool) []budget.Answer
+	// holds is nil while this replica may let claims rise; nil where there is only one.
+	holds func() error
+	// labels reads the labels of a namespace uncached.
+	labels func(ctx context.Context, namespace string) (labels map[string]string, known bool, err error)
+	// release frees what a deleted object claimed; nil where a controller does.
+	release func(namespace string, keys ...ledger.Key)
+	// everything is whether claims that fall are told too, since nobody counts afresh.
+	everything bool
+}
+
+// retryAfter is when to come back to a ledger that cannot be charged now, in seconds, and
+// longRetry to one that is being counted.
+const retryAfter, longRetry = 1, 5
+
+// charge takes what an admitted object claims from the budgets, or refuses it.
+func (c *charging) admit(ctx context.Context, r *review.Request, w review.World, now *snapshot, admitted *admissionv1.AdmissionResponse) *admissionv1.AdmissionResponse {
+	if c == nil || (now.budgets.None() && c.holds == nil) {
+		return admitted
+	}
+	claims := r.Claims(w)
+	if len(claims) == 0 || (!c.everything && !review.Rises(claims)) {
+		return admitted
+	}
+	if c.holds != nil {
+		if err := c.holds(); err != nil {
+			return r.Later("", err.Error(), retryAfter)
+		}
+	}
+	labels, known := w.NamespaceLabels(r.Namespace())
+	if c.labels != nil && now.budgets.Selective() {
+		var err error
+		if labels, known, err = c.labels(ctx, r.Namespace()); err != nil {
+			return unavailable(err)
+		}
+	}
+	charges, refused := r.Charges(now.budgets, claims, labels, known, c.everything)
+	if len(refused) > 0 {
+		return r.Refuse(refused)
+	}
+	if len(charges) == 0 {
+		return admitted
+	}
+	rules := policy.Rules(now.policies, now.knative)
+	demands := make([]budget.Demand, len(charges))
+	for i, charge := range charges {
+		demands[i] = budget.Demand{Budget: charge.Budget.Name, Generation: charge.Budget.Generation, Selective: charge.Budget.Selective(), Rules: rules, Charges: charge.Charges}
+	}
+	for i, answer := range c.charge(ctx, demands, r.DryRun()) {
+		switch {
+		case answer.Retry != "":
+			return r.Later(charges[i].Budget.Name, answer.Retry, longRetry)
+		case !answer.Fits:
+			return r.Refuse([]policy.Violation{charges[i].NoRoom(answer.Outcome, r.Namespace())})
+		case answer.Raised > 0:
+			admitted.Warnings = append(admitted.Warnings, charges[i].Left(answer.Outcome, r.Namespace()))
+		}
+	}
+	return admitted
+}

@@ -1,0 +1,94 @@
+// Package budgets tests on a real control plane, with several replicas of the webhook, that
+// GPU budgets hold.
+package budgets
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
+
+	"github.com/kubetorch/webhook/test/controlplane"
+)
+
+// requestTimeout is that of the API server here, so that nobody waits a minute for what is
+// freed after it; freedAfter is how long that takes at most, with the webhook's own margin.
+const (
+	requestTimeout = 5 * time.Second
+	freedAfter     = 4 * requestTimeout
+	replicas       = 3
+)
+
+var (
+	cluster *controlplane.ControlPlane
+	hook    *controlplane.Webhook
+	client  dynamic.Interface
+	keep    = flag.Bool("keep-logs", false, "keep the logs of all processes")
+)
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code, err := run(ctx, m)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func run(ctx context.Context, m *testing.M) (code int, err error) {
+	root, err := controlplane.RepositoryRoot()
+	if err != nil {
+		return 1, err
+	}
+	dir, err := os.MkdirTemp("", "kubetorch-e2e-")
+	if err != nil {
+		return 1, err
+	}
+	defer os.RemoveAll(dir)
+	binary := filepath.Join(dir, "kubetorch-webhook")
+	build := exec.CommandContext(ctx, "go", "build", "-o", binary, "./cmd/webhook")
+	build.Dir = root
+	if out, err := build.CombinedOutput(); err != nil {
+		return 1, fmt.Errorf("building the webhook: %w\n%s", err, out)
+	}
+	if cluster, err = controlplane.Start(ctx, controlplane.Options{RequestTimeout: requestTimeout, KeepLogs: *keep}); err != nil {
+		return 1, err
+	}
+	defer func() {
+		if stopErr := cluster.Stop(); err == nil {
+			err = stopErr
+		}
+	}()
+	if *keep {
+		fmt.Println("logs:", cluster.LogDir())
+	}
+	config := cluster.RESTConfig()
+	config.WarningHandler = rest.NoWarnings{} // Knative warns of nearly every pod
+	if client, err = dynamic.NewForConfig(config); err != nil {
+		return 1, err
+	}
+	hook, err = cluster.InstallWebhook(ctx, controlplane.WebhookOptions{
+		Binary: binary, Manifests: filepath.Join(root, "deploy"), Replicas: replicas,
+		ExtraArgs: []string{"--api-request-timeout", requestTimeout.String()},
+	})
+	if err != nil {
+		return 1, err
+	}
+	go func() {
+		<-ctx.Done()
+		_ = cluster.Stop()
+	}()
+	return m.Run(), nil
+}
