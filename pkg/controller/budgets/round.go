@@ -52,6 +52,9 @@ func (r *round) budget(ctx context.Context, b *v1alpha1.GPUBudget) (next time.Du
 	}
 	book, unreadable := ledger.Read(&b.Status)
 	if budget.Counted(b, r.rules) && unreadable == nil {
+		// Should the ledger get lost, what was admitted by it until then has to be
+		// waited for as for a new one.
+		f.agreed = time.Time{}
 		book, next = f.tracker.Settle(book, claims, selected, r.listed, r.Wait)
 	} else if ready, in, reason, message := r.mayCount(f, b, unreadable); ready {
 		book = f.tracker.Rebuild(claims, selected)
