@@ -75,11 +75,11 @@ func TestWhatAnotherWebhookRejectsIsFreed(t *testing.T) {
 		return budget(t, name).Status.Reserved >= 8
 	}, freedAfter, tick)
 	begun := time.Now()
+	other.percent.Store(0)
 	err := create(t, namespace, service("b", 1, 1))
 	assert.ErrorContains(t, err, "more are reserved by requests under way, and may become free")
 	awaitUsed(t, name, 8)
 	assert.Greater(t, time.Since(begun), requestTimeout, "freed while the request may still be under way")
-	other.percent.Store(0)
 	require.NoError(t, create(t, namespace, service("b", 1, 8)))
 	awaitUsed(t, name, 16)
 }

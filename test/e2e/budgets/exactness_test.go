@@ -196,12 +196,8 @@ func (e *round) settled(t *testing.T) bool {
 	t.Helper()
 	collect(t, e.namespace)
 	b := budget(t, e.budget)
-	before := listed(t, e.namespace)
-	if !settled(b, before) {
-		return false
-	}
 	if len(e.waiting) == 0 || e.waiting[0].claim() > b.Status.Available {
-		return true
+		return settled(b, listed(t, e.namespace))
 	}
 	for len(e.waiting) > 0 {
 		next := e.waiting[0]

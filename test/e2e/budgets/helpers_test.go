@@ -38,7 +38,7 @@ var (
 const tick = 100 * time.Millisecond
 
 // newNamespace makes a namespace for one test.
-func newNamespace(t *testing.T) string {
+func newNamespace(t testing.TB) string {
 	t.Helper()
 	u := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"generateName": "e2e-"}}}
 	made, err := client.Resource(namespaces).Create(t.Context(), u, metav1.CreateOptions{})
@@ -50,7 +50,7 @@ func newNamespace(t *testing.T) string {
 }
 
 // newBudget makes a budget for a namespace, and waits until it is counted.
-func newBudget(t *testing.T, namespace, spec string) string {
+func newBudget(t testing.TB, namespace, spec string) string {
 	t.Helper()
 	name := "budget-" + namespace
 	newBudgetFor(t, name, named(namespace), spec)
@@ -58,7 +58,7 @@ func newBudget(t *testing.T, namespace, spec string) string {
 }
 
 // newBudgetFor makes a budget for the namespaces with labels, and waits until it is counted.
-func newBudgetFor(t *testing.T, name, labels, spec string) {
+func newBudgetFor(t testing.TB, name, labels, spec string) {
 	t.Helper()
 	applyBudget(t, name, labels, spec)
 	t.Cleanup(func() { _ = client.Resource(budgets).Delete(context.Background(), name, metav1.DeleteOptions{}) })
@@ -68,21 +68,21 @@ func newBudgetFor(t *testing.T, name, labels, spec string) {
 // named is the label of one namespace.
 func named(namespace string) string { return "{kubernetes.io/metadata.name: " + namespace + "}" }
 
-func applyBudget(t *testing.T, name, labels, spec string) {
+func applyBudget(t testing.TB, name, labels, spec string) {
 	t.Helper()
 	text := fmt.Sprintf("apiVersion: policy.kubetorch.com/v1alpha1\nkind: GPUBudget\nmetadata: {name: %s}\nspec:\n  namespaceSelector: {matchLabels: %s}\n%s", name, labels, spec)
 	_, err := client.Resource(budgets).Apply(t.Context(), name, object(t, text), metav1.ApplyOptions{FieldManager: "e2e", Force: true})
 	require.NoError(t, err)
 }
 
-func awaitCounted(t *testing.T, name string) {
+func awaitCounted(t testing.TB, name string) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		return counted(budget(t, name))
 	}, freedAfter, tick, "budget %s was never counted", name)
 }
 
-func budget(t *testing.T, name string) *v1alpha1.GPUBudget {
+func budget(t testing.TB, name string) *v1alpha1.GPUBudget {
 	t.Helper()
 	u, err := client.Resource(budgets).Get(context.Background(), name, metav1.GetOptions{})
 	require.NoError(t, err)
@@ -91,7 +91,7 @@ func budget(t *testing.T, name string) *v1alpha1.GPUBudget {
 	return b
 }
 
-func object(t *testing.T, text string) *unstructured.Unstructured {
+func object(t testing.TB, text string) *unstructured.Unstructured {
 	t.Helper()
 	raw, err := yaml.YAMLToJSON([]byte(text))
 	require.NoError(t, err)
@@ -202,4 +202,13 @@ func requireLater(t *testing.T, namespace, why string) {
 func patchNamespace(name, merge string) error {
 	_, err := client.Resource(namespaces).Patch(context.Background(), name, types.MergePatchType, []byte(merge), metav1.PatchOptions{})
 	return err
+}
+
+// pinned is a Knative Service of one pod that only runs on nodes with one type of GPU.
+func pinned(t *testing.T, name, gpuType string, gpus int) *unstructured.Unstructured {
+	t.Helper()
+	u := service(name, gpus, 1)
+	u.SetLabels(map[string]string{"kubetorch.com/autoscale": "true"})
+	u.SetAnnotations(map[string]string{"compute.kubetorch.com/gpu-type": gpuType})
+	return u
 }

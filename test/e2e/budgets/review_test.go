@@ -37,6 +37,21 @@ func review(t testing.TB, namespace string, u *unstructured.Unstructured, uid ty
 	return body
 }
 
+// updateReview is what it asks about one that is changed.
+func updateReview(t testing.TB, namespace string, old, u *unstructured.Unstructured, uid types.UID) []byte {
+	t.Helper()
+	var asked admissionv1.AdmissionReview
+	require.NoError(t, json.Unmarshal(review(t, namespace, u, uid), &asked))
+	old.SetNamespace(namespace)
+	old.SetUID(uid)
+	raw, err := old.MarshalJSON()
+	require.NoError(t, err)
+	asked.Request.Operation, asked.Request.OldObject = admissionv1.Update, runtime.RawExtension{Raw: raw}
+	body, err := json.Marshal(&asked)
+	require.NoError(t, err)
+	return body
+}
+
 // reviewed is what a replica answers to it.
 func reviewed(t testing.TB, replica *controlplane.Replica, namespace string, u *unstructured.Unstructured, uid types.UID) *admissionv1.AdmissionResponse {
 	t.Helper()
