@@ -68,7 +68,10 @@ func run(ctx context.Context, m *testing.M) (code int, err error) {
 	if out, err := build.CombinedOutput(); err != nil {
 		return 1, fmt.Errorf("building the webhook: %w\n%s", err, out)
 	}
-	if cluster, err = controlplane.Start(ctx, controlplane.Options{RequestTimeout: requestTimeout, KeepLogs: *keep}); err != nil {
+	if cluster, err = controlplane.Start(ctx, controlplane.Options{
+		RequestTimeout: requestTimeout, KeepLogs: *keep,
+		KnativeConfig: map[string]map[string]string{"config-features": {"kubernetes.podspec-nodeselector": "enabled"}},
+	}); err != nil {
 		return 1, err
 	}
 	defer func() {
