@@ -85,12 +85,14 @@ verify: generate ## Fail if generated files, go.mod or formatting are out of dat
 	@git diff --exit-code -- $(GENERATED) || { echo "run make generate and commit the result"; exit 1; }
 	@test -z "$$(git status --porcelain -- $(GENERATED))" || { git status --short -- $(GENERATED); echo "run make generate and commit the result"; exit 1; }
 	@$(GO) mod tidy -diff
+	@cd test/gitops && $(GO) mod tidy -diff
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "not gofmt-ed: $$unformatted"; exit 1; }
 	@echo "== generated files, go.mod and formatting are up to date"
 
 .PHONY: lint
 lint: $(GENTOOLS)/staticcheck ## Run go vet and staticcheck
 	@$(GO) vet ./...
+	@cd test/gitops && $(GO) vet ./...
 	@$(GENTOOLS)/staticcheck ./...
 	@echo "== vet and staticcheck found nothing"
 

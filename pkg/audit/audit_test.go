@@ -36,7 +36,7 @@ func child(version, kind, name, owner, uid, rest string) string {
 		api = "apps/v1"
 	}
 	_, by, _ := strings.Cut(owner, "/")
-	return fmt.Sprintf(`{apiVersion: %s, kind: %s, metadata: {namespace: ml, name: %s, uid: uid-%s, annotations: {autoscaling.knative.dev/max-scale: "4"}, ownerReferences: [{apiVersion: %s, kind: %s, name: %s, uid: %s, controller: true}]}, %s}`,
+	return fmt.Sprintf(`{apiVersion: %s, kind: %s, metadata: {namespace: ml, name: %s, uid: uid-%s, generation: 1, annotations: {autoscaling.knative.dev/max-scale: "4"}, ownerReferences: [{apiVersion: %s, kind: %s, name: %s, uid: %s, controller: true}]}, %s}`,
 		version, kind, name, name, api, group, by, uid, rest)
 }
 
@@ -112,11 +112,16 @@ func TestAuditFindsWhatBreaksABound(t *testing.T) {
 			[]string{deployment("app", 0, 1, labelled)}, nil, 1},
 
 		"one of a family": {[]string{two}, []string{
-			ksvc("app", 3, ""), configuration("app", "Service/app", "uid-app", 3), revision("app-1", "Configuration/app", "uid-app", 3, ""),
+			ksvc("app", 3, ""), configuration("app", "Service/app", "uid-app", 3), revision("app-00001", "Configuration/app", "uid-app", 3, ""),
 			child(serving, "Route", "app", "Service/app", "uid-app", "spec: {traffic: [{configurationName: app, latestRevision: true}]}"),
-			child(autoscaling, "PodAutoscaler", "app-1", "Revision/app-1", "uid-app-1", "spec: {scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: app-1-deployment}}"),
-			strings.Replace(deployment("app-1-deployment", 3, 9, ""), "uid: uid-app-1-deployment", "uid: d, ownerReferences: [{apiVersion: serving.knative.dev/v1, kind: Revision, name: app-1, uid: uid-app-1, controller: true}]", 1),
-		}, []string{"strict Deny gpusPerPod Deployment ml/app-1-deployment", "strict Deny gpusPerPod Service ml/app"}, 6}, // 9 pods are more than the Revision's 4
+			child(autoscaling, "PodAutoscaler", "app-00001", "Revision/app-00001", "uid-app-00001", "spec: {scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: app-00001-deployment}}"),
+			strings.Replace(deployment("app-00001-deployment", 3, 9, ""), "uid: uid-app-00001-deployment", "uid: d, ownerReferences: [{apiVersion: serving.knative.dev/v1, kind: Revision, name: app-00001, uid: uid-app-00001, controller: true}]", 1),
+		}, []string{"strict Deny gpusPerPod Deployment ml/app-00001-deployment", "strict Deny gpusPerPod Service ml/app"}, 6}, // 9 pods are more than the Revision's 4
+		"a revision that its owner has replaced": {[]string{two}, []string{
+			ksvc("app", 3, ""), configuration("app", "Service/app", "uid-app", 3), revision("app-00000", "Configuration/app", "uid-app", 3, "")},
+			[]string{"strict Deny gpusPerPod Revision ml/app-00000", "strict Deny gpusPerPod Service ml/app"}, 3},
+		"a PodAutoscaler whose Deployment is not there yet": {[]string{two}, []string{revision("app-00001", "Configuration/app", "u", 2, ""),
+			child(autoscaling, "PodAutoscaler", "app-00001", "Revision/app-00001", "uid-app-00001", "spec: {scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: app-00001-deployment}}")}, nil, 2},
 		"no child with an owner of another UID": {[]string{two}, []string{ksvc("app", 3, ""), configuration("app", "Service/app", "uid-forged", 3)},
 			[]string{"strict Deny gpusPerPod Configuration ml/app", "strict Deny gpusPerPod Service ml/app"}, 2},
 		"no child with an owner that is gone": {[]string{two}, []string{revision("app-1", "Configuration/app", "uid-app", 3, "")}, []string{"strict Deny gpusPerPod Revision ml/app-1"}, 1},

@@ -1,10 +1,10 @@
 package audit
 
 import (
+	"maps"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"knative.dev/pkg/kmeta"
 
 	"github.com/kubetorch/webhook/pkg/controller/handover"
 	"github.com/kubetorch/webhook/pkg/convert"
@@ -12,16 +12,6 @@ import (
 	"github.com/kubetorch/webhook/pkg/mutate"
 	"github.com/kubetorch/webhook/pkg/policy"
 	"github.com/kubetorch/webhook/pkg/review"
-)
-
-// The kinds that bounds are about.
-var (
-	deployments    = schema.GroupKind{Group: "apps", Kind: "Deployment"}
-	services       = schema.GroupKind{Group: "serving.knative.dev", Kind: "Service"}
-	configurations = schema.GroupKind{Group: "serving.knative.dev", Kind: "Configuration"}
-	routes         = schema.GroupKind{Group: "serving.knative.dev", Kind: "Route"}
-	revisions      = schema.GroupKind{Group: "serving.knative.dev", Kind: "Revision"}
-	autoscalers    = schema.GroupKind{Group: "autoscaling.internal.knative.dev", Kind: "PodAutoscaler"}
 )
 
 // place is where the objects of one kind and namespace are.
@@ -58,18 +48,24 @@ func (c *cluster) beside(o manifest.Object, kind schema.GroupKind) map[string]ma
 	return c.objects[place{kind, placeOf(o).namespace}]
 }
 
-// owner is the listed object of a kind that controls another, by UID; nil where there is
-// none. What an object says of itself counts only as far as the owner is there.
-func (c *cluster) owner(o manifest.Object, kind schema.GroupKind) manifest.Object {
-	named := handover.ControllerOf(o)
-	gv, err := schema.ParseGroupVersion(named.Version)
-	if err != nil || gv.Group != kind.Group || named.Kind != kind.Kind || named.UID == "" {
-		return nil
+// beside is a review.Live of what was listed.
+type beside struct {
+	*cluster
+	object manifest.Object
+}
+
+func (b beside) Named(kind schema.GroupKind, names ...string) map[string]manifest.Object {
+	found := map[string]manifest.Object{}
+	for _, name := range names {
+		if o, ok := b.beside(b.object, kind)[name]; ok {
+			found[name] = o
+		}
 	}
-	if found := c.beside(o, kind)[named.Name]; manifest.Text(found, "metadata", "uid") == named.UID {
-		return found
-	}
-	return nil
+	return found
+}
+
+func (b beside) All(kind schema.GroupKind) []manifest.Object {
+	return slices.Collect(maps.Values(b.beside(b.object, kind)))
 }
 
 // violations are the bounds that an object breaks; concerned is false for what bounds are
@@ -82,20 +78,20 @@ func (c *cluster) violations(o manifest.Object) (found []policy.Violation, conce
 	var d policy.Demand
 	covered := false
 	switch at.kind {
-	case deployments:
-		if !review.ConcernsDeployment(o, c.world()) {
+	case review.DeploymentKind:
+		if !review.ConcernsDeployment(o, c.world(o)) {
 			return nil, false
 		}
 		return c.deployment(o), true
-	case services:
+	case review.ServiceKind:
 		d = c.service(o)
-	case configurations:
+	case review.ConfigurationKind:
 		d, covered = c.configuration(o)
-	case routes:
+	case review.RouteKind:
 		d, covered = c.route(o)
-	case revisions:
+	case review.RevisionKind:
 		d, covered = c.revision(o)
-	case autoscalers:
+	case review.AutoscalerKind:
 		d, covered = c.autoscaler(o)
 	default:
 		return nil, false
@@ -106,11 +102,24 @@ func (c *cluster) violations(o manifest.Object) (found []policy.Violation, conce
 	return c.selection(o).Audit(d), true
 }
 
-func (c *cluster) world() review.World {
-	return review.World{Policies: c.Policies, Knative: c.Knative, NamespaceLabels: func(name string) (map[string]string, bool) {
-		labels, known := c.Namespaces[name]
-		return labels, known
-	}}
+// world is what the verdict on an object depends on.
+func (c *cluster) world(o manifest.Object) review.World {
+	revision, _, _ := convert.RevisionOwner(o)
+	return review.World{
+		Policies: c.Policies, Knative: c.Knative,
+		NamespaceLabels: func(name string) (map[string]string, bool) {
+			labels, known := c.Namespaces[name]
+			return labels, known
+		},
+		Revisions: c.beside(o, review.RevisionKind),
+		Live:      beside{c, o},
+		Cluster:   &review.Cluster{Knative: c.Served, Revision: c.beside(o, review.RevisionKind)[revision]},
+	}
+}
+
+// covered tells whether an owner that was listed answers for an object, as at admission.
+func (c *cluster) covered(o manifest.Object) bool {
+	return review.ForObject(o, placeOf(o).namespace).Covered(c.world(o))
 }
 
 // selection is the policies that hold for an object, written by nobody in particular.
@@ -124,31 +133,27 @@ func (c *cluster) selection(o manifest.Object) policy.Selection {
 func (c *cluster) gpus() policy.GPUResources { return c.Policies.GPUResources() }
 
 func (c *cluster) service(o manifest.Object) policy.Demand {
-	return policy.ServiceDemand(o, mutate.LatestRevision(o), c.Knative, c.gpus(), c.beside(o, revisions))
+	return policy.ServiceDemand(o, mutate.LatestRevision(o), c.Knative, c.gpus(), c.beside(o, review.RevisionKind))
 }
 
 // deployment holds a Deployment against the bounds: the pods that it runs by itself, and
 // what it is to become. The Knative Service that it became is there to be judged itself.
 func (c *cluster) deployment(o manifest.Object) []policy.Violation {
-	d := policy.DeploymentDemand(o, c.gpus())
-	if r := c.owner(o, revisions); r != nil && manifest.Text(o, "metadata", "name") == kmeta.ChildName(manifest.Text(r, "metadata", "name"), "-deployment") {
-		admitted := policy.RevisionDemand(r, c.Knative, c.gpus())
-		if d.Within(&admitted) {
-			return nil
-		}
-		return c.selection(o).Audit(d)
+	if c.covered(o) {
+		return nil
 	}
+	d := policy.DeploymentDemand(o, c.gpus())
 	_, _, claimsOwner := convert.RevisionOwner(o)
 	if !mutate.ReadIntent(o).Expands() || !c.Served || claimsOwner {
 		return c.selection(o).Audit(d)
 	}
-	if handover.Owns(o, c.beside(o, services)[handover.ServiceName(o)]) {
+	if handover.Owns(o, c.beside(o, review.ServiceKind)[handover.ServiceName(o)]) {
 		if d.PeakPods == 0 {
 			return nil
 		}
 		return c.selection(o).Audit(d)
 	}
-	v := review.ForObject(o, placeOf(o).namespace).Convert(c.world(), nil).Verdict
+	v := review.ForObject(o, placeOf(o).namespace).Convert(c.world(o), nil).Verdict
 	found := slices.Concat(c.selection(o).Audit(d), v.Denied, v.Warned, v.Audited)
 	return slices.DeleteFunc(found, func(x policy.Violation) bool { _, invalid := c.Policies.Invalid()[x.Policy]; return invalid })
 }

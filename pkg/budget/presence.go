@@ -58,6 +58,7 @@ type Presence struct {
 	mu      sync.Mutex
 	renewed time.Time // when the last renewal was begun
 	current bool      // whether all that was there when the Lease was taken up is seen
+	begun   bool      // whether it ever was
 	problem error
 }
 
@@ -85,6 +86,17 @@ func (p *Presence) Holds() error {
 		return fmt.Errorf("this replica has lost touch with the API server: %w", p.problem)
 	}
 	return nil
+}
+
+// Begun is nil once this replica has been ready to let claims rise.
+func (p *Presence) Begun() error {
+	p.mu.Lock()
+	begun := p.begun
+	p.mu.Unlock()
+	if begun {
+		return nil
+	}
+	return p.Holds()
 }
 
 // NeedLeaderElection tells the manager that every replica is present.
@@ -149,7 +161,7 @@ func (p *Presence) renew(ctx context.Context) error {
 		}
 	}
 	p.mu.Lock()
-	p.current = true
+	p.current, p.begun = true, true
 	p.mu.Unlock()
 	return nil
 }

@@ -5,16 +5,19 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/audit"
+	"github.com/kubetorch/webhook/pkg/budget"
 	"github.com/kubetorch/webhook/pkg/cmd/options"
 	"github.com/kubetorch/webhook/pkg/inventory"
 	"github.com/kubetorch/webhook/pkg/manifest"
@@ -30,14 +33,15 @@ func newAudit() *cobra.Command {
 		Short: "List what exists and breaks a bound of the policies in force",
 		Long: `List what exists and breaks a bound of the policies in force. Nothing is changed.
 
-It is what the status of each ComputePolicy says, without its limit of 20, and uses the
-rights of the kubeconfig: list on Deployments, Namespaces, ComputePolicies and Knative's
-kinds, and get on Knative's ConfigMaps. With --policy it shows what policies would find
-before they are applied; with --filename it looks at files and asks no cluster.
+It is what the status of each ComputePolicy says, without its limit of 20, and which
+GPUBudgets the claims of what exists are beyond. It uses the rights of the kubeconfig: list
+on Deployments, Namespaces, policies, budgets and Knative's kinds, and get on Knative's
+ConfigMaps. With --policy it shows what policies would find before they are applied; with
+--filename it looks at files and asks no cluster.
 
-The exit code is 1 if anything breaks a bound that refuses or clamps, or if a policy is
-invalid, so that its bounds are not known. Bounds that only warn or audit are listed and
-leave it at 0. It is 2 if the flags, the input or the cluster cannot be read.`,
+The exit code is 1 if anything breaks a bound that refuses or clamps, or is beyond a budget,
+or if a policy is invalid, so that its bounds are not known. Bounds that only warn or audit
+are listed and leave it at 0. It is 2 if the flags, the input or the cluster cannot be read.`,
 		Example: `  kubetorch-webhook audit
   kubetorch-webhook audit --policy stricter.yaml
   kubectl get deployments,ksvc,revisions,namespaces -A -o yaml | kubetorch-webhook audit -f - --policy policy.yaml`,
@@ -62,7 +66,7 @@ func runAudit(ctx context.Context, o *options.Audit, in io.Reader, out, errOut i
 		fmt.Fprintf(errOut, "Warning: %s\n", w)
 	}
 	input := audit.Input{Policies: policy.Compile(inputs.Policies), Knative: inputs.Knative, Excluded: serve.Excluded(o.Namespace, o.KnativeNamespace)}
-	generations := map[string]int64{}
+	budgets, generations := inputs.Budgets, map[string]int64{}
 	if len(o.Files) > 0 {
 		docs, err := offline.ReadDocuments(o.Files, in)
 		if err != nil {
@@ -70,37 +74,42 @@ func runAudit(ctx context.Context, o *options.Audit, in io.Reader, out, errOut i
 		}
 		input.Objects, input.Namespaces = offline.Objects(docs)
 		input.Served = true
-	} else if err := readCluster(ctx, o, &input, generations); err != nil {
+	} else if budgets, err = readCluster(ctx, o, &input, budgets, generations); err != nil {
 		return err
 	}
-	report := audit.Run(input)
+	report, exceeded := audit.Run(input), audit.Budgets(input, budgets)
 	if o.Output == "json" {
-		err = writeAuditJSON(out, report, generations)
+		err = writeAuditJSON(out, report, exceeded, generations)
 	} else {
-		err = writeAuditTable(out, report)
+		err = writeAuditTable(out, slices.Concat(report.Findings, exceeded))
 	}
 	if err != nil {
 		return Failed(err)
 	}
+	report.Findings = append(report.Findings, exceeded...)
 	return Failed(concluded(report, errOut))
 }
 
-// readCluster reads what exists, and the policies if no files with some were named.
-func readCluster(ctx context.Context, o *options.Audit, input *audit.Input, generations map[string]int64) error {
+// readCluster reads what exists, and the policies and budgets if no files with some were
+// named.
+func readCluster(ctx context.Context, o *options.Audit, input *audit.Input, budgets []v1alpha1.GPUBudget, generations map[string]int64) ([]v1alpha1.GPUBudget, error) {
 	config, err := restConfig(o.Kubeconfig)
 	if err != nil {
-		return fmt.Errorf("finding the cluster: %w", err)
+		return nil, fmt.Errorf("finding the cluster: %w", err)
 	}
 	config.QPS, config.Burst = 50, 100
 	config.WarningHandler = rest.NoWarnings{}
 	client, err := dynamic.NewForConfig(config)
 	if err != nil {
-		return fmt.Errorf("finding the cluster: %w", err)
+		return nil, fmt.Errorf("finding the cluster: %w", err)
 	}
 	if len(o.Policies) == 0 {
 		stored, err := inventory.Policies(ctx, client)
 		if err != nil {
-			return err
+			return nil, err
+		}
+		if budgets, err = (&budget.API{Client: client}).List(ctx); err != nil && !apierrors.IsNotFound(err) {
+			return nil, err
 		}
 		for _, p := range stored {
 			generations[manifest.Text(p, "metadata", "name")], _ = manifest.Whole(p, "metadata", "generation")
@@ -108,14 +117,14 @@ func readCluster(ctx context.Context, o *options.Audit, input *audit.Input, gene
 		input.Policies = policy.CompileStored(stored)
 	}
 	if input.Knative, err = inventory.Knative(ctx, client, o.KnativeNamespace); err != nil {
-		return err
+		return nil, err
 	}
 	objects, err := inventory.List(ctx, client)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	input.Objects, input.Namespaces, input.Served = objects.All(), objects.Namespaces, objects.Knative
-	return nil
+	return budgets, nil
 }
 
 // concluded says in one line what was found, as an error if somebody has to act on it.
@@ -154,13 +163,13 @@ func count(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-func writeAuditTable(out io.Writer, r audit.Report) error {
-	if len(r.Findings) == 0 {
+func writeAuditTable(out io.Writer, findings []audit.Finding) error {
+	if len(findings) == 0 {
 		return nil
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "POLICY\tBOUND\tENFORCEMENT\tNAMESPACE\tKIND\tNAME\tMESSAGE")
-	for _, f := range r.Findings {
+	for _, f := range findings {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", f.Policy, f.Bound, f.Enforcement, f.Namespace, f.Kind, f.Name, strings.Join(strings.Fields(f.Message), " "))
 	}
 	return w.Flush()
@@ -172,11 +181,13 @@ type auditedPolicy struct {
 	Status v1alpha1.ComputePolicyStatus `json:"status"`
 }
 
-func writeAuditJSON(out io.Writer, r audit.Report, generations map[string]int64) error {
+func writeAuditJSON(out io.Writer, r audit.Report, exceeded []audit.Finding, generations map[string]int64) error {
 	result := struct {
 		Objects  int             `json:"objects"`
 		Policies []auditedPolicy `json:"policies"`
-	}{Objects: r.Objects, Policies: []auditedPolicy{}}
+		// Budgets are what is beyond one.
+		Budgets []audit.Finding `json:"budgets"`
+	}{Objects: r.Objects, Policies: []auditedPolicy{}, Budgets: append([]audit.Finding{}, exceeded...)}
 	now := time.Now()
 	for _, d := range r.Policies {
 		result.Policies = append(result.Policies, auditedPolicy{d.Name, r.Status(d, generations[d.Name], v1alpha1.ComputePolicyStatus{}, now)})

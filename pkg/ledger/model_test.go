@@ -108,10 +108,6 @@ func (m *model) key(id int) Key {
 
 func (m *model) namespace(id int) string { return "ns" + strconv.Itoa(id%2) }
 
-func (m *model) limits() Limits {
-	return Limits{Max: *m.budget.Spec.Max, MaxPerNamespace: m.budget.Spec.MaxPerNamespace, Strict: m.budget.Spec.Rollout == v1alpha1.RolloutStrict}
-}
-
 func (m *model) snapshot() snapshotOf { return snapshotOf{*m.budget.DeepCopy(), m.writes} }
 
 // write is an update of the budget's status with compare-and-swap.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -89,11 +90,14 @@ func readFile(name string, stdin io.Reader) ([]Document, error) {
 	return Parse(name, content)
 }
 
+var commented = regexp.MustCompile(`(?m)^---[ \t]*(#.*)$`)
+
 // Parse splits a file into documents and reads each. A key that stands twice in one
 // object is an error.
 func Parse(name string, content []byte) ([]Document, error) {
 	var docs []Document
-	reader := utilyaml.NewYAMLReader(newReader(content))
+	// A comment behind a separator is the next document's; the reader would drop it.
+	reader := utilyaml.NewYAMLReader(newReader(commented.ReplaceAll(content, []byte("---\n$1"))))
 	for i := 1; ; i++ {
 		raw, err := reader.Read()
 		if errors.Is(err, io.EOF) {

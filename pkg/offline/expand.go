@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/kubetorch/webhook/pkg/manifest"
@@ -31,10 +32,16 @@ func Expand(docs []Document, in Inputs) []Outcome {
 	revisions := revisions(flat)
 	outcomes := make([]Outcome, len(flat))
 	taken := namesIn(flat)
+	budgets := newLedgers(in)
 	for i, d := range flat {
 		w.Revisions = revisions[namespaceOf(d.Object)]
 		w.Live = beside{namespaceOf(d.Object), flat}
+		var written manifest.Object
+		if isDeployment(d.Object) {
+			written = runtime.DeepCopyJSON(d.Object)
+		}
 		outcomes[i] = admit(d, w, taken, in.NoKnative)
+		budgets.charge(&outcomes[i], written, w, in.NoKnative)
 	}
 	return outcomes
 }

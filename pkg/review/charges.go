@@ -31,7 +31,7 @@ type Charge struct {
 func (r *Request) Charges(budgets *policy.Budgets, claims []Claim, labels map[string]string, known, all bool) (charges []Charge, refused []policy.Violation) {
 	if invalid := budgets.Invalid(); len(invalid) > 0 && Rises(claims) {
 		refused = append(refused, policy.Violation{Policy: invalid[0], Bound: BoundGPUBudget, Enforcement: v1alpha1.Deny,
-			Error: field.Forbidden(claims[0].path(), fmt.Sprintf("asks for GPUs, and budget %s is invalid, so its limits are not known; ask the platform team to mend it", strings.Join(invalid, ", ")))})
+			Error: claims[0].forbidden(fmt.Sprintf("asks for GPUs, and budget %s is invalid, so its limits are not known; ask the platform team to mend it", strings.Join(invalid, ", ")))})
 	}
 	for _, b := range budgets.All() {
 		if !b.Selects(r.raw.Namespace, labels, known) {
@@ -68,15 +68,25 @@ func (r *Request) storedName() string {
 	return r.name
 }
 
-func (c *Claim) path() *field.Path {
-	if p := c.Demand.PeakPath(); p != nil {
-		return p
+// forbidden refuses a claim at the place where its number of pods was written.
+func (c *Claim) forbidden(text string) *field.Error {
+	at := c.Demand.PeakPath()
+	if at == nil {
+		at = field.NewPath("spec", "template", "spec")
 	}
-	return field.NewPath("spec", "template", "spec")
+	e := field.Forbidden(at, text)
+	if c.written != nil {
+		e = c.written.place(field.ErrorList{e})[0]
+	}
+	return e
 }
 
-// asks words a charge: "40 GPUs (4 x 10 pods)".
-func (c *Charge) asks() string {
+// WrittenIn has refusals of a claim name the places of the Deployment that the object was
+// made from.
+func (c *Claim) WrittenIn(deployment manifest.Object) { c.written = &Request{object: deployment} }
+
+// Asks words a charge: "40 GPUs (4 x 10 pods)".
+func (c *Charge) Asks() string {
 	var words []string
 	for _, claim := range c.Claims {
 		text := claim.Demand.Asks()
@@ -94,7 +104,7 @@ func (c *Charge) NoRoom(o ledger.Outcome, namespace string) policy.Violation {
 	if o.PerNamespace {
 		of = fmt.Sprintf("%d of the %d for namespace %s are free in budget %s", o.Free, o.Of, namespace, c.Budget.Name)
 	}
-	text := "asks for " + c.asks() + "; " + of
+	text := "asks for " + c.Asks() + "; " + of
 	if o.Raised < c.sum() && o.Raised > 0 {
 		text += fmt.Sprintf(", and it would take %d more than it has", o.Raised)
 	}
@@ -104,7 +114,7 @@ func (c *Charge) NoRoom(o ledger.Outcome, namespace string) policy.Violation {
 	if o.Reserved > 0 {
 		text += fmt.Sprintf(" (%d more are reserved by requests under way, and may become free)", o.Reserved)
 	}
-	return policy.Violation{Policy: c.Budget.Name, Bound: BoundGPUBudget, Enforcement: v1alpha1.Deny, Error: field.Forbidden(c.Claims[0].path(), text)}
+	return policy.Violation{Policy: c.Budget.Name, Bound: BoundGPUBudget, Enforcement: v1alpha1.Deny, Error: c.Claims[0].forbidden(text)}
 }
 
 func (c *Charge) sum() int64 {
@@ -126,9 +136,9 @@ func (c *Charge) overlap() int64 {
 // Left tells what an admitted charge leaves.
 func (c *Charge) Left(o ledger.Outcome, namespace string) string {
 	if o.PerNamespace {
-		return fmt.Sprintf("claims %s of budget %s; %d of the %d for namespace %s are left", c.asks(), c.Budget.Name, o.Free, o.Of, namespace)
+		return fmt.Sprintf("claims %s of budget %s; %d of the %d for namespace %s are left", c.Asks(), c.Budget.Name, o.Free, o.Of, namespace)
 	}
-	return fmt.Sprintf("claims %s of budget %s; %d of %d are left", c.asks(), c.Budget.Name, o.Free, o.Of)
+	return fmt.Sprintf("claims %s of budget %s; %d of %d are left", c.Asks(), c.Budget.Name, o.Free, o.Of)
 }
 
 // Refuse answers with what budgets refuse.

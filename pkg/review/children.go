@@ -52,7 +52,7 @@ func (r *Request) judgeChild(w World) Verdict {
 // verdict words what the bounds say of a demand.
 func (r *Request) verdict(selection policy.Selection, d policy.Demand, old *policy.Demand) Verdict {
 	judged := selection.Judge(d, old)
-	v := Verdict{Errors: judged.Invalid, Denied: judged.Denied, Audited: judged.Audited, Demand: d}
+	v := Verdict{Errors: judged.Invalid, Denied: judged.Denied, Warned: judged.Warned, Audited: judged.Audited, Demand: d}
 	for _, x := range judged.Warned {
 		v.Warnings = append(v.Warnings, x.Error.Field+" "+x.Error.Detail)
 	}

@@ -26,6 +26,8 @@ type Claim struct {
 	// and were not there before.
 	Demand  policy.Demand
 	Unknown field.ErrorList
+	// written has what the author wrote where the object was made from something else.
+	written *Request
 }
 
 // Rises tells whether any of the claims rises, or cannot be counted.
@@ -140,7 +142,7 @@ func (r *Request) deploymentClaims(w World) []Claim {
 	if r.scale || r.madeByKnative(w) || !mutate.ReadIntent(r.object).Expands() || !w.knative() {
 		return claims
 	}
-	plan := Claim{Key: PlanKey(r.object), Kind: DeploymentKind.Kind}
+	plan := Claim{Key: PlanKey(r.object), Kind: DeploymentKind.Kind, written: r}
 	exempt := r.carried(w)
 	if r.expandedBefore() {
 		if PlanKey(r.old) == plan.Key && sameWorkload(r.old, r.object) {

@@ -86,7 +86,7 @@ func newLedgers(mgr ctrl.Manager, config *rest.Config, clientset kubernetes.Inte
 		Log: o.Log.WithName("presence"),
 	}}
 	l.charging = &charging{
-		charge: budget.NewCharger(api, writes).Charge, holds: l.presence.Holds,
+		charge: budget.NewCharger(api, writes).Charge, holds: l.presence.Holds, begun: l.presence.Begun,
 		labels: func(ctx context.Context, name string) (map[string]string, bool, error) {
 			return namespacesAsTheyAre(namespaces).labels(ctx, name)
 		},

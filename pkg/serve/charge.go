@@ -17,6 +17,8 @@ type charging struct {
 	charge func(ctx context.Context, demands []budget.Demand, dryRun bool) []budget.Answer
 	// holds is nil while this replica may let claims rise; nil where there is only one.
 	holds func() error
+	// begun is nil once holds has been; nil where there is only one replica.
+	begun func() error
 	// labels reads the labels of a namespace uncached.
 	labels func(ctx context.Context, namespace string) (labels map[string]string, known bool, err error)
 	// release frees what a deleted object claimed; nil where a controller does.

@@ -45,6 +45,9 @@ type edge struct {
 // ready is nil once requests can be decided.
 func (e *edge) ready() error {
 	if e.current.Load() != nil {
+		if e.charging != nil && e.charging.begun != nil {
+			return e.charging.begun()
+		}
 		return nil
 	}
 	if e.missing != nil {

@@ -169,12 +169,7 @@ func TestKnativeGoesOnAfterAPolicyBecameStricter(t *testing.T) {
 	require.NoError(t, made(t, ns, knativeObject(t, "Service", "app", "9", 2)))
 	require.NoError(t, cluster.MakeReady(t.Context(), ns, "app"), "a Service within bounds becomes Ready")
 
-	u := get(t, policies, "", "policy-"+ns)
-	require.NoError(t, unstructured.SetNestedMap(u.Object, map[string]any{
-		"maxScale": map[string]any{"max": int64(1)}, "gpusPerPod": map[string]any{"max": int64(1)}, "gpusPerWorkload": map[string]any{"max": int64(1)},
-		"gpuTypes": map[string]any{"allowed": []any{"L4"}}}, "spec", "bounds"))
-	_, err := client.Resource(policies).Update(t.Context(), u, metav1.UpdateOptions{})
-	require.NoError(t, err)
+	require.NoError(t, patched(t, policies, "", "policy-"+ns, `{"spec":{"bounds":{"maxScale":{"max":1},"gpusPerPod":{"max":1},"gpusPerWorkload":{"max":1},"gpuTypes":{"allowed":["L4"]}}}}`))
 	require.Eventually(t, func() bool {
 		return made(t, ns, knativeObject(t, "Service", "other", "9", 2), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}) != nil
 	}, eventuallyTimeout, tick)

@@ -51,8 +51,10 @@ func TestWhatIsNoAdmissionReviewGetsAClearAnswer(t *testing.T) {
 	assert.NotRegexp(t, `(?m)^\w*panics_total(\{[^}]*\})? [1-9]`, metrics)
 }
 
-// insecure is for one process: the API server verifies its certificate in every other test.
-var insecure = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}}
+// insecure is for one request: the API server verifies the certificate in every other test.
+func insecure() *http.Client {
+	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+}
 
 // tryGet is a GET of a server that may not listen yet.
 func tryGet(ctx context.Context, path string) (int, string) {
@@ -60,7 +62,7 @@ func tryGet(ctx context.Context, path string) (int, string) {
 	if err != nil {
 		return 0, err.Error()
 	}
-	response, err := insecure.Do(request)
+	response, err := insecure().Do(request)
 	if err != nil {
 		return 0, err.Error()
 	}
@@ -77,7 +79,7 @@ func post(t *testing.T, method, path, contentType string, body io.Reader) (int, 
 	request, err := http.NewRequestWithContext(t.Context(), method, "https://"+hook.Replicas[0].Address+path, body)
 	require.NoError(t, err)
 	request.Header.Set("Content-Type", contentType)
-	response, err := insecure.Do(request)
+	response, err := insecure().Do(request)
 	require.NoError(t, err)
 	defer response.Body.Close()
 	answer, err := io.ReadAll(response.Body)

@@ -101,10 +101,8 @@ func TestUpdatesThatAreNobodysEditMakeNoRevision(t *testing.T) {
 	require.Equal(t, []string{"app-00001"}, revisionsOf(t, ns, "app"))
 	before := get(t, services, ns, "app")
 
-	u := get(t, policies, "", "policy-"+ns)
-	require.NoError(t, unstructured.SetNestedMap(u.Object, map[string]any{"maxScale": map[string]any{"max": int64(2)}}, "spec", "bounds"))
-	require.NoError(t, unstructured.SetNestedField(u.Object, int64(2), "spec", "defaults", "autoscale", "maxScale"))
-	_, err = client.Resource(policies).Update(t.Context(), u, metav1.UpdateOptions{})
+	_, err = client.Resource(policies).Patch(t.Context(), "policy-"+ns, types.MergePatchType,
+		[]byte(`{"spec": {"bounds": {"maxScale": {"max": 2}}, "defaults": {"autoscale": {"maxScale": 2}}}}`), metav1.PatchOptions{})
 	require.NoError(t, err)
 	require.Eventually(t, func() bool {
 		other, err := client.Resource(services).Namespace(ns).Create(t.Context(), autoscaled("other", nil), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})

@@ -51,10 +51,14 @@ func (r *round) budget(ctx context.Context, b *v1alpha1.GPUBudget) (next time.Du
 		}
 	}
 	book, unreadable := ledger.Read(&b.Status)
+	if budget.Counted(b, r.rules) {
+		// Should the ledger be lost, what is under way then has to be waited for.
+		f.agreed = time.Time{}
+	}
 	if budget.Counted(b, r.rules) && unreadable == nil {
 		book, next = f.tracker.Settle(book, claims, selected, r.listed, r.Wait)
 	} else if ready, in, reason, message := r.mayCount(f, b, unreadable); ready {
-		book = f.tracker.Rebuild(claims, selected)
+		book, f.agreed = f.tracker.Rebuild(claims, selected), time.Time{}
 		after.Status.Rules = r.rules
 		r.condition(after, v1alpha1.ConditionCounted, metav1.ConditionTrue, "Counted", "every claim is in the ledger")
 	} else {

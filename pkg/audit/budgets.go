@@ -1,0 +1,78 @@
+package audit
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
+	"github.com/kubetorch/webhook/pkg/count"
+	"github.com/kubetorch/webhook/pkg/inventory"
+	"github.com/kubetorch/webhook/pkg/manifest"
+	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/review"
+)
+
+// Budgets tells which budgets the claims of what exists are beyond, as their ledgers count
+// them: in all, as the budget itself, and by namespace. Invalid budgets are left out; their
+// conditions say so.
+func Budgets(in Input, budgets []v1alpha1.GPUBudget) []Finding {
+	limits := map[string]v1alpha1.GPUBudgetSpec{}
+	for i := range budgets {
+		limits[budgets[i].Name] = budgets[i].Spec
+	}
+	c := index(in)
+	w := c.world(nil)
+	w.Live, w.Revisions = nil, nil
+	claimants := count.All(w, c.inventory())
+	var found []Finding
+	for _, b := range policy.CompileBudgets(budgets).All() {
+		limit, total := limits[b.Name], int64(0)
+		claims := count.Claims(claimants, b, in.Namespaces)
+		var beyond []Finding
+		for _, namespace := range slices.Sorted(maps.Keys(claims)) {
+			var n int64
+			for _, a := range claims[namespace] {
+				n = policy.SaturatingAdd(n, a.GPUs)
+				if limit.Rollout == v1alpha1.RolloutStrict {
+					n = policy.SaturatingAdd(n, a.Overlap)
+				}
+			}
+			total = policy.SaturatingAdd(total, n)
+			if most := limit.MaxPerNamespace; most != nil && n > *most {
+				beyond = append(beyond, exceeded(b, "Namespace", namespace, "maxPerNamespace", n, *most))
+			}
+		}
+		if total > *limit.Max {
+			found = append(found, exceeded(b, "GPUBudget", b.Name, "max", total, *limit.Max))
+		}
+		found = append(found, beyond...)
+	}
+	return found
+}
+
+func exceeded(b *policy.Budget, kind, name, bound string, claimed, most int64) Finding {
+	amount := fmt.Sprint(claimed)
+	if claimed == policy.Unbounded {
+		amount = "unbounded"
+	}
+	return Finding{Policy: "GPUBudget/" + b.Name, Enforcement: v1alpha1.Deny, ObjectViolation: v1alpha1.ObjectViolation{Kind: kind, Name: name, Bound: bound,
+		Message: fmt.Sprintf("%s GPUs are claimed; budget %s allows at most %d (%s)", amount, b.Name, most, bound)}}
+}
+
+// inventory sorts what was listed by kinds.
+func (c *cluster) inventory() *inventory.Objects {
+	o := &inventory.Objects{Namespaces: c.Namespaces, Knative: c.Served}
+	kinds := map[schema.GroupKind]*[]manifest.Object{
+		review.DeploymentKind: &o.Deployments, review.ServiceKind: &o.Services, review.ConfigurationKind: &o.Configurations,
+		review.RouteKind: &o.Routes, review.RevisionKind: &o.Revisions, review.AutoscalerKind: &o.PodAutoscalers,
+	}
+	for _, each := range c.Objects {
+		if into := kinds[placeOf(each).kind]; into != nil {
+			*into = append(*into, each)
+		}
+	}
+	return o
+}
