@@ -66,7 +66,7 @@ func (gatekeeper) Install(ctx context.Context, cluster *controlplane.ControlPlan
 	}
 	health := fmt.Sprintf("127.0.0.1:%d", ports[1])
 	process, err := cluster.StartProcess("gatekeeper",
-		[]string{"POD_NAMESPACE=" + gatekeeperNamespace, "NAMESPACE=" + gatekeeperNamespace, "POD_NAME=gatekeeper-controller-manager", "CONTAINER_NAME=manager"},
+		[]string{"POD_NAMESPACE=" + gatekeeperNamespace, "NAMESPACE=" + gatekeeperNamespace, "CONTAINER_NAME=manager"},
 		tools[controlplane.Gatekeeper],
 		"--kubeconfig="+kubeconfig,
 		"--host=127.0.0.1", "--port="+strconv.Itoa(ports[0]),
@@ -74,7 +74,10 @@ func (gatekeeper) Install(ctx context.Context, cluster *controlplane.ControlPlan
 		"--health-addr="+health, "--prometheus-port="+strconv.Itoa(ports[2]),
 		"--logtostderr",
 		"--exempt-namespace="+gatekeeperNamespace,
-		"--operation=webhook",
+		// As shipped, the audit's pod makes CRDs of the templates.
+		"--operation=webhook", "--operation=generate",
+		// It runs in no pod, and so finds none of its own.
+		"--debug-use-fake-pod",
 		"--disable-opa-builtin={http.send}",
 	)
 	if err != nil {

@@ -53,5 +53,5 @@ func (k kubetorch) Install(ctx context.Context, cluster *controlplane.ControlPla
 		return "", fmt.Errorf("asking %s for its version: %w", k.binary, err)
 	}
 	first, _, _ := strings.Cut(string(version), "\n")
-	return strings.TrimSpace(first), nil
+	return strings.TrimPrefix(first, "kubetorch-webhook "), nil
 }
