@@ -22,23 +22,26 @@ var knativeServices = schema.GroupVersionResource{Group: "serving.knative.dev", 
 
 // result is the outcome of one round against one contender.
 type result struct {
-	admitted int // GPUs claimed by the Services that exist afterwards
-	services int // Services that exist afterwards
-	refused  int // creates that an admission webhook denied
-	failed   int // creates that failed in any other way
+	admitted int   // GPUs claimed by the Services that exist afterwards
+	services int   // Services that exist afterwards
+	refused  int   // creates that an admission webhook denied
+	failed   int   // creates that failed in any other way
+	failure  error // one of those
 	seconds  float64
 }
 
 // race fires creates at an API server.
 type race struct {
-	cluster *controlplane.ControlPlane
+	// requestTimeout is the API server's.
+	requestTimeout time.Duration
+
 	client  dynamic.Interface // for everything but the creates
 	clients []dynamic.Interface
 }
 
 // newRace connects a number of clients, each by a connection of its own.
-func newRace(cluster *controlplane.ControlPlane, clients int) (*race, error) {
-	r := &race{cluster: cluster}
+func newRace(cluster *controlplane.ControlPlane, requestTimeout time.Duration, clients int) (*race, error) {
+	r := &race{requestTimeout: requestTimeout}
 	for i := range clients + 1 {
 		config := cluster.RESTConfig()
 		config.WarningHandler = rest.NoWarnings{} // Knative warns of nearly every pod
@@ -63,7 +66,6 @@ func (r *race) run(ctx context.Context, claims []claim) (result, error) {
 	var (
 		out     result
 		mu      sync.Mutex
-		failure error
 		workers sync.WaitGroup
 		next    = make(chan int)
 		started = time.Now()
@@ -80,7 +82,7 @@ func (r *race) run(ctx context.Context, claims []claim) (result, error) {
 					out.refused++
 				default:
 					out.failed++
-					failure = err
+					out.failure = err
 				}
 				mu.Unlock()
 			}
@@ -93,6 +95,13 @@ func (r *race) run(ctx context.Context, claims []claim) (result, error) {
 	workers.Wait()
 	out.seconds = time.Since(started).Seconds()
 
+	// What was given up may still be stored until the API server gives it up, too.
+	if out.failed > 0 {
+		select {
+		case <-time.After(r.requestTimeout):
+		case <-ctx.Done():
+		}
+	}
 	list, err := r.services(r.client).List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return out, err
@@ -105,8 +114,8 @@ func (r *race) run(ctx context.Context, claims []claim) (result, error) {
 		out.admitted += c.total()
 		out.services++
 	}
-	if out.services == 0 && failure != nil {
-		return out, fmt.Errorf("nothing was admitted: %w", failure)
+	if out.services == 0 && out.failure != nil {
+		return out, fmt.Errorf("nothing was admitted: %w", out.failure)
 	}
 	return out, nil
 }

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/kubetorch/webhook/test/controlplane"
 )
@@ -70,7 +72,7 @@ func enter(ctx context.Context, o options, c contender, tools map[string]string)
 	if e.version, err = c.Install(ctx, cluster, tools); err != nil {
 		return nil, nil, err
 	}
-	if e.race, err = newRace(cluster, o.clients); err != nil {
+	if e.race, err = newRace(cluster, cmp.Or(options.RequestTimeout, time.Minute), o.clients); err != nil {
 		return nil, nil, err
 	}
 	if err := e.race.inForce(ctx); err != nil {
@@ -92,6 +94,9 @@ func (e *entrant) round(ctx context.Context, claims []claim, round int) error {
 	e.results = append(e.results, r)
 	progress("%s: round %d: %d GPUs of %d admitted in %d Services, %d refused, %d failed, %.1f s",
 		e.Name(), round+1, r.admitted, budget, r.services, r.refused, r.failed, r.seconds)
+	if r.failure != nil {
+		progress("%s: one of the failures: %v", e.Name(), r.failure)
+	}
 	return e.race.clear(ctx)
 }
 
