@@ -45,6 +45,10 @@ fuzz: ## Run every fuzz target for FUZZTIME each
 	  done; \
 	done
 
+.PHONY: compare
+compare: $(BIN) ## Hold a GPU budget with Gatekeeper and Kyverno too, and count what each admits
+	@$(GO) run ./test/comparison -binary $(BIN) $(COMPAREFLAGS)
+
 .PHONY: build
 build: $(BIN) ## Build bin/kubetorch-webhook
 

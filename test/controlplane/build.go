@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -83,14 +84,14 @@ func (b *builder) fetch(ctx context.Context, e cacheEntry, missing []cacheEntry)
 	if b.fetched[e.modDir] {
 		return nil
 	}
-	fmt.Fprintf(b.log, "downloading the Go modules of the %s tools\n", e.pinnedIn)
+	fmt.Fprintf(b.log, "downloading the Go modules of the %s tools\n", path.Base(e.pinnedIn))
 	start, count := time.Now(), 0
 	progress := func(line string) bool {
 		if !strings.HasPrefix(line, "go: downloading ") {
 			return false
 		}
 		if count++; count%50 == 0 {
-			fmt.Fprintf(b.log, "downloading the Go modules of the %s tools: %d so far\n", e.pinnedIn, count)
+			fmt.Fprintf(b.log, "downloading the Go modules of the %s tools: %d so far\n", path.Base(e.pinnedIn), count)
 		}
 		return true
 	}

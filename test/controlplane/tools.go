@@ -30,21 +30,29 @@ const (
 	KnativeAutoscalerHPA  = "knative-autoscaler-hpa"
 )
 
+// Other projects' webhooks, which test/comparison runs.
+const (
+	Gatekeeper = "gatekeeper"
+	Kyverno    = "kyverno"
+)
+
 // knativeManifests is the cache entry holding Knative's manifests; it is
 // copied out of the module cache instead of being compiled.
 const knativeManifests = "knative-manifests"
 
-// Modules under tools/ that pin the tools. They are apart from the root module
+// Modules under test/ that pin the tools. They are apart from the root module
 // and from each other because their dependencies clash.
 const (
-	kubernetesModule = "kubernetes"
-	knativeModule    = "knative"
+	kubernetesModule = "controlplane/tools/kubernetes"
+	knativeModule    = "controlplane/tools/knative"
+	gatekeeperModule = "comparison/gatekeeper"
+	kyvernoModule    = "comparison/kyverno"
 )
 
 // tool is one entry of the cache under .cache/bin.
 type tool struct {
 	name      string
-	pinnedIn  string // folder under tools/
+	pinnedIn  string // folder under test/
 	module    string // the module whose version the cache entry carries
 	pkg       string // the main package; empty for knativeManifests
 	versionLD func(version string) string
@@ -66,6 +74,14 @@ var tools = []tool{
 	knativeTool(KnativeController, "knative.dev/serving/cmd/controller"),
 	knativeTool(KnativeAutoscalerHPA, "knative.dev/serving/cmd/autoscaler-hpa"),
 	knativeTool(knativeManifests, ""),
+	{
+		name: Gatekeeper, pinnedIn: gatekeeperModule,
+		module: "github.com/open-policy-agent/gatekeeper/v3", pkg: "github.com/open-policy-agent/gatekeeper/v3",
+	},
+	{
+		name: Kyverno, pinnedIn: kyvernoModule,
+		module: "github.com/kyverno/kyverno", pkg: "github.com/kyverno/kyverno/cmd/kyverno",
+	},
 }
 
 func kubernetesTool(name string) tool {
@@ -132,7 +148,7 @@ func resolve(root string, names []string) ([]cacheEntry, error) {
 			return nil, fmt.Errorf("unknown tool %q", name)
 		}
 		entry := cacheEntry{tool: tools[i]}
-		entry.modDir = filepath.Join(root, "test", "controlplane", "tools", entry.pinnedIn)
+		entry.modDir = filepath.Join(root, "test", filepath.FromSlash(entry.pinnedIn))
 
 		goMod, err := os.ReadFile(filepath.Join(entry.modDir, "go.mod"))
 		if err != nil {
