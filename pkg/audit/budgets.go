@@ -30,7 +30,7 @@ func Budgets(in Input, budgets []v1alpha1.GPUBudget) []Finding {
 	var found []Finding
 	for _, b := range policy.CompileBudgets(budgets).All() {
 		limit, total := limits[b.Name], int64(0)
-		claims := count.Claims(claimants, b, in.Namespaces)
+		claims, _ := count.Claims(claimants, b, in.Namespaces)
 		var beyond []Finding
 		for _, namespace := range slices.Sorted(maps.Keys(claims)) {
 			var n int64

@@ -44,7 +44,9 @@ func (m *Memory) Charge(_ context.Context, demands []Demand, dryRun bool) []Answ
 	}
 	for i := range demands {
 		for _, c := range demands[i].Charges {
-			m.books[demands[i].Budget].Set(c.Namespace, c.Key, c.Amount)
+			// What replaces something is taken to be there alone, since nobody tells when the
+			// earlier pods are gone.
+			m.books[demands[i].Budget].Set(c.Namespace, c.Key, ledger.Amount{GPUs: min(ledger.Most, c.GPUs)})
 		}
 	}
 	return answers

@@ -1,6 +1,8 @@
 package count
 
 import (
+	"slices"
+
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/kubetorch/webhook/pkg/controller/handover"
@@ -21,24 +23,40 @@ type Claimant struct {
 	Namespace, Kind, Name string
 	// Parts are the claim; Overlap is what replaced revisions hold that have pods still.
 	Parts, Overlap []policy.Part
+	// Plan is whether nothing of it is there yet: it keeps what was charged for it, and no
+	// more.
+	Plan bool
 }
 
 // All are the claims of all objects, which inventory.List has read. A child of a Knative
 // object is left out only if the owner is there, with the UID that the child names, and
 // asks for as much.
 func All(w review.World, o *inventory.Objects) []Claimant {
-	c := &counter{w: w, gpus: w.Policies.GPUResources(), objects: o, byUID: map[string]*owner{}, revisions: map[string]policy.Revisions{}, uncounted: map[string][]manifest.Object{}}
+	c := &counter{w: w, gpus: w.Policies.GPUResources(), objects: o, byUID: map[string]*owner{}, revisions: map[string]policy.Revisions{}, routed: map[string]bool{}, configurationUID: map[string]string{}, controlled: map[string]policy.Revisions{}, uncounted: map[string]bool{}}
 	for _, r := range o.Revisions {
 		namespace := manifest.Text(r, "metadata", "namespace")
 		if c.revisions[namespace] == nil {
 			c.revisions[namespace] = policy.Revisions{}
 		}
 		c.revisions[namespace][manifest.Text(r, "metadata", "name")] = r
+		if owner := handover.ControllerOf(r).UID; owner != "" {
+			if c.controlled[owner] == nil {
+				c.controlled[owner] = policy.Revisions{}
+			}
+			c.controlled[owner][manifest.Text(r, "metadata", "name")] = r
+		}
+	}
+	for _, o := range slices.Concat(o.Services, o.Routes) {
+		for _, name := range policy.RoutedRevisions(o) {
+			c.routed[manifest.Text(o, "metadata", "namespace")+"/"+name] = true
+		}
+	}
+	for _, o := range o.Configurations {
+		c.configurationUID[manifest.Text(o, "metadata", "namespace")+"/"+manifest.Text(o, "metadata", "name")] = uid(o)
 	}
 	c.services()
 	c.configurations()
 	c.revisionsByThemselves()
-	c.routes()
 	c.podAutoscalers()
 	c.deployments()
 	return c.claimants
@@ -69,8 +87,15 @@ type counter struct {
 
 	byUID     map[string]*owner
 	revisions map[string]policy.Revisions // by namespace
-	// uncounted are superseded revisions without pods: a Route may name them.
-	uncounted map[string][]manifest.Object
+	// controlled are the revisions by the UID of their controller.
+	controlled map[string]policy.Revisions
+	// configurationUID are the UIDs of Configurations, by namespace and name.
+	configurationUID map[string]string
+	// routed are the revisions that traffic of any Service or Route goes to, by namespace and
+	// name: without pods now, they get them back at the next request.
+	routed map[string]bool
+	// uncounted are the other superseded revisions without pods, by UID.
+	uncounted map[string]bool
 }
 
 func (c *counter) add(o manifest.Object, kind string, key ledger.Key, parts []policy.Part) int {
@@ -92,16 +117,24 @@ func (c *counter) controller(child manifest.Object, kind string) *owner {
 
 func (c *counter) services() {
 	for _, s := range c.objects.Services {
-		namespace := manifest.Text(s, "metadata", "namespace")
 		latest := mutate.LatestRevision(s)
-		d := policy.ServiceDemand(s, latest, c.w.Knative, c.gpus, c.revisions[namespace])
+		own := c.own(s)
+		d := policy.ServiceDemand(s, latest, c.w.Knative, c.gpus, own)
+		// What its traffic names of others' revisions counts where it belongs, and what
+		// is not there does not count.
+		d.Parts = slices.DeleteFunc(d.Parts, func(p policy.Part) bool { return p.Revision != "" && own[p.Revision] == nil })
 		o := newOwner(s, "Service", d)
 		for _, name := range policy.NamedRevisions(s) {
-			o.names[name] = true
+			o.names[name] = own[name] != nil
 		}
 		o.claimant = c.add(s, "Service", review.ServiceKey(s), d.Parts)
 		c.byUID[uid(s)] = o
 	}
+}
+
+// own are the revisions that the Configuration of a Service controls.
+func (c *counter) own(service manifest.Object) policy.Revisions {
+	return c.controlled[c.configurationUID[manifest.Text(service, "metadata", "namespace")+"/"+manifest.Text(service, "metadata", "name")]]
 }
 
 func (c *counter) configurations() {
@@ -138,42 +171,11 @@ func (c *counter) revisionsByThemselves() {
 		case name == of.latest && within(&d, &of.template):
 		case name == of.latest:
 			c.add(r, "Revision", ledger.ForUID(types.UID(uid(r))), d.Parts)
-		case atZero(r):
-			c.uncounted[manifest.Text(r, "metadata", "namespace")+"/"+name] = []manifest.Object{r}
+		case policy.AtZero(r) && !c.routed[manifest.Text(r, "metadata", "namespace")+"/"+name]:
+			c.uncounted[uid(r)] = true
 		default:
 			claimant := &c.claimants[of.claimant]
 			claimant.Overlap = append(claimant.Overlap, d.Parts...)
-		}
-	}
-}
-
-// atZero tells whether a revision was seen without pods, and has no traffic that would
-// bring them back.
-func atZero(r manifest.Object) bool {
-	for _, condition := range manifest.Objects(r, "status", "conditions") {
-		if manifest.Text(condition, "type") == "Active" && manifest.Text(condition, "status") == "False" {
-			actual, stated := manifest.Whole(r, "status", "actualReplicas")
-			return !stated || actual == 0
-		}
-	}
-	return false
-}
-
-// routes counts what Routes name beside the Services that they belong to. Revisions that
-// are in a claim already, or hold pods still, are counted there.
-func (c *counter) routes() {
-	for _, route := range c.objects.Routes {
-		namespace := manifest.Text(route, "metadata", "namespace")
-		var parts []policy.Part
-		for _, name := range policy.NamedRevisions(route) {
-			for _, r := range c.uncounted[namespace+"/"+name] {
-				d := policy.RevisionDemand(r, c.w.Knative, c.gpus)
-				parts = append(parts, d.Parts...)
-			}
-			delete(c.uncounted, namespace+"/"+name)
-		}
-		if len(parts) > 0 {
-			c.add(route, "Route", ledger.ForUID(types.UID(uid(route))), parts)
 		}
 	}
 }
@@ -207,7 +209,7 @@ func (c *counter) deployments() {
 		d := policy.DeploymentDemand(o, c.gpus)
 		if name, id, ok := convert.RevisionOwner(o); ok {
 			r := c.byUID[id]
-			if r != nil && r.kind == "Revision" && r.namespace == manifest.Text(o, "metadata", "namespace") && within(&d, &r.template) && manifest.Text(o, "metadata", "name") == kmeta.ChildName(name, "-deployment") {
+			if r != nil && !c.uncounted[id] && r.kind == "Revision" && r.namespace == manifest.Text(o, "metadata", "namespace") && within(&d, &r.template) && manifest.Text(o, "metadata", "name") == kmeta.ChildName(name, "-deployment") {
 				continue
 			}
 		}
@@ -230,13 +232,14 @@ func (c *counter) plan(o manifest.Object, live map[string]manifest.Object) {
 	}
 	service, verdict, _ := review.Become(c.w, o, nil)
 	if service != nil && !verdict.Refused() && len(verdict.Demand.Parts) > 0 {
-		c.add(o, "Deployment", review.PlanKey(o), verdict.Demand.Parts)
+		c.claimants[c.add(o, "Deployment", review.PlanKey(o), verdict.Demand.Parts)].Plan = true
 	}
 }
 
-// Claims are the claims that count for a budget, in the namespaces that it selects.
-func Claims(all []Claimant, b *policy.Budget, namespaces map[string]map[string]string) ledger.Claims {
-	claims := ledger.Claims{}
+// Claims are the claims that count for a budget, in the namespaces that it selects, and the
+// plans that keep what was charged for them.
+func Claims(all []Claimant, b *policy.Budget, namespaces map[string]map[string]string) (claims, plans ledger.Claims) {
+	claims, plans = ledger.Claims{}, ledger.Claims{}
 	selected := map[string]bool{}
 	for i := range all {
 		c := &all[i]
@@ -250,10 +253,14 @@ func Claims(all []Claimant, b *policy.Budget, namespaces map[string]map[string]s
 		if !selects || a == (ledger.Amount{}) {
 			continue
 		}
-		if claims[c.Namespace] == nil {
-			claims[c.Namespace] = map[ledger.Key]ledger.Amount{}
+		into := claims
+		if c.Plan {
+			into = plans
 		}
-		claims[c.Namespace][c.Key] = claims[c.Namespace][c.Key].Max(a)
+		if into[c.Namespace] == nil {
+			into[c.Namespace] = map[ledger.Key]ledger.Amount{}
+		}
+		into[c.Namespace][c.Key] = into[c.Namespace][c.Key].Max(a)
 	}
-	return claims
+	return claims, plans
 }

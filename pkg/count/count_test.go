@@ -96,10 +96,20 @@ func TestAll(t *testing.T) {
 			append(family, sub(earlier, "status: {}", "status: {actualReplicas: 0, conditions: [{type: Active, status: \"True\"}]}")), map[string]sums{"Service svc": {8, 8}}},
 		"one that traffic names is part of the claim": {
 			append([]string{sub(serviceText, "spec: {template", "spec: {traffic: [{revisionName: svc-00001, tag: old}], template"), earlier}, family[1:]...), map[string]sums{"Service svc": {gpus: 16}}},
-		"one without pods that somebody's Route names is the Route's": {
+		"one without pods that somebody's Route names can have them at any time": {
 			append(family, sub(earlier, "status: {}", "status: {conditions: [{type: Active, status: \"False\"}]}"),
 				`{apiVersion: serving.knative.dev/v1, kind: Route, metadata: {name: mine, namespace: a, uid: t2}, spec: {traffic: [{revisionName: svc-00001, percent: 100}]}}`),
-			map[string]sums{"Service svc": {gpus: 8}, "Route mine": {gpus: 8}}},
+			map[string]sums{"Service svc": {8, 8}}},
+		"one that still has the traffic since the latest never got ready, too": {
+			append([]string{sub(serviceText, "latestCreatedRevisionName: svc-00002", "latestCreatedRevisionName: svc-00002, traffic: [{revisionName: svc-00001, latestRevision: true, percent: 100}]"),
+				sub(earlier, "status: {}", "status: {conditions: [{type: Active, status: \"False\"}]}")}, family[1:]...), map[string]sums{"Service svc": {8, 8}}},
+		"pods of one that is seen without them are counted by themselves": {
+			append(family, sub(earlier, "status: {}", "status: {conditions: [{type: Active, status: \"False\"}]}"), sub(podsText, "svc-00002", "svc-00001", "uid: r2", "uid: r1", "d2", "d9")),
+			map[string]sums{"Service svc": {gpus: 8}, "Deployment svc-00001-deployment": {gpus: 6}}},
+		"what traffic names of others counts where it belongs, once": {
+			append([]string{sub(serviceText, "spec: {template", "spec: {traffic: [{revisionName: other-00001, tag: x}, {revisionName: missing, tag: y}], template"),
+				sub(revisionText, "svc-00002", "other-00001", "uid: r2", "uid: r9", "uid: c1", "uid: c9")}, family[1:]...),
+			map[string]sums{"Service svc": {gpus: 8}, "Revision other-00001": {gpus: 8}}},
 		"a Revision that was raised behind its owner counts by itself": {
 			append([]string{serviceText, configurationText, sub(revisionText, `"4"`, `"50"`)}, family[3:]...), map[string]sums{"Service svc": {gpus: 8}, "Revision svc-00002": {gpus: 100}}},
 		"a second Configuration of a Service counts by itself": {
@@ -151,7 +161,8 @@ func TestClaims(t *testing.T) {
 		budgets := policy.CompileBudgets([]v1alpha1.GPUBudget{b}).All()
 		require.Len(t, budgets, 1)
 		n := map[string]int64{}
-		for namespace, claims := range Claims(all, budgets[0], namespaces) {
+		counted, _ := Claims(all, budgets[0], namespaces)
+		for namespace, claims := range counted {
 			for _, a := range claims {
 				n[namespace] += a.GPUs
 			}

@@ -8,6 +8,8 @@ type Charge struct {
 	Namespace  string
 	Kind, Name string
 	Amount
+	// Rises is whether the claim itself rises; else it is charged for what it replaces.
+	Rises bool
 }
 
 // Limits are what a budget allows.
@@ -69,6 +71,9 @@ func (b *Book) try(limits Limits, charges []Charge) (o Outcome, added Amount) {
 		added = added.Add(Amount{GPUs: after.GPUs - before.GPUs, Overlap: after.Overlap - before.Overlap})
 	}
 	fits := func(taken Amount, limit int64) bool {
+		if slices.ContainsFunc(charges, func(c Charge) bool { return c.Rises && c.GPUs >= Most }) {
+			return false // what is without limit already may not grow
+		}
 		if added.GPUs == 0 && (added.Overlap == 0 || !limits.Strict) {
 			return true
 		}

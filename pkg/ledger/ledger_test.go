@@ -20,6 +20,11 @@ func charge(name string, gpus int64, overlap ...int64) Charge {
 	return c
 }
 
+func rising(c Charge) Charge {
+	c.Rises = true
+	return c
+}
+
 func book(t *testing.T, claims Claims) *Book {
 	t.Helper()
 	var s v1alpha1.GPUBudgetStatus
@@ -86,8 +91,16 @@ func TestCharge(t *testing.T) {
 			want: Outcome{Raised: 11, Free: 10, Of: 100},
 		},
 		"an unbounded claim never fits": {
-			stored: Claims{}, limits: Limits{Max: Most - 1}, charges: []Charge{charge("new", math.MaxInt64)},
+			stored: Claims{}, limits: Limits{Max: Most - 1}, charges: []Charge{rising(charge("new", math.MaxInt64))},
 			want: Outcome{Raised: Most, Free: Most - 1, Of: Most - 1},
+		},
+		"one that is unbounded already may not grow": {
+			stored: in(math.MaxInt64), limits: Limits{Max: 100}, charges: []Charge{rising(charge("old", math.MaxInt64))},
+			want: Outcome{Raised: 0, Free: 0, Of: 100},
+		},
+		"and may be replaced as it is": {
+			stored: in(math.MaxInt64), limits: Limits{Max: 100}, charges: []Charge{charge("old", math.MaxInt64, 5)},
+			want: Outcome{Fits: true, Raised: 0, Free: 0, Of: 100},
 		},
 		"nothing more fits beside one": {
 			stored: in(math.MaxInt64), limits: Limits{Max: 100}, charges: []Charge{charge("new", 1)},
@@ -216,20 +229,25 @@ func TestNamespacesThatLabelsBringIn(t *testing.T) {
 	b := tracker.Rebuild(Claims{"a": live["a"]}, Selected{"a": true})
 	require.True(t, b.Lists("a"))
 
-	b, next := tracker.Settle(b, live, Selected{"a": true, "b": true}, at(0), wait)
+	b, next, commit := tracker.Settle(b, live, nil, Selected{"a": true, "b": true}, at(0), wait)
+	commit()
 	assert.False(t, b.Lists("b"), "b has just been labelled: what was admitted before may not be stored yet")
 	assert.Equal(t, wait, next)
 
-	b, _ = tracker.Settle(b, live, Selected{"a": true, "b": true}, at(60), wait)
+	b, _, commit = tracker.Settle(b, live, nil, Selected{"a": true, "b": true}, at(60), wait)
+	commit()
 	assert.True(t, b.Lists("b"))
 	assert.Equal(t, Amount{GPUs: 8}, b.amount("b", y))
 
-	b, next = tracker.Settle(b, Claims{"b": live["b"]}, Selected{"b": true}, at(70), wait)
+	b, next, commit = tracker.Settle(b, Claims{"b": live["b"]}, nil, Selected{"b": true}, at(70), wait)
+	commit()
 	assert.Equal(t, Amount{GPUs: 4}, b.amount("a", x), "a has just lost its label")
 	assert.Equal(t, wait, next)
-	b, _ = tracker.Settle(b, Claims{"b": live["b"]}, Selected{"b": true}, at(130), wait)
+	b, _, commit = tracker.Settle(b, Claims{"b": live["b"]}, nil, Selected{"b": true}, at(130), wait)
+	commit()
 	assert.Equal(t, Amount{}, b.amount("a", x))
-	b, next = tracker.Settle(b, Claims{"b": live["b"]}, Selected{"b": true}, at(131), wait)
+	b, next, commit = tracker.Settle(b, Claims{"b": live["b"]}, nil, Selected{"b": true}, at(131), wait)
+	commit()
 	assert.False(t, b.Lists("a"))
 	assert.Zero(t, next)
 }
@@ -237,10 +255,10 @@ func TestNamespacesThatLabelsBringIn(t *testing.T) {
 func TestAnEmptyNamespaceIsListedWhereLabelsDecide(t *testing.T) {
 	b := (&Tracker{}).Rebuild(Claims{}, Selected{"a": true})
 	assert.True(t, b.Lists("a"))
-	b, next := (&Tracker{}).Settle(b, Claims{}, Selected{"a": true}, at(0), time.Minute)
+	b, next, _ := (&Tracker{}).Settle(b, Claims{}, nil, Selected{"a": true}, at(0), time.Minute)
 	assert.True(t, b.Lists("a"))
 	assert.Zero(t, next)
-	b, _ = (&Tracker{}).Settle(b, Claims{}, nil, at(0), time.Minute)
+	b, _, _ = (&Tracker{}).Settle(b, Claims{}, nil, nil, at(0), time.Minute)
 	assert.False(t, b.Lists("a"), "elsewhere it would only take room")
 }
 
@@ -280,4 +298,33 @@ func FuzzRead(f *testing.F) {
 		require.NoError(t, err)
 		require.True(t, again.Equal(b))
 	})
+}
+
+func TestAPlanKeepsWhatWasChargedForItAndNoMore(t *testing.T) {
+	plan := derived("plan")
+	plans := func(gpus int64) Claims { return Claims{"a": {plan: {GPUs: gpus}}} }
+	tracker := &Tracker{}
+	b := book(t, Claims{})
+	b, _, _ = tracker.Settle(b, Claims{}, plans(9), nil, at(0), time.Minute)
+	assert.Equal(t, Amount{}, b.amount("a", plan), "nobody charged it")
+	require.True(t, b.Charge(Limits{Max: 10}, "t", Charge{Key: plan, Namespace: "a", Amount: Amount{GPUs: 4}, Rises: true}).Fits)
+	for i := range 4 {
+		var commit func()
+		b, _, commit = tracker.Settle(b, Claims{}, plans(9), nil, at(100*i), time.Minute)
+		commit()
+		assert.Equal(t, Amount{GPUs: 4}, b.amount("a", plan))
+	}
+}
+
+func TestRebaseKeepsWhatOthersCharged(t *testing.T) {
+	x, y, z := derived("x"), derived("y"), derived("z")
+	from := book(t, Claims{"a": {x: {GPUs: 8}, y: {GPUs: 8}}})
+	settled := book(t, Claims{"a": {x: {GPUs: 2}, y: {GPUs: 2}}})
+	now := book(t, Claims{"a": {x: {GPUs: 8}, y: {GPUs: 8}}})
+	now.Charge(Limits{Max: 100}, "t", Charge{Key: y, Namespace: "a", Amount: Amount{GPUs: 8}}, Charge{Key: z, Namespace: "a", Amount: Amount{GPUs: 1}})
+	b := Rebase(settled, from, now)
+	assert.Equal(t, Amount{GPUs: 2}, b.amount("a", x), "nobody touched it, so it falls")
+	assert.Equal(t, Amount{GPUs: 8}, b.amount("a", y), "somebody did")
+	assert.Equal(t, Amount{GPUs: 1}, b.amount("a", z), "and this is new")
+	assert.Equal(t, "t", b.reservations[y].token)
 }

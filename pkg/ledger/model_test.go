@@ -57,8 +57,10 @@ type model struct {
 	replicas    [3]replica
 	tokens      int
 	quiet       bool
+	// allowed is the maximum, or what was there already when everything was counted.
+	allowed int64
 
-	admitted, refused, retried, rebuilt, lowered, overtaken int
+	admitted, refused, retried, rebuilt, lowered, overtaken, rebased int
 }
 
 // replica is what one webhook process knows.
@@ -211,7 +213,7 @@ func (m *model) requestStep(q *request) (ended bool) {
 		book := m.book(&q.base.budget)
 		limits := Limits{Max: *q.base.budget.Spec.Max, MaxPerNamespace: q.base.budget.Spec.MaxPerNamespace, Strict: q.base.budget.Spec.Rollout == v1alpha1.RolloutStrict}
 		m.tokens++
-		outcome := book.Charge(limits, strconv.Itoa(m.tokens), Charge{Key: m.key(q.id), Namespace: m.namespace(q.id), Amount: q.want})
+		outcome := book.Charge(limits, strconv.Itoa(m.tokens), Charge{Key: m.key(q.id), Namespace: m.namespace(q.id), Amount: q.want, Rises: true})
 		if !outcome.Fits || q.dryRun {
 			m.refused++
 			return true
@@ -272,13 +274,27 @@ func (m *model) controllerStep(c *rounds) {
 		status := *c.base.budget.Status.DeepCopy()
 		if counted(&c.base.budget) {
 			book := m.book(&c.base.budget)
-			settled, _ := c.tracker.Settle(book, c.live, nil, time.Time{}.Add(c.listed), modelWait)
-			if settled.Equal(book) {
-				return
-			}
-			settled.Write(&status, *c.base.budget.Spec.Max)
-			if m.write(c.base, status) && settled.totals().all.GPUs < book.totals().all.GPUs {
-				m.lowered++
+			settled, _, commit := c.tracker.Settle(book, c.live, nil, nil, time.Time{}.Add(c.listed), modelWait)
+			for range 2 { // onto what was charged meanwhile
+				if settled.Equal(book) {
+					commit()
+					return
+				}
+				settled.Write(&status, *c.base.budget.Spec.Max)
+				if m.write(c.base, status) {
+					if commit(); settled.totals().all.GPUs < book.totals().all.GPUs {
+						m.lowered++
+					}
+					return
+				}
+				m.rebased++
+				now := m.snapshot()
+				if !counted(&now.budget) || now.budget.Generation != c.base.budget.Generation {
+					return
+				}
+				next := m.book(&now.budget)
+				settled = Rebase(settled, book, next)
+				c.base, book, status = now, next, *now.budget.Status.DeepCopy()
 			}
 			return
 		}
@@ -298,6 +314,7 @@ func (m *model) controllerStep(c *rounds) {
 		c.tracker.Rebuild(c.live, nil).Write(&status, *c.base.budget.Spec.Max)
 		status.Conditions = conditionsFor(c.base.budget.Generation)
 		if m.write(c.base, status) {
+			m.allowed = max(*m.budget.Spec.Max, m.book(&m.budget).totals().all.GPUs)
 			m.rebuilt++
 		}
 	}
@@ -309,6 +326,11 @@ func (m *model) check() {
 		return
 	}
 	book := m.book(&m.budget)
+	var sum int64
+	for _, o := range m.objects {
+		sum += o.claim.GPUs
+	}
+	require.LessOrEqual(m.t, sum, m.allowed, "what is stored is above the budget, and above what was there before it")
 	for id, o := range m.objects {
 		if held := book.amount(m.namespace(id), m.key(id)); !held.covers(o.claim) {
 			require.FailNow(m.t, "a stored claim is above the ledger", "object %d claims %+v, the ledger holds %+v", id, o.claim, held)
@@ -375,6 +397,7 @@ func TestModelOfTheLedger(t *testing.T) {
 			sum.rebuilt += m.rebuilt
 			sum.lowered += m.lowered
 			sum.overtaken += m.overtaken
+			sum.rebased += m.rebased
 		})
 		if t.Failed() {
 			return
@@ -387,4 +410,5 @@ func TestModelOfTheLedger(t *testing.T) {
 	require.Positive(t, sum.rebuilt)
 	require.Positive(t, sum.lowered)
 	require.Positive(t, sum.overtaken)
+	require.Positive(t, sum.rebased)
 }

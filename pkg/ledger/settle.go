@@ -28,8 +28,12 @@ type Selected map[string]bool
 // it is to be: claims that are seen stored become settled, higher ones at once, lower ones
 // after wait. The ledger must have been read before the list was begun, at listed, and be
 // written with compare-and-swap. next is when to look again; 0 is when something changes.
-func (t *Tracker) Settle(b *Book, live Claims, selected Selected, listed time.Time, wait time.Duration) (settled *Book, next time.Duration) {
-	s := &settling{Tracker: t, from: b, live: live, listed: listed, wait: wait, selective: selected != nil, low: map[Key]sighting{},
+//
+// plans are claims of which nothing is there yet: they keep what the ledger has for them, up
+// to the plan, and raise nothing. The Tracker goes on from here once commit is called, after
+// the ledger was stored.
+func (t *Tracker) Settle(b *Book, live, plans Claims, selected Selected, listed time.Time, wait time.Duration) (settled *Book, next time.Duration, commit func()) {
+	s := &settling{Tracker: t, from: b, live: live, plans: plans, listed: listed, wait: wait, selective: selected != nil, low: map[Key]sighting{},
 		to: &Book{settled: Claims{}, reservations: map[Key]reservation{}}}
 	s.selectNamespaces(selected)
 	for namespace, claims := range b.settled {
@@ -55,8 +59,44 @@ func (t *Tracker) Settle(b *Book, live Claims, selected Selected, listed time.Ti
 	maps.DeleteFunc(s.to.settled, func(namespace string, claims map[Key]Amount) bool {
 		return len(claims) == 0 && (selected == nil || (!selected[namespace] && s.gone(namespace)))
 	})
-	t.low = s.low
-	return s.to, s.next
+	return s.to, s.next, func() { *t = Tracker{low: s.low, found: s.foundNow, left: s.leftNow} }
+}
+
+// Rebase is the settled ledger for where others have charged since: what they touched stays
+// as they left it, and so does everything where they changed which namespaces are listed.
+func Rebase(settled, from, now *Book) *Book {
+	if !maps.EqualFunc(from.settled, now.settled, func(a, b map[Key]Amount) bool { return true }) {
+		return now
+	}
+	to := &Book{settled: Claims{}, reservations: map[Key]reservation{}}
+	for namespace, claims := range settled.settled {
+		to.settled[namespace] = maps.Clone(claims)
+	}
+	for key, r := range settled.reservations {
+		to.reservations[key] = r
+	}
+	keep := func(namespace string, key Key) {
+		same := from.reservations[key] == now.reservations[key] && from.settled[namespace][key] == now.settled[namespace][key]
+		if same {
+			return
+		}
+		to.settle(namespace, key, now.settled[namespace][key].Max(settled.settled[namespace][key]))
+		delete(to.reservations, key)
+		if r, ok := now.reservations[key]; ok {
+			to.reservations[key] = r
+		}
+	}
+	for _, book := range []*Book{from, now} {
+		for namespace, claims := range book.settled {
+			for key := range claims {
+				keep(namespace, key)
+			}
+		}
+		for key, r := range book.reservations {
+			keep(r.namespace, key)
+		}
+	}
+	return to
 }
 
 // Rebuild is the ledger of a complete list, for when everything is counted anew.
@@ -82,18 +122,24 @@ type settling struct {
 	*Tracker
 	from, to *Book
 	live     Claims
+	plans    Claims
 	listed   time.Time
 	wait     time.Duration
 	// selective is whether only some namespaces are listed.
 	selective bool
 	low       map[Key]sighting
 	next      time.Duration
+
+	foundNow, leftNow map[string]time.Time
 }
 
 // entry settles one entry of the ledger.
 func (s *settling) entry(namespace string, key Key) {
 	held := s.from.amount(namespace, key)
 	live := s.live[namespace][key].capped()
+	if plan := s.plans[namespace][key].capped(); plan != (Amount{}) {
+		live = live.Max(Amount{GPUs: min(plan.GPUs, held.GPUs), Overlap: min(plan.Overlap, held.Overlap)})
+	}
 	r, inFlight := s.from.reservations[key]
 	if s.selective && !s.to.Lists(namespace) {
 		live = Amount{} // none of its claims is counted yet
@@ -135,7 +181,6 @@ func (s *settling) lookAgain(in time.Duration) {
 // in a namespace that was selected wait ago are in the list or charged.
 func (s *settling) selectNamespaces(selected Selected) {
 	if selected == nil {
-		s.found, s.left = nil, nil
 		return
 	}
 	found := map[string]time.Time{}
@@ -164,10 +209,10 @@ func (s *settling) selectNamespaces(selected Selected) {
 			s.lookAgain(max(1, s.wait-s.listed.Sub(left[namespace])))
 		}
 	}
-	s.found, s.left = found, left
+	s.foundNow, s.leftNow = found, left
 }
 
 // gone tells whether a namespace has long not been selected.
 func (s *settling) gone(namespace string) bool {
-	return s.listed.Sub(s.left[namespace]) >= s.wait
+	return s.listed.Sub(s.leftNow[namespace]) >= s.wait
 }

@@ -60,6 +60,31 @@ func AutoscalerDemand(autoscaler, target manifest.Object, kn *knative.Config, gp
 	return d
 }
 
+// AtZero tells whether a Revision was seen without pods, and that Knative wants none.
+func AtZero(revision manifest.Object) bool {
+	for _, condition := range manifest.Objects(revision, "status", "conditions") {
+		if manifest.Text(condition, "type") == "Active" && manifest.Text(condition, "status") == "False" {
+			actual, stated := manifest.Whole(revision, "status", "actualReplicas")
+			return !stated || actual == 0
+		}
+	}
+	return false
+}
+
+// RoutedRevisions are all revisions that the spec or status of a Service or a Route sends
+// traffic to, the latest one included, which may be another than was made last.
+func RoutedRevisions(o manifest.Object) []string {
+	var names []string
+	for _, part := range []string{"spec", "status"} {
+		for _, t := range manifest.Objects(o, part, "traffic") {
+			if name := manifest.Text(t, "revisionName"); name != "" && !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}
+
 // ScaledDeployment is the name of the Deployment that a PodAutoscaler scales; empty where
 // it scales something else.
 func ScaledDeployment(autoscaler manifest.Object) string {

@@ -1,8 +1,10 @@
 package review
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	admissionv1 "k8s.io/api/admission/v1"
@@ -51,7 +53,7 @@ func (r *Request) Charges(budgets *policy.Budgets, claims []Claim, labels map[st
 			}
 			charge.Claims = append(charge.Claims, counted)
 			charge.Charges = append(charge.Charges, ledger.Charge{Key: c.Key, Namespace: r.raw.Namespace, Kind: c.Kind, Name: r.storedName(),
-				Amount: ledger.Amount{GPUs: counted.GPUs, Overlap: counted.Overlap}})
+				Amount: ledger.Amount{GPUs: counted.GPUs, Overlap: counted.Overlap}, Rises: counted.GPUs > b.Claim(c.Old)})
 		}
 		if len(charge.Charges) > 0 {
 			charges = append(charges, charge)
@@ -89,6 +91,9 @@ func (c *Claim) WrittenIn(deployment manifest.Object) { c.written = &Request{obj
 func (c *Charge) Asks() string {
 	var words []string
 	for _, claim := range c.Claims {
+		if claim.GPUs == 0 && len(c.Claims) > 1 {
+			continue
+		}
 		text := claim.Demand.Asks()
 		if claim.GPUs != claim.Demand.Claim {
 			text += fmt.Sprintf(", %d of them of the types %s", claim.GPUs, c.Budget.Types())
@@ -114,7 +119,12 @@ func (c *Charge) NoRoom(o ledger.Outcome, namespace string) policy.Violation {
 	if o.Reserved > 0 {
 		text += fmt.Sprintf(" (%d more are reserved by requests under way, and may become free)", o.Reserved)
 	}
-	return policy.Violation{Policy: c.Budget.Name, Bound: BoundGPUBudget, Enforcement: v1alpha1.Deny, Error: c.Claims[0].forbidden(text)}
+	return policy.Violation{Policy: c.Budget.Name, Bound: BoundGPUBudget, Enforcement: v1alpha1.Deny, Error: c.largest().forbidden(text)}
+}
+
+// largest is the claim that a refusal points at.
+func (c *Charge) largest() BudgetClaim {
+	return slices.MaxFunc(c.Claims, func(a, b BudgetClaim) int { return cmp.Compare(a.GPUs, b.GPUs) })
 }
 
 func (c *Charge) sum() int64 {

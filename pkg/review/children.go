@@ -114,7 +114,7 @@ func (r *Request) asksTheSame() bool {
 	case ConfigurationKind:
 		return same("spec", "template")
 	case RevisionKind:
-		return same("spec") && scale()
+		return same("spec") && scale() && !r.routes()
 	case RouteKind:
 		return same("spec", "traffic")
 	case AutoscalerKind:

@@ -1,6 +1,7 @@
 package review
 
 import (
+	"maps"
 	"slices"
 
 	admissionv1 "k8s.io/api/admission/v1"
@@ -70,13 +71,27 @@ func (r *Request) Claims(w World) []Claim {
 		}
 	}
 	c := newClaim(ServiceKey(r.object), ServiceKind.Kind, d, old)
-	if r.old != nil && ServiceKey(r.old) != c.Key {
-		c.Old = nil // that is another entry
+	if r.old == nil {
+		return []Claim{c}
 	}
-	if r.old != nil && !mutate.SameTemplate(r.old, r.object) {
-		c.Overlap = replaced(old.Parts, d.Parts, manifest.Text(r.old, "status", "latestCreatedRevisionName"))
+	// What the ledger has for the Service is its own: not what others' revisions claim that
+	// its traffic names.
+	c.Old = slices.DeleteFunc(slices.Clone(c.Old), func(p policy.Part) bool { return p.Revision != "" && !r.controls(w.Revisions[p.Revision]) })
+	if !mutate.SameTemplate(r.old, r.object) {
+		c.Overlap = r.replaced(w, old.Parts, d.Parts)
+	}
+	// With another owner it has another key from now on. Until the next count the entry under
+	// the old one holds what it had, so nothing has to be charged for that.
+	if was := ServiceKey(r.old); was != c.Key {
+		return []Claim{c, {Key: was, Kind: ServiceKind.Kind}}
 	}
 	return []Claim{c}
+}
+
+// controls tells whether a revision belongs to the Configuration of the request's Service.
+func (r *Request) controls(revision manifest.Object) bool {
+	name, uid := controllerOf(revision, ConfigurationKind)
+	return uid != "" && name == manifest.Text(r.object, "metadata", "name")
 }
 
 func newClaim(key ledger.Key, kind string, d policy.Demand, old *policy.Demand) Claim {
@@ -92,13 +107,31 @@ func newClaim(key ledger.Key, kind string, d policy.Demand, old *policy.Demand) 
 	return c
 }
 
-// replaced is what the revision of the old template claims, unless the new traffic names it.
-func replaced(old, now []policy.Part, latest string) []policy.Part {
+// replaced is what the earlier revisions claim that the update leaves without being named,
+// as far as they were not seen without pods: the one of the old template, and those that it
+// had replaced.
+func (r *Request) replaced(w World, old, now []policy.Part) []policy.Part {
+	latest := manifest.Text(r.old, "status", "latestCreatedRevisionName")
+	named := func(name string) bool {
+		return slices.ContainsFunc(now, func(n policy.Part) bool { return name != "" && n.Revision == name })
+	}
 	var parts []policy.Part
 	for _, p := range old {
-		if p.Revision == "" && !slices.ContainsFunc(now, func(n policy.Part) bool { return latest != "" && n.Revision == latest }) {
+		if p.Revision == "" && !named(latest) {
+			p.Revision = latest
 			parts = append(parts, p)
 		}
+	}
+	if len(parts) == 0 || w.Live == nil {
+		return parts
+	}
+	for _, revision := range w.Live.All(RevisionKind) {
+		name := manifest.Text(revision, "metadata", "name")
+		if name == latest || named(name) || !r.controls(revision) || policy.AtZero(revision) {
+			continue
+		}
+		d := policy.RevisionDemand(revision, w.Knative, r.selection(w).GPUResources())
+		parts = append(parts, d.Parts...)
 	}
 	return parts
 }
@@ -139,7 +172,14 @@ func (r *Request) deploymentClaims(w World) []Claim {
 	}
 	r.raiseToAutoscalers(w, &d, old)
 	claims := []Claim{newClaim(key(r.object, DeploymentKind.Kind), DeploymentKind.Kind, d, old)}
-	if r.scale || r.madeByKnative(w) || !mutate.ReadIntent(r.object).Expands() || !w.knative() {
+	if r.leftOwner(w) {
+		claims[0].Old = nil // its owner's entry, not its own
+	}
+	expands := mutate.ReadIntent(r.object).Expands() && w.knative()
+	if r.expandedBefore() && (!expands || PlanKey(r.old) != PlanKey(r.object)) {
+		claims = append(claims, Claim{Key: PlanKey(r.old), Kind: DeploymentKind.Kind}) // nothing any more
+	}
+	if r.scale || r.madeByKnative(w) || !expands {
 		return claims
 	}
 	plan := Claim{Key: PlanKey(r.object), Kind: DeploymentKind.Kind, written: r}
@@ -165,11 +205,68 @@ func (r *Request) childClaims(w World) []Claim {
 	}
 	d, old := r.childDemands(w, true)
 	c := newClaim(key(r.object, r.kind().Kind), r.kind().Kind, d, old)
+	if r.leftOwner(w) || r.woken() {
+		c.Old = nil // nothing was charged for it under its own key
+	}
 	claims := []Claim{c}
-	if !Rises(claims) || r.Covered(w) {
+	if !Rises(claims) || r.Covered(w) || r.reachable(w) {
 		return nil
 	}
 	return claims
+}
+
+// leftOwner tells whether an update takes an object from the owner that answered for it.
+// The garbage collector does so for an owner that is deleted without its children: its entry
+// stays until they are counted by themselves.
+func (r *Request) leftOwner(w World) bool {
+	if r.old == nil || manifest.Equal(manifest.At(r.old, "metadata", "ownerReferences"), manifest.At(r.object, "metadata", "ownerReferences")) {
+		return false
+	}
+	kind, ok := owners[r.kind()]
+	if r.isDeployment() {
+		kind, ok = RevisionKind, true
+	}
+	name, uid := controllerOf(r.old, kind)
+	if !ok || uid == "" {
+		return false
+	}
+	owner := w.one(kind, name)
+	deleted := manifest.Text(owner, "metadata", "uid") == uid && manifest.Text(owner, "metadata", "deletionTimestamp") != ""
+	return !deleted
+}
+
+// woken tells whether an update has Knative give pods to a Revision that may have none: it
+// marks the Revision as routed, or changes its scale.
+func (r *Request) woken() bool {
+	return r.kind() == RevisionKind && r.old != nil && (r.routes() || !maps.Equal(scaleOf(r.old), scaleOf(r.object)))
+}
+
+// routes tells whether an update marks a Revision as routed.
+func (r *Request) routes() bool {
+	const state, active = "serving.knative.dev/routingState", "active"
+	return r.kind() == RevisionKind && manifest.Text(r.object, "metadata", "labels", state) == active && manifest.Text(r.old, "metadata", "labels", state) != active
+}
+
+// reachable tells whether a Revision that asks for no more than before is one that traffic
+// goes to: then that was charged where the traffic is written.
+func (r *Request) reachable(w World) bool {
+	if r.kind() != RevisionKind || r.old == nil || r.leftOwner(w) || w.Live == nil {
+		return false
+	}
+	gpus := r.selection(w).GPUResources()
+	now, was := policy.RevisionDemand(r.object, w.Knative, gpus), policy.RevisionDemand(r.old, w.Knative, gpus)
+	if now.Claim > was.Claim || now.Outgrows(&was) {
+		return false
+	}
+	name := manifest.Text(r.object, "metadata", "name")
+	configuration, uid := controllerOf(r.object, ConfigurationKind)
+	if owner := w.one(ConfigurationKind, configuration); manifest.Text(owner, "metadata", "uid") == uid && manifest.Text(owner, "status", "latestReadyRevisionName") == name {
+		return true
+	}
+	if service := w.one(ServiceKind, configuration); slices.Contains(policy.RoutedRevisions(service), name) {
+		return true
+	}
+	return slices.ContainsFunc(w.Live.All(RouteKind), func(route manifest.Object) bool { return slices.Contains(policy.RoutedRevisions(route), name) })
 }
 
 // BudgetClaim is a claim as one budget counts it.

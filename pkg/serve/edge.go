@@ -63,7 +63,7 @@ func (e *edge) mutate(ctx context.Context, request *admissionv1.AdmissionRequest
 }
 
 func (e *edge) validate(ctx context.Context, request *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
-	if request.Operation == admissionv1.Delete && e.charging != nil && e.charging.release != nil {
+	if request.Operation == admissionv1.Delete && e.charging != nil && e.charging.release != nil && (request.DryRun == nil || !*request.DryRun) {
 		e.charging.release(request.Namespace, review.Released(request)...)
 	}
 	return e.decide(ctx, request, (*review.Request).Validate, e.charging)

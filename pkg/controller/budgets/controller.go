@@ -2,6 +2,7 @@ package budgets
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -155,6 +156,7 @@ func (c *Controller) round(ctx context.Context) (next time.Duration, err error) 
 	}
 	all := count.All(w, objects)
 	r := &round{Controller: c, replicas: replicas, agreed: agreed, listed: listed, rules: policy.Rules(w.Policies, w.Knative), all: all, namespaces: objects.Namespaces}
+	var failed error // of one budget; the others go on
 	for i := range stored {
 		in, err := r.budget(ctx, &stored[i])
 		switch {
@@ -162,13 +164,13 @@ func (c *Controller) round(ctx context.Context) (next time.Duration, err error) 
 			in = soon // an admission was faster
 		case apierrors.IsNotFound(err):
 		case err != nil:
-			return 0, fmt.Errorf("writing the ledger of budget %s: %w", stored[i].Name, err)
+			failed = errors.Join(failed, fmt.Errorf("writing the ledger of budget %s: %w", stored[i].Name, err))
 		}
 		if in > 0 && (next == 0 || in < next) {
 			next = in
 		}
 	}
-	return next, nil
+	return next, failed
 }
 
 // forget drops what is remembered of budgets that are gone.

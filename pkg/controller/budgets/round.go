@@ -7,6 +7,7 @@ import (
 	"time"
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -40,7 +41,7 @@ func (r *round) budget(ctx context.Context, b *v1alpha1.GPUBudget) (next time.Du
 		r.condition(after, v1alpha1.ConditionCounted, metav1.ConditionFalse, "Invalid", errs.ToAggregate().Error())
 		return 0, r.write(ctx, b, after)
 	}
-	claims := count.Claims(r.all, compiled[0], r.namespaces)
+	claims, plans := count.Claims(r.all, compiled[0], r.namespaces)
 	var selected ledger.Selected
 	if compiled[0].Selective() {
 		selected = ledger.Selected{}
@@ -56,7 +57,12 @@ func (r *round) budget(ctx context.Context, b *v1alpha1.GPUBudget) (next time.Du
 		f.agreed = time.Time{}
 	}
 	if budget.Counted(b, r.rules) && unreadable == nil {
-		book, next = f.tracker.Settle(book, claims, selected, r.listed, r.Wait)
+		settled, next, commit := f.tracker.Settle(book, claims, plans, selected, r.listed, r.Wait)
+		if err := r.settle(ctx, b, book, settled); err != nil {
+			return next, err
+		}
+		commit()
+		return next, nil
 	} else if ready, in, reason, message := r.mayCount(f, b, unreadable); ready {
 		book, f.agreed = f.tracker.Rebuild(claims, selected), time.Time{}
 		after.Status.Rules = r.rules
@@ -65,10 +71,42 @@ func (r *round) budget(ctx context.Context, b *v1alpha1.GPUBudget) (next time.Du
 		r.condition(after, v1alpha1.ConditionCounted, metav1.ConditionFalse, reason, message)
 		return in, r.write(ctx, b, after)
 	}
-	limits := budget.Limits(b)
-	book.Write(&after.Status, limits.Max)
-	r.judge(after, book, limits)
+	r.show(after, book)
 	return next, r.write(ctx, b, after)
+}
+
+// retries is how often a settled ledger is put onto what admissions charged meanwhile.
+const retries = 8
+
+// settle stores a settled ledger. Admissions that charge meanwhile keep what they wrote.
+func (r *round) settle(ctx context.Context, b *v1alpha1.GPUBudget, from, settled *ledger.Book) error {
+	for try := 0; ; try++ {
+		after := b.DeepCopy()
+		r.show(after, settled)
+		err := r.write(ctx, b, after)
+		if !apierrors.IsConflict(err) || try == retries {
+			return err
+		}
+		now, failed := r.Store.Live(ctx, b.Name)
+		if failed != nil {
+			return failed
+		}
+		if now == nil || now.UID != b.UID || !budget.Counted(now, r.rules) {
+			return err
+		}
+		book, failed := ledger.Read(&now.Status)
+		if failed != nil {
+			return err
+		}
+		settled, from, b = ledger.Rebase(settled, from, book), book, now
+	}
+}
+
+// show puts a ledger, and whether it is within the budget, into the status.
+func (r *round) show(b *v1alpha1.GPUBudget, book *ledger.Book) {
+	limits := budget.Limits(b)
+	book.Write(&b.Status, limits.Max)
+	r.judge(b, book, limits)
 }
 
 // mayCount tells whether everything that was admitted without regard to this generation of
