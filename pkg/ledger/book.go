@@ -59,8 +59,21 @@ type Book struct {
 	sums         *sums // nil until it is needed
 }
 
-// Read reads the ledger of a status.
+// Read reads the ledger of a status. One whose sums are not those of its claims has been
+// damaged, and is an error.
 func Read(status *v1alpha1.GPUBudgetStatus) (*Book, error) {
+	b, err := read(status)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.figures().shown(status); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// read reads the claims.
+func read(status *v1alpha1.GPUBudgetStatus) (*Book, error) {
 	b := &Book{settled: make(Claims, len(status.Namespaces)), reservations: make(map[Key]reservation, len(status.Reservations))}
 	for i := range status.Namespaces {
 		n := &status.Namespaces[i]
@@ -82,36 +95,67 @@ func Read(status *v1alpha1.GPUBudgetStatus) (*Book, error) {
 	return b, nil
 }
 
+// figures are the sums that a status shows.
+type figures struct {
+	used, reserved, overlap, workloads int64
+	in                                 map[string]int64 // used by namespace
+}
+
+func (b *Book) figures() figures {
+	f := figures{in: make(map[string]int64, len(b.settled))}
+	for name, claims := range b.settled {
+		for _, a := range claims {
+			f.in[name] = sum(f.in[name], a.GPUs)
+			f.overlap = sum(f.overlap, a.Overlap)
+		}
+		f.used = sum(f.used, f.in[name])
+		f.workloads += int64(len(claims))
+	}
+	for key, r := range b.reservations {
+		settled, there := b.settled[r.namespace][key]
+		f.reserved = sum(f.reserved, max(0, r.GPUs-settled.GPUs))
+		f.overlap = sum(f.overlap, max(0, r.Overlap-settled.Overlap))
+		if !there {
+			f.workloads++
+		}
+	}
+	return f
+}
+
+// shown is an error where a status shows other sums.
+func (f figures) shown(status *v1alpha1.GPUBudgetStatus) error {
+	for i := range status.Namespaces {
+		if n := &status.Namespaces[i]; n.Used != f.in[n.Name] {
+			return fmt.Errorf("status.namespaces[%s].used is %d, and the claims are %d", n.Name, n.Used, f.in[n.Name])
+		}
+	}
+	for _, sum := range []struct {
+		name        string
+		stated, sum int64
+	}{{"used", status.Used, f.used}, {"reserved", status.Reserved, f.reserved}, {"overlap", status.Overlap, f.overlap}, {"workloads", int64(status.Workloads), f.workloads}} {
+		if sum.stated != sum.sum {
+			return fmt.Errorf("status.%s is %d, and the claims make %d", sum.name, sum.stated, sum.sum)
+		}
+	}
+	return nil
+}
+
 // Write puts the ledger and its sums into the status of a budget with a maximum. The same
 // ledger is always written the same way.
 func (b *Book) Write(status *v1alpha1.GPUBudgetStatus, maximum int64) {
 	status.Namespaces, status.Reservations = nil, nil
-	var used, reserved, overlap int64
-	workloads := 0
+	f := b.figures()
 	for _, name := range slices.Sorted(maps.Keys(b.settled)) {
-		claims := v1alpha1.NamespaceClaims{Name: name, Claims: encode(b.settled[name])}
-		for _, a := range b.settled[name] {
-			claims.Used = sum(claims.Used, a.GPUs)
-			overlap = sum(overlap, a.Overlap)
-		}
-		used = sum(used, claims.Used)
-		workloads += len(b.settled[name])
-		status.Namespaces = append(status.Namespaces, claims)
+		status.Namespaces = append(status.Namespaces, v1alpha1.NamespaceClaims{Name: name, Used: f.in[name], Claims: encode(b.settled[name])})
 	}
 	for key, r := range b.reservations {
 		status.Reservations = append(status.Reservations, v1alpha1.Reservation{Key: key.String(), Namespace: r.namespace,
 			Kind: r.kind, Name: r.name, GPUs: r.GPUs, Overlap: r.Overlap, Token: r.token})
-		settled, there := b.settled[r.namespace][key]
-		reserved = sum(reserved, max(0, r.GPUs-settled.GPUs))
-		overlap = sum(overlap, max(0, r.Overlap-settled.Overlap))
-		if !there {
-			workloads++
-		}
 	}
 	slices.SortFunc(status.Reservations, func(a, b v1alpha1.Reservation) int { return cmp.Compare(a.Key, b.Key) })
-	status.Used, status.Reserved, status.Overlap = used, reserved, overlap
-	status.Available = max(0, maximum-sum(sum(used, reserved), overlap))
-	status.Workloads = int32(workloads)
+	status.Used, status.Reserved, status.Overlap = f.used, f.reserved, f.overlap
+	status.Available = max(0, maximum-sum(sum(f.used, f.reserved), f.overlap))
+	status.Workloads = int32(f.workloads)
 }
 
 // amount is what the ledger holds for a key.

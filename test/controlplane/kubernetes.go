@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -150,21 +149,6 @@ func get(ctx context.Context, client *http.Client, url string) error {
 		return fmt.Errorf("GET %s: %s", url, response.Status)
 	}
 	return nil
-}
-
-// freePorts asks the kernel for n different free loopback ports.
-func freePorts(n int) ([]int, error) {
-	ports := make([]int, 0, n)
-	for range n {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, fmt.Errorf("finding a free port: %w", err)
-		}
-		// Closing only at the end keeps the kernel from choosing a port twice.
-		defer listener.Close()
-		ports = append(ports, listener.Addr().(*net.TCPAddr).Port)
-	}
-	return ports, nil
 }
 
 // errPortTaken marks failures that another choice of ports may avoid.

@@ -34,10 +34,13 @@ var knativeConfig = map[string]map[string]string{
 	"config-features":   {"kubernetes.podspec-nodeselector": "enabled", "kubernetes.podspec-tolerations": "enabled"},
 }
 
+// requestTimeout is short, so that the budget is counted in seconds.
+const requestTimeout = 3 * time.Second
+
 func run(ctx context.Context, binary string) (err error) {
 	step("Starting etcd, kube-apiserver, kube-controller-manager and Knative on loopback")
 	started := time.Now()
-	cluster, err := controlplane.Start(ctx, controlplane.Options{KnativeConfig: knativeConfig})
+	cluster, err := controlplane.Start(ctx, controlplane.Options{KnativeConfig: knativeConfig, RequestTimeout: requestTimeout})
 	if err != nil {
 		return err
 	}
@@ -50,7 +53,8 @@ func run(ctx context.Context, binary string) (err error) {
 	fmt.Printf("up after %s\n", time.Since(started).Round(100*time.Millisecond))
 
 	step("Installing the webhook: kubectl apply -k deploy")
-	if _, err := cluster.InstallWebhook(ctx, controlplane.WebhookOptions{Binary: binary, Manifests: "deploy"}); err != nil {
+	if _, err := cluster.InstallWebhook(ctx, controlplane.WebhookOptions{Binary: binary, Manifests: "deploy",
+		ExtraArgs: []string{"--api-request-timeout", requestTimeout.String()}}); err != nil {
 		return err
 	}
 	fmt.Println("ready, and its certificate is in both webhook configurations")

@@ -65,6 +65,28 @@ func (d *demo) show() error {
 		return errors.New("examples/greedy.yaml was admitted")
 	}
 	fmt.Println(strings.TrimSpace(stderr))
+	return d.budget()
+}
+
+// budget shows what a budget makes of what is there, and of what is too much beside it.
+func (d *demo) budget() error {
+	step("The platform team sets a budget for all of it: kubectl apply -f examples/budget.yaml")
+	if _, err := d.kubectl("apply", "-f", "examples/budget.yaml"); err != nil {
+		return err
+	}
+	fmt.Println("counting what is there, and what may be under way")
+	if _, err := d.kubectl("wait", "--for=condition=Counted", "gpubudget/cluster", "--timeout=1m"); err != nil {
+		return err
+	}
+	if err := d.print("get", "gpubudgets"); err != nil {
+		return err
+	}
+	step("What does not fit beside the others is refused: kubectl apply -f examples/large.yaml")
+	_, stderr, err := d.cluster.Kubectl(d.ctx, nil, "apply", "-f", "examples/large.yaml")
+	if err == nil {
+		return errors.New("examples/large.yaml was admitted")
+	}
+	fmt.Println(strings.TrimSpace(stderr))
 	return nil
 }
 

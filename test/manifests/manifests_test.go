@@ -157,7 +157,11 @@ func TestEveryWebhookReachesAPathThatIsServed(t *testing.T) {
 				Namespace: o.Namespace, Name: o.Service, Path: &path, Port: new(int32(443)),
 			}}, e.Client, "and no caBundle: applying the file again would take it away")
 			assert.Equal(t, new(admissionregistrationv1.Equivalent), e.MatchPolicy)
-			assert.Equal(t, new(admissionregistrationv1.SideEffectClassNone), e.SideEffects)
+			effects := admissionregistrationv1.SideEffectClassNone
+			if path == serve.ValidatePath { // it charges budgets
+				effects = admissionregistrationv1.SideEffectClassNoneOnDryRun
+			}
+			assert.Equal(t, &effects, e.SideEffects)
 			assert.Equal(t, new(int32(3)), e.Timeout)
 			assert.Equal(t, []string{"v1"}, e.Versions)
 			assert.Nil(t, e.Objects, "whoever writes an object writes its labels: no bound may hang on them")

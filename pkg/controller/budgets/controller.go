@@ -28,8 +28,9 @@ const (
 	soon = 500 * time.Millisecond
 	// settle is how long to wait after a change for the ones that come with it.
 	settle = 300 * time.Millisecond
-	// share of the time that counting may take: after a round of a second, wait for 20.
-	share = 20
+	// share bounds the time that counting takes: after a round of a second, rest for 10,
+	// but never for longer than Wait.
+	share = 10
 )
 
 // Store keeps the budgets.
@@ -100,7 +101,7 @@ func (c *Controller) Run(ctx context.Context) error {
 		if next == 0 || next > every {
 			next = every
 		}
-		rest := time.NewTimer(max(settle, share*time.Since(begun)/2))
+		rest := time.NewTimer(c.rest(time.Since(begun)))
 		again := time.NewTimer(next)
 		select {
 		case <-ctx.Done():
@@ -115,6 +116,12 @@ func (c *Controller) Run(ctx context.Context) error {
 		}
 		again.Stop()
 	}
+}
+
+// rest is how long to wait after a round. Without a bound, a round that the API server kept
+// waiting for seconds would keep what is freed from everybody for minutes.
+func (c *Controller) rest(took time.Duration) time.Duration {
+	return max(settle, min(share*took, c.Wait))
 }
 
 // round counts everything once and brings every ledger up to date. next is when to look

@@ -290,3 +290,34 @@ func TestADeletedBudgetIsForgotten(t *testing.T) {
 		assert.Zero(t, testutil.CollectAndCount(f.metrics.gpus))
 	})
 }
+
+func TestASlowCountIsFollowedByABoundedRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const wait = 65 * time.Second
+		store := &table{v1alpha1.GPUBudget{ObjectMeta: metav1.ObjectMeta{Name: "b", UID: "u", Generation: 1, ResourceVersion: "1"}, Spec: v1alpha1.GPUBudgetSpec{Max: new(int64(100))}}}
+		var listed []time.Time
+		slow := 30 * time.Second // as while the API server stands still
+		c := New(Options{Store: store, Wait: wait, Log: logr.Discard(),
+			Inventory: func(context.Context) (*inventory.Objects, error) {
+				listed = append(listed, time.Now())
+				time.Sleep(slow)
+				slow = 0
+				return &inventory.Objects{}, nil
+			},
+			Replicas: func(context.Context) ([]budget.Seen, error) { return nil, nil },
+			World: func() (review.World, bool) {
+				return review.World{Policies: policy.Compile(nil), Knative: knative.Default()}, true
+			},
+		})
+		ctx, stop := context.WithCancel(t.Context())
+		go func() { _ = c.Run(ctx) }()
+		time.Sleep(31 * time.Second)
+		c.Changed()
+		time.Sleep(2 * wait)
+		stop()
+		synctest.Wait()
+		require.Greater(t, len(listed), 2)
+		assert.Equal(t, 30*time.Second+wait, listed[1].Sub(listed[0]))
+		assert.LessOrEqual(t, listed[2].Sub(listed[1]), time.Second, "after a quick one there is hardly any")
+	})
+}

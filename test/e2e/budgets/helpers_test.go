@@ -1,32 +1,44 @@
 package budgets
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
+	"net/http"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 )
 
 var (
-	services    = schema.GroupVersionResource{Group: "serving.knative.dev", Version: "v1", Resource: "services"}
-	deployments = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
-	budgets     = schema.GroupVersionResource{Group: "policy.kubetorch.com", Version: "v1alpha1", Resource: "gpubudgets"}
-	namespaces  = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
+	services       = schema.GroupVersionResource{Group: "serving.knative.dev", Version: "v1", Resource: "services"}
+	deployments    = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
+	budgets        = schema.GroupVersionResource{Group: "policy.kubetorch.com", Version: "v1alpha1", Resource: "gpubudgets"}
+	namespaces     = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
+	configurations = schema.GroupVersionResource{Group: "serving.knative.dev", Version: "v1", Resource: "configurations"}
+	revisions      = schema.GroupVersionResource{Group: "serving.knative.dev", Version: "v1", Resource: "revisions"}
+
+	// claiming are the resources that the objects of these tests claim GPUs with.
+	claiming = []schema.GroupVersionResource{services, deployments}
 )
 
 const tick = 100 * time.Millisecond
 
 // newNamespace makes a namespace for one test.
-func newNamespace(t *testing.T) string {
+func newNamespace(t testing.TB) string {
 	t.Helper()
 	u := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"generateName": "e2e-"}}}
 	made, err := client.Resource(namespaces).Create(t.Context(), u, metav1.CreateOptions{})
@@ -38,36 +50,39 @@ func newNamespace(t *testing.T) string {
 }
 
 // newBudget makes a budget for a namespace, and waits until it is counted.
-func newBudget(t *testing.T, namespace, spec string) string {
+func newBudget(t testing.TB, namespace, spec string) string {
 	t.Helper()
 	name := "budget-" + namespace
-	applyBudget(t, name, namespace, spec)
-	t.Cleanup(func() { _ = client.Resource(budgets).Delete(context.Background(), name, metav1.DeleteOptions{}) })
-	awaitCounted(t, name)
+	newBudgetFor(t, name, named(namespace), spec)
 	return name
 }
 
-func applyBudget(t *testing.T, name, namespace, spec string) {
+// newBudgetFor makes a budget for the namespaces with labels, and waits until it is counted.
+func newBudgetFor(t testing.TB, name, labels, spec string) {
 	t.Helper()
-	text := fmt.Sprintf("apiVersion: policy.kubetorch.com/v1alpha1\nkind: GPUBudget\nmetadata: {name: %s}\nspec:\n  namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: %s}}\n%s", name, namespace, spec)
+	applyBudget(t, name, labels, spec)
+	t.Cleanup(func() { _ = client.Resource(budgets).Delete(context.Background(), name, metav1.DeleteOptions{}) })
+	awaitCounted(t, name)
+}
+
+// named is the label of one namespace.
+func named(namespace string) string { return "{kubernetes.io/metadata.name: " + namespace + "}" }
+
+func applyBudget(t testing.TB, name, labels, spec string) {
+	t.Helper()
+	text := fmt.Sprintf("apiVersion: policy.kubetorch.com/v1alpha1\nkind: GPUBudget\nmetadata: {name: %s}\nspec:\n  namespaceSelector: {matchLabels: %s}\n%s", name, labels, spec)
 	_, err := client.Resource(budgets).Apply(t.Context(), name, object(t, text), metav1.ApplyOptions{FieldManager: "e2e", Force: true})
 	require.NoError(t, err)
 }
 
-func awaitCounted(t *testing.T, name string) {
+func awaitCounted(t testing.TB, name string) {
 	t.Helper()
 	require.Eventually(t, func() bool {
-		b := budget(t, name)
-		for _, c := range b.Status.Conditions {
-			if c.Type == v1alpha1.ConditionCounted {
-				return c.Status == metav1.ConditionTrue && c.ObservedGeneration == b.Generation
-			}
-		}
-		return false
-	}, time.Minute, tick, "budget %s was never counted", name)
+		return counted(budget(t, name))
+	}, freedAfter, tick, "budget %s was never counted", name)
 }
 
-func budget(t *testing.T, name string) *v1alpha1.GPUBudget {
+func budget(t testing.TB, name string) *v1alpha1.GPUBudget {
 	t.Helper()
 	u, err := client.Resource(budgets).Get(context.Background(), name, metav1.GetOptions{})
 	require.NoError(t, err)
@@ -76,7 +91,7 @@ func budget(t *testing.T, name string) *v1alpha1.GPUBudget {
 	return b
 }
 
-func object(t *testing.T, text string) *unstructured.Unstructured {
+func object(t testing.TB, text string) *unstructured.Unstructured {
 	t.Helper()
 	raw, err := yaml.YAMLToJSON([]byte(text))
 	require.NoError(t, err)
@@ -103,4 +118,97 @@ func create(t *testing.T, namespace string, u *unstructured.Unstructured) error 
 	t.Helper()
 	_, err := client.Resource(services).Namespace(namespace).Create(context.Background(), u, metav1.CreateOptions{})
 	return err
+}
+
+// held words a ledger.
+func held(b *v1alpha1.GPUBudget) string {
+	return fmt.Sprintf("used %d, reserved %d, overlap %d, available %d, workloads %d, reservations %+v, conditions %+v",
+		b.Status.Used, b.Status.Reserved, b.Status.Overlap, b.Status.Available, b.Status.Workloads, b.Status.Reservations, b.Status.Conditions)
+}
+
+func counted(b *v1alpha1.GPUBudget) bool {
+	c := meta.FindStatusCondition(b.Status.Conditions, v1alpha1.ConditionCounted)
+	return c != nil && c.Status == metav1.ConditionTrue && c.ObservedGeneration == b.Generation
+}
+
+// settled tells whether a ledger is at rest and holds just so much.
+func settled(b *v1alpha1.GPUBudget, used int64) bool {
+	s := b.Status
+	return counted(b) && s.Used == used && s.Reserved == 0 && s.Overlap == 0 && len(s.Reservations) == 0 && s.Available == max(0, *b.Spec.Max-used)
+}
+
+// awaitUsed waits until a ledger is at rest and holds just so much.
+func awaitUsed(t *testing.T, name string, used int64) {
+	t.Helper()
+	if !assert.Eventually(t, func() bool { return settled(budget(t, name), used) }, freedAfter, tick) {
+		t.Fatalf("the ledger never came to rest with %d used: %s", used, held(budget(t, name)))
+	}
+}
+
+func patch(t *testing.T, resource schema.GroupVersionResource, namespace, name, merge string, subresources ...string) error {
+	t.Helper()
+	_, err := client.Resource(resource).Namespace(namespace).Patch(context.Background(), name, types.MergePatchType, []byte(merge), metav1.PatchOptions{}, subresources...)
+	return err
+}
+
+// maxScale is a merge patch for a Knative Service.
+func maxScale(pods int) string { return string(workload{kind: plainService}.scaled(pods)) }
+
+func remove(t *testing.T, resource schema.GroupVersionResource, namespace, name string) {
+	t.Helper()
+	require.NoError(t, client.Resource(resource).Namespace(namespace).Delete(context.Background(), name, metav1.DeleteOptions{}))
+}
+
+// make makes a workload.
+func (w workload) make(t *testing.T, namespace, name string) error {
+	t.Helper()
+	_, err := client.Resource(w.resource()).Namespace(namespace).Create(context.Background(), w.object(name), metav1.CreateOptions{})
+	return err
+}
+
+// answer is what the API server answers to a creation at once, without the waiting and
+// trying again that clients do.
+func answer(t *testing.T, namespace string, u *unstructured.Unstructured) (code int, retryAfter string, status metav1.Status) {
+	t.Helper()
+	config := cluster.RESTConfig()
+	api, err := rest.HTTPClientFor(config)
+	require.NoError(t, err)
+	body, err := u.MarshalJSON()
+	require.NoError(t, err)
+	response, err := api.Post(config.Host+"/apis/serving.knative.dev/v1/namespaces/"+namespace+"/services", "application/json", bytes.NewReader(body))
+	require.NoError(t, err)
+	defer response.Body.Close()
+	require.NoError(t, json.NewDecoder(response.Body).Decode(&status))
+	return response.StatusCode, response.Header.Get("Retry-After"), status
+}
+
+// requireLater waits for an answer that says to come back, and why.
+func requireLater(t *testing.T, namespace, why string) {
+	t.Helper()
+	var code int
+	var retryAfter string
+	var status metav1.Status
+	require.Eventually(t, func() bool {
+		code, retryAfter, status = answer(t, namespace, service("later", 1, 1))
+		return code != http.StatusInternalServerError
+	}, freedAfter, tick)
+	require.Equal(t, http.StatusTooManyRequests, code, status.Message)
+	assert.Contains(t, status.Message, why)
+	assert.NotEmpty(t, retryAfter)
+	require.NotNil(t, status.Details)
+	assert.Positive(t, status.Details.RetryAfterSeconds)
+}
+
+func patchNamespace(name, merge string) error {
+	_, err := client.Resource(namespaces).Patch(context.Background(), name, types.MergePatchType, []byte(merge), metav1.PatchOptions{})
+	return err
+}
+
+// pinned is a Knative Service of one pod that only runs on nodes with one type of GPU.
+func pinned(t *testing.T, name, gpuType string, gpus int) *unstructured.Unstructured {
+	t.Helper()
+	u := service(name, gpus, 1)
+	u.SetLabels(map[string]string{"kubetorch.com/autoscale": "true"})
+	u.SetAnnotations(map[string]string{"compute.kubetorch.com/gpu-type": gpuType})
+	return u
 }

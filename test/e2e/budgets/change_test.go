@@ -1,0 +1,117 @@
+package budgets
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
+)
+
+func TestWhatWasThereBeforeTheBudgetCountsAndMayNotGrow(t *testing.T) {
+	t.Parallel()
+	namespace := newNamespace(t)
+	require.NoError(t, create(t, namespace, service("a", 4, 6)))
+	require.NoError(t, workload{plainDeployment, 2, 4}.make(t, namespace, "b"))
+	name := newBudget(t, namespace, "  max: 16\n")
+	awaitUsed(t, name, 32)
+	require.Eventually(t, func() bool {
+		c := meta.FindStatusCondition(budget(t, name).Status.Conditions, v1alpha1.ConditionWithin)
+		return c != nil && c.Status == metav1.ConditionFalse && c.Reason == "Exceeded"
+	}, freedAfter, tick)
+
+	assert.ErrorContains(t, patch(t, services, namespace, "a", maxScale(7)), "0 of 16 are free in budget "+name)
+	assert.ErrorContains(t, patch(t, deployments, namespace, "b", `{"spec":{"replicas":5}}`), "in budget "+name)
+	assert.ErrorContains(t, create(t, namespace, service("c", 1, 1)), "0 of 16 are free in budget "+name)
+	assert.NoError(t, patch(t, services, namespace, "a", `{"metadata":{"labels":{"team":"nlp"}}}`), "it keeps running")
+	assert.NoError(t, patch(t, services, namespace, "a", `{"spec":{"template":{"metadata":{"annotations":{"e2e.kubetorch.com/version":"2"}}}}}`), "and is rolled out")
+	assert.NoError(t, patch(t, deployments, namespace, "b", `{"spec":{"replicas":3}}`), "and may be lowered")
+	collectUntil(t, namespace, name, 30)
+	assert.NoError(t, patch(t, services, namespace, "a", maxScale(2)))
+	collectUntil(t, namespace, name, 14)
+	assert.NoError(t, create(t, namespace, service("c", 2, 1)))
+	assert.True(t, meta.IsStatusConditionTrue(budget(t, name).Status.Conditions, v1alpha1.ConditionWithin))
+}
+
+// requireCountedAnew waits until nothing may rise, and then until it may again.
+func requireCountedAnew(t *testing.T, name, namespace string) {
+	t.Helper()
+	requireLater(t, namespace, "in budget "+name)
+	assert.False(t, counted(budget(t, name)))
+	awaitCounted(t, name)
+}
+
+func TestAChangedBudgetIsCountedAnewBeforeClaimsRise(t *testing.T) {
+	t.Parallel()
+	namespace, other := newNamespace(t), newNamespace(t)
+	team := "e2e.kubetorch.com/team: " + namespace
+	require.NoError(t, patchNamespace(namespace, `{"metadata":{"labels":{"e2e.kubetorch.com/team":"`+namespace+`"}}}`))
+	require.NoError(t, create(t, namespace, service("a", 1, 4)))
+	require.NoError(t, create(t, other, service("other", 1, 3)))
+	name := newBudget(t, namespace, "  max: 8\n")
+	awaitUsed(t, name, 4)
+	assert.ErrorContains(t, create(t, namespace, service("b", 5, 1)), "4 of 8 are free")
+
+	applyBudget(t, name, named(namespace), "  max: 9\n")
+	requireCountedAnew(t, name, namespace)
+	require.NoError(t, create(t, namespace, service("b", 5, 1)))
+	awaitUsed(t, name, 9)
+
+	// Lowering is always allowed, also while nothing may rise.
+	applyBudget(t, name, "{"+team+"}", "  max: 20\n")
+	requireLater(t, namespace, "in budget "+name)
+	assert.NoError(t, patch(t, services, namespace, "a", maxScale(2)))
+	awaitCounted(t, name)
+	collectUntil(t, namespace, name, 7)
+
+	// A namespace that a label brings in is counted first.
+	require.NoError(t, patchNamespace(other, `{"metadata":{"labels":{"e2e.kubetorch.com/team":"`+namespace+`"}}}`))
+	requireLater(t, other, "the claims in this namespace are being counted")
+	assert.NoError(t, create(t, namespace, service("c", 1, 1)), "the others go on")
+	awaitUsed(t, name, 11)
+	assert.NoError(t, create(t, other, service("more", 9, 1)))
+	assert.ErrorContains(t, create(t, other, service("too-much", 1, 1)), "0 of 20 are free")
+	require.NoError(t, patchNamespace(other, `{"metadata":{"labels":{"e2e.kubetorch.com/team":null}}}`))
+	awaitUsed(t, name, 8)
+
+	// Only some types count from now on, and what nothing pins to one of them.
+	require.NoError(t, create(t, namespace, pinned(t, "l4", "L4", 4)))
+	awaitUsed(t, name, 12)
+	applyBudget(t, name, "{"+team+"}", "  max: 20\n  gpuTypes: [A100]\n")
+	requireCountedAnew(t, name, namespace)
+	awaitUsed(t, name, 8)
+	assert.NoError(t, create(t, namespace, pinned(t, "l4-too", "L4", 100)))
+	assert.ErrorContains(t, create(t, namespace, pinned(t, "a100", "A100", 13)), "12 of 20 are free")
+	assert.NoError(t, create(t, namespace, pinned(t, "a100", "A100", 12)))
+	awaitUsed(t, name, 20)
+}
+
+func TestADamagedLedgerIsClosedAndCountedAnew(t *testing.T) {
+	t.Parallel()
+	for how, damage := range map[string]string{
+		"wiped":                `{"status":null}`,
+		"the claims wiped":     `{"status":{"namespaces":null}}`,
+		"the claims unusable":  `{"status":{"namespaces":[{"name":"x","used":1,"claims":"AAAA"}]}}`,
+		"the sums lowered":     `{"status":{"used":0,"workloads":0}}`,
+		"reservations made up": `{"status":{"reservations":[{"key":"x","namespace":"x","kind":"Service","name":"x","gpus":1,"token":"x"}]}}`,
+	} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			namespace := newNamespace(t)
+			name := newBudget(t, namespace, "  max: 9\n")
+			require.NoError(t, create(t, namespace, service("a", 2, 4)))
+			awaitUsed(t, name, 8)
+			_, _, err := cluster.Kubectl(t.Context(), nil, "patch", "gpubudget", name, "--subresource=status", "--type=merge", "-p", damage)
+			require.NoError(t, err)
+			requireLater(t, namespace, "in budget "+name)
+			assert.NoError(t, patch(t, services, namespace, "a", `{"metadata":{"labels":{"team":"nlp"}}}`))
+			awaitCounted(t, name)
+			awaitUsed(t, name, 8)
+			assert.ErrorContains(t, create(t, namespace, service("b", 2, 1)), "1 of 9 are free")
+			assert.NoError(t, create(t, namespace, service("b", 1, 1)))
+		})
+	}
+}

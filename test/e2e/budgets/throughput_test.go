@@ -1,0 +1,148 @@
+package budgets
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/kubetorch/webhook/test/controlplane"
+)
+
+// TestAnAdmissionThatChargesNothingMakesNoAPICall: while the API server stands still, what
+// claims no more than before is answered as ever.
+func TestAnAdmissionThatChargesNothingMakesNoAPICall(t *testing.T) {
+	namespace := newNamespace(t)
+	name := newBudget(t, namespace, "  max: 40\n")
+	require.NoError(t, create(t, namespace, service("a", 2, 4)))
+	awaitUsed(t, name, 8)
+	before := budget(t, name).ResourceVersion
+	reviews := map[string][]byte{
+		"a new Service without GPUs": review(t, namespace, service("b", 0, 3), newUID()),
+		"an update of a label":       updateReview(t, namespace, service("a", 2, 4), labelled(service("a", 2, 4)), newUID()),
+		"a lower claim":              updateReview(t, namespace, service("a", 2, 4), service("a", 2, 3), newUID()),
+	}
+	api := process(t, controlplane.KubeAPIServer)
+	require.NoError(t, api.Signal(syscall.SIGSTOP))
+	for what, body := range reviews {
+		for range 50 {
+			response := ask(t, hook.Replicas[0], body)
+			assert.True(t, response.Allowed, "%s: %v", what, response.Result)
+		}
+	}
+	require.NoError(t, api.Signal(syscall.SIGCONT))
+	assert.Equal(t, before, budget(t, name).ResourceVersion)
+}
+
+func labelled(u *unstructured.Unstructured) *unstructured.Unstructured {
+	u.SetLabels(map[string]string{"team": "nlp"})
+	return u
+}
+
+func newUID() types.UID { return types.UID(uuid.NewString()) }
+
+// BenchmarkCharging measures admissions that are charged to one budget, straight at one
+// replica of the webhook or at all of them, with the ledger in the API server:
+//
+//	go test -run '^$' -bench Charging -benchtime 2000x ./test/e2e/budgets
+func BenchmarkCharging(b *testing.B) {
+	for _, at := range []int{1, replicas} {
+		for _, clients := range []int{1, 8, 64} {
+			b.Run(fmt.Sprintf("replicas=%d/clients=%d", at, clients), func(b *testing.B) { benchmarkCharging(b, hook.Replicas[:at], clients) })
+		}
+	}
+}
+
+func benchmarkCharging(b *testing.B, at []*controlplane.Replica, clients int) {
+	namespace := newNamespace(b)
+	name := newBudget(b, namespace, "  max: 1000000000\n")
+	bodies := make([][]byte, b.N)
+	for i := range bodies {
+		bodies[i] = review(b, namespace, service(fmt.Sprintf("s-%d", i), 1, 1), newUID())
+	}
+	took := make([]time.Duration, b.N)
+	var next, refused atomic.Int64
+	charged, stored, conflicts := ledgerMetrics(b, name)
+	b.ResetTimer()
+	var running sync.WaitGroup
+	for range clients {
+		running.Go(func() {
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= len(bodies) {
+					return
+				}
+				begun := time.Now()
+				if !ask(b, at[i%len(at)], bodies[i]).Allowed {
+					refused.Add(1)
+				}
+				took[i] = time.Since(begun)
+			}
+		})
+	}
+	running.Wait()
+	b.StopTimer()
+	chargedAfter, storedAfter, conflictsAfter := ledgerMetrics(b, name)
+	slices.Sort(took)
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "admissions/s")
+	b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "p50-ms")
+	b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
+	b.ReportMetric((chargedAfter-charged)/max(1, storedAfter-stored), "admissions/write")
+	b.ReportMetric((conflictsAfter-conflicts)/max(1, storedAfter-stored), "conflicts/write")
+	b.ReportMetric(float64(refused.Load()), "refused")
+}
+
+// BenchmarkChargingNothing measures admissions that charge nothing.
+func BenchmarkChargingNothing(b *testing.B) {
+	namespace := newNamespace(b)
+	newBudget(b, namespace, "  max: 1000\n")
+	body := review(b, namespace, service("a", 0, 3), newUID())
+	for b.Loop() {
+		ask(b, hook.Replicas[0], body)
+	}
+}
+
+// ledgerMetrics are what the replicas count of a budget's ledger.
+func ledgerMetrics(t testing.TB, budget string) (charged, stored, conflicts float64) {
+	t.Helper()
+	for _, replica := range hook.Replicas {
+		response, err := insecure.Get("https://" + replica.Address + "/metrics")
+		require.NoError(t, err)
+		require.Equal(t, http.StatusOK, response.StatusCode)
+		lines := bufio.NewScanner(response.Body)
+		for lines.Scan() {
+			series, number, _ := strings.Cut(lines.Text(), " ")
+			if !strings.Contains(series, `budget="`+budget+`"`) {
+				continue
+			}
+			n, err := strconv.ParseFloat(number, 64)
+			require.NoError(t, err)
+			switch {
+			case strings.HasPrefix(series, "kubetorch_webhook_budget_charges_total"):
+				charged += n
+			case strings.HasPrefix(series, "kubetorch_webhook_budget_writes_total") && strings.Contains(series, `result="stored"`):
+				stored += n
+			case strings.HasPrefix(series, "kubetorch_webhook_budget_writes_total") && strings.Contains(series, `result="conflict"`):
+				conflicts += n
+			}
+		}
+		require.NoError(t, lines.Err())
+		_, _ = io.Copy(io.Discard, response.Body)
+		response.Body.Close()
+	}
+	return charged, stored, conflicts
+}

@@ -1,0 +1,168 @@
+package budgets
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
+)
+
+// stored is what an object claims as it is stored, by this package's own arithmetic.
+// Deployments that Knative made are left out: their Services claim for them.
+func stored(t require.TestingT, o *unstructured.Unstructured) int64 {
+	number := func(text string) int64 {
+		n, err := strconv.ParseInt(text, 10, 64)
+		require.NoError(t, err, o.GetName())
+		return n
+	}
+	if controller := metav1.GetControllerOf(o); controller != nil && controller.Kind == "Revision" {
+		return 0
+	}
+	containers, _, _ := unstructured.NestedSlice(o.Object, "spec", "template", "spec", "containers")
+	require.Len(t, containers, 1, o.GetName())
+	limit, _, _ := unstructured.NestedFieldNoCopy(containers[0].(map[string]any), "resources", "limits", "nvidia.com/gpu")
+	if limit == nil {
+		return 0
+	}
+	gpus := number(fmt.Sprint(limit))
+	if o.GetKind() == "Service" {
+		text, found, _ := unstructured.NestedString(o.Object, "spec", "template", "metadata", "annotations", "autoscaling.knative.dev/max-scale")
+		require.True(t, found, o.GetName())
+		return gpus * number(text)
+	}
+	replicas, found, _ := unstructured.NestedInt64(o.Object, "spec", "replicas")
+	require.True(t, found, o.GetName())
+	return gpus * replicas
+}
+
+// listed is what all objects of a namespace claim now.
+func listed(t require.TestingT, namespace string) (sum int64) {
+	for _, resource := range claiming {
+		list, err := client.Resource(resource).Namespace(namespace).List(context.Background(), metav1.ListOptions{})
+		require.NoError(t, err)
+		for i := range list.Items {
+			sum += stored(t, &list.Items[i])
+		}
+	}
+	return sum
+}
+
+// change is an event of a watch. Resource versions are numbers that grow over all objects.
+type change struct {
+	version   int64
+	namespace string
+	uid       types.UID
+	claim     int64
+}
+
+// accountant adds up what stored objects claim, from a watch of all of them.
+type accountant struct {
+	t    *testing.T
+	most map[string]int64 // by namespace
+
+	mu      sync.Mutex
+	changes []change
+	sums    map[string]int64
+	claims  map[types.UID]int64
+	// exceeded is closed when more is claimed than the most.
+	exceeded chan struct{}
+}
+
+// follow starts to watch, until the test ends.
+func follow(t *testing.T, most map[string]int64) *accountant {
+	t.Helper()
+	a := &accountant{t: t, most: most, sums: map[string]int64{}, claims: map[types.UID]int64{}, exceeded: make(chan struct{})}
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	for _, resource := range claiming {
+		list, err := client.Resource(resource).List(ctx, metav1.ListOptions{Limit: 1})
+		require.NoError(t, err)
+		w, err := client.Resource(resource).Watch(ctx, metav1.ListOptions{ResourceVersion: list.GetResourceVersion()})
+		require.NoError(t, err)
+		running.Go(func() {
+			defer w.Stop()
+			for {
+				select {
+				case event, open := <-w.ResultChan():
+					if !open || event.Type == watch.Error {
+						if ctx.Err() == nil {
+							t.Errorf("the watch of %s ended: %v", resource.Resource, event.Object)
+						}
+						return
+					}
+					a.see(event)
+				case <-ctx.Done():
+					return
+				}
+			}
+		})
+	}
+	t.Cleanup(func() {
+		stop()
+		running.Wait()
+	})
+	return a
+}
+
+func (a *accountant) see(event watch.Event) {
+	o := event.Object.(*unstructured.Unstructured)
+	most, ours := a.most[o.GetNamespace()]
+	if !ours {
+		return
+	}
+	version, err := strconv.ParseInt(o.GetResourceVersion(), 10, 64)
+	if err != nil {
+		a.t.Errorf("resource version of %s: %v", o.GetName(), err)
+		return
+	}
+	c := change{version: version, namespace: o.GetNamespace(), uid: o.GetUID()}
+	if event.Type != watch.Deleted {
+		c.claim = stored(a.t, o)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.changes = append(a.changes, c)
+	a.sums[c.namespace] += c.claim - a.claims[c.uid]
+	a.claims[c.uid] = c.claim
+	if a.sums[c.namespace] > most {
+		// The two watches may be a little apart: the order of storing decides.
+		for namespace, peak := range a.replay() {
+			if peak > a.most[namespace] {
+				select {
+				case <-a.exceeded:
+				default:
+					a.t.Errorf("%d GPUs are claimed in %s and %d allowed, after %s", peak, namespace, a.most[namespace], o.GetName())
+					close(a.exceeded)
+				}
+			}
+		}
+	}
+}
+
+// peaks are the highest sums that there ever were, by namespace.
+func (a *accountant) peaks() map[string]int64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.replay()
+}
+
+// replay goes through the changes in the order in which they were stored.
+func (a *accountant) replay() map[string]int64 {
+	slices.SortStableFunc(a.changes, func(x, y change) int { return cmp.Compare(x.version, y.version) })
+	peaks, sums, claims := map[string]int64{}, map[string]int64{}, map[types.UID]int64{}
+	for _, c := range a.changes {
+		sums[c.namespace] += c.claim - claims[c.uid]
+		claims[c.uid] = c.claim
+		peaks[c.namespace] = max(peaks[c.namespace], sums[c.namespace])
+	}
+	return peaks
+}
