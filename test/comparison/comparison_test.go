@@ -33,7 +33,7 @@ func TestTable(t *testing.T) {
 		}},
 		{contender: kyverno{}, version: "v2", results: []result{{admitted: 64, services: 5, refused: 3, seconds: 1}}},
 	}
-	assert.Equal(t, `2 creates by 3 clients, which ask for 10 GPUs; the rule allows 64. Median (lowest to highest).
+	assert.Equal(t, `2 creates, 3 at a time, ask for 10 GPUs; the rule allows 64. Median (lowest to highest).
 
 | | version | rounds | GPUs admitted | Services admitted | refused | failed | seconds |
 |---|---|---|---|---|---|---|---|

@@ -13,7 +13,7 @@ func table(entrants []*entrant, claims []claim, clients int) string {
 		demand += c.total()
 	}
 	var out strings.Builder
-	fmt.Fprintf(&out, "%d creates by %d clients, which ask for %d GPUs; the rule allows %d. Median (lowest to highest).\n\n",
+	fmt.Fprintf(&out, "%d creates, %d at a time, ask for %d GPUs; the rule allows %d. Median (lowest to highest).\n\n",
 		len(claims), clients, demand, budget)
 	out.WriteString("| | version | rounds | GPUs admitted | Services admitted | refused | failed | seconds |\n|---|---|---|---|---|---|---|---|\n")
 	for _, e := range entrants {
