@@ -12,6 +12,7 @@ import (
 	"k8s.io/client-go/dynamic"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
+	"github.com/kubetorch/webhook/pkg/policy"
 )
 
 var resource = v1alpha1.GroupVersion.WithResource("gpubudgets")
@@ -92,17 +93,20 @@ func (a *API) List(ctx context.Context) ([]v1alpha1.GPUBudget, error) {
 	return budgets, nil
 }
 
-// Generations are those of all budgets as they are, by name.
-func (a *API) Generations(ctx context.Context) (map[string]int64, error) {
+// Versions are those of all budgets as they are, and the rules by which they were counted, by
+// name.
+func (a *API) Versions(ctx context.Context) (versions, rules map[string]string, err error) {
 	list, err := a.Client.Resource(resource).List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return nil, fmt.Errorf("listing GPUBudgets: %w", err)
+		return nil, nil, fmt.Errorf("listing GPUBudgets: %w", err)
 	}
-	generations := make(map[string]int64, len(list.Items))
+	versions, rules = make(map[string]string, len(list.Items)), make(map[string]string, len(list.Items))
 	for i := range list.Items {
-		generations[list.Items[i].GetName()] = list.Items[i].GetGeneration()
+		o := &list.Items[i]
+		versions[o.GetName()] = policy.Version(string(o.GetUID()), o.GetGeneration())
+		rules[o.GetName()], _, _ = unstructured.NestedString(o.Object, "status", "rules")
 	}
-	return generations, nil
+	return versions, rules, nil
 }
 
 func decode(o *unstructured.Unstructured) (*v1alpha1.GPUBudget, error) {

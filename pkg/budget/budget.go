@@ -5,13 +5,13 @@ import (
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/ledger"
+	"github.com/kubetorch/webhook/pkg/policy"
 )
 
 // Demand is what one admission asks of one budget.
 type Demand struct {
-	// Budget is its name, and Generation the one that the charges were worked out for.
-	Budget     string
-	Generation int64
+	// Budget is its name, and Version the state that the charges were worked out for.
+	Budget, Version string
 	// Selective is whether labels of namespaces decide what the budget holds for, so that
 	// the namespace must have been counted.
 	Selective bool
@@ -56,7 +56,7 @@ func (d *Demand) obstacle(b *v1alpha1.GPUBudget, book *ledger.Book) string {
 	switch {
 	case book == nil:
 		return retryUnread
-	case b.Generation != d.Generation:
+	case policy.Version(string(b.UID), b.Generation) != d.Version:
 		return retryChanged
 	case !Counted(b, d.Rules):
 		return retryCounting

@@ -94,7 +94,7 @@ func counted(name string, maximum int64) *v1alpha1.GPUBudget {
 }
 
 func demand(budget, object string, gpus int64) Demand {
-	return Demand{Budget: budget, Generation: 1, Rules: "r", Charges: []ledger.Charge{
+	return Demand{Budget: budget, Version: "/1", Rules: "r", Charges: []ledger.Charge{
 		{Key: ledger.ForUID(types.UID(object)), Namespace: "a", Kind: "Service", Name: object, Amount: ledger.Amount{GPUs: gpus}}}}
 }
 

@@ -32,8 +32,8 @@ const (
 
 // Seen is what a replica goes by.
 type Seen struct {
-	// Budgets are the generations, by name.
-	Budgets map[string]int64 `json:"budgets"`
+	// Budgets are their versions (policy.Version), by name.
+	Budgets map[string]string `json:"budgets"`
 	// Rules is the digest of what GPUs are counted by.
 	Rules string `json:"rules"`
 }
@@ -48,12 +48,15 @@ type Presence struct {
 	Service, Identity string
 	// Seen is what the replica goes by; ok is false as long as it knows nothing.
 	Seen func() (seen Seen, ok bool)
-	// Live are the budgets that there are, with their generations, read uncached.
-	Live func(context.Context) (map[string]int64, error)
+	// Live are the versions of the budgets that there are, read uncached, and the rules by
+	// which they were counted, "" for one that was not.
+	Live func(context.Context) (versions, rules map[string]string, err error)
 	Log  logr.Logger
 
 	once sync.Once
 	wake chan struct{}
+
+	tries int // of the goroutine that renews
 
 	mu      sync.Mutex
 	renewed time.Time // when the last renewal was begun
@@ -132,6 +135,10 @@ func (p *Presence) renew(ctx context.Context) error {
 	current := p.current
 	p.mu.Unlock()
 
+	if _, ok := p.Seen(); !ok {
+		// It could let nothing rise, and nobody has to wait for it.
+		return p.again(errors.New("policies are not read yet"))
+	}
 	ctx, cancel := context.WithTimeout(ctx, FenceAfter/2)
 	defer cancel()
 	if err := p.write(ctx); err != nil {
@@ -145,33 +152,30 @@ func (p *Presence) renew(ctx context.Context) error {
 	}
 	// From here on the controller waits for this replica before a budget comes into force.
 	// What is in force already has to be seen now.
-	live, err := p.Live(ctx)
+	live, rules, err := p.Live(ctx)
 	if err != nil {
 		return fmt.Errorf("reading the budgets: %w", err)
 	}
-	seen, ok := p.Seen()
-	if !ok {
-		p.Changed()
-		return wait(ctx, errors.New("policies are not read yet"))
-	}
-	for name, generation := range live {
-		if seen.Budgets[name] < generation {
-			p.Changed()
-			return wait(ctx, fmt.Errorf("waiting for budget %s", name))
+	seen, _ := p.Seen()
+	for name, version := range live {
+		// With other rules it might take for no claim what is one. Should it be ahead, the
+		// budget is counted again.
+		if seen.Budgets[name] != version || (rules[name] != "" && rules[name] != seen.Rules) {
+			return p.again(fmt.Errorf("waiting for budget %s", name))
 		}
 	}
 	p.mu.Lock()
+	p.tries = 0
 	p.current, p.begun = true, true
 	p.mu.Unlock()
 	return nil
 }
 
-// wait is a moment before the next try.
-func wait(ctx context.Context, err error) error {
-	select {
-	case <-ctx.Done():
-	case <-time.After(50 * time.Millisecond):
-	}
+// again has the next try come soon, and later each time.
+func (p *Presence) again(err error) error {
+	pause := min(renewEvery, 50*time.Millisecond<<min(p.tries, 10))
+	p.tries++
+	time.AfterFunc(pause, p.Changed)
 	return err
 }
 

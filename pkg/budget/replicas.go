@@ -63,10 +63,10 @@ func (r *Replicas) All(ctx context.Context) ([]Seen, error) {
 	return all, nil
 }
 
-// Agree tells whether every replica goes by a generation of a budget, and by the rules.
-func Agree(replicas []Seen, budget string, generation int64, rules string) bool {
+// Agree tells whether every replica goes by a version of a budget, and by the rules.
+func Agree(replicas []Seen, budget, version, rules string) bool {
 	for _, s := range replicas {
-		if s.Rules != rules || s.Budgets[budget] != generation {
+		if s.Rules != rules || s.Budgets[budget] != version {
 			return false
 		}
 	}

@@ -62,11 +62,22 @@ const pageSize = 500
 //   - a revision that a listed Service names was there before it, so that it is listed
 //     too, or gone.
 //
+// Namespaces come first: an object is counted if its namespace was selected before it was
+// listed.
+//
 // Deployments own Knative Services and belong to Revisions. They come first: a Deployment
 // whose pods a Knative Service takes over meanwhile is listed with its pods. The other way
 // round, a Deployment that gets its pods back meanwhile is an update that admission sees.
 func List(ctx context.Context, client dynamic.Interface, kinds ...Kind) (*Objects, error) {
 	o := &Objects{}
+	all, err := list(ctx, client, namespaces, labelled)
+	if err != nil {
+		return nil, err
+	}
+	o.Namespaces = make(map[string]map[string]string, len(all))
+	for _, n := range all {
+		o.Namespaces[manifest.Text(n, "metadata", "name")] = manifest.Texts(n, "metadata", "labels")
+	}
 	for _, each := range []struct {
 		kind Kind
 		into *[]manifest.Object
@@ -89,14 +100,6 @@ func List(ctx context.Context, client dynamic.Interface, kinds ...Kind) (*Object
 		case !apierrors.IsNotFound(err):
 			return nil, err
 		}
-	}
-	all, err := list(ctx, client, namespaces, labelled)
-	if err != nil {
-		return nil, err
-	}
-	o.Namespaces = make(map[string]map[string]string, len(all))
-	for _, n := range all {
-		o.Namespaces[manifest.Text(n, "metadata", "name")] = manifest.Texts(n, "metadata", "labels")
 	}
 	return o, nil
 }

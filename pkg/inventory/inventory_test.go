@@ -94,7 +94,7 @@ func TestOwnersAreListedBeforeTheirChildren(t *testing.T) {
 		Deployments: one("d"), Services: one("s"), Configurations: one("c"), Routes: one("t"), Revisions: one("r"), PodAutoscalers: one("p"), Knative: true,
 		Namespaces: map[string]map[string]string{"team": {"a": "b"}, "bare": nil},
 	}, got)
-	assert.Equal(t, []string{"deployments", "services", "configurations", "routes", "revisions", "podautoscalers", "namespaces"}, s.asked)
+	assert.Equal(t, []string{"namespaces", "deployments", "services", "configurations", "routes", "revisions", "podautoscalers"}, s.asked)
 }
 
 func TestAllPagesAreRead(t *testing.T) {
@@ -102,7 +102,7 @@ func TestAllPagesAreRead(t *testing.T) {
 	got, err := inventory.List(t.Context(), s.client(t), inventory.Services)
 	require.NoError(t, err)
 	assert.Equal(t, s.items["services"], got.Services)
-	assert.Equal(t, []string{"services", "services 2", "services 4", "namespaces"}, s.asked)
+	assert.Equal(t, []string{"namespaces", "services", "services 2", "services 4"}, s.asked)
 }
 
 func TestAListThatExpiresStartsAgain(t *testing.T) {
@@ -110,7 +110,7 @@ func TestAListThatExpiresStartsAgain(t *testing.T) {
 	got, err := inventory.List(t.Context(), s.client(t), inventory.Services)
 	require.NoError(t, err)
 	assert.Equal(t, s.items["services"], got.Services, "each once")
-	assert.Equal(t, []string{"services", "services 2", "services", "namespaces"}, s.asked)
+	assert.Equal(t, []string{"namespaces", "services", "services 2", "services"}, s.asked)
 }
 
 func TestWithoutKnativeThereAreDeployments(t *testing.T) {

@@ -23,31 +23,32 @@ import (
 // Budgets are all GPUBudgets of a cluster, compiled. They are never changed after
 // CompileBudgets.
 type Budgets struct {
-	budgets     []*Budget // by name
-	invalid     []string
-	generations map[string]int64
+	budgets  []*Budget // by name
+	invalid  []string
+	versions map[string]string
 }
 
 // Budget is one GPUBudget.
 type Budget struct {
-	Name       string
-	Generation int64
-	namespace  labels.Selector
-	types      []string
+	Name string
+	// Version is which state of the budget this is.
+	Version   string
+	namespace labels.Selector
+	types     []string
 }
 
 // CompileBudgets prepares budgets for use. One that ValidateBudget refuses holds for every
 // workload: no claim may rise while it is there.
 func CompileBudgets(budgets []v1alpha1.GPUBudget) *Budgets {
-	b := &Budgets{generations: make(map[string]int64, len(budgets))}
+	b := &Budgets{versions: make(map[string]string, len(budgets))}
 	for i := range budgets {
 		g := &budgets[i]
-		b.generations[g.Name] = g.Generation
+		b.versions[g.Name] = Version(string(g.UID), g.Generation)
 		if len(ValidateBudget(g)) > 0 {
 			b.invalid = append(b.invalid, g.Name)
 			continue
 		}
-		b.budgets = append(b.budgets, &Budget{Name: g.Name, Generation: g.Generation, namespace: selector(g.Spec.NamespaceSelector), types: g.Spec.GPUTypes})
+		b.budgets = append(b.budgets, &Budget{Name: g.Name, Version: Version(string(g.UID), g.Generation), namespace: selector(g.Spec.NamespaceSelector), types: g.Spec.GPUTypes})
 	}
 	slices.Sort(b.invalid)
 	slices.SortFunc(b.budgets, func(a, b *Budget) int { return strings.Compare(a.Name, b.Name) })
@@ -59,13 +60,14 @@ func CompileBudgets(budgets []v1alpha1.GPUBudget) *Budgets {
 func CompileStoredBudgets(objects []manifest.Object) *Budgets {
 	var decoded []v1alpha1.GPUBudget
 	var invalid []string
-	generations := map[string]int64{}
+	versions := map[string]string{}
 	for _, o := range objects {
 		name := manifest.Text(o, "metadata", "name")
 		generation, _ := manifest.Whole(o, "metadata", "generation")
-		generations[name] = generation
+		uid := manifest.Text(o, "metadata", "uid")
+		versions[name] = Version(uid, generation)
 		var g v1alpha1.GPUBudget
-		raw, err := json.Marshal(manifest.Object{"metadata": manifest.Object{"name": name, "generation": generation}, "spec": o["spec"]})
+		raw, err := json.Marshal(manifest.Object{"metadata": manifest.Object{"name": name, "uid": uid, "generation": generation}, "spec": o["spec"]})
 		if err == nil {
 			var unknown []error
 			if unknown, err = kjson.UnmarshalStrict(raw, &g); len(unknown) > 0 {
@@ -81,7 +83,7 @@ func CompileStoredBudgets(objects []manifest.Object) *Budgets {
 	b := CompileBudgets(decoded)
 	b.invalid = append(b.invalid, invalid...)
 	slices.Sort(b.invalid)
-	b.generations = generations
+	b.versions = versions
 	return b
 }
 
@@ -131,13 +133,17 @@ func (b *Budgets) Invalid() []string {
 	return b.invalid
 }
 
-// Generations are those of all budgets, by name, the invalid ones included.
-func (b *Budgets) Generations() map[string]int64 {
+// Versions are those of all budgets, by name, the invalid ones included.
+func (b *Budgets) Versions() map[string]string {
 	if b == nil {
 		return nil
 	}
-	return b.generations
+	return b.versions
 }
+
+// Version names a state of a budget: its generation, and its UID, since one that is made anew
+// begins at the first generation again.
+func Version(uid string, generation int64) string { return fmt.Sprintf("%s/%d", uid, generation) }
 
 // None tells whether there is no budget at all.
 func (b *Budgets) None() bool { return len(b.All())+len(b.Invalid()) == 0 }

@@ -179,7 +179,7 @@ func (d *Demand) RaisePeak(pods int64) {
 // OfRevision is what the PodAutoscaler of a Revision asks for: the pods of the Revision,
 // on the PodAutoscaler's own terms.
 func (d Demand) OfRevision(revision *Demand) Demand {
-	d.GPUs, d.GPUType, d.CPUs, d.Memory, d.Parts, d.Claim = revision.GPUs, revision.GPUType, revision.CPUs, revision.Memory, nil, 0
+	d.GPUs, d.GPUType, d.product, d.CPUs, d.Memory, d.Parts, d.Claim = revision.GPUs, revision.GPUType, revision.product, revision.CPUs, revision.Memory, nil, 0
 	d.claim(d.part(""))
 	return d
 }

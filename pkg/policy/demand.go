@@ -38,6 +38,7 @@ type Demand struct {
 	Class                                       string
 	// GPUType that the pod is pinned to; empty is any.
 	GPUType string
+	product string // the type that budgets go by
 	// Paths name where a bound's value stands, and pod where the pod is described: nil
 	// is spec.template.spec.
 	Paths map[string]*field.Path
@@ -69,7 +70,7 @@ func (d *Demand) claim(p Part) {
 
 // part is what one template or Deployment claims.
 func (d *Demand) part(revision string) Part {
-	return Part{Revision: revision, GPUs: SaturatingMul(d.GPUs.PerPod, d.PeakPods), Type: d.GPUType}
+	return Part{Revision: revision, GPUs: SaturatingMul(d.GPUs.PerPod, d.PeakPods), Type: d.product}
 }
 
 // Outgrows tells whether a demand that is unbounded, as an old one is, asks for more pods or
@@ -243,6 +244,7 @@ func podDemand(annotations map[string]string, podSpec manifest.Object, at, specP
 
 	d.GPUs = CountGPUs(podSpec, specPath, gpus)
 	d.GPUType, _ = GPUType(podSpec)
+	d.product = GPUProduct(podSpec)
 	d.CPUs = podQuantity(podSpec, annotations, "cpu", kn)
 	d.Memory = podQuantity(podSpec, annotations, "memory", kn)
 	return d

@@ -25,6 +25,7 @@ func DeploymentDemand(deployment manifest.Object, gpus GPUResources) Demand {
 	d.MinScale = Replicas(deployment)
 	d.PeakPods = d.MinScale
 	d.GPUType, _ = GPUType(podSpec)
+	d.product = GPUProduct(podSpec)
 	d.claim(d.part(""))
 	return d
 }

@@ -211,6 +211,38 @@ func GPUType(podSpec manifest.Object) (gpuType string, ok bool) {
 	return gpuType, ok
 }
 
+// GPUProduct is the GPU type that well-known labels pin a pod to, empty where none does. A
+// label of another name may mean anything, so it takes no pod out of a budget.
+func GPUProduct(podSpec manifest.Object) string {
+	selector := manifest.Texts(podSpec, "nodeSelector")
+	for _, label := range gpuTypeLabels {
+		if v := selector[label]; v != "" {
+			return v
+		}
+	}
+	product := ""
+	terms := manifest.Objects(manifest.Map(podSpec, "affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution"), "nodeSelectorTerms")
+	for _, term := range terms {
+		v := termProduct(term)
+		if v == "" || (product != "" && v != product) {
+			return ""
+		}
+		product = v
+	}
+	return product
+}
+
+func termProduct(term manifest.Object) string {
+	for _, e := range manifest.Objects(term, "matchExpressions") {
+		values := manifest.List(e, "values")
+		if manifest.Text(e, "operator") == "In" && len(values) == 1 && slices.Contains(gpuTypeLabels, manifest.Text(e, "key")) {
+			v, _ := values[0].(string)
+			return v
+		}
+	}
+	return ""
+}
+
 func termGPUType(term manifest.Object) (string, bool) {
 	for _, e := range manifest.Objects(term, "matchExpressions") {
 		values := manifest.List(e, "values")

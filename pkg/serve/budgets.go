@@ -82,7 +82,7 @@ func newLedgers(mgr ctrl.Manager, config *rest.Config, clientset kubernetes.Inte
 		return found, err
 	}}
 	l := &ledgers{presence: &budget.Presence{
-		Client: clientset, Namespace: o.Namespace, Service: o.Service, Identity: replica(), Seen: e.seen, Live: api.Generations,
+		Client: clientset, Namespace: o.Namespace, Service: o.Service, Identity: replica(), Seen: e.seen, Live: api.Versions,
 		Log: o.Log.WithName("presence"),
 	}}
 	l.charging = &charging{
@@ -128,7 +128,7 @@ func (e *edge) seen() (budget.Seen, bool) {
 	if now == nil {
 		return budget.Seen{}, false
 	}
-	return budget.Seen{Budgets: now.budgets.Generations(), Rules: policy.Rules(now.policies, now.knative)}, true
+	return budget.Seen{Budgets: now.budgets.Versions(), Rules: policy.Rules(now.policies, now.knative)}, true
 }
 
 // readStored reads all objects of a kind from the cache, as they are stored.

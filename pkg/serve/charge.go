@@ -62,7 +62,7 @@ func (c *charging) admit(ctx context.Context, r *review.Request, w review.World,
 	rules := policy.Rules(now.policies, now.knative)
 	demands := make([]budget.Demand, len(charges))
 	for i, charge := range charges {
-		demands[i] = budget.Demand{Budget: charge.Budget.Name, Generation: charge.Budget.Generation, Selective: charge.Budget.Selective(), Rules: rules, Charges: charge.Charges}
+		demands[i] = budget.Demand{Budget: charge.Budget.Name, Version: charge.Budget.Version, Selective: charge.Budget.Selective(), Rules: rules, Charges: charge.Charges}
 	}
 	for i, answer := range c.charge(ctx, demands, r.DryRun()) {
 		switch {

@@ -180,7 +180,7 @@ func addReads(mgr ctrl.Manager, config *rest.Config, o ClusterOptions, e *edge, 
 	caches := &cached{cache: mgr.GetCache(), log: o.Log.WithName("cache"), wanted: []wanted{
 		{name: "ComputePolicies", object: stored("ComputePolicy"), changed: s.changedPolicies},
 		{name: "GPUBudgets", object: stored("GPUBudget"), changed: s.changedBudgets, touched: l.controller.Changed},
-		{name: "Namespaces", object: namespace, changed: func() {}},
+		{name: "Namespaces", object: namespace, changed: l.controller.Changed},
 	}}
 
 	s.synced = func() error {

@@ -221,6 +221,6 @@ func TestBudgetsAreUsedAsTheyChange(t *testing.T) {
 		assert.Equal(t, []string{"odd"}, budgets.Invalid())
 		seen, ok := e.seen()
 		assert.True(t, ok)
-		assert.Equal(t, map[string]int64{"cluster": 3, "odd": 1}, seen.Budgets)
+		assert.Equal(t, map[string]string{"cluster": "/3", "odd": "/1"}, seen.Budgets)
 	})
 }

@@ -148,7 +148,7 @@ func start(t *testing.T, maximum int64) *fake {
 	f.c.Replicas = func(context.Context) ([]budget.Seen, error) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		return []budget.Seen{{Budgets: map[string]int64{"cluster": f.seen}, Rules: f.rules}}, nil
+		return []budget.Seen{{Budgets: map[string]string{"cluster": policy.Version("u", f.seen)}, Rules: f.rules}}, nil
 	}
 	go func() { _ = f.c.Run(t.Context()) }()
 	synctest.Wait()

@@ -70,7 +70,7 @@ func TestALedgerThatIsLostIsWaitedForLikeANewOne(t *testing.T) {
 						return &inventory.Objects{Services: []manifest.Object{service}, Namespaces: map[string]map[string]string{"ns": {}}}, nil
 					},
 					Replicas: func(context.Context) ([]budget.Seen, error) {
-						return []budget.Seen{{Budgets: map[string]int64{"b": 1}, Rules: rules}}, nil
+						return []budget.Seen{{Budgets: map[string]string{"b": policy.Version("u", 1)}, Rules: rules}}, nil
 					},
 					World: func() (review.World, bool) {
 						return review.World{Policies: set, Knative: kn, Cluster: &review.Cluster{Knative: true}}, true

@@ -112,7 +112,7 @@ func (r *round) show(b *v1alpha1.GPUBudget, book *ledger.Book) {
 // mayCount tells whether everything that was admitted without regard to this generation of
 // the budget is in the lists, or will never be stored.
 func (r *round) mayCount(f *followed, b *v1alpha1.GPUBudget, unreadable error) (ready bool, next time.Duration, reason, message string) {
-	if !budget.Agree(r.replicas, b.Name, b.Generation, r.rules) {
+	if !budget.Agree(r.replicas, b.Name, policy.Version(string(b.UID), b.Generation), r.rules) {
 		f.agreed = time.Time{}
 		return false, soon, "WaitingForReplicas", "not every replica of the webhook has seen this generation yet"
 	}
