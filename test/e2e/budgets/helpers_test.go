@@ -220,7 +220,8 @@ func pinned(t *testing.T, name, gpuType string, gpus int) *unstructured.Unstruct
 func patiently[T any](read func() (T, error)) (T, error) {
 	for try := 1; ; try++ {
 		got, err := read()
-		if try == 10 || !(apierrors.IsTimeout(err) || apierrors.IsServerTimeout(err) || apierrors.IsTooManyRequests(err)) {
+		_, answered := err.(apierrors.APIStatus)
+		if err == nil || try == 10 || answered && !(apierrors.IsTimeout(err) || apierrors.IsServerTimeout(err) || apierrors.IsTooManyRequests(err)) {
 			return got, err
 		}
 	}
