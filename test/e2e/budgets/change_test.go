@@ -60,7 +60,8 @@ func TestAChangedBudgetIsCountedAnewBeforeClaimsRise(t *testing.T) {
 	require.NoError(t, create(t, namespace, service("b", 5, 1)))
 	awaitUsed(t, name, 9)
 
-	// Lowering is always allowed, also while nothing may rise.
+	// A lower claim with a new template has an overlap, so it waits with the others: the
+	// client tries again.
 	applyBudget(t, name, "{"+team+"}", "  max: 20\n")
 	requireLater(t, namespace, "in budget "+name)
 	assert.NoError(t, patch(t, services, namespace, "a", maxScale(2)))

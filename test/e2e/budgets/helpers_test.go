@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -84,7 +85,9 @@ func awaitCounted(t testing.TB, name string) {
 
 func budget(t testing.TB, name string) *v1alpha1.GPUBudget {
 	t.Helper()
-	u, err := client.Resource(budgets).Get(context.Background(), name, metav1.GetOptions{})
+	u, err := patiently(func() (*unstructured.Unstructured, error) {
+		return client.Resource(budgets).Get(context.Background(), name, metav1.GetOptions{})
+	})
 	require.NoError(t, err)
 	b := &v1alpha1.GPUBudget{}
 	require.NoError(t, runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, b))
@@ -211,4 +214,15 @@ func pinned(t *testing.T, name, gpuType string, gpus int) *unstructured.Unstruct
 	u.SetLabels(map[string]string{"kubetorch.com/autoscale": "true"})
 	u.SetAnnotations(map[string]string{"compute.kubetorch.com/gpu-type": gpuType})
 	return u
+}
+
+// patiently reads again what the API server, which gives up early here, had no time for.
+func patiently[T any](read func() (T, error)) (T, error) {
+	for try := 1; ; try++ {
+		got, err := read()
+		_, answered := err.(apierrors.APIStatus)
+		if err == nil || try == 10 || answered && !(apierrors.IsTimeout(err) || apierrors.IsServerTimeout(err) || apierrors.IsTooManyRequests(err)) {
+			return got, err
+		}
+	}
 }

@@ -179,8 +179,7 @@ func awaitClaim(t *testing.T, namespace, name string, claim int64) {
 func collectUntil(t *testing.T, namespace, name string, used int64) {
 	t.Helper()
 	if !assert.Eventually(t, func() bool {
-		collect(t, namespace)
-		return settled(budget(t, name), used)
+		return collect(t.Context(), namespace) == nil && settled(budget(t, name), used)
 	}, freedAfter, 5*tick) {
 		t.Fatalf("the ledger never came to rest with %d used: %s", used, held(budget(t, name)))
 	}

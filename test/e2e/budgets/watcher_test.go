@@ -47,7 +47,9 @@ func stored(t require.TestingT, o *unstructured.Unstructured) int64 {
 // listed is what all objects of a namespace claim now.
 func listed(t require.TestingT, namespace string) (sum int64) {
 	for _, resource := range claiming {
-		list, err := client.Resource(resource).Namespace(namespace).List(context.Background(), metav1.ListOptions{})
+		list, err := patiently(func() (*unstructured.UnstructuredList, error) {
+			return client.Resource(resource).Namespace(namespace).List(context.Background(), metav1.ListOptions{})
+		})
 		require.NoError(t, err)
 		for i := range list.Items {
 			sum += stored(t, &list.Items[i])
