@@ -18,6 +18,8 @@ type Demand struct {
 	// Rules is the digest of what GPUs are counted by.
 	Rules   string
 	Charges []ledger.Charge
+	// Optional is whether the admission does not depend on a ledger that cannot answer.
+	Optional bool
 }
 
 // Answer is what became of a demand.

@@ -190,6 +190,20 @@ func TestBudgetsAreChargedTogetherOrNotAtAll(t *testing.T) {
 	assert.EqualValues(t, 3, taken(t, s, "b"))
 }
 
+func TestALedgerThatCannotAnswerHoldsUpOnlyWhatDependsOnIt(t *testing.T) {
+	uncounted := counted("a", 10)
+	uncounted.Status.Conditions = nil
+	s := newStore(uncounted, counted("b", 10))
+	optional := demand("a", "x", 4)
+	optional.Optional = true
+	answers := NewCharger(s, nil).Charge(t.Context(), []Demand{optional, demand("b", "x", 4)}, false)
+	assert.Equal(t, []Answer{{Retry: retryCounting}, {Outcome: ledger.Outcome{Fits: true, Raised: 4, Free: 6, Of: 10}}}, answers)
+	assert.EqualValues(t, 4, taken(t, s, "b"), "the other budget is charged")
+	answers = NewCharger(s, nil).Charge(t.Context(), []Demand{demand("a", "y", 4), demand("b", "y", 4)}, false)
+	assert.Equal(t, []Answer{{Retry: retryCounting}}, answers)
+	assert.EqualValues(t, 4, taken(t, s, "b"))
+}
+
 func TestWhatCannotBeDecidedNowIsToBeTriedAgain(t *testing.T) {
 	damaged := counted("cluster", 10)
 	damaged.Status.Namespaces = []v1alpha1.NamespaceClaims{{Name: "a", Claims: []byte("x")}}

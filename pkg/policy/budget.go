@@ -32,7 +32,9 @@ type Budgets struct {
 type Budget struct {
 	Name string
 	// Version is which state of the budget this is.
-	Version   string
+	Version string
+	// Strict is whether the overlap of a rollout must fit.
+	Strict    bool
 	namespace labels.Selector
 	types     []string
 }
@@ -48,7 +50,7 @@ func CompileBudgets(budgets []v1alpha1.GPUBudget) *Budgets {
 			b.invalid = append(b.invalid, g.Name)
 			continue
 		}
-		b.budgets = append(b.budgets, &Budget{Name: g.Name, Version: Version(string(g.UID), g.Generation), namespace: selector(g.Spec.NamespaceSelector), types: g.Spec.GPUTypes})
+		b.budgets = append(b.budgets, &Budget{Name: g.Name, Version: Version(string(g.UID), g.Generation), Strict: g.Spec.Rollout == v1alpha1.RolloutStrict, namespace: selector(g.Spec.NamespaceSelector), types: g.Spec.GPUTypes})
 	}
 	slices.Sort(b.invalid)
 	slices.SortFunc(b.budgets, func(a, b *Budget) int { return strings.Compare(a.Name, b.Name) })
@@ -156,6 +158,11 @@ func (b *Budgets) Selective() bool { return slices.ContainsFunc(b.All(), (*Budge
 func (b *Budget) Selective() bool {
 	requirements, _ := b.namespace.Requirements()
 	return slices.ContainsFunc(requirements, func(r labels.Requirement) bool { return r.Key() != corev1.LabelMetadataName })
+}
+
+// Strict tells whether any of the budgets is strict.
+func (b *Budgets) Strict() bool {
+	return slices.ContainsFunc(b.All(), func(b *Budget) bool { return b.Strict })
 }
 
 // Selects tells whether the budget holds in a namespace. Where not all of its labels are

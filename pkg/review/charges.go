@@ -122,6 +122,11 @@ func (c *Charge) NoRoom(o ledger.Outcome, namespace string) policy.Violation {
 	return policy.Violation{Policy: c.Budget.Name, Bound: BoundGPUBudget, Enforcement: v1alpha1.Deny, Error: c.largest().forbidden(text)}
 }
 
+// Grows tells whether a claim itself rises, and not only replaces what holds GPUs still.
+func (c *Charge) Grows() bool {
+	return slices.ContainsFunc(c.Charges, func(charge ledger.Charge) bool { return charge.Rises })
+}
+
 // largest is the claim that a refusal points at.
 func (c *Charge) largest() BudgetClaim {
 	return slices.MaxFunc(c.Claims, func(a, b BudgetClaim) int { return cmp.Compare(a.GPUs, b.GPUs) })

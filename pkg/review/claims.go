@@ -31,10 +31,16 @@ type Claim struct {
 	written *Request
 }
 
-// Rises tells whether any of the claims rises, or cannot be counted.
+// Rises tells whether the claims ask anything of a ledger: one rises, cannot be counted, or
+// replaces pods that hold GPUs still.
 func Rises(claims []Claim) bool {
+	return Grows(claims) || slices.ContainsFunc(claims, func(c Claim) bool { return len(c.Overlap) > 0 })
+}
+
+// Grows tells whether any of the claims itself rises, or cannot be counted.
+func Grows(claims []Claim) bool {
 	return slices.ContainsFunc(claims, func(c Claim) bool {
-		return total(c.New) > total(c.Old) || len(c.Overlap)+len(c.Unknown) > 0 || changesType(c)
+		return total(c.New) > total(c.Old) || len(c.Unknown) > 0 || (len(c.New) > 0 && changesType(c))
 	})
 }
 

@@ -41,7 +41,11 @@ func (c *charging) admit(ctx context.Context, r *review.Request, w review.World,
 		return admitted
 	}
 	if c.holds != nil {
-		if err := c.holds(); err != nil {
+		switch err := c.holds(); {
+		case err == nil:
+		case !review.Grows(claims) && !now.budgets.Strict():
+			return admitted // as low as before, or lower: the count finds the overlap
+		default:
 			return r.Later("", err.Error(), retryAfter)
 		}
 	}
@@ -62,10 +66,13 @@ func (c *charging) admit(ctx context.Context, r *review.Request, w review.World,
 	rules := policy.Rules(now.policies, now.knative)
 	demands := make([]budget.Demand, len(charges))
 	for i, charge := range charges {
-		demands[i] = budget.Demand{Budget: charge.Budget.Name, Version: charge.Budget.Version, Selective: charge.Budget.Selective(), Rules: rules, Charges: charge.Charges}
+		demands[i] = budget.Demand{Budget: charge.Budget.Name, Version: charge.Budget.Version, Selective: charge.Budget.Selective(), Rules: rules, Charges: charge.Charges,
+			// A claim may always fall. The count finds what its rollout overlaps.
+			Optional: !charge.Grows() && !charge.Budget.Strict}
 	}
 	for i, answer := range c.charge(ctx, demands, r.DryRun()) {
 		switch {
+		case answer.Retry != "" && demands[i].Optional:
 		case answer.Retry != "":
 			return r.Later(charges[i].Budget.Name, answer.Retry, longRetry)
 		case !answer.Fits:

@@ -1,0 +1,114 @@
+package review_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/kubetorch/webhook/pkg/ledger"
+	"github.com/kubetorch/webhook/pkg/review"
+)
+
+// claimed is what a request asks of ledgers beyond what it had, and the overlap.
+func claimed(t *testing.T, object, old string, family ...string) (rises, overlap int64) {
+	t.Helper()
+	w := world()
+	w.Live, w.Cluster = storing(family...), &review.Cluster{Knative: true}
+	r, answer := review.Read(ask(object, old))
+	require.Nil(t, answer)
+	for _, c := range r.Claims(w) {
+		for _, p := range c.New {
+			rises += p.GPUs
+		}
+		for _, p := range c.Old {
+			rises -= p.GPUs
+		}
+		for _, p := range c.Overlap {
+			overlap += p.GPUs
+		}
+	}
+	return rises, overlap
+}
+
+// TestNothingGetsOutOfItsOwnersClaimUncharged: what an owner answered for was charged under
+// the owner's key only.
+func TestNothingGetsOutOfItsOwnersClaimUncharged(t *testing.T) {
+	service, config := ksvc("9", 2, ""), configuration("9", 2, ofService)
+	deleted := strings.Replace(service, "uid: s-1,", "uid: s-1, deletionTimestamp: \"2026-01-01T00:00:00Z\",", 1)
+	for name, test := range map[string]struct {
+		object, old string
+		family      []string
+		want        int64
+	}{
+		"a Configuration that drops its Service": {configuration("9", 2, ""), config, []string{service}, 18},
+		"unless the Service is being deleted":    {configuration("9", 2, ""), config, []string{deleted}, 0},
+		"a Revision that drops its Configuration": {
+			revisionOf("svc-00002", "9", 2, ""), revisionOf("svc-00002", "9", 2, ofConfiguration), []string{service, config}, 18},
+		"a Revision that changes its scale": {
+			revisionOf("svc-00002", "9", 2, ofConfiguration), revisionOf("svc-00002", "90", 2, ofConfiguration), []string{service, config}, 18},
+		"a Revision that says traffic goes to it": {
+			revisionOf("svc-00002", "9", 2, "labels: {serving.knative.dev/routingState: active}, "+ofConfiguration), revisionOf("svc-00002", "9", 2, ofConfiguration), []string{service, config}, 18},
+		"and one of which the Service says so": {
+			revisionOf("svc-00002", "9", 2, "labels: {serving.knative.dev/routingState: active}, "+ofConfiguration), revisionOf("svc-00002", "9", 2, ofConfiguration),
+			[]string{strings.Replace(service, "spec: {template", "spec: {traffic: [{revisionName: svc-00002, tag: old}], template", 1), config}, 0},
+		"and a Route": {
+			revisionOf("svc-00002", "9", 2, "labels: {serving.knative.dev/routingState: active}, "+ofConfiguration), revisionOf("svc-00002", "9", 2, ofConfiguration),
+			[]string{service, config, routeTo("", "{revisionName: svc-00002, percent: 100}")}, 0},
+		"and the latest that is ready": {
+			revisionOf("svc-00002", "9", 2, "labels: {serving.knative.dev/routingState: active}, "+ofConfiguration), revisionOf("svc-00002", "9", 2, ofConfiguration),
+			[]string{service, strings.Replace(config, "spec: {template", "status: {latestReadyRevisionName: svc-00002}, spec: {template", 1)}, 0},
+		"the Revision of the template": {
+			revisionOf("svc-00003", "9", 2, "labels: {serving.knative.dev/routingState: active}, "+ofConfiguration), revisionOf("svc-00003", "9", 2, ofConfiguration), []string{service, config}, 0},
+		"a label that is none of this": {
+			revisionOf("svc-00002", "9", 2, "labels: {a: b}, "+ofConfiguration), revisionOf("svc-00002", "9", 2, ofConfiguration), []string{service, config}, 0},
+		"a Service that drops the Deployment it was made from": {
+			ksvc("9", 2, ""), ksvc("9", 2, "ownerReferences: [{apiVersion: apps/v1, kind: Deployment, name: svc, uid: d-1, controller: true}]"), nil, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			rises, _ := claimed(t, test.object, test.old, test.family...)
+			assert.Equal(t, test.want, rises)
+		})
+	}
+}
+
+// TestARevisionOfOthersIsNotCredited: what a Service's traffic names of others was never in
+// the Service's entry, so it cannot be exchanged for pods of its own.
+func TestARevisionOfOthersIsNotCredited(t *testing.T) {
+	foreign := revisionOf("x-00001", "99", 1, ownedBy("Configuration", "x", "c-9"))
+	old := strings.Replace(ksvc("1", 1, ""), "spec: {template", "spec: {traffic: [{revisionName: x-00001, tag: x}], template", 1)
+	w := world()
+	w.Live, w.Cluster = storing(foreign), &review.Cluster{Knative: true}
+	r, _ := review.Read(ask(ksvc("100", 1, ""), old))
+	w.Revisions = map[string]map[string]any{"x-00001": decoded(foreign)}
+	claims := r.Claims(w)
+	require.Len(t, claims, 1)
+	assert.EqualValues(t, 100, claims[0].New[0].GPUs)
+	require.Len(t, claims[0].Old, 1)
+	assert.EqualValues(t, 1, claims[0].Old[0].GPUs)
+}
+
+// TestEveryEarlierRevisionWithPodsOverlaps: not only the one that is replaced now.
+func TestEveryEarlierRevisionWithPodsOverlaps(t *testing.T) {
+	old := strings.Replace(ksvc("9", 2, ""), "spec: {template", "status: {latestCreatedRevisionName: svc-00003}, spec: {template", 1)
+	idle := strings.Replace(revisionOf("svc-00001", "9", 2, ofConfiguration), "spec: {", "status: {conditions: [{type: Active, status: \"False\"}]}, spec: {", 1)
+	_, overlap := claimed(t, ksvc("8", 2, ""), old, idle, revisionOf("svc-00002", "9", 2, ofConfiguration), revisionOf("svc-00003", "9", 2, ofConfiguration))
+	assert.EqualValues(t, 36, overlap)
+}
+
+// TestADeploymentThatNoLongerExpandsGivesUpItsPlan: where nobody counts afresh, its entry is
+// set to nothing.
+func TestADeploymentThatNoLongerExpandsGivesUpItsPlan(t *testing.T) {
+	w := world()
+	w.Cluster = &review.Cluster{Knative: true}
+	labelled := `{apiVersion: apps/v1, kind: Deployment, metadata: {name: d, namespace: ml, uid: d-1, labels: {kubetorch.com/autoscale: "true"}, annotations: {compute.kubetorch.com/gpus: "2"}}, spec: {replicas: 0, selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: c, image: "nginx:1"}]}}}}`
+	plain := strings.Replace(labelled, `labels: {kubetorch.com/autoscale: "true"}, `, "", 1)
+	r, _ := review.Read(ask(plain, labelled))
+	var keys []ledger.Key
+	for _, c := range r.Claims(w) {
+		assert.Empty(t, c.New)
+		keys = append(keys, c.Key)
+	}
+	assert.Contains(t, keys, review.PlanKey(decoded(labelled)))
+}
