@@ -34,7 +34,7 @@ unit: ## Run the tests that need no control plane
 e2e: $(BIN) tools ## Run the tests on a real API server with Knative
 	@echo "== end-to-end tests"
 	@# Uncached: the programs under test are built and run, which the cache cannot see.
-	@$(GO) test -count=1 -timeout 20m -p 2 ./test/controlplane/... ./test/e2e/... ./test/kustomize/...
+	@$(GO) test -count=1 -timeout 20m -p 1 ./test/controlplane/... ./test/e2e/... ./test/kustomize/...
 
 .PHONY: fuzz
 FUZZTIME ?= 1m
