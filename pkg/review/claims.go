@@ -40,14 +40,26 @@ func Rises(claims []Claim) bool {
 // Grows tells whether any of the claims itself rises, or cannot be counted.
 func Grows(claims []Claim) bool {
 	return slices.ContainsFunc(claims, func(c Claim) bool {
-		return total(c.New) > total(c.Old) || len(c.Unknown) > 0 || (len(c.New) > 0 && changesType(c))
+		return total(c.New) > total(c.Old) || len(c.Unknown) > 0 || changesType(c)
 	})
 }
 
-// changesType tells whether the GPUs are of other types than before: what is no more in
-// all may be more for a budget of one type.
+// changesType tells whether more GPUs of some type are claimed than before: what is no more
+// in all may be more for a budget of one type.
 func changesType(c Claim) bool {
-	return !slices.EqualFunc(c.New, c.Old, func(a, b policy.Part) bool { return a.Type == b.Type && a.GPUs == b.GPUs })
+	more := map[string]int64{}
+	for _, p := range c.New {
+		more[p.Type] = policy.SaturatingAdd(more[p.Type], p.GPUs)
+	}
+	for _, p := range c.Old {
+		more[p.Type] -= p.GPUs
+	}
+	for _, n := range more {
+		if n > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 func total(parts []policy.Part) int64 {

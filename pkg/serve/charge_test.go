@@ -1,0 +1,78 @@
+package serve
+
+import (
+	"encoding/json"
+	"errors"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	admissionv1 "k8s.io/api/admission/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
+	"github.com/kubetorch/webhook/pkg/budget"
+	"github.com/kubetorch/webhook/pkg/knative"
+	"github.com/kubetorch/webhook/pkg/policy"
+)
+
+// standalone is an edge with a budget of 10 GPUs in memory.
+func standalone() (*edge, *budget.Memory) {
+	budgets := []v1alpha1.GPUBudget{{ObjectMeta: metav1.ObjectMeta{Name: "b"}, Spec: v1alpha1.GPUBudgetSpec{Max: new(int64(10))}}}
+	memory := budget.NewMemory(budgets)
+	e := working()
+	e.current.Store(&snapshot{policies: policy.Compile(nil), budgets: policy.CompileBudgets(budgets), knative: knative.Default()})
+	e.charging = &charging{charge: memory.Charge, release: memory.Release, everything: true}
+	return e, memory
+}
+
+// gpuService is a Knative Service of some pods with 2 GPUs each.
+func gpuService(t *testing.T, name, image, maxScale string) []byte {
+	t.Helper()
+	raw, err := json.Marshal(map[string]any{
+		"apiVersion": "serving.knative.dev/v1", "kind": "Service", "metadata": map[string]any{"name": name, "namespace": "team", "uid": name},
+		"spec": map[string]any{"template": map[string]any{"metadata": map[string]any{"annotations": map[string]any{"autoscaling.knative.dev/max-scale": maxScale}},
+			"spec": map[string]any{"containers": []any{map[string]any{"image": image, "resources": map[string]any{"limits": map[string]any{"nvidia.com/gpu": 2}}}}}}},
+	})
+	require.NoError(t, err)
+	return raw
+}
+
+func ask(operation admissionv1.Operation, name string, object, old []byte) *admissionv1.AdmissionRequest {
+	r := &admissionv1.AdmissionRequest{UID: "u", Operation: operation, Namespace: "team", Name: name,
+		Kind: metav1.GroupVersionKind{Group: "serving.knative.dev", Version: "v1", Kind: "Service"}}
+	r.Object.Raw, r.OldObject.Raw = object, old
+	return r
+}
+
+func TestTheStandaloneLedgerFollowsWhatItIsTold(t *testing.T) {
+	e, memory := standalone()
+	five := gpuService(t, "a", "nginx:1", "5")
+	require.True(t, e.validate(t.Context(), ask(admissionv1.Create, "a", five, nil)).Allowed)
+	refused := e.validate(t.Context(), ask(admissionv1.Create, "b", gpuService(t, "b", "nginx:1", "1"), nil))
+	require.False(t, refused.Allowed)
+	assert.Contains(t, refused.Result.Message, "asks for 2 GPUs (2 x 1 pod); 0 of 10 are free in budget b")
+
+	image := gpuService(t, "a", "nginx:2", "5")
+	require.True(t, e.validate(t.Context(), ask(admissionv1.Update, "a", image, five)).Allowed)
+	assert.Equal(t, [2]int64{10, 0}, [2]int64{memory.Status("b").Used, memory.Status("b").Overlap}, "nobody would tell when an overlap is over")
+
+	dry := ask(admissionv1.Delete, "a", nil, image)
+	dry.DryRun = new(true)
+	e.validate(t.Context(), dry)
+	assert.EqualValues(t, 10, memory.Status("b").Used, "a dry run frees nothing")
+	e.validate(t.Context(), ask(admissionv1.Delete, "a", nil, image))
+	assert.Zero(t, memory.Status("b").Used)
+}
+
+// TestAReplicaThatIsCutOffLetsClaimsFallAndNotRise: it may not know of a budget any more.
+func TestAReplicaThatIsCutOffLetsClaimsFallAndNotRise(t *testing.T) {
+	e, _ := standalone()
+	e.charging.everything = false
+	e.charging.holds = func() error { return errors.New("cut off") }
+	five, four := gpuService(t, "a", "nginx:1", "5"), gpuService(t, "a", "nginx:1", "4")
+	rising := e.validate(t.Context(), ask(admissionv1.Update, "a", five, four))
+	require.False(t, rising.Allowed)
+	assert.EqualValues(t, 429, rising.Result.Code)
+	assert.True(t, e.validate(t.Context(), ask(admissionv1.Update, "a", four, five)).Allowed)
+}
