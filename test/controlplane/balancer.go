@@ -15,7 +15,6 @@ import (
 type balancer struct {
 	listener net.Listener
 	replicas []*Replica
-	ready    []atomic.Bool
 	next     atomic.Uint64
 	cancel   context.CancelFunc
 	running  sync.WaitGroup
@@ -27,9 +26,9 @@ func startBalancer(replicas []*Replica) (*balancer, error) {
 		return nil, fmt.Errorf("starting the load balancer: %w", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	b := &balancer{listener: listener, replicas: replicas, ready: make([]atomic.Bool, len(replicas)), cancel: cancel}
-	for i := range replicas {
-		b.running.Go(func() { b.probe(ctx, i) })
+	b := &balancer{listener: listener, replicas: replicas, cancel: cancel}
+	for _, r := range replicas {
+		b.running.Go(func() { b.probe(ctx, r) })
 	}
 	b.running.Go(func() { b.accept(ctx) })
 	return b, nil
@@ -46,11 +45,11 @@ func (b *balancer) Close() error {
 }
 
 // probe keeps track of whether a replica is ready.
-func (b *balancer) probe(ctx context.Context, i int) {
+func (b *balancer) probe(ctx context.Context, r *Replica) {
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
 	for {
-		b.ready[i].Store(b.replicas[i].Ready(ctx) == nil)
+		r.endpoint.Store(r.Ready(ctx) == nil)
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
@@ -98,11 +97,11 @@ func (b *balancer) dial(ctx context.Context) net.Conn {
 	first := b.next.Add(1)
 	dialer := net.Dialer{Timeout: time.Second}
 	for offset := range uint64(len(b.replicas)) {
-		i := (first + offset) % uint64(len(b.replicas))
-		if !b.ready[i].Load() {
+		r := b.replicas[(first+offset)%uint64(len(b.replicas))]
+		if !r.endpoint.Load() {
 			continue
 		}
-		if conn, err := dialer.DialContext(ctx, "tcp", b.replicas[i].Address); err == nil {
+		if conn, err := dialer.DialContext(ctx, "tcp", r.Address); err == nil {
 			return conn
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -52,6 +53,9 @@ type Replica struct {
 	args    []string
 	env     []string
 	process *Process
+	// endpoint says whether the load balancer passes connections on to it, if it is balanced.
+	balanced bool
+	endpoint atomic.Bool
 }
 
 // InstallWebhook installs the kubetorch webhook from its shipped manifests,
@@ -83,7 +87,7 @@ func (c *ControlPlane) installWebhook(ctx context.Context, o WebhookOptions) (*W
 	for i, port := range ports {
 		w.Replicas = append(w.Replicas, &Replica{
 			Address: fmt.Sprintf("127.0.0.1:%d", port),
-			c:       c, name: fmt.Sprintf("%s-%d", webhookName, i), binary: binary, env: o.Env,
+			c:       c, name: fmt.Sprintf("%s-%d", webhookName, i), binary: binary, env: o.Env, balanced: replicas > 1,
 		})
 	}
 	port := ports[0]
@@ -235,5 +239,10 @@ func (r *Replica) start() (err error) {
 }
 
 func (r *Replica) awaitReady(ctx context.Context) error {
-	return await(ctx, "readiness of "+r.name, 30*time.Second, r.Ready, r.process)
+	return await(ctx, "readiness of "+r.name, 30*time.Second, func(ctx context.Context) error {
+		if r.balanced && !r.endpoint.Load() {
+			return errors.New("the load balancer has not seen it ready")
+		}
+		return r.Ready(ctx)
+	}, r.process)
 }
