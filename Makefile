@@ -76,13 +76,13 @@ $(GENTOOLS)/%: hack/tools/go.mod hack/tools/go.sum
 	@echo "== building $*"
 	@cd hack/tools && GOBIN=$(abspath $(GENTOOLS)) $(GO) install $$($(GO) list -f '{{.ImportPath}}' tool | grep "/$*$$")
 
-GENERATED := pkg/apis deploy/crd docs/parameters.md
+GENERATED := pkg/apis deploy/crd docs/parameters.md docs/metrics.md
 
 .PHONY: generate
-generate: $(GENTOOLS)/controller-gen ## Write deepcopy functions, CRDs and the parameter reference
+generate: $(GENTOOLS)/controller-gen ## Write deepcopy functions, CRDs and the references of parameters and metrics
 	@$(GENTOOLS)/controller-gen object paths=./pkg/apis/...
 	@$(GENTOOLS)/controller-gen crd paths=./pkg/apis/... output:crd:dir=deploy/crd
-	@$(GO) run ./hack/docs docs/parameters.md
+	@$(GO) run ./hack/docs docs/parameters.md docs/metrics.md
 
 .PHONY: verify
 verify: generate ## Fail if generated files, go.mod or formatting are out of date

@@ -1,4 +1,4 @@
-// Command docs writes the reference of all parameters from their table.
+// Command docs writes the references of all parameters and of all metrics from their tables.
 package main
 
 import (
@@ -7,17 +7,20 @@ import (
 	"os"
 	"strings"
 
+	"github.com/kubetorch/webhook/pkg/metric"
 	"github.com/kubetorch/webhook/pkg/parameter"
 )
 
 func main() {
-	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "usage: docs FILE")
+	if len(os.Args) != 3 {
+		fmt.Fprintln(os.Stderr, "usage: docs PARAMETERS METRICS")
 		os.Exit(2)
 	}
-	if err := os.WriteFile(os.Args[1], reference(), 0o644); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+	for i, page := range [][]byte{reference(), metric.Reference()} {
+		if err := os.WriteFile(os.Args[i+1], page, 0o644); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
 	}
 }
 

@@ -6,11 +6,14 @@ import (
 	"net/http"
 	"runtime"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
 	admissionv1 "k8s.io/api/admission/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kubetorch/webhook/pkg/tracing"
 )
 
 // Decide gives the verdict on one request. It must not keep the request after it
@@ -31,14 +34,26 @@ type Options struct {
 	// get 503. It bounds the memory that callers can make the process hold; ordinary
 	// requests never wait for a place. 0 means [DefaultMaxLarge].
 	MaxLarge int
+	// MaxConcurrent is how many requests are decided at the same time. As many again are
+	// read and answered with 429 under their uid, which fails closed whatever the failure
+	// policy; what is above that gets an HTTP status of 429 unread, after which API servers
+	// try again within their timeout. 0 means [DefaultMaxConcurrent].
+	MaxConcurrent int
+	// Caller says who may call; its error is answered with 403. Nil is anybody.
+	Caller func(*http.Request) error
+	// Tracer traces requests. Nil does not.
+	Tracer *tracing.Tracer
 }
 
 const (
 	// DefaultMaxLarge times [MaxBody], and as much again once decoded, is the most
 	// that large bodies occupy.
 	DefaultMaxLarge = 16
+	// DefaultMaxConcurrent leaves room for many that wait for a slow API server, and keeps
+	// what callers can make the process hold below its memory limit.
+	DefaultMaxConcurrent = 512
 	// largeBody is the length in bytes above which a body is large.
-	largeBody = 256 << 10
+	largeBody = 128 << 10
 	// defaultTimeout holds for callers that send no timeout; it is the API server's
 	// own default.
 	defaultTimeout = 10 * time.Second
@@ -52,6 +67,9 @@ func Handler(decide func(context.Context, *admissionv1.AdmissionRequest) *admiss
 	if o.MaxLarge <= 0 {
 		o.MaxLarge = DefaultMaxLarge
 	}
+	if o.MaxConcurrent <= 0 {
+		o.MaxConcurrent = DefaultMaxConcurrent
+	}
 	if o.Log.GetSink() == nil {
 		o.Log = logr.Discard()
 	}
@@ -60,21 +78,28 @@ func Handler(decide func(context.Context, *admissionv1.AdmissionRequest) *admiss
 
 type handler struct {
 	Options
-	decide Decide
-	places chan struct{}
+	decide   Decide
+	places   chan struct{}
+	inFlight atomic.Int64
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(r.Context(), timeout(r))
 	defer cancel()
+	ctx, span := h.Tracer.Admission(ctx, r.Header, h.Path)
+	defer span.End()
 	// A body that trickles in must hold neither a place nor the connection for ever.
 	// The server sets a new deadline before it reads the next request.
 	deadline, _ := ctx.Deadline()
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(deadline) // writers of tests have none
 
-	if fault := checkHeader(r); fault != nil {
+	flying := int(h.inFlight.Add(1))
+	h.Metrics.flying(h.Path, 1)
+	defer func() { h.inFlight.Add(-1); h.Metrics.flying(h.Path, -1) }()
+	if fault := h.check(r, flying); fault != nil {
+		span.Refused(fault.code)
 		h.refuse(w, r, fault, start)
 		return
 	}
@@ -83,23 +108,48 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		case h.places <- struct{}{}:
 			defer func() { <-h.places }()
 		case <-ctx.Done():
+			span.Refused(http.StatusServiceUnavailable)
 			h.refuse(w, r, &httpError{http.StatusServiceUnavailable, "too many large requests at the same time"}, start)
 			return
 		}
 	}
+	_, step := tracing.Step(ctx, tracing.Decode)
 	request, fault := read(r)
+	step.End()
 	if fault != nil {
+		span.Refused(fault.code)
 		h.refuse(w, r, fault, start)
 		return
 	}
 	_ = control.SetReadDeadline(time.Time{}) // the server now watches for the caller going away
 
-	response := h.safely(ctx, request)
+	var response *admissionv1.AdmissionResponse
+	if flying > h.MaxConcurrent {
+		h.Metrics.reject(h.Path, rejectedAnswered)
+		response = busy()
+	} else {
+		response = h.safely(ctx, request)
+	}
 	response.UID = request.UID
 	if err := writeReview(w, response); err != nil {
 		h.Log.V(1).Info("the answer did not reach the caller", "path", h.Path, "uid", request.UID, "error", err.Error())
 	}
-	h.observe(request, response, start)
+	verdict, code := h.observe(request, response, start)
+	span.Decided(request, verdict, code)
+}
+
+// check refuses what need not be read at all.
+func (h *handler) check(r *http.Request, flying int) *httpError {
+	if h.Caller != nil {
+		if err := h.Caller(r); err != nil {
+			return &httpError{http.StatusForbidden, err.Error()}
+		}
+	}
+	if flying > 2*h.MaxConcurrent {
+		h.Metrics.reject(h.Path, rejectedUnread)
+		return &httpError{http.StatusTooManyRequests, tooMany}
+	}
+	return checkHeader(r)
 }
 
 func read(r *http.Request) (*admissionv1.AdmissionRequest, *httpError) {
@@ -135,6 +185,17 @@ func describePanic(cause any) string {
 		return fault.Error()
 	}
 	return fmt.Sprintf("%T", cause)
+}
+
+const tooMany = "too many requests at the same time"
+
+// busy refuses what a client may try again a moment later.
+func busy() *admissionv1.AdmissionResponse {
+	return &admissionv1.AdmissionResponse{Result: &metav1.Status{
+		Status: metav1.StatusFailure, Code: http.StatusTooManyRequests, Reason: metav1.StatusReasonTooManyRequests,
+		Message: "kubetorch-webhook has " + tooMany + ", please retry",
+		Details: &metav1.StatusDetails{RetryAfterSeconds: 1},
+	}}
 }
 
 func internalError(request *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {

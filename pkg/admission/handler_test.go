@@ -293,16 +293,33 @@ func TestHandlerCountsEveryRequest(t *testing.T) {
 # HELP kubetorch_webhook_admission_panics_total Panics while deciding; each was answered as a refusal with status 500.
 # TYPE kubetorch_webhook_admission_panics_total counter
 kubetorch_webhook_admission_panics_total{path="/mutate"} 1
-# HELP kubetorch_webhook_admission_requests_total Admission requests by path, verdict (allowed, patched, denied, error, unusable) and status code.
+# HELP kubetorch_webhook_admission_patch_bytes Size of the JSON Patches in answers; answers without one are not counted.
+# TYPE kubetorch_webhook_admission_patch_bytes histogram
+kubetorch_webhook_admission_patch_bytes_bucket{path="/mutate",le="64"} 1
+kubetorch_webhook_admission_patch_bytes_bucket{path="/mutate",le="128"} 1
+kubetorch_webhook_admission_patch_bytes_bucket{path="/mutate",le="256"} 1
+kubetorch_webhook_admission_patch_bytes_bucket{path="/mutate",le="512"} 1
+kubetorch_webhook_admission_patch_bytes_bucket{path="/mutate",le="1024"} 1
+kubetorch_webhook_admission_patch_bytes_bucket{path="/mutate",le="2048"} 1
+kubetorch_webhook_admission_patch_bytes_bucket{path="/mutate",le="4096"} 1
+kubetorch_webhook_admission_patch_bytes_bucket{path="/mutate",le="8192"} 1
+kubetorch_webhook_admission_patch_bytes_bucket{path="/mutate",le="16384"} 1
+kubetorch_webhook_admission_patch_bytes_bucket{path="/mutate",le="65536"} 1
+kubetorch_webhook_admission_patch_bytes_bucket{path="/mutate",le="262144"} 1
+kubetorch_webhook_admission_patch_bytes_bucket{path="/mutate",le="1.048576e+06"} 1
+kubetorch_webhook_admission_patch_bytes_bucket{path="/mutate",le="+Inf"} 1
+kubetorch_webhook_admission_patch_bytes_sum{path="/mutate"} 2
+kubetorch_webhook_admission_patch_bytes_count{path="/mutate"} 1
+# HELP kubetorch_webhook_admission_requests_total Admission requests by what they are about, verdict (allowed, patched, denied, error, unusable) and status code. Kinds that are not judged count as other.
 # TYPE kubetorch_webhook_admission_requests_total counter
-kubetorch_webhook_admission_requests_total{code="200",path="/mutate",verdict="allowed"} 1
-kubetorch_webhook_admission_requests_total{code="200",path="/mutate",verdict="patched"} 1
-kubetorch_webhook_admission_requests_total{code="400",path="/mutate",verdict="denied"} 1
-kubetorch_webhook_admission_requests_total{code="400",path="/mutate",verdict="unusable"} 1
-kubetorch_webhook_admission_requests_total{code="422",path="/mutate",verdict="denied"} 1
-kubetorch_webhook_admission_requests_total{code="500",path="/mutate",verdict="error"} 1
-kubetorch_webhook_admission_requests_total{code="503",path="/mutate",verdict="error"} 1
-`), "kubetorch_webhook_admission_requests_total", "kubetorch_webhook_admission_panics_total"))
+kubetorch_webhook_admission_requests_total{code="200",kind="other",operation="CREATE",path="/mutate",verdict="allowed"} 1
+kubetorch_webhook_admission_requests_total{code="200",kind="other",operation="CREATE",path="/mutate",verdict="patched"} 1
+kubetorch_webhook_admission_requests_total{code="400",kind="other",operation="CREATE",path="/mutate",verdict="denied"} 1
+kubetorch_webhook_admission_requests_total{code="400",kind="",operation="",path="/mutate",verdict="unusable"} 1
+kubetorch_webhook_admission_requests_total{code="422",kind="other",operation="CREATE",path="/mutate",verdict="denied"} 1
+kubetorch_webhook_admission_requests_total{code="500",kind="other",operation="CREATE",path="/mutate",verdict="error"} 1
+kubetorch_webhook_admission_requests_total{code="503",kind="other",operation="CREATE",path="/mutate",verdict="error"} 1
+`), "kubetorch_webhook_admission_requests_total", "kubetorch_webhook_admission_patch_bytes", "kubetorch_webhook_admission_panics_total"))
 }
 
 func TestHandlerLogsNoContents(t *testing.T) {

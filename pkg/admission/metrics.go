@@ -1,10 +1,15 @@
 package admission
 
 import (
+	"net/http"
 	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	admissionv1 "k8s.io/api/admission/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kubetorch/webhook/pkg/metric"
 )
 
 // The values of the label verdict.
@@ -16,68 +21,136 @@ const (
 	verdictUnusable = "unusable" // not an admission review at all, answered 4xx or 503
 )
 
+// The values of the label how.
+const (
+	rejectedAnswered = "answered" // in the protocol, with the uid
+	rejectedUnread   = "unread"   // with an HTTP status
+)
+
 // Metrics are the counters of all handlers of a process. It is a
 // prometheus.Collector; the caller registers it, once. A nil *Metrics counts
 // nothing.
 type Metrics struct {
-	requests *prometheus.CounterVec
-	duration *prometheus.HistogramVec
-	panics   *prometheus.CounterVec
+	requests, rejected, panics *prometheus.CounterVec
+	duration, patch            *prometheus.HistogramVec
+	inFlight                   *prometheus.GaugeVec
 }
 
 // NewMetrics makes the counters, with a row for each of the paths from the start
 // so that rates are right from the first request.
 func NewMetrics(paths ...string) *Metrics {
 	m := &Metrics{
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "kubetorch_webhook_admission_requests_total",
-			Help: "Admission requests by path, verdict (allowed, patched, denied, error, unusable) and status code.",
-		}, []string{"path", "verdict", "code"}),
-		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "kubetorch_webhook_admission_duration_seconds",
-			Help: "Time from the header of an admission request to its answer.",
-			Buckets: []float64{
-				.0001, .0002, .0005, .001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 3,
-			},
-		}, []string{"path"}),
-		panics: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "kubetorch_webhook_admission_panics_total",
-			Help: "Panics while deciding; each was answered as a refusal with status 500.",
-		}, []string{"path"}),
+		requests: metric.AdmissionRequests.CounterVec(), rejected: metric.AdmissionRejected.CounterVec(),
+		panics: metric.AdmissionPanics.CounterVec(), duration: metric.AdmissionDuration.HistogramVec(),
+		patch: metric.AdmissionPatchSize.HistogramVec(), inFlight: metric.AdmissionInFlight.GaugeVec(),
 	}
 	for _, path := range paths {
-		m.requests.WithLabelValues(path, verdictAllowed, "200")
 		m.duration.WithLabelValues(path)
+		m.patch.WithLabelValues(path)
 		m.panics.WithLabelValues(path)
+		m.inFlight.WithLabelValues(path)
+		m.rejected.WithLabelValues(path, rejectedAnswered)
+		m.rejected.WithLabelValues(path, rejectedUnread)
 	}
 	return m
 }
 
+func (m *Metrics) collectors() []prometheus.Collector {
+	return []prometheus.Collector{m.requests, m.rejected, m.panics, m.duration, m.patch, m.inFlight}
+}
+
 // Describe is part of prometheus.Collector.
 func (m *Metrics) Describe(out chan<- *prometheus.Desc) {
-	m.requests.Describe(out)
-	m.duration.Describe(out)
-	m.panics.Describe(out)
+	for _, c := range m.collectors() {
+		c.Describe(out)
+	}
 }
 
 // Collect is part of prometheus.Collector.
 func (m *Metrics) Collect(out chan<- prometheus.Metric) {
-	m.requests.Collect(out)
-	m.duration.Collect(out)
-	m.panics.Collect(out)
+	for _, c := range m.collectors() {
+		c.Collect(out)
+	}
 }
 
-func (m *Metrics) observe(path, verdict string, code int, took time.Duration) {
+// decided counts a request that got an answer in the protocol.
+func (m *Metrics) decided(path string, request *admissionv1.AdmissionRequest, verdict string, code, patch int, took time.Duration) {
 	if m == nil {
 		return
 	}
-	m.requests.WithLabelValues(path, verdict, strconv.Itoa(code)).Inc()
+	m.requests.WithLabelValues(path, operation(request.Operation), kind(request.Kind), verdict, status(code)).Inc()
+	m.duration.WithLabelValues(path).Observe(took.Seconds())
+	if patch > 0 {
+		m.patch.WithLabelValues(path).Observe(float64(patch))
+	}
+}
+
+// unusable counts a request that was answered outside the protocol.
+func (m *Metrics) unusable(path string, code int, took time.Duration) {
+	if m == nil {
+		return
+	}
+	m.requests.WithLabelValues(path, "", "", verdictUnusable, status(code)).Inc()
 	m.duration.WithLabelValues(path).Observe(took.Seconds())
 }
 
 func (m *Metrics) panicked(path string) {
-	if m == nil {
-		return
+	if m != nil {
+		m.panics.WithLabelValues(path).Inc()
 	}
-	m.panics.WithLabelValues(path).Inc()
+}
+
+func (m *Metrics) reject(path, how string) {
+	if m != nil {
+		m.rejected.WithLabelValues(path, how).Inc()
+	}
+}
+
+func (m *Metrics) flying(path string, by float64) {
+	if m != nil {
+		m.inFlight.WithLabelValues(path).Add(by)
+	}
+}
+
+// Label values come from callers, so that only those known here are taken over.
+var (
+	operations = map[admissionv1.Operation]string{
+		admissionv1.Create: "CREATE", admissionv1.Update: "UPDATE", admissionv1.Delete: "DELETE", admissionv1.Connect: "CONNECT",
+	}
+	groups = map[string]string{
+		"Service": "serving.knative.dev", "Configuration": "serving.knative.dev", "Revision": "serving.knative.dev", "Route": "serving.knative.dev",
+		"PodAutoscaler": "autoscaling.internal.knative.dev", "Deployment": "apps", "Scale": "autoscaling",
+		"ComputePolicy": "policy.kubetorch.com", "GPUBudget": "policy.kubetorch.com",
+	}
+)
+
+const other = "other"
+
+func operation(o admissionv1.Operation) string {
+	if known := operations[o]; known != "" {
+		return known
+	}
+	return other
+}
+
+func kind(k metav1.GroupVersionKind) string {
+	if group, known := groups[k.Kind]; known && group == k.Group {
+		return k.Kind
+	}
+	return other
+}
+
+// status is a code as a label, without allocating for the usual ones.
+func status(code int) string {
+	switch code {
+	case http.StatusOK:
+		return "200"
+	case http.StatusForbidden:
+		return "403"
+	case http.StatusUnprocessableEntity:
+		return "422"
+	case http.StatusTooManyRequests:
+		return "429"
+	}
+	return strconv.Itoa(code)
 }

@@ -45,19 +45,19 @@ func (h *handler) refuse(w http.ResponseWriter, r *http.Request, fault *httpErro
 	case http.StatusRequestEntityTooLarge, http.StatusRequestTimeout:
 		// The rest of the body is not worth reading.
 		w.Header().Set("Connection", "close")
-	case http.StatusServiceUnavailable:
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
 		w.Header().Set("Retry-After", "1")
 	}
 	http.Error(w, fault.text, fault.code)
-	h.Metrics.observe(h.Path, verdictUnusable, fault.code, time.Since(start))
+	h.Metrics.unusable(h.Path, fault.code, time.Since(start))
 	h.Log.V(1).Info("unusable request", "path", h.Path, "code", fault.code, "reason", fault.text, "remote", r.RemoteAddr)
 }
 
 // observe counts and logs a decided request.
-func (h *handler) observe(request *admissionv1.AdmissionRequest, response *admissionv1.AdmissionResponse, start time.Time) {
+func (h *handler) observe(request *admissionv1.AdmissionRequest, response *admissionv1.AdmissionResponse, start time.Time) (verdict string, code int) {
 	took := time.Since(start)
-	verdict, code := verdictOf(response)
-	h.Metrics.observe(h.Path, verdict, code, took)
+	verdict, code = verdictOf(response)
+	h.Metrics.decided(h.Path, request, verdict, code, len(response.Patch), took)
 
 	level, message := 1, "admitted"
 	if !response.Allowed {
@@ -65,7 +65,7 @@ func (h *handler) observe(request *admissionv1.AdmissionRequest, response *admis
 	}
 	log := h.Log.V(level)
 	if !log.Enabled() {
-		return
+		return verdict, code
 	}
 	values := []any{
 		"path", h.Path, "uid", request.UID, "operation", request.Operation,
@@ -80,6 +80,7 @@ func (h *handler) observe(request *admissionv1.AdmissionRequest, response *admis
 		}
 	}
 	log.Info(message, values...)
+	return verdict, code
 }
 
 // verdictOf names the verdict for metrics and logs; the code is the status that

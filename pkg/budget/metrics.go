@@ -4,6 +4,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/kubetorch/webhook/pkg/metric"
 )
 
 // Metrics count what happens to ledgers. A nil *Metrics counts nothing.
@@ -14,20 +16,9 @@ type Metrics struct {
 
 // NewMetrics makes the counters and registers them.
 func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
-	m := &Metrics{
-		writes: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "kubetorch_webhook_budget_writes_total",
-			Help: "Writes of a GPUBudget's ledger by admissions, by budget and result (stored, conflict, error).",
-		}, []string{"budget", "result"}),
-		charges: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "kubetorch_webhook_budget_charges_total",
-			Help: "Admissions charged to a GPUBudget; divided by the stored writes it is how many share one.",
-		}, []string{"budget"}),
-	}
-	for _, c := range []prometheus.Collector{m.writes, m.charges} {
-		if err := registry.Register(c); err != nil {
-			return nil, err
-		}
+	m := &Metrics{writes: metric.BudgetWrites.CounterVec(), charges: metric.BudgetCharges.CounterVec()}
+	if err := metric.Register(registry, m.writes, m.charges); err != nil {
+		return nil, err
 	}
 	return m, nil
 }

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	stdlog "log"
+	"os"
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
+	"go.opentelemetry.io/otel"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
@@ -17,6 +19,8 @@ import (
 	"github.com/kubetorch/webhook/pkg/cmd/options"
 	"github.com/kubetorch/webhook/pkg/offline"
 	"github.com/kubetorch/webhook/pkg/serve"
+	"github.com/kubetorch/webhook/pkg/tracing"
+	"github.com/kubetorch/webhook/pkg/version"
 )
 
 func newServe() *cobra.Command {
@@ -59,21 +63,47 @@ func runServe(ctx context.Context, o *options.Serve, out, errOut io.Writer) erro
 	stdlog.SetFlags(0)
 	stdlog.SetOutput(lineLogger{log.WithName("http").V(1)})
 
+	http, err := httpOptions(ctx, &o.HTTP, log)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := http.Tracer.Stop(); err != nil {
+			log.Error(err, "the last traces were not sent")
+		}
+	}()
 	if o.Standalone {
-		return serveStandalone(ctx, o, log, out)
+		return serveStandalone(ctx, o, http, log, out)
 	}
 	config, err := restConfig(o.Kubeconfig)
 	if err != nil {
 		return fmt.Errorf("finding the cluster: %w", err)
 	}
 	return Failed(serve.Cluster(ctx, serve.ClusterOptions{
-		Listen: o.Listen, Config: config,
+		Listen: o.Listen, HTTP: http, Config: config,
 		Namespace: o.Namespace, Service: o.Service, CASecret: o.CASecret, Configuration: o.Configuration,
 		KnativeNamespace: o.KnativeNamespace, RequestTimeout: o.RequestTimeout, AuditInterval: o.AuditInterval, ShutdownDelay: o.ShutdownDelay, Log: log,
 	}))
 }
 
-func serveStandalone(ctx context.Context, o *options.Serve, log logr.Logger, out io.Writer) error {
+// httpOptions are the options of all requests. The caller stops the tracer.
+func httpOptions(ctx context.Context, o *options.HTTP, log logr.Logger) (serve.HTTPOptions, error) {
+	made := serve.HTTPOptions{MaxConcurrent: o.MaxConcurrent, ClientCerts: serve.ClientCerts{CAFile: o.ClientCAFile, Names: o.ClientNames}}
+	if o.TraceEndpoint == "" {
+		return made, nil
+	}
+	// The library's own complaints, a collector that is away for example.
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.WithName("traces").V(1).Info("not sent", "error", err.Error()) }))
+	otel.SetLogger(logr.Discard())
+	var err error
+	made.Tracer, err = tracing.New(ctx, tracing.Options{
+		Endpoint: o.TraceEndpoint, Ratio: o.TraceSampling, Version: version.Get().Version, Instance: os.Getenv("POD_NAME"),
+	})
+	log.Info("sending traces", "endpoint", o.TraceEndpoint, "sampling", o.TraceSampling)
+	return made, err
+}
+
+func serveStandalone(ctx context.Context, o *options.Serve, http serve.HTTPOptions, log logr.Logger, out io.Writer) error {
 	inputs, err := offline.Load(o.Policies, o.KnativeConfigs)
 	if err != nil {
 		return err
@@ -82,7 +112,7 @@ func serveStandalone(ctx context.Context, o *options.Serve, log logr.Logger, out
 		log.Info(warning)
 	}
 	return Failed(serve.Standalone(ctx, serve.StandaloneOptions{
-		Listen: o.Listen, CertDir: o.CertDir, Inputs: inputs, ShutdownDelay: o.ShutdownDelay, Out: out, Log: log,
+		Listen: o.Listen, HTTP: http, CertDir: o.CertDir, Inputs: inputs, ShutdownDelay: o.ShutdownDelay, Out: out, Log: log,
 	}))
 }
 

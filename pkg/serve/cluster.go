@@ -25,6 +25,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/certificate"
 	"github.com/kubetorch/webhook/pkg/controller"
 	"github.com/kubetorch/webhook/pkg/manifest"
+	"github.com/kubetorch/webhook/pkg/metric"
 	"github.com/kubetorch/webhook/pkg/version"
 )
 
@@ -32,6 +33,7 @@ import (
 type ClusterOptions struct {
 	// Listen is the address and port.
 	Listen string
+	HTTP   HTTPOptions
 	// Config reaches the API server.
 	Config *rest.Config
 	// Namespace is where the webhook runs.
@@ -75,14 +77,20 @@ func Cluster(ctx context.Context, o ClusterOptions) error {
 	config.QPS, config.Burst = clientQPS, clientBurst
 	config.UserAgent = "kubetorch-webhook/" + version.Get().Version
 
+	feeds := newWatches()
+	feeds.observe(config)
+
 	secret := types.NamespacedName{Namespace: o.Namespace, Name: o.CASecret}
 	source := certificate.NewManaged(config, secret,
 		certificate.ServiceNames(types.NamespacedName{Namespace: o.Namespace, Name: o.Service}))
 	bundles := &certificate.CABundles{Secret: secret, Configuration: o.Configuration}
 
 	registry := prometheus.NewRegistry()
+	if err := metric.Register(registry, feeds); err != nil {
+		return err
+	}
 	e := &edge{}
-	server, err := newEndpoints(o.Listen, source, e, registry, o.Log)
+	server, err := newEndpoints(o.Listen, o.HTTP, source, e, registry, o.Log)
 	if err != nil {
 		return err
 	}

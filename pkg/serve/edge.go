@@ -13,6 +13,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/policy"
 	"github.com/kubetorch/webhook/pkg/review"
+	"github.com/kubetorch/webhook/pkg/tracing"
 )
 
 // snapshot is what verdicts are based on. It is replaced as a whole, never changed.
@@ -59,18 +60,18 @@ func (e *edge) ready() error {
 }
 
 func (e *edge) mutate(ctx context.Context, request *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
-	return e.decide(ctx, request, (*review.Request).Mutate, nil)
+	return e.decide(ctx, request, tracing.Expand, (*review.Request).Mutate, nil)
 }
 
 func (e *edge) validate(ctx context.Context, request *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
 	if request.Operation == admissionv1.Delete && e.charging != nil && e.charging.release != nil && (request.DryRun == nil || !*request.DryRun) {
 		e.charging.release(request.Namespace, review.Released(request)...)
 	}
-	return e.decide(ctx, request, (*review.Request).Validate, e.charging)
+	return e.decide(ctx, request, tracing.Judge, (*review.Request).Validate, e.charging)
 }
 
 func (e *edge) decide(ctx context.Context, request *admissionv1.AdmissionRequest,
-	judge func(*review.Request, review.World) *admissionv1.AdmissionResponse, charging *charging,
+	name string, judge func(*review.Request, review.World) *admissionv1.AdmissionResponse, charging *charging,
 ) *admissionv1.AdmissionResponse {
 	r, response := review.Read(request)
 	if response != nil {
@@ -82,8 +83,33 @@ func (e *edge) decide(ctx context.Context, request *admissionv1.AdmissionRequest
 	}
 	var failed error
 	world := e.world(ctx, now, &failed)
+	if response = e.resolve(ctx, r, request, &world, &failed); response != nil {
+		return response
+	}
+	_, step := tracing.Step(ctx, name)
+	response = judge(r, world)
+	step.End()
+	if response.Allowed && failed == nil && charging != nil {
+		ctx, step := tracing.Step(ctx, tracing.Charge)
+		response = charging.admit(ctx, r, world, now, response)
+		step.End()
+	}
+	if failed != nil {
+		return unavailable(failed)
+	}
+	if e.decided != nil {
+		e.decided(r.Decisions())
+	}
+	return response
+}
+
+// resolve reads what else the verdict depends on. A response ends the request.
+func (e *edge) resolve(ctx context.Context, r *review.Request, request *admissionv1.AdmissionRequest, world *review.World, failed *error) *admissionv1.AdmissionResponse {
+	ctx, step := tracing.Step(ctx, tracing.Resolve)
+	defer step.End()
+	var err error
 	if e.neighbours != nil {
-		world.Live = live{e.neighbours.reads, ctx, request.Namespace, &failed}
+		world.Live = live{e.neighbours.reads, ctx, request.Namespace, failed}
 		if name := r.Scaled(); name != "" {
 			deployment, err := e.neighbours.deployment(ctx, request.Namespace, name)
 			if err != nil {
@@ -94,7 +120,6 @@ func (e *edge) decide(ctx context.Context, request *admissionv1.AdmissionRequest
 			}
 			r.ScaleOf(deployment)
 		}
-		var err error
 		if world.Cluster, err = e.neighbours.of(ctx, request.Namespace, r.Lookups(world.Self)); err != nil {
 			return unavailable(err)
 		}
@@ -102,21 +127,11 @@ func (e *edge) decide(ctx context.Context, request *admissionv1.AdmissionRequest
 		return review.Allow(request.UID) // without a cluster nothing is known of the Deployment
 	}
 	if names := r.NamedRevisions(); len(names) > 0 {
-		var err error
 		if world.Revisions, err = e.revisions(ctx, request.Namespace, names); err != nil {
 			return unavailable(err)
 		}
 	}
-	if response = judge(r, world); response.Allowed && failed == nil {
-		response = charging.admit(ctx, r, world, now, response)
-	}
-	if failed != nil {
-		return unavailable(failed)
-	}
-	if e.decided != nil {
-		e.decided(r.Decisions())
-	}
-	return response
+	return nil
 }
 
 // unavailable refuses because something could not be read; the same request may

@@ -1,10 +1,8 @@
 package serve
 
 import (
-	"fmt"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
@@ -13,6 +11,7 @@ import (
 
 	"github.com/kubetorch/webhook/pkg/admission"
 	"github.com/kubetorch/webhook/pkg/certificate"
+	"github.com/kubetorch/webhook/pkg/metric"
 	"github.com/kubetorch/webhook/pkg/policy"
 	"github.com/kubetorch/webhook/pkg/review"
 	"github.com/kubetorch/webhook/pkg/version"
@@ -26,61 +25,40 @@ func metricsHandler(registry *prometheus.Registry) http.Handler {
 // registerProcess registers what every mode has.
 func registerProcess(registry *prometheus.Registry, requests *admission.Metrics, source certificate.Source) error {
 	info := version.Get()
-	build := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name:        "kubetorch_webhook_build_info",
-		Help:        "Always 1; the labels say what is running.",
-		ConstLabels: prometheus.Labels{"version": info.Version, "commit": info.Commit, "go": info.Go},
-	}, func() float64 { return 1 })
-	expiry := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "kubetorch_webhook_certificate_expiry_timestamp_seconds",
-		Help: "When the serving certificate ends, in Unix seconds; 0 while there is none.",
-	}, func() float64 {
+	build := metric.BuildInfo.GaugeVec()
+	build.WithLabelValues(info.Version, info.Commit, info.Go).Set(1)
+	expiry := metric.CertificateExpiry.GaugeFunc(func() float64 {
 		at, err := certificate.Expiry(source)
 		if err != nil {
 			return 0
 		}
 		return float64(at.Unix())
 	})
-	for _, collector := range []prometheus.Collector{build, expiry, requests} {
-		if err := registry.Register(collector); err != nil {
-			return fmt.Errorf("registering metrics: %w", err)
-		}
-	}
-	return nil
+	return metric.Register(registry, build, expiry, requests)
 }
 
 // snapshotMetrics tell what verdicts are based on.
 type snapshotMetrics struct {
-	policies, policiesInvalid       prometheus.Gauge
-	policyInfo                      *prometheus.GaugeVec
-	decisions                       *prometheus.CounterVec
-	knativeInvalid, knativeAdoption prometheus.Gauge
+	policies, policiesInvalid          prometheus.Gauge
+	policyInfo, policyBounds, adoption *prometheus.GaugeVec
+	decisions                          *prometheus.CounterVec
+	knativeInvalid                     prometheus.Gauge
 }
 
+// The parts of a snapshot.
+const partPolicies, partBudgets, partKnative = "policies", "budgets", "knative"
+
 func newSnapshotMetrics(registry prometheus.Registerer) (*snapshotMetrics, error) {
-	gauge := func(name, help string) prometheus.Gauge {
-		return prometheus.NewGauge(prometheus.GaugeOpts{Name: "kubetorch_webhook_" + name, Help: help})
-	}
 	m := &snapshotMetrics{
-		policies:        gauge("policies", "ComputePolicies, the invalid ones included."),
-		policiesInvalid: gauge("policies_invalid", "ComputePolicies that cannot be followed; what asks for more GPUs than before is refused."),
-		policyInfo: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "kubetorch_webhook_policy_info",
-			Help: "Always 1; the labels say how a policy's bounds are enforced. A policy with bounds of several kinds has several rows.",
-		}, []string{"policy", "enforcement"}),
-		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "kubetorch_webhook_policy_decisions_total",
-			Help: "Requests that broke a bound, by what became of them (denied, clamped, warned, audited); dry runs are not counted.",
-		}, []string{"policy", "bound", "enforcement", "outcome"}),
-		knativeInvalid:  gauge("knative_config_invalid", "1 while Knative's ConfigMaps do not parse and their last good state is used."),
-		knativeAdoption: gauge("knative_config_adopted_timestamp_seconds", "When the Knative configuration in use was read, in Unix seconds."),
+		policies: metric.Policies.Gauge(), policiesInvalid: metric.PoliciesInvalid.Gauge(),
+		policyInfo: metric.PolicyInfo.GaugeVec(), policyBounds: metric.PolicyBoundInfo.GaugeVec(),
+		decisions: metric.PolicyDecisions.CounterVec(), adoption: metric.SnapshotAdopted.GaugeVec(),
+		knativeInvalid: metric.KnativeInvalid.Gauge(),
 	}
-	for _, collector := range []prometheus.Collector{m.policies, m.policiesInvalid, m.policyInfo, m.decisions, m.knativeInvalid, m.knativeAdoption} {
-		if err := registry.Register(collector); err != nil {
-			return nil, fmt.Errorf("registering metrics: %w", err)
-		}
+	for _, part := range []string{partPolicies, partBudgets, partKnative} {
+		m.adoption.WithLabelValues(part)
 	}
-	return m, nil
+	return m, metric.Register(registry, m.policies, m.policiesInvalid, m.policyInfo, m.policyBounds, m.decisions, m.adoption, m.knativeInvalid)
 }
 
 func (m *snapshotMetrics) policiesAre(set *policy.Set) {
@@ -88,7 +66,11 @@ func (m *snapshotMetrics) policiesAre(set *policy.Set) {
 	m.policies.Set(float64(len(all)))
 	m.policiesInvalid.Set(float64(len(set.Invalid())))
 	m.policyInfo.Reset()
+	m.policyBounds.Reset()
 	for _, d := range all {
+		for _, b := range d.Bounds {
+			m.policyBounds.WithLabelValues(d.Name, b.Bound, string(b.Enforcement)).Set(1)
+		}
 		for _, mode := range modes(d) {
 			m.policyInfo.WithLabelValues(d.Name, mode).Set(1)
 		}
@@ -130,11 +112,16 @@ func logPolicies(log logr.Logger, set *policy.Set) {
 	log.Info("using new policies", "count", len(all), "enforcement", enforcement)
 }
 
-func (m *snapshotMetrics) knativeIs(valid bool, now time.Time) {
+// adopted says that a part of the snapshot was read just now.
+func (m *snapshotMetrics) adopted(part string) {
+	m.adoption.WithLabelValues(part).SetToCurrentTime()
+}
+
+func (m *snapshotMetrics) knativeIs(valid bool) {
 	if !valid {
 		m.knativeInvalid.Set(1)
 		return
 	}
 	m.knativeInvalid.Set(0)
-	m.knativeAdoption.Set(float64(now.Unix()))
+	m.adopted(partKnative)
 }

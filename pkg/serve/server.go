@@ -16,6 +16,7 @@ import (
 
 	"github.com/kubetorch/webhook/pkg/admission"
 	"github.com/kubetorch/webhook/pkg/certificate"
+	"github.com/kubetorch/webhook/pkg/tracing"
 )
 
 // Paths of the endpoints. The webhook configurations name the first two.
@@ -36,26 +37,44 @@ type endpoints struct {
 	checks  *readiness
 	// draining is set while the process waits to be forgotten by API servers.
 	draining *atomic.Bool
+	callers  *callers
+}
+
+// HTTPOptions are about every request, in a cluster and without one.
+type HTTPOptions struct {
+	// MaxConcurrent is how many requests each of the two endpoints decides at the same
+	// time; 0 is [admission.DefaultMaxConcurrent].
+	MaxConcurrent int
+	ClientCerts   ClientCerts
+	// Tracer traces requests. Nil does not.
+	Tracer *tracing.Tracer
 }
 
 // newEndpoints makes the server; nothing listens yet. An address without a host is
 // all interfaces; port 0 is any free one.
-func newEndpoints(address string, source certificate.Source, e *edge, registry *prometheus.Registry, log logr.Logger) (*endpoints, error) {
+func newEndpoints(address string, o HTTPOptions, source certificate.Source, e *edge, registry *prometheus.Registry, log logr.Logger) (*endpoints, error) {
 	host, port, err := resolve(address)
 	if err != nil {
 		return nil, err
 	}
 	draining := &atomic.Bool{}
 	mux := http.NewServeMux()
-	server := webhook.NewServer(webhook.Options{
-		Host: host, Port: port, WebhookMux: mux,
-		TLSOpts: []func(*tls.Config){func(c *tls.Config) {
-			c.MinVersion = tls.VersionTLS13
-			// No HTTP/2: it lets one caller open streams faster than they can be refused.
-			c.NextProtos = []string{"http/1.1"}
-			c.GetCertificate = source.GetCertificate
-		}},
-	})
+	clients, err := newCallers(o.ClientCerts, registry, log.WithName("callers"))
+	if err != nil {
+		return nil, err
+	}
+	config := &tls.Config{
+		MinVersion: tls.VersionTLS13,
+		// No HTTP/2: it lets one caller open streams faster than they can be refused, and
+		// puts all requests of an API server on one connection, so on one replica.
+		NextProtos:     []string{"http/1.1"},
+		GetCertificate: source.GetCertificate,
+	}
+	clients.ask(config)
+	server := &listener{
+		address: net.JoinHostPort(host, strconv.Itoa(port)), tls: config, mux: mux,
+		grace: shutdownGrace,
+	}
 	checks := &readiness{draining: draining}
 	checks.add("certificate", source.Ready)
 	// Dials the listener: ready means that an API server could connect.
@@ -67,8 +86,15 @@ func newEndpoints(address string, source certificate.Source, e *edge, registry *
 	if err := registerProcess(registry, metrics, source); err != nil {
 		return nil, err
 	}
+	var caller func(*http.Request) error
+	if clients != nil {
+		server.connected, caller = clients.connected, clients.check
+	}
 	for path, decide := range map[string]admission.Decide{MutatePath: e.mutate, ValidatePath: e.validate} {
-		handler := admission.Handler(decide, admission.Options{Path: path, Metrics: metrics, Log: log.WithName("admission")})
+		handler := admission.Handler(decide, admission.Options{
+			Path: path, Metrics: metrics, Log: log.WithName("admission"),
+			MaxConcurrent: o.MaxConcurrent, Caller: caller, Tracer: o.Tracer,
+		})
 		server.Register(path, closeWhile(draining, handler))
 	}
 	mux.HandleFunc(HealthPath, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
@@ -76,8 +102,8 @@ func newEndpoints(address string, source certificate.Source, e *edge, registry *
 	mux.Handle(MetricsPath, metricsHandler(registry))
 
 	return &endpoints{
-		Server: server, address: net.JoinHostPort(host, strconv.Itoa(port)),
-		source: source, checks: checks, draining: draining,
+		Server: server, address: server.address,
+		source: source, checks: checks, draining: draining, callers: clients,
 	}, nil
 }
 
@@ -111,10 +137,13 @@ func closeWhile(draining *atomic.Bool, h http.Handler) http.Handler {
 	})
 }
 
-// drained is a context that ends delay after ctx did. Meanwhile the process serves
+// drained follows what can change of the endpoints, and is a context that ends delay after ctx did. Meanwhile the process serves
 // but is not ready, so that API servers turn to other replicas before it stops.
 func (s *endpoints) drained(ctx context.Context, delay time.Duration) (context.Context, context.CancelFunc) {
 	later, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	if s.callers != nil {
+		go s.callers.follow(later)
+	}
 	stop := context.AfterFunc(ctx, func() {
 		s.draining.Store(true)
 		time.AfterFunc(delay, cancel)

@@ -138,6 +138,7 @@ func (s *snapshots) refreshPolicies(ctx context.Context) error {
 	}
 	s.draft.policies = policy.CompileStored(policies)
 	s.metrics.policiesAre(s.draft.policies)
+	s.metrics.adopted(partPolicies)
 	logPolicies(s.log, s.draft.policies)
 	return nil
 }
@@ -148,6 +149,7 @@ func (s *snapshots) refreshBudgets(ctx context.Context) error {
 		return fmt.Errorf("reading the budgets: %w", err)
 	}
 	s.draft.budgets = policy.CompileStoredBudgets(stored)
+	s.metrics.adopted(partBudgets)
 	for _, name := range s.draft.budgets.Invalid() {
 		s.log.Error(nil, "invalid GPUBudget: no claim of GPUs may rise until it is mended", "budget", name)
 	}
@@ -157,7 +159,7 @@ func (s *snapshots) refreshBudgets(ctx context.Context) error {
 
 func (s *snapshots) refreshKnative() error {
 	config, err := s.readKnative()
-	s.metrics.knativeIs(err == nil, time.Now())
+	s.metrics.knativeIs(err == nil)
 	switch {
 	case err == nil:
 		s.draft.knative = config

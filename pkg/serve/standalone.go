@@ -26,6 +26,7 @@ type StandaloneOptions struct {
 	CertDir string
 	// Inputs are the policies and the Knative configuration.
 	Inputs offline.Inputs
+	HTTP   HTTPOptions
 	// ShutdownDelay is how long to go on serving, not ready, once ctx ended.
 	ShutdownDelay time.Duration
 	// Out gets one line as soon as connections are accepted.
@@ -57,14 +58,16 @@ func Standalone(ctx context.Context, o StandaloneOptions) error {
 	}
 	set := policy.Compile(o.Inputs.Policies)
 	gauges.policiesAre(set)
-	gauges.knativeIs(true, time.Now())
+	gauges.adopted(partPolicies)
+	gauges.adopted(partBudgets)
+	gauges.knativeIs(true)
 	logPolicies(o.Log, set)
 	e := &edge{namespaceLabels: nameOnly, revisions: noRevisions, decided: gauges.decided}
 	e.current.Store(&snapshot{policies: set, budgets: policy.CompileBudgets(o.Inputs.Budgets), knative: o.Inputs.Knative})
 	memory := budget.NewMemory(o.Inputs.Budgets)
 	e.charging = &charging{charge: memory.Charge, release: memory.Release, everything: true}
 
-	server, err := newEndpoints(o.Listen, source, e, registry, o.Log)
+	server, err := newEndpoints(o.Listen, o.HTTP, source, e, registry, o.Log)
 	if err != nil {
 		return err
 	}

@@ -37,6 +37,11 @@ type running struct {
 
 func start(t *testing.T, delay time.Duration) *running {
 	t.Helper()
+	return startWith(t, delay, HTTPOptions{})
+}
+
+func startWith(t *testing.T, delay time.Duration, limits HTTPOptions) *running {
+	t.Helper()
 	dir := t.TempDir()
 	ctx, stop := context.WithCancel(t.Context())
 	out, line := io.Pipe()
@@ -44,7 +49,7 @@ func start(t *testing.T, delay time.Duration) *running {
 	go func() {
 		r.done <- Standalone(ctx, StandaloneOptions{
 			Listen: "127.0.0.1:0", CertDir: dir, Inputs: offline.Inputs{Knative: knative.Default()},
-			ShutdownDelay: delay, Out: line, Log: logr.Discard(),
+			HTTP: limits, ShutdownDelay: delay, Out: line, Log: logr.Discard(),
 		})
 	}()
 	said, err := bufio.NewReader(out).ReadString('\n')
@@ -124,9 +129,9 @@ func TestStandaloneServesFivePathsOnOneListener(t *testing.T) {
 
 	_, metrics := r.do(t, http.MethodGet, MetricsPath, nil)
 	for _, line := range []string{
-		`kubetorch_webhook_admission_requests_total{code="200",path="/mutate",verdict="patched"} 1`,
-		`kubetorch_webhook_admission_requests_total{code="200",path="/validate",verdict="allowed"} 1`,
-		`kubetorch_webhook_admission_requests_total{code="405",path="/mutate",verdict="unusable"} 1`,
+		`kubetorch_webhook_admission_requests_total{code="200",kind="Service",operation="CREATE",path="/mutate",verdict="patched"} 1`,
+		`kubetorch_webhook_admission_requests_total{code="200",kind="Service",operation="CREATE",path="/validate",verdict="allowed"} 1`,
+		`kubetorch_webhook_admission_requests_total{code="405",kind="",operation="",path="/mutate",verdict="unusable"} 1`,
 		`kubetorch_webhook_policies 0`,
 		`kubetorch_webhook_knative_config_invalid 0`,
 		`go_goroutines `,

@@ -19,6 +19,7 @@ type Serve struct {
 	Listen        string
 	ShutdownDelay time.Duration
 	Log           Log
+	HTTP          HTTP
 
 	// In a cluster.
 	Kubeconfig       string
@@ -58,6 +59,7 @@ func (o *Serve) AddFlags(flags *pflag.FlagSet) {
 	o.flags = flags
 	flags.StringVar(&o.Listen, "listen", "", "`[HOST]:PORT` to serve HTTPS on (default "+clusterListen+", with --standalone "+standaloneListen+")")
 	flags.DurationVar(&o.ShutdownDelay, "shutdown-delay", 0, "how long (`DURATION`) to go on serving, not ready, after SIGTERM")
+	o.HTTP.addFlags(flags)
 	o.Log.addFlags(flags)
 
 	namespace := os.Getenv("POD_NAMESPACE")
@@ -99,7 +101,7 @@ func (o *Serve) Complete() error {
 
 // Validate checks completed options.
 func (o *Serve) Validate() field.ErrorList {
-	errs := o.Log.validate()
+	errs := append(o.HTTP.validate(), o.Log.validate()...)
 	if _, port, err := net.SplitHostPort(o.Listen); err != nil {
 		errs = append(errs, field.Invalid(flag("listen"), o.Listen, "must be [HOST]:PORT"))
 	} else if _, err := net.LookupPort("tcp", port); err != nil {

@@ -17,7 +17,7 @@ func parse(t *testing.T, args ...string) *Serve {
 	o.AddFlags(flags)
 	require.NoError(t, flags.Parse(args))
 	require.NoError(t, o.Complete())
-	o.flags = nil // what is compared are values
+	o.flags, o.HTTP.flags = nil, nil // what is compared are values
 	return &o
 }
 
@@ -25,6 +25,7 @@ func TestServeDefaults(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", "/cache")
 	common := Serve{
 		Log:       Log{Level: "info", Format: "json"},
+		HTTP:      HTTP{MaxConcurrent: 512, TraceSampling: .01},
 		Namespace: "kubetorch-system", Service: "kubetorch-webhook", CASecret: "kubetorch-webhook-ca",
 		Configuration: "kubetorch-webhook", KnativeNamespace: "knative-serving", RequestTimeout: time.Minute, AuditInterval: 10 * time.Minute,
 	}
@@ -71,6 +72,12 @@ func TestServeValidation(t *testing.T) {
 		"unknown words for the log": {[]string{"--log-level", "loud", "--log-format", "xml"}, []string{
 			`--log-level: Unsupported value: "loud": supported values: "debug", "info", "error"`,
 			`--log-format: Unsupported value: "xml": supported values: "json", "text"`}},
+		"nobody at a time":          {[]string{"--max-concurrent-requests", "0"}, []string{`--max-concurrent-requests: Invalid value: 0: must be at least 1`}},
+		"names without a CA":        {[]string{"--client-names", "a,"}, []string{"--client-names: Forbidden: needs --client-ca-file", `--client-names: Invalid value: "": must not be empty`}},
+		"clients and traces":        {[]string{"--client-ca-file", "ca", "--client-names", "a,b", "--trace-endpoint", "https://collector:4318", "--trace-sampling", "1"}, nil},
+		"sampling without a target": {[]string{"--trace-sampling", "1"}, []string{"--trace-sampling: Forbidden: needs --trace-endpoint"}},
+		"traces to nowhere": {[]string{"--trace-endpoint", "collector:4318", "--trace-sampling", "NaN"}, []string{
+			`--trace-endpoint: Invalid value: "collector:4318": must be an http:// or https:// URL without a user`, `--trace-sampling: Invalid value: NaN: must be from 0 to 1`}},
 		"audits that never end":    {[]string{"--audit-interval", "1s"}, []string{`--audit-interval: Invalid value: "1s": must be at least 10s`}},
 		"audits without a cluster": {[]string{"--standalone", "--audit-interval", "1m"}, []string{"--audit-interval: Forbidden: is of no use with --standalone"}},
 		"names that no object can have": {[]string{"--service", "1a", "--ca-secret", "A"}, []string{

@@ -128,7 +128,7 @@ func TestAnAuditThatFailedIsSaidAndTriedAgain(t *testing.T) {
 		failure = nil
 		time.Sleep(again + 2*rest)
 		assert.Equal(t, "Ready True InForce; Advisory False NotAvoidable; Compliant False Violations; ", compliant())
-		assert.NoError(t, testutil.CollectAndCompare(a.Metrics.violations, strings.NewReader(`# HELP kubetorch_webhook_policy_violations Objects that break a bound, as the last audit found them. Only the replica that audits has a value.
+		assert.NoError(t, testutil.CollectAndCompare(a.Metrics.violations, strings.NewReader(`# HELP kubetorch_webhook_policy_violations Objects that break a bound, as the last audit found them.
 # TYPE kubetorch_webhook_policy_violations gauge
 kubetorch_webhook_policy_violations{bound="maxScale",enforcement="Deny",policy="strict"} 1
 `)))

@@ -1,12 +1,12 @@
 package audit
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/kubetorch/webhook/pkg/audit"
+	"github.com/kubetorch/webhook/pkg/metric"
 )
 
 // Metrics tell what audits find. Only the replica that leads has them.
@@ -24,28 +24,11 @@ type row struct{ policy, bound, enforcement string }
 // NewMetrics registers the metrics.
 func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
 	m := &Metrics{
-		violations: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "kubetorch_webhook_policy_violations",
-			Help: "Objects that break a bound, as the last audit found them. Only the replica that audits has a value.",
-		}, []string{"policy", "bound", "enforcement"}),
-		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name:    "kubetorch_webhook_audit_duration_seconds",
-			Help:    "How long an audit takes.",
-			Buckets: []float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300},
-		}),
-		failures: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "kubetorch_webhook_audit_failures_total",
-			Help: "Audits that could not read the cluster or write what they found.",
-		}),
-		success: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "kubetorch_webhook_audit_last_success_timestamp_seconds",
-			Help: "When the last audit of this replica ended well, in Unix seconds; 0 for none.",
-		}),
+		violations: metric.PolicyViolations.GaugeVec(), duration: metric.AuditDuration.Histogram(),
+		failures: metric.AuditFailures.Counter(), success: metric.AuditSuccess.Gauge(),
 	}
-	for _, c := range []prometheus.Collector{m.violations, m.duration, m.failures, m.success} {
-		if err := registry.Register(c); err != nil {
-			return nil, fmt.Errorf("registering metrics: %w", err)
-		}
+	if err := metric.Register(registry, m.violations, m.duration, m.failures, m.success); err != nil {
+		return nil, err
 	}
 	return m, nil
 }

@@ -4,6 +4,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
+	"github.com/kubetorch/webhook/pkg/metric"
 )
 
 // Metrics show the budgets; only the replica that counts has them. A nil *Metrics shows
@@ -17,17 +18,10 @@ type Metrics struct {
 // NewMetrics makes the gauges and registers them.
 func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
 	m := &Metrics{
-		gpus: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "kubetorch_webhook_budget_gpus",
-			Help: "GPUs of a GPUBudget by state: max, used, reserved, overlap, available."}, []string{"budget", "state"}),
-		reservations: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "kubetorch_webhook_budget_reservations",
-			Help: "Reservations of a GPUBudget: claims of admissions that are not seen stored yet."}, []string{"budget"}),
-		workloads: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "kubetorch_webhook_budget_workloads",
-			Help: "Claims in the ledger of a GPUBudget."}, []string{"budget"}),
+		gpus: metric.BudgetGPUs.GaugeVec(), reservations: metric.BudgetReservations.GaugeVec(), workloads: metric.BudgetWorkloads.GaugeVec(),
 	}
-	for _, c := range []prometheus.Collector{m.gpus, m.reservations, m.workloads} {
-		if err := registry.Register(c); err != nil {
-			return nil, err
-		}
+	if err := metric.Register(registry, m.gpus, m.reservations, m.workloads); err != nil {
+		return nil, err
 	}
 	return m, nil
 }
