@@ -29,6 +29,7 @@ test: unit e2e ## Run all tests, the end-to-end ones included
 unit: ## Run the tests that need no control plane
 	@echo "== unit tests"
 	@$(GO) test -timeout 15m $$($(GO) list ./... | grep -v -e /test/controlplane -e /test/e2e -e /test/kustomize)
+	@cd test/monitoring && $(GO) test ./...
 
 .PHONY: e2e
 e2e: $(BIN) tools ## Run the tests on a real API server with Knative
@@ -90,6 +91,7 @@ verify: generate ## Fail if generated files, go.mod or formatting are out of dat
 	@test -z "$$(git status --porcelain -- $(GENERATED))" || { git status --short -- $(GENERATED); echo "run make generate and commit the result"; exit 1; }
 	@$(GO) mod tidy -diff
 	@cd test/gitops && $(GO) mod tidy -diff
+	@cd test/monitoring && $(GO) mod tidy -diff
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "not gofmt-ed: $$unformatted"; exit 1; }
 	@echo "== generated files, go.mod and formatting are up to date"
 
@@ -97,6 +99,7 @@ verify: generate ## Fail if generated files, go.mod or formatting are out of dat
 lint: $(GENTOOLS)/staticcheck ## Run go vet and staticcheck
 	@$(GO) vet ./...
 	@cd test/gitops && $(GO) vet ./...
+	@cd test/monitoring && $(GO) vet ./...
 	@$(GENTOOLS)/staticcheck ./...
 	@echo "== vet and staticcheck found nothing"
 
