@@ -76,8 +76,10 @@ func selectors(t *testing.T, expression string) (names []string) {
 	})
 	// What is grouped by must be a label of one of the metrics, or of the scraped pod.
 	known := []string{"le", "pod", "instance"}
-	for _, name := range names {
-		known = append(known, find(name).Labels...)
+	for _, m := range metric.Table() {
+		if slices.Contains(names, m.Name) {
+			known = append(known, m.Labels...)
+		}
 	}
 	parser.Inspect(parsed, func(node parser.Node, _ []parser.Node) error {
 		if a, ok := node.(*parser.AggregateExpr); ok {
