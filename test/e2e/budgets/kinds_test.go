@@ -11,7 +11,10 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-var autoscalers = schema.GroupVersionResource{Group: "autoscaling.internal.knative.dev", Version: "v1alpha1", Resource: "podautoscalers"}
+var (
+	autoscalers = schema.GroupVersionResource{Group: "autoscaling.internal.knative.dev", Version: "v1alpha1", Resource: "podautoscalers"}
+	routes      = schema.GroupVersionResource{Group: "serving.knative.dev", Version: "v1", Resource: "routes"}
+)
 
 func TestADeploymentAndTheServiceMadeFromItAreOneCharge(t *testing.T) {
 	t.Parallel()
