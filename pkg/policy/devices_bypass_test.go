@@ -36,4 +36,8 @@ func TestDevicesThatCannotBeCountedAreRefused(t *testing.T) {
 			}
 		})
 	}
+	set := policy.Compile(policies(`{spec: {gpuResources: [deviceclass.resource.kubernetes.io/h100]}}`))
+	listed := policy.CountGPUs(read(`{containers: [{resources: {limits: {deviceclass.resource.kubernetes.io/h100: 3}}}]}`), field.NewPath("spec"), set.GPUResources())
+	assert.EqualValues(t, 3, listed.PerPod, "a class that a policy lists is counted")
+	assert.Empty(t, listed.Unknown)
 }

@@ -4,6 +4,8 @@
 package budgets
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -21,7 +23,8 @@ func TestNothingLeavesItsOwnersClaimUncharged(t *testing.T) {
 	}, freedAfter, tick)
 	awaitUsed(t, name, 8)
 
-	const orphan = `"metadata":{"ownerReferences":null`
+	// Knative takes the owner away only with its labels.
+	const orphan = `"metadata":{"ownerReferences":null,"labels":null`
 	assert.ErrorContains(t, patch(t, configurations, namespace, "a", `{"spec":{"template":{"metadata":{"annotations":{"autoscaling.knative.dev/max-scale":"11"}}}}}`),
 		"in budget "+name, "a template beyond its Service's")
 	assert.ErrorContains(t, patch(t, configurations, namespace, "a", `{`+orphan+`},"spec":{"template":{"metadata":{"annotations":{"autoscaling.knative.dev/max-scale":"7"}}}}}`),
@@ -46,8 +49,11 @@ func TestASupersededRevisionIsNotWokenUncharged(t *testing.T) {
 	require.NoError(t, cluster.MakeReady(t.Context(), namespace, "a"))
 	require.NoError(t, patch(t, services, namespace, "a", maxScale(1)))
 	require.NoError(t, cluster.MakeReady(t.Context(), namespace, "a"))
-	idle := `{"status":{"desiredScale":0,"actualScale":0,"conditions":[{"type":"Active","status":"False","reason":"NoTraffic"},{"type":"Ready","status":"False","reason":"NoTraffic"},
-		{"type":"SKSReady","status":"True"},{"type":"ScaleTargetInitialized","status":"True"}]}}`
+	var conditions []string
+	for kind, status := range map[string]string{"Active": "False", "Ready": "False", "SKSReady": "True", "ScaleTargetInitialized": "True"} {
+		conditions = append(conditions, fmt.Sprintf(`{"type":%q,"status":%q,"reason":"NoTraffic","lastTransitionTime":"2026-01-01T00:00:00Z"}`, kind, status))
+	}
+	idle := `{"status":{"desiredScale":0,"actualScale":0,"conditions":[` + strings.Join(conditions, ",") + `]}}`
 	require.NoError(t, patch(t, autoscalers, namespace, "a-00001", idle, "status"))
 	awaitUsed(t, name, 2)
 	require.NoError(t, create(t, namespace, service("b", 2, 8)))
