@@ -55,6 +55,7 @@ func TestASupersededRevisionIsNotWokenUncharged(t *testing.T) {
 	}
 	idle := `{"status":{"desiredScale":0,"actualScale":0,"conditions":[` + strings.Join(conditions, ",") + `]}}`
 	require.NoError(t, patch(t, autoscalers, namespace, "a-00001", idle, "status"))
+	require.NoError(t, patch(t, deployments, namespace, "a-00001-deployment", `{"spec":{"replicas":0}}`, "scale"))
 	awaitUsed(t, name, 2)
 	require.NoError(t, create(t, namespace, service("b", 2, 8)))
 
