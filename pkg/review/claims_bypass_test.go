@@ -1,3 +1,6 @@
+// A child leaves the owner that was charged for it, a superseded revision is woken, others'
+// revisions are named in traffic, and a rollout leaves pods behind.
+
 package review_test
 
 import (

@@ -1,3 +1,6 @@
+// Owners that a child names: only what the live one bears out counts, and Knative's own work
+// goes on.
+
 package review_test
 
 import (
