@@ -120,6 +120,9 @@ func TestAll(t *testing.T) {
 			[]string{serviceText, sub(configurationText, "000000000001, controller", "000000000009, controller")}, map[string]sums{"Service svc": {gpus: 8}, "Configuration svc": {gpus: 8}}},
 		"and one that asks for more than its owner": {
 			[]string{serviceText, sub(configurationText, `"4"`, `"5"`)}, map[string]sums{"Service svc": {gpus: 8}, "Configuration svc": {gpus: 10}}},
+		"and one of whose type no budget knows, unlike its owner's": {
+			[]string{sub(serviceText, "containers", "nodeSelector: {nvidia.com/gpu.product: \"true\"}, containers"), sub(configurationText, "containers", "nodeSelector: {gpu: \"true\"}, containers")},
+			map[string]sums{"Service svc": {gpus: 8}, "Configuration svc": {gpus: 8}}},
 		"a Revision without an owner counts by itself": {[]string{revisionText}, map[string]sums{"Revision svc-00002": {gpus: 8}}},
 		"a PodAutoscaler without a Revision counts what it scales": {
 			[]string{deploymentText, sub(autoscalerText, "svc-00002-deployment", "trainer")}, map[string]sums{"Deployment trainer": {gpus: 24}, "PodAutoscaler svc-00002": {gpus: 32}}},

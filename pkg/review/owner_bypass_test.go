@@ -126,6 +126,19 @@ func TestGPUsOfAnotherTypeAreNotTheOwners(t *testing.T) {
 	assert.False(t, answer.Allowed, "on UPDATE, too")
 }
 
+// TestAnotherLabelOfTheOwnersTypeIsNotItsType: budgets know the type by well-known labels
+// only, so the same value under another label may be any type.
+func TestAnotherLabelOfTheOwnersTypeIsNotItsType(t *testing.T) {
+	pinned := func(object, label string) string {
+		return strings.Replace(object, "containers:", "nodeSelector: {"+label+": 'true'}, containers:", 1)
+	}
+	service := pinned(ksvc("9", 2, ""), "nvidia.com/gpu.product")
+	rises, _ := claimed(t, pinned(configuration("9", 2, ofService), "gpu"), "", service)
+	assert.EqualValues(t, 18, rises)
+	rises, _ = claimed(t, pinned(configuration("9", 2, ofService), "nvidia.com/gpu.product"), "", service)
+	assert.Zero(t, rises)
+}
+
 // TestWhatABudgetCounts: nothing twice, and nothing that is only claimed to be another's.
 func TestWhatABudgetCounts(t *testing.T) {
 	family := storing(ksvc("9", 2, ""), configuration("9", 2, ofService), revisionOf("svc-00003", "9", 2, ofConfiguration), plainDeployment("svc-00003-deployment", "3", 2), plainDeployment("trainer", "1", 4))
