@@ -259,10 +259,12 @@ func (r *Request) woken() bool {
 	return r.kind() == RevisionKind && r.old != nil && (r.routes() || !maps.Equal(scaleOf(r.old), scaleOf(r.object)))
 }
 
-// routes tells whether an update marks a Revision as routed.
+// routes tells whether an update marks a Revision as routed, or no longer as one that is
+// not: of what is not marked at all, Knative keeps the pods that min-scale asks for.
 func (r *Request) routes() bool {
-	const state, active = "serving.knative.dev/routingState", "active"
-	return r.kind() == RevisionKind && manifest.Text(r.object, "metadata", "labels", state) == active && manifest.Text(r.old, "metadata", "labels", state) != active
+	const state, active, reserve = "serving.knative.dev/routingState", "active", "reserve"
+	now, was := manifest.Text(r.object, "metadata", "labels", state), manifest.Text(r.old, "metadata", "labels", state)
+	return r.kind() == RevisionKind && now != was && (now == active || was == reserve)
 }
 
 // reachable tells whether a Revision that asks for no more than before is one that traffic

@@ -50,6 +50,12 @@ func TestNothingGetsOutOfItsOwnersClaimUncharged(t *testing.T) {
 			revisionOf("svc-00002", "9", 2, ofConfiguration), revisionOf("svc-00002", "90", 2, ofConfiguration), []string{service, config}, 18},
 		"a Revision that says traffic goes to it": {
 			revisionOf("svc-00002", "9", 2, "labels: {serving.knative.dev/routingState: active}, "+ofConfiguration), revisionOf("svc-00002", "9", 2, ofConfiguration), []string{service, config}, 18},
+		"a Revision that says no more that none goes to it": {
+			revisionOf("svc-00002", "9", 2, ofConfiguration), revisionOf("svc-00002", "9", 2, "labels: {serving.knative.dev/routingState: reserve}, "+ofConfiguration), []string{service, config}, 18},
+		"a Revision that says that is open": {
+			revisionOf("svc-00002", "9", 2, "labels: {serving.knative.dev/routingState: pending}, "+ofConfiguration), revisionOf("svc-00002", "9", 2, "labels: {serving.knative.dev/routingState: reserve}, "+ofConfiguration), []string{service, config}, 18},
+		"a Revision that says none goes to it": {
+			revisionOf("svc-00002", "9", 2, "labels: {serving.knative.dev/routingState: reserve}, "+ofConfiguration), revisionOf("svc-00002", "9", 2, ofConfiguration), []string{service, config}, 0},
 		"and one of which the Service says so": {
 			revisionOf("svc-00002", "9", 2, "labels: {serving.knative.dev/routingState: active}, "+ofConfiguration), revisionOf("svc-00002", "9", 2, ofConfiguration),
 			[]string{strings.Replace(service, "spec: {template", "spec: {traffic: [{revisionName: svc-00002, tag: old}], template", 1), config}, 0},
