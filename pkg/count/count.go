@@ -53,6 +53,8 @@ func All(w review.World, o *inventory.Objects) []Claimant {
 	}
 	for _, o := range o.Configurations {
 		c.configurationUID[manifest.Text(o, "metadata", "namespace")+"/"+manifest.Text(o, "metadata", "name")] = uid(o)
+		// Traffic to the latest revision goes to the latest that is ready, once it is sent there.
+		c.routed[manifest.Text(o, "metadata", "namespace")+"/"+manifest.Text(o, "status", "latestReadyRevisionName")] = true
 	}
 	c.services()
 	c.configurations()
@@ -91,8 +93,9 @@ type counter struct {
 	controlled map[string]policy.Revisions
 	// configurationUID are the UIDs of Configurations, by namespace and name.
 	configurationUID map[string]string
-	// routed are the revisions that traffic of any Service or Route goes to, by namespace and
-	// name: without pods now, they get them back at the next request.
+	// routed are the revisions that traffic of any Service or Route goes to, or goes to
+	// without naming them once it is sent to a Configuration, by namespace and name: without
+	// pods now, they get them back at the next request.
 	routed map[string]bool
 	// uncounted are the other superseded revisions without pods, by UID.
 	uncounted map[string]bool

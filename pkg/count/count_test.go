@@ -103,6 +103,9 @@ func TestAll(t *testing.T) {
 		"one that still has the traffic since the latest never got ready, too": {
 			append([]string{sub(serviceText, "latestCreatedRevisionName: svc-00002", "latestCreatedRevisionName: svc-00002, traffic: [{revisionName: svc-00001, latestRevision: true, percent: 100}]"),
 				sub(earlier, "status: {}", "status: {conditions: [{type: Active, status: \"False\"}]}")}, family[1:]...), map[string]sums{"Service svc": {8, 8}}},
+		"one that gets it when traffic goes to the latest that is ready, too": {
+			append([]string{serviceText, sub(configurationText, "latestCreatedRevisionName: svc-00002", "latestCreatedRevisionName: svc-00002, latestReadyRevisionName: svc-00001"),
+				sub(earlier, "status: {}", "status: {conditions: [{type: Active, status: \"False\"}]}")}, family[2:]...), map[string]sums{"Service svc": {8, 8}}},
 		"pods of one that is seen without them are counted by themselves": {
 			append(family, sub(earlier, "status: {}", "status: {conditions: [{type: Active, status: \"False\"}]}"), sub(podsText, "svc-00002", "svc-00001", "uid: r2", "uid: r1", "d2", "d9")),
 			map[string]sums{"Service svc": {gpus: 8}, "Deployment svc-00001-deployment": {gpus: 6}}},
