@@ -185,10 +185,9 @@ func (c *counter) podAutoscalers() {
 	for _, p := range c.objects.PodAutoscalers {
 		target := targets[manifest.Text(p, "metadata", "namespace")+"/"+policy.ScaledDeployment(p)]
 		d := policy.AutoscalerDemand(p, target, c.w.Knative, c.gpus)
-		if r := c.controller(p, "Revision"); r != nil && r.name == manifest.Text(p, "metadata", "name") {
-			if d.WithinGPUs(&r.template) {
-				continue
-			}
+		if r := c.controller(p, "Revision"); r != nil && r.name == manifest.Text(p, "metadata", "name") && d.WithinGPUs(&r.template) &&
+			policy.ScaledDeployment(p) == kmeta.ChildName(r.name, "-deployment") {
+			continue
 		}
 		c.add(p, "PodAutoscaler", ledger.ForUID(types.UID(uid(p))), d.Parts)
 	}

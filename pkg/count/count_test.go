@@ -129,6 +129,9 @@ func TestAll(t *testing.T) {
 		"a Revision without an owner counts by itself": {[]string{revisionText}, map[string]sums{"Revision svc-00002": {gpus: 8}}},
 		"a PodAutoscaler without a Revision counts what it scales": {
 			[]string{deploymentText, sub(autoscalerText, "svc-00002-deployment", "trainer")}, map[string]sums{"Deployment trainer": {gpus: 24}, "PodAutoscaler svc-00002": {gpus: 32}}},
+		"one of a Revision that scales something else, too": {
+			[]string{revisionText, sub(autoscalerText, "svc-00002-deployment", "other"), sub(podsText, "name: svc-00002-deployment", "name: other", "ownerReferences", "finalizers: [], more")},
+			map[string]sums{"Revision svc-00002": {gpus: 8}, "PodAutoscaler svc-00002": {gpus: 8}, "Deployment other": {gpus: 6}}},
 		"a Deployment that only says a Revision made it counts by itself": {[]string{podsText}, map[string]sums{"Deployment svc-00002-deployment": {gpus: 6}}},
 		"a Deployment of fixed size":                                      {[]string{deploymentText}, map[string]sums{"Deployment trainer": {gpus: 24}}},
 		"one that is to become a Service":                                 {[]string{labelledText}, map[string]sums{"Deployment plan": {gpus: 5}}},

@@ -223,7 +223,7 @@ func (r *Request) childClaims(w World) []Claim {
 	}
 	d, old := r.childDemands(w, true)
 	c := newClaim(key(r.object, r.kind().Kind), r.kind().Kind, d, old)
-	if r.leftOwner(w) || r.woken() {
+	if r.leftOwner(w) || r.woken() || r.aimed() {
 		c.Old = nil // nothing was charged for it under its own key
 	}
 	claims := []Claim{c}
@@ -257,6 +257,12 @@ func (r *Request) leftOwner(w World) bool {
 // marks the Revision as routed, or changes its scale.
 func (r *Request) woken() bool {
 	return r.kind() == RevisionKind && r.old != nil && (r.routes() || !maps.Equal(scaleOf(r.old), scaleOf(r.object)))
+}
+
+// aimed tells whether an update has a PodAutoscaler scale something else: its Revision may
+// have answered for it so far.
+func (r *Request) aimed() bool {
+	return r.kind() == AutoscalerKind && r.old != nil && policy.ScaledDeployment(r.old) != policy.ScaledDeployment(r.object)
 }
 
 // routes tells whether an update marks a Revision as routed, or no longer as one that is

@@ -69,6 +69,9 @@ func TestNothingGetsOutOfItsOwnersClaimUncharged(t *testing.T) {
 			revisionOf("svc-00003", "9", 2, "labels: {serving.knative.dev/routingState: active}, "+ofConfiguration), revisionOf("svc-00003", "9", 2, ofConfiguration), []string{service, config}, 0},
 		"a label that is none of this": {
 			revisionOf("svc-00002", "9", 2, "labels: {a: b}, "+ofConfiguration), revisionOf("svc-00002", "9", 2, ofConfiguration), []string{service, config}, 0},
+		"a PodAutoscaler that is aimed at pods beside its Revision's": {
+			autoscaler("9", "other", ofRevision), autoscaler("9", "svc-00003-deployment", ofRevision),
+			[]string{revisionOf("svc-00003", "9", 2, ofConfiguration), plainDeployment("svc-00003-deployment", "9", 2), plainDeployment("other", "0", 2)}, 18},
 		"a Service that drops the Deployment it was made from": {
 			ksvc("9", 2, ""), ksvc("9", 2, "ownerReferences: [{apiVersion: apps/v1, kind: Deployment, name: svc, uid: d-1, controller: true}]"), nil, 0},
 	} {

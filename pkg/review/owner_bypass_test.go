@@ -97,6 +97,7 @@ func TestAnOwnerIsBelievedOnlyAsFarAsTheLiveOneBearsItOut(t *testing.T) {
 		"a PodAutoscaler of another name":                    {object: renamed(autoscaler("9", "svc-00003-deployment", ofRevision), "svc-00003", "more"), family: []string{revision, target}},
 		"a PodAutoscaler with more pods":                     {object: autoscaler("10", "svc-00003-deployment", ofRevision), family: []string{revision, target}},
 		"a PodAutoscaler of another Deployment":              {object: autoscaler("9", "large", ofRevision), family: []string{revision, target, plainDeployment("large", "1", 4)}},
+		"a PodAutoscaler of another one as large":            {object: autoscaler("9", "other", ofRevision), family: []string{revision, target, plainDeployment("other", "0", 2)}},
 		"a Deployment that was there before Knative's":       {object: autoscaler("9", "svc-00003-deployment", ofRevision), family: []string{revision, plainDeployment("svc-00003-deployment", "1", 4)}},
 		"a PodAutoscaler of a StatefulSet":                   {object: strings.Replace(autoscaler("9", "svc-00003-deployment", ofRevision), "kind: Deployment", "kind: StatefulSet", 1), family: []string{revision, target}},
 		"a PodAutoscaler that is aimed at another":           {object: autoscaler("9", "large", ofRevision), old: autoscaler("9", "svc-00003-deployment", ofRevision), family: []string{revision, target, plainDeployment("large", "1", 4)}},
