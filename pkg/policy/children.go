@@ -174,6 +174,9 @@ func (d *Demand) WithinGPUs(other *Demand) bool {
 		((other.GPUType == "" || d.GPUType == other.GPUType) && (other.product == "" || d.product == other.product)))
 }
 
+// SameType tells whether budgets take the GPUs of two demands for the same type.
+func (d *Demand) SameType(other *Demand) bool { return d.product == other.product }
+
 // RaisePeak makes the demand of a Deployment one of at least so many pods.
 func (d *Demand) RaisePeak(pods int64) {
 	if pods > d.PeakPods {

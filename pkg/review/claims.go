@@ -118,7 +118,7 @@ func newClaim(key ledger.Key, kind string, d policy.Demand, old *policy.Demand) 
 		if !d.Outgrows(old) {
 			c.Old = old.Parts
 		}
-		if d.GPUs.SameRequests(old.GPUs) {
+		if d.GPUs.SameRequests(old.GPUs) && d.PeakPods <= old.PeakPods {
 			c.Unknown = nil
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/kubetorch/webhook/pkg/ledger"
+	"github.com/kubetorch/webhook/pkg/policy"
 	"github.com/kubetorch/webhook/pkg/review"
 )
 
@@ -120,4 +121,33 @@ func TestADeploymentThatNoLongerExpandsGivesUpItsPlan(t *testing.T) {
 		keys = append(keys, c.Key)
 	}
 	assert.Contains(t, keys, review.PlanKey(decoded(labelled)))
+}
+
+// TestPodsGetNoOtherGPUsBehindAPodAutoscaler: it was charged to the budgets of the type that
+// they had.
+func TestPodsGetNoOtherGPUsBehindAPodAutoscaler(t *testing.T) {
+	pinned := func(to string) string {
+		return strings.Replace(plainDeployment("trainer", "0", 2), "containers:", "nodeSelector: {nvidia.com/gpu.product: "+to+"}, containers:", 1)
+	}
+	w := world()
+	w.Live, w.Cluster = storing(autoscaler("9", "trainer", "")), &review.Cluster{Knative: true}
+	r, _ := review.Read(ask(pinned("A100"), pinned("L4")))
+	claims := r.Claims(w)
+	require.Len(t, claims, 1)
+	assert.True(t, review.Grows(claims))
+	assert.Equal(t, []policy.Part{{GPUs: 18, Type: "A100"}}, claims[0].New)
+}
+
+// TestWhatCannotBeCountedDoesNotGrow: no budget can tell how many GPUs more pods of it have.
+func TestWhatCannotBeCountedDoesNotGrow(t *testing.T) {
+	claimed := func(maxScale string) string {
+		return strings.Replace(ksvc(maxScale, 0, ""), "containers:", "resourceClaims: [{name: gpu, resourceClaimTemplateName: large}], containers:", 1)
+	}
+	unknown := func(object, old string) bool {
+		r, _ := review.Read(ask(object, old))
+		return review.Grows(r.Claims(world()))
+	}
+	assert.True(t, unknown(claimed("9"), ""))
+	assert.True(t, unknown(claimed("9"), claimed("8")))
+	assert.False(t, unknown(claimed("7"), claimed("8")))
 }
