@@ -94,7 +94,8 @@ func (r *Request) Claims(w World) []Claim {
 	}
 	// What the ledger has for the Service is its own: not what others' revisions claim that
 	// its traffic names.
-	c.Old = slices.DeleteFunc(slices.Clone(c.Old), func(p policy.Part) bool { return p.Revision != "" && !r.controls(w.Revisions[p.Revision]) })
+	controls := r.controls(w)
+	c.Old = slices.DeleteFunc(slices.Clone(c.Old), func(p policy.Part) bool { return p.Revision != "" && !controls(w.Revisions[p.Revision]) })
 	if !mutate.SameTemplate(r.old, r.object) {
 		c.Overlap = r.replaced(w, old.Parts, d.Parts)
 	}
@@ -106,10 +107,22 @@ func (r *Request) Claims(w World) []Claim {
 	return []Claim{c}
 }
 
-// controls tells whether a revision belongs to the Configuration of the request's Service.
-func (r *Request) controls(revision manifest.Object) bool {
-	name, uid := controllerOf(revision, ConfigurationKind)
-	return uid != "" && name == manifest.Text(r.object, "metadata", "name")
+// controls tells whether a revision belongs to the Configuration of the request's Service, or
+// to the request's Configuration: what only says so counts by itself.
+func (r *Request) controls(w World) func(revision manifest.Object) bool {
+	own := manifest.Text(r.object, "metadata", "name")
+	var live string
+	asked := false
+	return func(revision manifest.Object) bool {
+		name, uid := controllerOf(revision, ConfigurationKind)
+		if name != own || uid == "" || w.Live == nil {
+			return name == own && uid != ""
+		}
+		if !asked {
+			asked, live = true, manifest.Text(w.one(ConfigurationKind, own), "metadata", "uid")
+		}
+		return uid == live
+	}
 }
 
 func newClaim(key ledger.Key, kind string, d policy.Demand, old *policy.Demand) Claim {
@@ -143,9 +156,10 @@ func (r *Request) replaced(w World, old, now []policy.Part) []policy.Part {
 	if len(parts) == 0 || w.Live == nil {
 		return parts
 	}
+	controls := r.controls(w)
 	for _, revision := range w.Live.All(RevisionKind) {
 		name := manifest.Text(revision, "metadata", "name")
-		if name == latest || named(name) || !r.controls(revision) || policy.AtZero(revision) {
+		if name == latest || named(name) || policy.AtZero(revision) || !controls(revision) {
 			continue
 		}
 		d := policy.RevisionDemand(revision, w.Knative, r.selection(w).GPUResources())

@@ -99,11 +99,28 @@ func TestARevisionOfOthersIsNotCredited(t *testing.T) {
 	assert.EqualValues(t, 1, claims[0].Old[0].GPUs)
 }
 
+// TestARevisionThatSaysItIsTheServicesIsNotCredited: it counts by itself.
+func TestARevisionThatSaysItIsTheServicesIsNotCredited(t *testing.T) {
+	for uid, credited := range map[string]int64{"c-1": 100, "c-9": 1} {
+		revision := revisionOf("svc-00001", "99", 1, ownedBy("Configuration", "svc", uid))
+		old := strings.Replace(ksvc("1", 1, ""), "spec: {template", "spec: {traffic: [{revisionName: svc-00001, tag: x}], template", 1)
+		w := world()
+		w.Live, w.Cluster = storing(revision, configuration("1", 1, ofService)), &review.Cluster{Knative: true}
+		r, _ := review.Read(ask(ksvc("100", 1, ""), old))
+		w.Revisions = map[string]map[string]any{"svc-00001": decoded(revision)}
+		var had int64
+		for _, p := range r.Claims(w)[0].Old {
+			had += p.GPUs
+		}
+		assert.Equal(t, credited, had, uid)
+	}
+}
+
 // TestEveryEarlierRevisionWithPodsOverlaps: not only the one that is replaced now.
 func TestEveryEarlierRevisionWithPodsOverlaps(t *testing.T) {
 	old := strings.Replace(ksvc("9", 2, ""), "spec: {template", "status: {latestCreatedRevisionName: svc-00003}, spec: {template", 1)
 	idle := strings.Replace(revisionOf("svc-00001", "9", 2, ofConfiguration), "spec: {", "status: {conditions: [{type: Active, status: \"False\"}]}, spec: {", 1)
-	_, overlap := claimed(t, ksvc("8", 2, ""), old, idle, revisionOf("svc-00002", "9", 2, ofConfiguration), revisionOf("svc-00003", "9", 2, ofConfiguration))
+	_, overlap := claimed(t, ksvc("8", 2, ""), old, configuration("9", 2, ofService), idle, revisionOf("svc-00002", "9", 2, ofConfiguration), revisionOf("svc-00003", "9", 2, ofConfiguration))
 	assert.EqualValues(t, 36, overlap)
 }
 
