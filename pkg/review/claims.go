@@ -139,10 +139,10 @@ func newClaim(key ledger.Key, kind string, d policy.Demand, old *policy.Demand) 
 }
 
 // replaced is what the earlier revisions claim that the update leaves without being named,
-// as far as they were not seen without pods: the one of the old template, and those that it
-// had replaced.
+// as far as they were not seen without pods: the one of the old template, which may not be
+// made yet, and those that it had replaced.
 func (r *Request) replaced(w World, old, now []policy.Part) []policy.Part {
-	latest := manifest.Text(r.old, "status", "latestCreatedRevisionName")
+	latest := mutate.LatestRevision(r.old)
 	named := func(name string) bool {
 		return slices.ContainsFunc(now, func(n policy.Part) bool { return name != "" && n.Revision == name })
 	}
@@ -153,7 +153,7 @@ func (r *Request) replaced(w World, old, now []policy.Part) []policy.Part {
 			parts = append(parts, p)
 		}
 	}
-	if len(parts) == 0 || w.Live == nil {
+	if len(old)+len(now) == 0 || w.Live == nil {
 		return parts
 	}
 	controls := r.controls(w)

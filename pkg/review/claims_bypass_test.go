@@ -118,10 +118,25 @@ func TestARevisionThatSaysItIsTheServicesIsNotCredited(t *testing.T) {
 
 // TestEveryEarlierRevisionWithPodsOverlaps: not only the one that is replaced now.
 func TestEveryEarlierRevisionWithPodsOverlaps(t *testing.T) {
-	old := strings.Replace(ksvc("9", 2, ""), "spec: {template", "status: {latestCreatedRevisionName: svc-00003}, spec: {template", 1)
+	old := strings.Replace(ksvc("9", 2, "generation: 3"), "spec: {template", "status: {observedGeneration: 3, latestCreatedRevisionName: svc-00003}, spec: {template", 1)
 	idle := strings.Replace(revisionOf("svc-00001", "9", 2, ofConfiguration), "spec: {", "status: {conditions: [{type: Active, status: \"False\"}]}, spec: {", 1)
 	_, overlap := claimed(t, ksvc("8", 2, ""), old, configuration("9", 2, ofService), idle, revisionOf("svc-00002", "9", 2, ofConfiguration), revisionOf("svc-00003", "9", 2, ofConfiguration))
 	assert.EqualValues(t, 36, overlap)
+}
+
+// TestATemplateThatIsNotMadeYetHidesNoRevision: the latest one is then that of an earlier
+// template, and runs whatever the one between asked for.
+func TestATemplateThatIsNotMadeYetHidesNoRevision(t *testing.T) {
+	const lagging = "status: {observedGeneration: 3, latestCreatedRevisionName: svc-00003}, spec: {template"
+	family := []string{configuration("9", 2, ofService), revisionOf("svc-00003", "9", 2, ofConfiguration)}
+	for gpus, want := range map[int]int64{0: 18, 2: 36} {
+		old := strings.Replace(ksvc("9", gpus, "generation: 4"), "spec: {template", lagging, 1)
+		_, overlap := claimed(t, ksvc("8", 2, "generation: 5"), old, family...)
+		assert.Equal(t, want, overlap, "over a template of %d GPUs", gpus)
+	}
+	between := strings.Replace(ksvc("9", 0, "generation: 4"), "spec: {template", "status: {observedGeneration: 4, latestCreatedRevisionName: svc-00004}, spec: {template", 1)
+	_, overlap := claimed(t, ksvc("8", 2, "generation: 5"), between, family...)
+	assert.EqualValues(t, 18, overlap, "nor does one without GPUs that is made")
 }
 
 // TestADeploymentThatNoLongerExpandsGivesUpItsPlan: where nobody counts afresh, its entry is
