@@ -240,11 +240,23 @@ func (r *Request) childClaims(w World) []Claim {
 	if r.leftOwner(w) || r.woken() || r.aimed() {
 		c.Old = nil // nothing was charged for it under its own key
 	}
+	if r.kind() == ConfigurationKind && r.old != nil && len(old.Parts)+len(d.Parts) > 0 && !mutate.SameTemplate(r.old, r.object) && !r.Covered(w) {
+		c.Overlap = r.replaced(w, old.Parts, d.Parts)
+	}
+	if r.kind() == RouteKind && old != nil {
+		c.Old = stillNamed(c.Old, d.Parts)
+	}
 	claims := []Claim{c}
 	if !Rises(claims) || r.Covered(w) || r.reachable(w) {
 		return nil
 	}
 	return claims
+}
+
+// stillNamed are the parts of what a Route named that it names still: others give it no right
+// to as many GPUs of further revisions.
+func stillNamed(old, now []policy.Part) []policy.Part {
+	return slices.DeleteFunc(slices.Clone(old), func(p policy.Part) bool { return !slices.Contains(now, p) })
 }
 
 // leftOwner tells whether an update takes an object from the owner that answered for it.
@@ -261,6 +273,9 @@ func (r *Request) leftOwner(w World) bool {
 	name, uid := controllerOf(r.old, kind)
 	if !ok || uid == "" {
 		return false
+	}
+	if still, same := controllerOf(r.object, kind); still == name && same == uid {
+		return false // it has another owner beside it
 	}
 	owner := w.one(kind, name)
 	deleted := manifest.Text(owner, "metadata", "uid") == uid && manifest.Text(owner, "metadata", "deletionTimestamp") != ""

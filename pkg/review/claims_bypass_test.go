@@ -47,6 +47,9 @@ func TestNothingGetsOutOfItsOwnersClaimUncharged(t *testing.T) {
 		"unless the Service is being deleted":    {configuration("9", 2, ""), config, []string{deleted}, 0},
 		"a Revision that drops its Configuration": {
 			revisionOf("svc-00002", "9", 2, ""), revisionOf("svc-00002", "9", 2, ofConfiguration), []string{service, config}, 18},
+		"but not to be given more of its name": {configuration("9", 2, ofService), "", []string{deleted}, 18},
+		"a Revision that gets a second owner": {
+			revisionOf("svc-00002", "9", 2, strings.Replace(ofConfiguration, "[", "[{apiVersion: v1, kind: ConfigMap, name: x, uid: x}, ", 1)), revisionOf("svc-00002", "9", 2, ofConfiguration), []string{service, config}, 0},
 		"a Revision that changes its scale": {
 			revisionOf("svc-00002", "9", 2, ofConfiguration), revisionOf("svc-00002", "90", 2, ofConfiguration), []string{service, config}, 18},
 		"a Revision that says traffic goes to it": {
@@ -122,6 +125,26 @@ func TestEveryEarlierRevisionWithPodsOverlaps(t *testing.T) {
 	idle := strings.Replace(revisionOf("svc-00001", "9", 2, ofConfiguration), "spec: {", "status: {conditions: [{type: Active, status: \"False\"}]}, spec: {", 1)
 	_, overlap := claimed(t, ksvc("8", 2, ""), old, configuration("9", 2, ofService), idle, revisionOf("svc-00002", "9", 2, ofConfiguration), revisionOf("svc-00003", "9", 2, ofConfiguration))
 	assert.EqualValues(t, 36, overlap)
+}
+
+// TestARolloutOfAConfigurationOverlapsLikeThatOfAService: unless it is the Service's own, which
+// was charged.
+func TestARolloutOfAConfigurationOverlapsLikeThatOfAService(t *testing.T) {
+	old, now := configuration("9", 2, ""), configuration("8", 2, "")
+	_, overlap := claimed(t, now, old, old, revisionOf("svc-00001", "9", 2, ofConfiguration))
+	assert.EqualValues(t, 36, overlap)
+	_, overlap = claimed(t, configuration("8", 2, ofService), configuration("9", 2, ofService), ksvc("8", 2, ""), revisionOf("svc-00001", "9", 2, ofConfiguration))
+	assert.Zero(t, overlap)
+}
+
+// TestARevisionThatIsNotThereIsNoCreditOfARoute: it is counted like the largest one that is.
+func TestARevisionThatIsNotThereIsNoCreditOfARoute(t *testing.T) {
+	first, second := revisionOf("svc-00001", "9", 2, ofConfiguration), revisionOf("svc-00002", "9", 2, ofConfiguration)
+	const with = "{revisionName: svc-00001, percent: 50}, {revisionName: "
+	rises, _ := claimed(t, routeTo("", with+"svc-00002, percent: 50}"), routeTo("", with+"missing, percent: 50}"), first, second)
+	assert.EqualValues(t, 18, rises)
+	rises, _ = claimed(t, routeTo("", with+"svc-00002, percent: 50}"), routeTo("", with+"svc-00002, percent: 40}"), first, second)
+	assert.Zero(t, rises)
 }
 
 // TestATemplateThatIsNotMadeYetHidesNoRevision: the latest one is then that of an earlier

@@ -38,6 +38,9 @@ func (r *Request) Covered(w World) bool {
 	if uid == "" || manifest.Text(owner, "metadata", "uid") != uid || manifest.Text(r.object, "metadata", "name") != r.nameFor(owner) {
 		return false
 	}
+	if r.old == nil && manifest.Text(owner, "metadata", "deletionTimestamp") != "" {
+		return false // Knative makes nothing for it any more
+	}
 	gpus := r.selection(w).GPUResources()
 	switch r.kind() {
 	case ConfigurationKind:
