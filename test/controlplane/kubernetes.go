@@ -58,7 +58,11 @@ func (c *ControlPlane) startAPIServer(ctx context.Context) (*Process, error) {
 	if requestTimeout == 0 {
 		requestTimeout = time.Minute
 	}
-	apiserver, err := c.StartProcess(KubeAPIServer, nil, c.Tool(KubeAPIServer),
+	audit, err := c.auditFlags()
+	if err != nil {
+		return nil, err
+	}
+	apiserver, err := c.StartProcess(KubeAPIServer, nil, c.Tool(KubeAPIServer), append(audit,
 		"--request-timeout="+requestTimeout.String(),
 		"--etcd-servers="+etcdURL,
 		"--bind-address=127.0.0.1", "--advertise-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", ports[1]),
@@ -78,7 +82,7 @@ func (c *ControlPlane) startAPIServer(ctx context.Context) (*Process, error) {
 		"--proxy-client-cert-file="+p.frontProxy.certFile, "--proxy-client-key-file="+p.frontProxy.keyFile,
 		"--authorization-mode=RBAC", "--allow-privileged=true",
 		"--cert-dir="+c.dir.join("pki"),
-	)
+	)...)
 	if err != nil {
 		return nil, err
 	}
