@@ -75,7 +75,7 @@ func installed(t *testing.T) {
 // start runs the replicas of a webhook that manifests install, or that is installed.
 func start(manifests string) (err error) {
 	hook, err = cluster.InstallWebhook(context.Background(), controlplane.WebhookOptions{
-		Binary: program, Manifests: manifests, Replicas: replicas, ExtraArgs: []string{"--shutdown-delay=" + shutdownDelay.String()},
+		Binary: program, Manifests: manifests, Replicas: replicas, ExtraArgs: []string{"--shutdown-delay=" + shutdownDelay.String(), "--api-request-timeout=" + requestTimeout.String()},
 	})
 	return err
 }

@@ -29,6 +29,9 @@ const (
 	replicas  = 2
 	// shutdownDelay is shorter than the one shipped: the load balancer here looks every 100 ms.
 	shutdownDelay = 2 * time.Second
+	// requestTimeout is that of the API server here, so that nobody waits a minute until a
+	// budget is counted. It has room for an entry of each configuration to time out.
+	requestTimeout = 10 * time.Second
 )
 
 var (
@@ -43,6 +46,7 @@ var (
 
 	keep     = flag.Bool("keep-logs", false, "keep the logs of all processes")
 	rate     = flag.Int("rate", 50, "admissions per second while replicas are restarted, replaced and killed")
+	update   = flag.Bool("update", false, "keep what this version stores in test/stored")
 	restarts = flag.Int("restarts", 1, "how often each replica is restarted")
 )
 
@@ -75,7 +79,7 @@ func run(ctx context.Context, m *testing.M) (code int, err error) {
 	if err := build(ctx, dir); err != nil {
 		return 1, err
 	}
-	if cluster, err = controlplane.Start(ctx, controlplane.Options{Scheduler: true, Nodes: 1, Audit: true, KeepLogs: *keep}); err != nil {
+	if cluster, err = controlplane.Start(ctx, controlplane.Options{Scheduler: true, Nodes: 1, Audit: true, RequestTimeout: requestTimeout, KeepLogs: *keep}); err != nil {
 		return 1, err
 	}
 	defer func() {

@@ -18,8 +18,33 @@ import (
 	"github.com/kubetorch/webhook/pkg/controller/handover"
 )
 
-// unused are rights that a run of this package does not use, and why they are granted.
-var unused = map[string]string{}
+const (
+	lists    = "informers list where an API server cannot stream what there is, as before Kubernetes 1.34"
+	again    = "read again after a conflict or a failure"
+	children = "the owner of a child that somebody wrote by hand"
+)
+
+// spare are rights that a run of this package may do without, and what they are for.
+var spare = map[string]string{
+	"list configmaps config-autoscaler":                                                   lists,
+	"list configmaps config-defaults":                                                     lists,
+	"list configmaps config-deployment":                                                   lists,
+	"list configmaps config-features":                                                     lists,
+	"list secrets kubetorch-webhook-ca":                                                   lists,
+	"list customresourcedefinitions.apiextensions.k8s.io services.serving.knative.dev":    lists,
+	"list mutatingwebhookconfigurations.admissionregistration.k8s.io kubetorch-webhook":   lists,
+	"list validatingwebhookconfigurations.admissionregistration.k8s.io kubetorch-webhook": lists,
+	"get mutatingwebhookconfigurations.admissionregistration.k8s.io kubetorch-webhook":    again,
+	"get validatingwebhookconfigurations.admissionregistration.k8s.io kubetorch-webhook":  again,
+	"get secrets kubetorch-webhook-ca":                                                    again,
+	"update secrets kubetorch-webhook-ca":                                                 "a CA is replaced before it ends, and when it was damaged",
+	"get gpubudgets.policy.kubetorch.com":                                                 again,
+	"get namespaces":                                                                      "a namespace that the informer has not seen yet",
+	"get podautoscalers.autoscaling.internal.knative.dev":                                 children,
+	"get routes.serving.knative.dev":                                                      children,
+	"delete leases.coordination.k8s.io":                                                   "of replicas that have been gone for ten minutes",
+	"patch events":                                                                        "an event that happens again is counted",
+}
 
 // right is one thing that a rule allows.
 type right struct{ namespace, group, resource, verb, name string }
@@ -41,24 +66,25 @@ func TestItHasTheRightsThatItUsesAndNoOthers(t *testing.T) {
 	installed(t)
 	exercise(t)
 
-	granted := granted(t)
-	require.NotEmpty(t, granted)
-	var idle []string
-	var refused []string
+	rights := granted(t)
+	require.NotEmpty(t, rights)
+	var names, idle, refused []string
+	for _, r := range rights {
+		names = append(names, r.String())
+	}
 	assert.Eventually(t, func() bool {
-		asked, denied := asked(t)
+		requests, denied := asked(t)
 		idle, refused = nil, denied
-		for _, g := range granted {
-			if !slices.ContainsFunc(asked, g.covers) {
-				idle = append(idle, g.String())
+		for _, r := range rights {
+			if spare[r.String()] == "" && !slices.ContainsFunc(requests, r.covers) {
+				idle = append(idle, r.String())
 			}
 		}
-		slices.Sort(idle)
-		idle = slices.Compact(idle)
-		return slices.Equal(idle, slices.Sorted(maps.Keys(unused)))
+		return len(idle) == 0
 	}, timeout, 10*tick)
-	assert.Equal(t, slices.Sorted(maps.Keys(unused)), idle, "what is granted and not used")
-	assert.Empty(t, refused, "what it asked for without having the right")
+	assert.Empty(t, idle, "granted and not used")
+	assert.Empty(t, refused, "asked for without the right")
+	assert.Subset(t, names, slices.Collect(maps.Keys(spare)), "explained and not granted")
 }
 
 // exercise has the webhook and its controllers do all that they do.

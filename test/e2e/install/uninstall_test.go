@@ -41,7 +41,7 @@ func TestUninstallingLeavesPoliciesAndLedgersAndNothingThatStopsTheCluster(t *te
 	// kubectl puts it back over what was left.
 	require.NoError(t, start(filepath.Join(root, "deploy")))
 	awaitUsed(t, ns, 3)
-	assert.ErrorContains(t, create(t.Context(), services, ns, service("more", "", 1, 3)), "GPUBudget")
+	assert.ErrorContains(t, create(t.Context(), services, ns, service("more", "", 1, 3)), "2 of")
 	assert.ErrorContains(t, create(t.Context(), services, ns, service("wide", "", 0, 9)), "at most 4")
 
 	before = budget(t, ns)
