@@ -72,6 +72,7 @@ type ControlPlane struct {
 
 	options        Options
 	apiserver, kcm *Process
+	apiserverArgs  []string
 
 	pki        *pki
 	server     string

@@ -62,7 +62,7 @@ func (c *ControlPlane) startAPIServer(ctx context.Context) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	apiserver, err := c.StartProcess(KubeAPIServer, nil, c.Tool(KubeAPIServer), append(audit,
+	c.apiserverArgs = append(audit,
 		"--request-timeout="+requestTimeout.String(),
 		"--etcd-servers="+etcdURL,
 		"--bind-address=127.0.0.1", "--advertise-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", ports[1]),
@@ -82,18 +82,37 @@ func (c *ControlPlane) startAPIServer(ctx context.Context) (*Process, error) {
 		"--proxy-client-cert-file="+p.frontProxy.certFile, "--proxy-client-key-file="+p.frontProxy.keyFile,
 		"--authorization-mode=RBAC", "--allow-privileged=true",
 		"--cert-dir="+c.dir.join("pki"),
-	)...)
+	)
+	apiserver, err := c.StartProcess(KubeAPIServer, nil, c.Tool(KubeAPIServer), c.apiserverArgs...)
 	if err != nil {
 		return nil, err
 	}
+	return apiserver, portError(c.awaitAPIServer(ctx, apiserver, etcd))
+}
+
+// awaitAPIServer waits until kube-apiserver is ready, or one of the processes ends.
+func (c *ControlPlane) awaitAPIServer(ctx context.Context, procs ...*Process) error {
 	client, err := rest.HTTPClientFor(c.restConfig)
 	if err != nil {
-		return nil, fmt.Errorf("connecting to the API server: %w", err)
+		return fmt.Errorf("connecting to the API server: %w", err)
 	}
-	err = await(ctx, "kube-apiserver", time.Minute, func(ctx context.Context) error {
+	return await(ctx, "kube-apiserver", time.Minute, func(ctx context.Context) error {
 		return get(ctx, client, c.server+"/readyz")
-	}, apiserver, etcd)
-	return apiserver, portError(err)
+	}, procs...)
+}
+
+// RestartAPIServer stops kube-apiserver, starts it again with the same arguments and the
+// same data, and returns when it is ready.
+func (c *ControlPlane) RestartAPIServer(ctx context.Context) error {
+	if err := c.apiserver.Stop(); err != nil {
+		return err
+	}
+	apiserver, err := c.StartProcess(KubeAPIServer, nil, c.Tool(KubeAPIServer), c.apiserverArgs...)
+	if err != nil {
+		return err
+	}
+	c.apiserver = apiserver
+	return c.awaitAPIServer(ctx, apiserver)
 }
 
 // startKubeControllers starts kube-controller-manager and, if asked for,
