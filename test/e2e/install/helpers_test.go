@@ -43,12 +43,10 @@ var (
 	statefulSets        = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "statefulsets"}
 	services            = schema.GroupVersionResource{Group: "serving.knative.dev", Version: "v1", Resource: "services"}
 	configurations      = schema.GroupVersionResource{Group: "serving.knative.dev", Version: "v1", Resource: "configurations"}
-	revisions           = schema.GroupVersionResource{Group: "serving.knative.dev", Version: "v1", Resource: "revisions"}
 	routes              = schema.GroupVersionResource{Group: "serving.knative.dev", Version: "v1", Resource: "routes"}
 	autoscalers         = schema.GroupVersionResource{Group: "autoscaling.internal.knative.dev", Version: "v1alpha1", Resource: "podautoscalers"}
 	policies            = schema.GroupVersionResource{Group: "policy.kubetorch.com", Version: "v1alpha1", Resource: "computepolicies"}
 	budgets             = schema.GroupVersionResource{Group: "policy.kubetorch.com", Version: "v1alpha1", Resource: "gpubudgets"}
-	definitions         = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
 	mutating            = schema.GroupVersionResource{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "mutatingwebhookconfigurations"}
 	validating          = schema.GroupVersionResource{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingwebhookconfigurations"}
 )
