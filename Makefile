@@ -28,14 +28,14 @@ test: unit e2e ## Run all tests, the end-to-end ones included
 .PHONY: unit
 unit: ## Run the tests that need no control plane
 	@echo "== unit tests"
-	@$(GO) test -timeout 15m $$($(GO) list ./... | grep -v -e /test/controlplane -e /test/e2e -e /test/kustomize)
+	@$(GO) test -timeout 15m $$($(GO) list ./... | grep -v -e /test/controlplane -e /test/e2e -e /test/kustomize -e /test/chart)
 	@cd test/monitoring && $(GO) test ./...
 
 .PHONY: e2e
 e2e: $(BIN) tools ## Run the tests on a real API server with Knative
 	@echo "== end-to-end tests"
 	@# Uncached: the programs under test are built and run, which the cache cannot see.
-	@$(GO) test -count=1 -timeout 20m -p 1 ./test/controlplane/... ./test/e2e/... ./test/kustomize/...
+	@$(GO) test -count=1 -timeout 20m -p 1 ./test/controlplane/... ./test/e2e/... ./test/kustomize/... ./test/chart/...
 
 .PHONY: fuzz
 FUZZTIME ?= 1m
@@ -81,13 +81,14 @@ $(GENTOOLS)/%: hack/tools/go.mod hack/tools/go.sum
 	@echo "== building $*"
 	@cd hack/tools && GOBIN=$(abspath $(GENTOOLS)) $(GO) install $$($(GO) list -f '{{.ImportPath}}' tool | grep "/$*$$")
 
-GENERATED := pkg/apis deploy/crd docs/parameters.md docs/metrics.md
+GENERATED := pkg/apis deploy/crd docs/parameters.md docs/metrics.md charts/kubetorch-webhook/templates/generated
 
 .PHONY: generate
 generate: $(GENTOOLS)/controller-gen ## Write deepcopy functions, CRDs and the references of parameters and metrics
 	@$(GENTOOLS)/controller-gen object paths=./pkg/apis/...
 	@$(GENTOOLS)/controller-gen crd paths=./pkg/apis/... output:crd:dir=deploy/crd
 	@$(GO) run ./hack/docs docs/parameters.md docs/metrics.md
+	@$(GO) run ./hack/chart . charts/kubetorch-webhook
 
 .PHONY: verify
 verify: generate ## Fail if generated files, go.mod or formatting are out of date

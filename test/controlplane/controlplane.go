@@ -58,6 +58,8 @@ type Options struct {
 	RequestTimeout time.Duration
 	// KnativeLater leaves Knative out until StartKnative.
 	KnativeLater bool
+	// Audit has the API server log the webhook's requests to AuditLog.
+	Audit bool
 }
 
 // ControlPlane is a running control plane. Its methods may be called from

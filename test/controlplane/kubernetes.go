@@ -58,27 +58,31 @@ func (c *ControlPlane) startAPIServer(ctx context.Context) (*Process, error) {
 	if requestTimeout == 0 {
 		requestTimeout = time.Minute
 	}
-	c.apiserverArgs = []string{
-		"--request-timeout=" + requestTimeout.String(),
-		"--etcd-servers=" + etcdURL,
+	audit, err := c.auditFlags()
+	if err != nil {
+		return nil, err
+	}
+	c.apiserverArgs = append(audit,
+		"--request-timeout="+requestTimeout.String(),
+		"--etcd-servers="+etcdURL,
 		"--bind-address=127.0.0.1", "--advertise-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", ports[1]),
 		// The reconciler publishes the API server's address as an endpoint,
 		// for which loopback addresses are not allowed.
 		"--endpoint-reconciler-type=none",
-		"--service-cluster-ip-range=" + serviceCIDR,
-		"--tls-cert-file=" + p.apiserver.certFile, "--tls-private-key-file=" + p.apiserver.keyFile,
-		"--client-ca-file=" + p.ca.certFile,
+		"--service-cluster-ip-range="+serviceCIDR,
+		"--tls-cert-file="+p.apiserver.certFile, "--tls-private-key-file="+p.apiserver.keyFile,
+		"--client-ca-file="+p.ca.certFile,
 		"--service-account-issuer=https://kubernetes.default.svc",
-		"--service-account-key-file=" + p.saPublicFile, "--service-account-signing-key-file=" + p.saKeyFile,
-		"--requestheader-client-ca-file=" + p.frontProxyCA.certFile,
-		"--requestheader-allowed-names=" + frontProxyUser,
+		"--service-account-key-file="+p.saPublicFile, "--service-account-signing-key-file="+p.saKeyFile,
+		"--requestheader-client-ca-file="+p.frontProxyCA.certFile,
+		"--requestheader-allowed-names="+frontProxyUser,
 		"--requestheader-username-headers=X-Remote-User",
 		"--requestheader-group-headers=X-Remote-Group",
 		"--requestheader-extra-headers-prefix=X-Remote-Extra-",
-		"--proxy-client-cert-file=" + p.frontProxy.certFile, "--proxy-client-key-file=" + p.frontProxy.keyFile,
+		"--proxy-client-cert-file="+p.frontProxy.certFile, "--proxy-client-key-file="+p.frontProxy.keyFile,
 		"--authorization-mode=RBAC", "--allow-privileged=true",
-		"--cert-dir=" + c.dir.join("pki"),
-	}
+		"--cert-dir="+c.dir.join("pki"),
+	)
 	apiserver, err := c.StartProcess(KubeAPIServer, nil, c.Tool(KubeAPIServer), c.apiserverArgs...)
 	if err != nil {
 		return nil, err

@@ -1,9 +1,15 @@
 package controlplane
 
 import (
+	"context"
 	"fmt"
+	"strings"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
 )
 
 // A webhook that runs as a local process is reached through its Service: with
@@ -56,6 +62,34 @@ func redirectWebhooks(objects []*unstructured.Unstructured, port int) error {
 		}
 	}
 	return nil
+}
+
+// redirectInstalled changes what is installed in the way that InstallWebhook changes
+// manifests, but for the Deployment: whoever installed it may apply it again.
+func (c *ControlPlane) redirectInstalled(ctx context.Context, port int) error {
+	patch := func(resource dynamic.ResourceInterface, kind types.PatchType, body string) error {
+		_, err := resource.Patch(ctx, webhookName, kind, []byte(body), metav1.PatchOptions{FieldManager: "controlplane"})
+		return err
+	}
+	for _, resource := range []schema.GroupVersionResource{mutatingHooks, validatingHooks} {
+		o, err := c.client.Resource(resource).Get(ctx, webhookName, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		webhooks, _, err := unstructured.NestedSlice(o.Object, "webhooks")
+		if err != nil {
+			return err
+		}
+		var ports []string
+		for i := range webhooks {
+			ports = append(ports, fmt.Sprintf(`{"op":"replace","path":"/webhooks/%d/clientConfig/service/port","value":%d}`, i, port))
+		}
+		if err := patch(c.client.Resource(resource), types.JSONPatchType, "["+strings.Join(ports, ",")+"]"); err != nil {
+			return err
+		}
+	}
+	return patch(c.client.Resource(coreServices).Namespace(webhookNamespace), types.MergePatchType,
+		`{"spec":{"type":"ExternalName","externalName":"localhost"}}`)
 }
 
 // withoutReplicas sets the Deployments among the objects to have no pods: what

@@ -25,6 +25,7 @@ const (
 	Kubectl               = "kubectl"
 	Kustomize             = "kustomize"
 	Kwok                  = "kwok"
+	Helm                  = "helm"
 	KnativeWebhook        = "knative-webhook"
 	KnativeController     = "knative-controller"
 	KnativeAutoscalerHPA  = "knative-autoscaler-hpa"
@@ -45,6 +46,7 @@ const knativeManifests = "knative-manifests"
 const (
 	kubernetesModule = "controlplane/tools/kubernetes"
 	knativeModule    = "controlplane/tools/knative"
+	helmModule       = "controlplane/tools/helm"
 	gatekeeperModule = "comparison/gatekeeper"
 	kyvernoModule    = "comparison/kyverno"
 )
@@ -70,6 +72,7 @@ var tools = []tool{
 		versionLD: func(v string) string { return "-X sigs.k8s.io/kustomize/api/provenance.version=" + v },
 	},
 	{name: Kwok, pinnedIn: kubernetesModule, module: "sigs.k8s.io/kwok", pkg: "sigs.k8s.io/kwok/cmd/kwok"},
+	{name: Helm, pinnedIn: helmModule, module: "helm.sh/helm/v4", pkg: "helm.sh/helm/v4/cmd/helm"},
 	knativeTool(KnativeWebhook, "knative.dev/serving/cmd/webhook"),
 	knativeTool(KnativeController, "knative.dev/serving/cmd/controller"),
 	knativeTool(KnativeAutoscalerHPA, "knative.dev/serving/cmd/autoscaler-hpa"),

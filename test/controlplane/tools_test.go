@@ -25,8 +25,8 @@ func TestResolve(t *testing.T) {
 		assert.Regexp(t, `^v\d+\.\d+\.\d+$`, e.version, e.name)
 		assert.Regexp(t, `^`+e.name+`-v[\d.]+-[0-9a-f]{12}$`, filepath.Base(e.dir))
 	}
-	_, err = resolve(root, []string{"helm"})
-	assert.ErrorContains(t, err, `unknown tool "helm"`)
+	_, err = resolve(root, []string{"docker"})
+	assert.ErrorContains(t, err, `unknown tool "docker"`)
 }
 
 func TestRequiredVersion(t *testing.T) {

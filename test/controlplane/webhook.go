@@ -26,7 +26,8 @@ const (
 type WebhookOptions struct {
 	// Binary is the path of the built webhook.
 	Binary string
-	// Manifests is the kustomize folder to install it with, such as deploy/.
+	// Manifests is the kustomize folder to install it with, such as deploy/. Without one
+	// it is installed already, by Helm for example.
 	Manifests string
 	// Replicas is the number of processes; 0 means 1.
 	Replicas int
@@ -40,6 +41,9 @@ type WebhookOptions struct {
 type Webhook struct {
 	// Replicas are its processes.
 	Replicas []*Replica
+
+	c    *ControlPlane
+	port int // that the API server dials
 }
 
 // Replica is one process of a webhook.
@@ -68,7 +72,7 @@ type Replica struct {
 func (c *ControlPlane) InstallWebhook(ctx context.Context, o WebhookOptions) (*Webhook, error) {
 	w, err := c.installWebhook(ctx, o)
 	if err != nil {
-		return nil, fmt.Errorf("installing the webhook from %s: %w", o.Manifests, err)
+		return nil, fmt.Errorf("installing the webhook from %q: %w", o.Manifests, err)
 	}
 	return w, nil
 }
@@ -83,23 +87,28 @@ func (c *ControlPlane) installWebhook(ctx context.Context, o WebhookOptions) (*W
 	if err != nil {
 		return nil, err
 	}
-	w := &Webhook{}
+	w := &Webhook{c: c}
 	for i, port := range ports {
 		w.Replicas = append(w.Replicas, &Replica{
 			Address: fmt.Sprintf("127.0.0.1:%d", port),
 			c:       c, name: fmt.Sprintf("%s-%d", webhookName, i), binary: binary, env: o.Env, balanced: replicas > 1,
 		})
 	}
-	port := ports[0]
+	w.port = ports[0]
 	if replicas > 1 {
 		b, err := startBalancer(w.Replicas)
 		if err != nil {
 			return nil, err
 		}
 		c.closeWithStop(b)
-		port = b.port()
+		w.port = b.port()
 	}
-	if err := c.applyWebhookManifests(ctx, o.Manifests, port); err != nil {
+	if o.Manifests == "" {
+		err = c.redirectInstalled(ctx, w.port)
+	} else {
+		err = c.applyWebhookManifests(ctx, o.Manifests, w.port)
+	}
+	if err != nil {
 		return nil, err
 	}
 	kubeconfig, err := c.ServiceAccountKubeconfig(ctx, webhookNamespace, webhookName)
@@ -189,6 +198,15 @@ func (c *ControlPlane) awaitCABundles(ctx context.Context, w *Webhook) error {
 		}
 		return nil
 	}, procs...)
+}
+
+// Redirect does once more what InstallWebhook did to installed manifests, after they were
+// installed again, and waits until the API server can verify the certificate.
+func (w *Webhook) Redirect(ctx context.Context) error {
+	if err := w.c.redirectInstalled(ctx, w.port); err != nil {
+		return err
+	}
+	return w.c.awaitCABundles(ctx, w)
 }
 
 // Stop stops all replicas. The manifests stay installed, as when a cluster's

@@ -267,20 +267,21 @@ func TestRightsCoverWhatIsRead(t *testing.T) {
 	one(t, "Role", "kubetorch-webhook-certificates", &secrets)
 	assert.Equal(t, o.Namespace, secrets.Namespace)
 
-	watch := []string{"get", "list", "watch"}
+	informer, watch := []string{"list", "watch"}, []string{"get", "list", "watch"}
 	assert.ElementsMatch(t, []rbacv1.PolicyRule{
-		{APIGroups: []string{"policy.kubetorch.com"}, Resources: []string{"computepolicies", "gpubudgets"}, Verbs: watch},
+		{APIGroups: []string{"policy.kubetorch.com"}, Resources: []string{"computepolicies"}, Verbs: informer},
+		{APIGroups: []string{"policy.kubetorch.com"}, Resources: []string{"gpubudgets"}, Verbs: watch},
 		{APIGroups: []string{"policy.kubetorch.com"}, Resources: []string{"computepolicies/status"}, Verbs: []string{"patch"}},
 		{APIGroups: []string{"policy.kubetorch.com"}, Resources: []string{"gpubudgets/status"}, Verbs: []string{"update"}},
 		{APIGroups: []string{""}, Resources: []string{"namespaces"}, Verbs: watch},
 		{APIGroups: []string{"serving.knative.dev"}, Resources: []string{"revisions"}, Verbs: watch},
 		{APIGroups: []string{"serving.knative.dev"}, Resources: []string{"configurations", "routes"}, Verbs: []string{"get", "list"}},
 		{APIGroups: []string{"autoscaling.internal.knative.dev"}, Resources: []string{"podautoscalers"}, Verbs: []string{"get", "list"}},
-		{APIGroups: []string{""}, Resources: []string{"configmaps"}, ResourceNames: slices.Sorted(slices.Values(knative.ConfigMaps)), Verbs: watch},
+		{APIGroups: []string{""}, Resources: []string{"configmaps"}, ResourceNames: slices.Sorted(slices.Values(knative.ConfigMaps)), Verbs: informer},
 		{APIGroups: []string{"apps"}, Resources: []string{"deployments"}, Verbs: []string{"get", "list", "watch", "patch"}},
 		{APIGroups: []string{"serving.knative.dev"}, Resources: []string{"services"}, Verbs: []string{"get", "list", "watch", "create", "patch", "delete"}},
 		{APIGroups: []string{""}, Resources: []string{"services"}, Verbs: []string{"get"}},
-		{APIGroups: []string{"apiextensions.k8s.io"}, Resources: []string{"customresourcedefinitions"}, ResourceNames: []string{controller.KnativeCRD}, Verbs: watch},
+		{APIGroups: []string{"apiextensions.k8s.io"}, Resources: []string{"customresourcedefinitions"}, ResourceNames: []string{controller.KnativeCRD}, Verbs: informer},
 		{APIGroups: []string{""}, Resources: []string{"events"}, Verbs: []string{"create", "patch"}},
 	}, cluster.Rules)
 	assert.Equal(t, []rbacv1.PolicyRule{{

@@ -64,7 +64,7 @@ func run(ctx context.Context, args []string) error {
 
 // build fills the tool cache with what this repository's tests need.
 func build(ctx context.Context, names []string) error {
-	_, err := controlplane.EnsureTools(ctx, os.Stderr, append(controlplane.Options{HPA: true, Scheduler: true, Nodes: 1}.Tools(), names...)...)
+	_, err := controlplane.EnsureTools(ctx, os.Stderr, append(controlplane.Options{HPA: true, Scheduler: true, Nodes: 1}.Tools(), append(names, controlplane.Helm)...)...)
 	if err == nil {
 		fmt.Fprintln(os.Stderr, "the control-plane tools are built")
 	}

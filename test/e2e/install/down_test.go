@@ -1,0 +1,174 @@
+package install
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// A request while no replica answers. It names the entry of the configurations that it is
+// about, if there is one.
+type request struct {
+	entry string
+	// refusedBy is the entry that refuses it; nothing does if it is empty.
+	refusedBy string
+	do        func(ctx context.Context) error
+}
+
+// while no replica answers, what docs/operations.md promises for each entry holds, and the
+// documented way out works. Item 60 of the checklist.
+func TestWhileTheWebhookIsDown(t *testing.T) {
+	installed(t)
+	// Knative's own service, to be woken before its webhook has to answer.
+	require.NoError(t, create(t.Context(), services, seeds, service("warm", "", 0, 1)))
+
+	for _, r := range hook.Replicas {
+		require.NoError(t, r.Process().Signal(syscall.SIGSTOP))
+	}
+	resume := sync.OnceFunc(func() {
+		for _, r := range hook.Replicas {
+			assert.NoError(t, r.Process().Signal(syscall.SIGCONT))
+		}
+	})
+	defer resume()
+
+	all := entries(t)
+	covered := map[string]bool{}
+	t.Run("what is promised", func(t *testing.T) {
+		for what, r := range requests() {
+			if r.entry != "" {
+				require.Contains(t, all, r.entry)
+				covered[r.entry] = true
+				want := map[bool]string{true: "Ignore", false: "Fail"}[r.refusedBy != r.entry]
+				assert.Equal(t, want, all[r.entry].failurePolicy, r.entry)
+			}
+			t.Run(what, func(t *testing.T) {
+				t.Parallel()
+				ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+				defer cancel()
+				begun := time.Now()
+				err := r.do(ctx)
+				took := time.Since(begun)
+				switch {
+				case r.refusedBy != "":
+					require.Error(t, err)
+					assert.Contains(t, err.Error(), fmt.Sprintf("failed calling webhook %q", r.refusedBy))
+					assert.Less(t, took, 4*hookTimeout, "each step of admission gives up after its timeout")
+				case r.entry != "":
+					require.NoError(t, err)
+					assert.Less(t, took, 4*hookTimeout)
+				default:
+					require.NoError(t, err)
+					assert.Less(t, took, hookTimeout, "nobody asked the webhook")
+				}
+			})
+		}
+	})
+	for name := range all {
+		assert.True(t, covered[name], "nothing is asked about %s", name)
+	}
+
+	for _, command := range documented(t, "To get past it in an emergency:") {
+		execute(t, command)
+	}
+	for what, r := range requests() {
+		// The API server takes a moment to forget the configurations.
+		require.Eventually(t, func() bool { return r.do(t.Context()) == nil }, timeout, tick, what)
+	}
+	resume()
+	for _, command := range documented(t, "Afterwards, as it was installed:") {
+		if command[0] == "helm" {
+			execute(t, command)
+		}
+	}
+	require.NoError(t, hook.Redirect(t.Context()))
+	assert.Len(t, entries(t), len(all))
+	require.Eventually(t, func() bool {
+		err := create(t.Context(), deployments, seeds, deployment("again", `labels: {kubetorch.com/compute: missing}`))
+		return err != nil && strings.Contains(err.Error(), "missing")
+	}, timeout, tick, "the webhook is asked again")
+}
+
+// requests are all dry runs, but for the scale and the status, which have none of their own.
+func requests() map[string]request {
+	const policy = `{apiVersion: policy.kubetorch.com/v1alpha1, kind: ComputePolicy, metadata: {name: down}, spec: {bounds: {maxScale: {max: 5}}}}`
+	dry := metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}}
+	patch := func(name, body string, subresources ...string) func(context.Context) error {
+		return func(ctx context.Context) error {
+			_, err := client.Resource(deployments).Namespace(seeds).Patch(ctx, name, types.MergePatchType, []byte(body), dry, subresources...)
+			return err
+		}
+	}
+	make := func(what, namespace string) func(context.Context) error {
+		return func(ctx context.Context) error { return create(ctx, deployments, namespace, what) }
+	}
+	const autoscale = `labels: {kubetorch.com/autoscale: "true"}`
+	found := map[string]request{
+		"a labelled Knative Service":  {"expand.kubetorch.com", "expand.kubetorch.com", func(ctx context.Context) error { return create(ctx, services, seeds, service("a", autoscale, 0, 1)) }},
+		"another Knative Service":     {"clamp.kubetorch.com", "validate.kubetorch.com", func(ctx context.Context) error { return create(ctx, services, seeds, service("b", "", 0, 1)) }},
+		"a Knative Service with GPUs": {"validate.kubetorch.com", "validate.kubetorch.com", func(ctx context.Context) error { return create(ctx, services, seeds, service("c", "", 1, 1)) }},
+
+		"a labelled Deployment":              {"expand-deployments.kubetorch.com", "expand-deployments.kubetorch.com", make(deployment("d", autoscale), seeds)},
+		"a Deployment loses its label":       {"expand-deployments.kubetorch.com", "expand-deployments.kubetorch.com", patch("labelled", `{"metadata":{"labels":{"kubetorch.com/compute":null}}}`)},
+		"a Deployment with GPUs":             {"validate-deployments.kubetorch.com", "validate-deployments.kubetorch.com", make(withGPU("e", ""), seeds)},
+		"a Deployment without":               {do: make(deployment("f", ""), seeds)},
+		"an update of a Deployment":          {do: patch("plain", `{"spec":{"template":{"metadata":{"annotations":{"a":"b"}}}}}`)},
+		"a Deployment gets a label":          {"expand-deployments.kubetorch.com", "expand-deployments.kubetorch.com", patch("plain", `{"metadata":{"labels":{"kubetorch.com/compute":"true"}}}`)},
+		"a Deployment is scaled up":          {"scale.kubetorch.com", "", patch("plain", `{"spec":{"replicas":4}}`, "scale")},
+		"a labelled one is scaled up":        {"validate-scale.kubetorch.com", "", patch("labelled", `{"spec":{"replicas":4}}`, "scale")},
+		"a Deployment is scaled down":        {do: patch("plain", `{"spec":{"replicas":0}}`, "scale")},
+		"the status of a Deployment":         {do: patch("plain", `{"status":{"observedGeneration":9}}`, "status")},
+		"annotations by status, with record": {"validate-status.kubetorch.com", "validate-status.kubetorch.com", patch("exempted", `{"metadata":{"annotations":{"a":"b"}}}`, "status")},
+		"the status of one with a record":    {do: patch("exempted", `{"status":{"observedGeneration":9}}`, "status")},
+		"a Configuration": {"validate-revisions.kubetorch.com", "validate-revisions.kubetorch.com", func(ctx context.Context) error {
+			return create(ctx, configurations, seeds, strings.Replace(service("g", "", 0, 1), "kind: Service", "kind: Configuration", 1))
+		}},
+		"a Route that names a revision": {"validate-routes.kubetorch.com", "validate-routes.kubetorch.com", func(ctx context.Context) error { return create(ctx, routes, seeds, route("h", "revisionName: some")) }},
+		"a Route that names none": {do: func(ctx context.Context) error {
+			return create(ctx, routes, seeds, route("i", "configurationName: some"))
+		}},
+		"a PodAutoscaler":            {"validate-autoscalers.kubetorch.com", "validate-autoscalers.kubetorch.com", func(ctx context.Context) error { return create(ctx, autoscalers, seeds, podAutoscaler) }},
+		"a StatefulSet with a label": {"kinds.kubetorch.com", "kinds.kubetorch.com", func(ctx context.Context) error { return create(ctx, statefulSets, seeds, statefulSet("j", autoscale)) }},
+		"a StatefulSet without":      {do: func(ctx context.Context) error { return create(ctx, statefulSets, seeds, statefulSet("k", "")) }},
+		"a policy":                   {"policies.kubetorch.com", "policies.kubetorch.com", func(ctx context.Context) error { return create(ctx, policies, "", policy) }},
+		"a Namespace": {do: func(ctx context.Context) error {
+			return create(ctx, namespaces, "", `{apiVersion: v1, kind: Namespace, metadata: {name: some}}`)
+		}},
+		"a Secret": {do: func(ctx context.Context) error {
+			return create(ctx, secrets, seeds, `{apiVersion: v1, kind: Secret, metadata: {name: some}}`)
+		}},
+		"a Deployment with a label is removed": {do: func(ctx context.Context) error {
+			return client.Resource(deployments).Namespace(seeds).Delete(ctx, "labelled", metav1.DeleteOptions{DryRun: []string{metav1.DryRunAll}})
+		}},
+	}
+	for _, outside := range []string{"kube-system", "kube-node-lease", namespace, "cert-manager", "knative-serving"} {
+		found["a labelled Deployment with GPUs in "+outside] = request{do: make(withGPU("l", autoscale), outside)}
+	}
+	return found
+}
+
+func route(name, target string) string {
+	return fmt.Sprintf("{apiVersion: serving.knative.dev/v1, kind: Route, metadata: {name: %s}, spec: {traffic: [{%s, percent: 100}]}}", name, target)
+}
+
+func statefulSet(name, metadata string) string {
+	return strings.Replace(strings.Replace(deployment(name, metadata), "kind: Deployment", "kind: StatefulSet", 1), "spec:\n", "spec:\n  serviceName: "+name+"\n", 1)
+}
+
+const podAutoscaler = `
+apiVersion: autoscaling.internal.knative.dev/v1alpha1
+kind: PodAutoscaler
+metadata: {name: some}
+spec:
+  protocolType: http1
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: plain}
+`
