@@ -56,7 +56,9 @@ type Claims map[string]map[Key]Amount
 type Book struct {
 	settled      Claims
 	reservations map[Key]reservation
-	sums         *sums // nil until it is needed
+	// settlements is how often the ledger was settled.
+	settlements int64
+	sums        *sums // nil until it is needed
 }
 
 // Read reads the ledger of a status. One whose sums are not those of its claims has been
@@ -74,7 +76,7 @@ func Read(status *v1alpha1.GPUBudgetStatus) (*Book, error) {
 
 // read reads the claims.
 func read(status *v1alpha1.GPUBudgetStatus) (*Book, error) {
-	b := &Book{settled: make(Claims, len(status.Namespaces)), reservations: make(map[Key]reservation, len(status.Reservations))}
+	b := &Book{settled: make(Claims, len(status.Namespaces)), reservations: make(map[Key]reservation, len(status.Reservations)), settlements: status.Settlements}
 	for i := range status.Namespaces {
 		n := &status.Namespaces[i]
 		claims, err := decode(n.Claims)
@@ -143,7 +145,7 @@ func (f figures) shown(status *v1alpha1.GPUBudgetStatus) error {
 // Write puts the ledger and its sums into the status of a budget with a maximum. The same
 // ledger is always written the same way.
 func (b *Book) Write(status *v1alpha1.GPUBudgetStatus, maximum int64) {
-	status.Namespaces, status.Reservations = nil, nil
+	status.Namespaces, status.Reservations, status.Settlements = nil, nil, b.settlements
 	f := b.figures()
 	for _, name := range slices.Sorted(maps.Keys(b.settled)) {
 		status.Namespaces = append(status.Namespaces, v1alpha1.NamespaceClaims{Name: name, Used: f.in[name], Claims: encode(b.settled[name])})
@@ -196,7 +198,7 @@ func (b *Book) totals() *sums {
 // Lists tells whether a namespace is listed.
 func (b *Book) Lists(namespace string) bool { _, ok := b.settled[namespace]; return ok }
 
-// Equal tells whether two ledgers hold the same.
+// Equal tells whether two ledgers hold the same claims.
 func (b *Book) Equal(other *Book) bool {
 	return maps.Equal(b.reservations, other.reservations) &&
 		maps.EqualFunc(b.settled, other.settled, func(a, b map[Key]Amount) bool { return maps.Equal(a, b) })

@@ -28,7 +28,7 @@ func rising(c Charge) Charge {
 func book(t *testing.T, claims Claims) *Book {
 	t.Helper()
 	var s v1alpha1.GPUBudgetStatus
-	(&Tracker{}).Rebuild(claims, nil).Write(&s, 100)
+	(&Tracker{}).Rebuild(claims, nil, 0).Write(&s, 100)
 	b, err := Read(&s)
 	require.NoError(t, err)
 	return b
@@ -134,7 +134,7 @@ func TestStatus(t *testing.T) {
 	b.Charge(Limits{Max: 100}, "t1", charge("x", 14, 3), charge("new", 6))
 	var s v1alpha1.GPUBudgetStatus
 	b.Write(&s, 100)
-	assert.Equal(t, v1alpha1.GPUBudgetStatus{Used: 16, Reserved: 10, Overlap: 3, Available: 71, Workloads: 4,
+	assert.Equal(t, v1alpha1.GPUBudgetStatus{Used: 16, Reserved: 10, Overlap: 3, Available: 71, Workloads: 4, Settlements: 1,
 		Namespaces: s.Namespaces,
 		Reservations: []v1alpha1.Reservation{
 			{Key: derived("new").String(), Namespace: "a", Kind: "Service", Name: "new", GPUs: 6, Token: "t1"},
@@ -187,7 +187,7 @@ func TestTenThousandClaimsFitAnObject(t *testing.T) {
 		claims[namespace][derived(strconv.Itoa(i))] = Amount{GPUs: int64(i % 512)}
 	}
 	var s v1alpha1.GPUBudgetStatus
-	(&Tracker{}).Rebuild(claims, nil).Write(&s, 100)
+	(&Tracker{}).Rebuild(claims, nil, 0).Write(&s, 100)
 	size := 0
 	for _, n := range s.Namespaces {
 		size += len(n.Claims)*4/3 + len(n.Name) + 40
@@ -226,34 +226,34 @@ func TestNamespacesThatLabelsBringIn(t *testing.T) {
 	x, y := derived("x"), derived("y")
 	live := Claims{"a": {x: {GPUs: 4}}, "b": {y: {GPUs: 8}}}
 	tracker := &Tracker{}
-	b := tracker.Rebuild(Claims{"a": live["a"]}, Selected{"a": true})
+	b := tracker.Rebuild(Claims{"a": live["a"]}, Selected{"a": true}, 0)
 	require.True(t, b.Lists("a"))
 
 	b, next, commit := tracker.Settle(b, live, nil, Selected{"a": true, "b": true}, at(0), wait)
-	commit()
+	commit(b)
 	assert.False(t, b.Lists("b"), "b has just been labelled: what was admitted before may not be stored yet")
 	assert.Equal(t, wait, next)
 
 	b, _, commit = tracker.Settle(b, live, nil, Selected{"a": true, "b": true}, at(60), wait)
-	commit()
+	commit(b)
 	assert.True(t, b.Lists("b"))
 	assert.Equal(t, Amount{GPUs: 8}, b.amount("b", y))
 
 	b, next, commit = tracker.Settle(b, Claims{"b": live["b"]}, nil, Selected{"b": true}, at(70), wait)
-	commit()
+	commit(b)
 	assert.Equal(t, Amount{GPUs: 4}, b.amount("a", x), "a has just lost its label")
 	assert.Equal(t, wait, next)
 	b, _, commit = tracker.Settle(b, Claims{"b": live["b"]}, nil, Selected{"b": true}, at(130), wait)
-	commit()
+	commit(b)
 	assert.Equal(t, Amount{}, b.amount("a", x))
 	b, next, commit = tracker.Settle(b, Claims{"b": live["b"]}, nil, Selected{"b": true}, at(131), wait)
-	commit()
+	commit(b)
 	assert.False(t, b.Lists("a"))
 	assert.Zero(t, next)
 }
 
 func TestAnEmptyNamespaceIsListedWhereLabelsDecide(t *testing.T) {
-	b := (&Tracker{}).Rebuild(Claims{}, Selected{"a": true})
+	b := (&Tracker{}).Rebuild(Claims{}, Selected{"a": true}, 0)
 	assert.True(t, b.Lists("a"))
 	b, next, _ := (&Tracker{}).Settle(b, Claims{}, nil, Selected{"a": true}, at(0), time.Minute)
 	assert.True(t, b.Lists("a"))
@@ -309,9 +309,9 @@ func TestAPlanKeepsWhatWasChargedForItAndNoMore(t *testing.T) {
 	assert.Equal(t, Amount{}, b.amount("a", plan), "nobody charged it")
 	require.True(t, b.Charge(Limits{Max: 10}, "t", Charge{Key: plan, Namespace: "a", Amount: Amount{GPUs: 4}, Rises: true}).Fits)
 	for i := range 4 {
-		var commit func()
+		var commit func(*Book)
 		b, _, commit = tracker.Settle(b, Claims{}, plans(9), nil, at(100*i), time.Minute)
-		commit()
+		commit(b)
 		assert.Equal(t, Amount{GPUs: 4}, b.amount("a", plan))
 	}
 }
@@ -327,4 +327,28 @@ func TestRebaseKeepsWhatOthersCharged(t *testing.T) {
 	assert.Equal(t, Amount{GPUs: 8}, b.amount("a", y), "somebody did")
 	assert.Equal(t, Amount{GPUs: 1}, b.amount("a", z), "and this is new")
 	assert.Equal(t, "t", b.reservations[y].token)
+}
+
+// Two controllers may be at work for a moment, when one takes over from another. What one of
+// them saw of an entry says nothing once the other has let it go and it has come back.
+func TestWhatAControllerSawBeforeAnotherSettledDoesNotCount(t *testing.T) {
+	key, wait := derived("a"), time.Minute
+	at := func(seconds int) time.Time { return time.Time{}.Add(time.Duration(seconds) * time.Second) }
+	stored := Claims{"ns": {key: {GPUs: 10}}}
+	var one, other Tracker
+	b := one.Rebuild(stored, nil, 0)
+
+	settled, _, commit := one.Settle(b, Claims{}, nil, nil, at(0), wait) // deleted
+	commit(settled)
+	require.True(t, settled.Equal(b))
+
+	require.True(t, b.Charge(Limits{Max: 10}, "late", Charge{Key: key, Namespace: "ns", Amount: Amount{GPUs: 10}, Rises: true}).Fits)
+	require.True(t, b.Charge(Limits{Max: 10}, "made", Charge{Key: key, Namespace: "ns", Amount: Amount{GPUs: 10}, Rises: true}).Fits)
+	b, _, commit = other.Settle(b, stored, nil, nil, at(55), wait) // what "made" stored
+	commit(b)
+	require.Empty(t, b.reservations)
+
+	settled, _, _ = one.Settle(b, Claims{}, nil, nil, at(61), wait) // deleted again; "late" is under way
+	assert.Equal(t, Amount{GPUs: 10}, settled.amount("ns", key))
+	assert.Nil(t, Rebase(b, &Book{settled: b.settled}, b), "what was settled meanwhile is not settled onto")
 }

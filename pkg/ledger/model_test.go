@@ -277,12 +277,12 @@ func (m *model) controllerStep(c *rounds) {
 			settled, _, commit := c.tracker.Settle(book, c.live, nil, nil, time.Time{}.Add(c.listed), modelWait)
 			for range 2 { // onto what was charged meanwhile
 				if settled.Equal(book) {
-					commit()
+					commit(book)
 					return
 				}
 				settled.Write(&status, *c.base.budget.Spec.Max)
 				if m.write(c.base, status) {
-					if commit(); settled.totals().all.GPUs < book.totals().all.GPUs {
+					if commit(settled); settled.totals().all.GPUs < book.totals().all.GPUs {
 						m.lowered++
 					}
 					return
@@ -293,7 +293,9 @@ func (m *model) controllerStep(c *rounds) {
 					return
 				}
 				next := m.book(&now.budget)
-				settled = Rebase(settled, book, next)
+				if settled = Rebase(settled, book, next); settled == nil {
+					return
+				}
 				c.base, book, status = now, next, *now.budget.Status.DeepCopy()
 			}
 			return
@@ -311,7 +313,7 @@ func (m *model) controllerStep(c *rounds) {
 		if c.listed-c.acked < modelWait {
 			return
 		}
-		c.tracker.Rebuild(c.live, nil).Write(&status, *c.base.budget.Spec.Max)
+		c.tracker.Rebuild(c.live, nil, c.base.budget.Status.Settlements).Write(&status, *c.base.budget.Spec.Max)
 		status.Conditions = conditionsFor(c.base.budget.Generation)
 		if m.write(c.base, status) {
 			m.allowed = max(*m.budget.Spec.Max, m.book(&m.budget).totals().all.GPUs)
@@ -361,7 +363,7 @@ func (m *model) settleDown() {
 		}
 	}
 	require.True(m.t, counted(&m.budget))
-	require.Equal(m.t, (&Tracker{}).Rebuild(m.list(), nil).settled, m.book(&m.budget).settled, "the ledger is not what a recount gives")
+	require.Equal(m.t, (&Tracker{}).Rebuild(m.list(), nil, 0).settled, m.book(&m.budget).settled, "the ledger is not what a recount gives")
 	require.Empty(m.t, m.budget.Status.Reservations)
 	m.quiet = false
 }

@@ -12,6 +12,9 @@ type Tracker struct {
 	low   map[Key]sighting
 	found map[string]time.Time // namespaces that are newly selected
 	left  map[string]time.Time // namespaces that are no longer selected
+	// settlements is of the ledger that these are of. Another controller that settled it
+	// since may have let an entry go and come back: then they say nothing.
+	settlements int64
 }
 
 // sighting is an entry seen higher than what is stored.
@@ -30,9 +33,13 @@ type Selected map[string]bool
 // written with compare-and-swap. next is when to look again; 0 is when something changes.
 //
 // plans are claims of which nothing is there yet: they keep what the ledger has for them, up
-// to the plan, and raise nothing. The Tracker goes on from here once commit is called, after
-// the ledger was stored.
-func (t *Tracker) Settle(b *Book, live, plans Claims, selected Selected, listed time.Time, wait time.Duration) (settled *Book, next time.Duration, commit func()) {
+// to the plan, and raise nothing. The Tracker goes on from here once commit is called with
+// the ledger that was stored.
+func (tracker *Tracker) Settle(b *Book, live, plans Claims, selected Selected, listed time.Time, wait time.Duration) (settled *Book, next time.Duration, commit func(stored *Book)) {
+	t := tracker
+	if b.settlements != t.settlements {
+		t = &Tracker{}
+	}
 	s := &settling{Tracker: t, from: b, live: live, plans: plans, listed: listed, wait: wait, selective: selected != nil, low: map[Key]sighting{},
 		to: &Book{settled: Claims{}, reservations: map[Key]reservation{}}}
 	s.selectNamespaces(selected)
@@ -59,16 +66,25 @@ func (t *Tracker) Settle(b *Book, live, plans Claims, selected Selected, listed 
 	maps.DeleteFunc(s.to.settled, func(namespace string, claims map[Key]Amount) bool {
 		return len(claims) == 0 && (selected == nil || (!selected[namespace] && s.gone(namespace)))
 	})
-	return s.to, s.next, func() { *t = Tracker{low: s.low, found: s.foundNow, left: s.leftNow} }
+	if s.to.settlements = b.settlements; !s.to.Equal(b) {
+		s.to.settlements++
+	}
+	return s.to, s.next, func(stored *Book) {
+		*tracker = Tracker{low: s.low, found: s.foundNow, left: s.leftNow, settlements: stored.settlements}
+	}
 }
 
 // Rebase is the settled ledger for where others have charged since: what they touched stays
 // as they left it, and so does everything where they changed which namespaces are listed.
+// It is nil where another controller has settled the ledger since.
 func Rebase(settled, from, now *Book) *Book {
+	if now.settlements != from.settlements {
+		return nil
+	}
 	if !maps.EqualFunc(from.settled, now.settled, func(a, b map[Key]Amount) bool { return true }) {
 		return now
 	}
-	to := &Book{settled: Claims{}, reservations: map[Key]reservation{}}
+	to := &Book{settled: Claims{}, reservations: map[Key]reservation{}, settlements: now.settlements + 1}
 	for namespace, claims := range settled.settled {
 		to.settled[namespace] = maps.Clone(claims)
 	}
@@ -100,9 +116,10 @@ func Rebase(settled, from, now *Book) *Book {
 }
 
 // Rebuild is the ledger of a complete list, for when everything is counted anew.
-func (t *Tracker) Rebuild(live Claims, selected Selected) *Book {
-	*t = Tracker{}
-	b := &Book{settled: Claims{}, reservations: map[Key]reservation{}}
+// settlements is how often the ledger was settled before.
+func (t *Tracker) Rebuild(live Claims, selected Selected, settlements int64) *Book {
+	*t = Tracker{settlements: settlements + 1}
+	b := &Book{settled: Claims{}, reservations: map[Key]reservation{}, settlements: settlements + 1}
 	for namespace := range selected {
 		b.settled[namespace] = map[Key]Amount{}
 	}

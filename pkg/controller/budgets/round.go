@@ -58,13 +58,14 @@ func (r *round) budget(ctx context.Context, b *v1alpha1.GPUBudget) (next time.Du
 	}
 	if budget.Counted(b, r.rules) && unreadable == nil {
 		settled, next, commit := f.tracker.Settle(book, claims, plans, selected, r.listed, r.Wait)
-		if err := r.settle(ctx, b, book, settled); err != nil {
+		stored, err := r.settle(ctx, b, book, settled)
+		if err != nil {
 			return next, err
 		}
-		commit()
+		commit(stored)
 		return next, nil
 	} else if ready, in, reason, message := r.mayCount(f, b, unreadable); ready {
-		book, f.agreed = f.tracker.Rebuild(claims, selected), time.Time{}
+		book, f.agreed = f.tracker.Rebuild(claims, selected, b.Status.Settlements), time.Time{}
 		after.Status.Rules = r.rules
 		r.condition(after, v1alpha1.ConditionCounted, metav1.ConditionTrue, "Counted", "every claim is in the ledger")
 	} else {
@@ -78,27 +79,31 @@ func (r *round) budget(ctx context.Context, b *v1alpha1.GPUBudget) (next time.Du
 // retries is how often a settled ledger is put onto what admissions charged meanwhile.
 const retries = 8
 
-// settle stores a settled ledger. Admissions that charge meanwhile keep what they wrote.
-func (r *round) settle(ctx context.Context, b *v1alpha1.GPUBudget, from, settled *ledger.Book) error {
+// settle stores a settled ledger, and returns what is stored now. Admissions that charge
+// meanwhile keep what they wrote.
+func (r *round) settle(ctx context.Context, b *v1alpha1.GPUBudget, from, settled *ledger.Book) (*ledger.Book, error) {
 	for try := 0; ; try++ {
 		after := b.DeepCopy()
 		r.show(after, settled)
 		err := r.write(ctx, b, after)
 		if !apierrors.IsConflict(err) || try == retries {
-			return err
+			return settled, err
 		}
 		now, failed := r.Store.Live(ctx, b.Name)
 		if failed != nil {
-			return failed
+			return nil, failed
 		}
 		if now == nil || now.UID != b.UID || !budget.Counted(now, r.rules) {
-			return err
+			return nil, err
 		}
 		book, failed := ledger.Read(&now.Status)
 		if failed != nil {
-			return err
+			return nil, err
 		}
-		settled, from, b = ledger.Rebase(settled, from, book), book, now
+		if settled = ledger.Rebase(settled, from, book); settled == nil {
+			return nil, err // another controller does the same
+		}
+		from, b = book, now
 	}
 }
 

@@ -111,6 +111,11 @@ type GPUBudgetStatus struct {
 	// +optional
 	Rules string `json:"rules,omitempty"`
 
+	// Settlements is how often claims were settled. It tells a controller that another one
+	// has done so since it looked.
+	// +optional
+	Settlements int64 `json:"settlements,omitempty"`
+
 	// Namespaces are the settled claims. Where spec.namespaceSelector looks at labels,
 	// every namespace that was counted is listed.
 	// +listType=map
