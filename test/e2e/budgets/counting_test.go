@@ -69,7 +69,8 @@ func TestWhatAnotherWebhookRejectsIsFreed(t *testing.T) {
 	awaitUsed(t, name, 8)
 
 	other.percent.Store(100)
-	require.Eventually(t, func() bool { // until the API server has heard of the webhook
+	awaitRejecter(t, namespace)
+	require.Eventually(t, func() bool { // until the rejection comes after the charge
 		err := create(t, namespace, service("rejected", 1, 8))
 		require.ErrorContains(t, err, rejectedByAnother)
 		return budget(t, name).Status.Reserved >= 8
@@ -92,7 +93,7 @@ func TestARejectedUpdateLeavesTheLedgerAsItIs(t *testing.T) {
 	require.NoError(t, create(t, namespace, service("a", 2, 8)))
 	awaitUsed(t, name, 16)
 	other.percent.Store(100)
-	require.Eventually(t, func() bool { return create(t, namespace, service("probe", 0, 1)) != nil }, freedAfter, tick)
+	awaitRejecter(t, namespace)
 
 	assert.ErrorContains(t, patch(t, services, namespace, "a", maxScale(1)), rejectedByAnother)
 	require.Never(t, func() bool { return budget(t, name).Status.Used != 16 }, 2*requestTimeout+8*time.Second, time.Second, "a rejected lower claim freed something")

@@ -12,18 +12,19 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/kubetorch/webhook/test/controlplane"
+	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
-// The tests of this file disturb every budget, so they run by themselves.
-
 func TestARestartedControllerComesToTheSameNumbers(t *testing.T) {
-	namespace := newNamespace(t)
+	disturb := disturbing(t)
+	namespace := harness.NewNamespace(t, client)
 	name := newBudget(t, namespace, "  max: 40\n")
 	require.NoError(t, create(t, namespace, service("a", 2, 4)))
 	require.NoError(t, workload{labelledDeployment, 3, 2}.make(t, namespace, "b"))
 	require.NoError(t, workload{expandedDeployment, 1, 5}.make(t, namespace, "c"))
 	require.Eventually(t, func() bool { return exists(services, namespace, "c") }, freedAfter, tick)
 	awaitUsed(t, name, 19)
+	end := disturb()
 	// An admission whose object is not stored, yet.
 	require.True(t, reviewed(t, hook.Replicas[0], namespace, service("underway", 1, 20), "6a0d5a5e-8a55-4b6f-9d0f-0000000000aa").Allowed)
 	before := budget(t, name).Status
@@ -40,6 +41,7 @@ func TestARestartedControllerComesToTheSameNumbers(t *testing.T) {
 	after := budget(t, name)
 	assert.True(t, counted(after), "what was counted stays counted")
 	assert.Equal(t, before.Used+before.Reserved, after.Status.Used+after.Status.Reserved, "nobody who was charged is forgotten")
+	end()
 	require.Eventually(t, func() bool { return create(t, namespace, service("d", 1, 1)) == nil }, freedAfter, tick, "what is left can be claimed")
 	awaitUsed(t, name, 20)
 	assert.Equal(t, listed(t, namespace), budget(t, name).Status.Used)
@@ -47,18 +49,20 @@ func TestARestartedControllerComesToTheSameNumbers(t *testing.T) {
 
 // A replica that cannot ask the ledger lets nothing rise, and says so in time.
 func TestWithoutTheAPIServerNothingRises(t *testing.T) {
-	namespace := newNamespace(t)
+	disturb := disturbing(t)
+	namespace := harness.NewNamespace(t, client)
 	name := newBudget(t, namespace, "  max: 40\n")
 	require.Eventually(t, func() bool {
 		return reviewed(t, hook.Replicas[0], namespace, service("a", 1, 1), "6a0d5a5e-8a55-4b6f-9d0f-0000000000bb").Allowed
 	}, freedAfter, tick)
-	api := process(t, controlplane.KubeAPIServer)
-	require.NoError(t, api.Signal(syscall.SIGSTOP))
+	end := disturb()
+	goOn := stopped(t)
 	begun := time.Now()
 	response := reviewed(t, hook.Replicas[0], namespace, service("b", 1, 1), "6a0d5a5e-8a55-4b6f-9d0f-0000000000cc")
 	took := time.Since(begun)
 	none := reviewed(t, hook.Replicas[0], namespace, service("c", 0, 0), "6a0d5a5e-8a55-4b6f-9d0f-0000000000dd")
-	require.NoError(t, api.Signal(syscall.SIGCONT))
+	goOn()
+	end()
 	require.False(t, response.Allowed)
 	assert.EqualValues(t, http.StatusTooManyRequests, response.Result.Code, response.Result.Message)
 	assert.Less(t, took, 10*time.Second)
@@ -67,13 +71,17 @@ func TestWithoutTheAPIServerNothingRises(t *testing.T) {
 	awaitUsed(t, name, 1)
 }
 
-func process(t *testing.T, name string) *controlplane.Process {
+// stopped has the API server stand still until it goes on, at the end of the test at the latest.
+func stopped(t *testing.T) (goOn func()) {
 	t.Helper()
 	for _, p := range cluster.Processes() {
-		if p.Name() == name {
-			return p
+		if p.Name() == controlplane.KubeAPIServer {
+			require.NoError(t, p.Signal(syscall.SIGSTOP))
+			goOn = sync.OnceFunc(func() { assert.NoError(t, p.Signal(syscall.SIGCONT)) })
+			t.Cleanup(goOn)
+			return goOn
 		}
 	}
-	t.Fatalf("no process %s", name)
+	t.Fatal("no API server")
 	return nil
 }
