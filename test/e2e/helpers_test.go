@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -77,7 +78,12 @@ func autoscaled(name string, annotations map[string]string) *unstructured.Unstru
 
 func create(t *testing.T, namespace string, u *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	t.Helper()
-	return client.Resource(services).Namespace(namespace).Create(t.Context(), u, metav1.CreateOptions{})
+	var made *unstructured.Unstructured
+	err := harness.Answered(func() (err error) {
+		made, err = client.Resource(services).Namespace(namespace).Create(t.Context(), u, metav1.CreateOptions{})
+		return err
+	})
+	return made, err
 }
 
 // templateAnnotations are the annotations of a Service's template.
@@ -129,10 +135,15 @@ func revisionsOf(t *testing.T, namespace, name string) []string {
 // kubectl runs kubectl with a manifest on standard input, if there is one.
 func kubectl(t *testing.T, stdin string, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
-	if stdin == "" {
-		return cluster.Kubectl(t.Context(), nil, args...)
-	}
-	return cluster.Kubectl(t.Context(), strings.NewReader(stdin), args...)
+	err = harness.Answered(func() (err error) {
+		var in io.Reader
+		if stdin != "" {
+			in = strings.NewReader(stdin)
+		}
+		stdout, stderr, err = cluster.Kubectl(t.Context(), in, args...)
+		return err
+	})
+	return stdout, stderr, err
 }
 
 func text(t *testing.T, u *unstructured.Unstructured) string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -103,10 +104,15 @@ const autoscale = `labels: {kubetorch.com/autoscale: "true"}`
 func (l *lab) kubectl(stdin string, args ...string) (stdout, stderr string, err error) {
 	l.Helper()
 	args = append([]string{"-n", l.namespace}, args...)
-	if stdin == "" {
-		return l.cluster.Kubectl(l.Context(), nil, args...)
-	}
-	return l.cluster.Kubectl(l.Context(), strings.NewReader(stdin), args...)
+	err = harness.Answered(func() (err error) {
+		var in io.Reader
+		if stdin != "" {
+			in = strings.NewReader(stdin)
+		}
+		stdout, stderr, err = l.cluster.Kubectl(l.Context(), in, args...)
+		return err
+	})
+	return stdout, stderr, err
 }
 
 // apply applies a manifest and returns what kubectl warned of.
