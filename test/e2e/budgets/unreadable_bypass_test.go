@@ -1,7 +1,8 @@
+// A ledger that is damaged, or that cannot be asked, admits nothing that rises.
+
 package budgets
 
 import (
-	"context"
 	"net/http"
 	"sync"
 	"syscall"
@@ -15,36 +16,31 @@ import (
 	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
-func TestARestartedControllerComesToTheSameNumbers(t *testing.T) {
-	disturb := disturbing(t)
-	namespace := harness.NewNamespace(t, client)
-	name := newBudget(t, namespace, "  max: 40\n")
-	require.NoError(t, create(t, namespace, service("a", 2, 4)))
-	require.NoError(t, workload{labelledDeployment, 3, 2}.make(t, namespace, "b"))
-	require.NoError(t, workload{expandedDeployment, 1, 5}.make(t, namespace, "c"))
-	require.Eventually(t, func() bool { return exists(services, namespace, "c") }, freedAfter, tick)
-	awaitUsed(t, name, 19)
-	end := disturb()
-	// An admission whose object is not stored, yet.
-	require.True(t, reviewed(t, hook.Replicas[0], namespace, service("underway", 1, 20), "6a0d5a5e-8a55-4b6f-9d0f-0000000000aa").Allowed)
-	before := budget(t, name).Status
-	require.EqualValues(t, 20, before.Reserved)
-
-	var again sync.WaitGroup
-	for _, replica := range hook.Replicas {
-		require.NoError(t, kill(replica))
+func TestADamagedLedgerIsClosedAndCountedAnew(t *testing.T) {
+	t.Parallel()
+	for how, damage := range map[string]string{
+		"wiped":                `{"status":null}`,
+		"the claims wiped":     `{"status":{"namespaces":null}}`,
+		"the claims unusable":  `{"status":{"namespaces":[{"name":"x","used":1,"claims":"AAAA"}]}}`,
+		"the sums lowered":     `{"status":{"used":0,"workloads":0}}`,
+		"reservations made up": `{"status":{"reservations":[{"key":"x","namespace":"x","kind":"Service","name":"x","gpus":1,"token":"x"}]}}`,
+	} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			namespace := newNamespace(t)
+			name := newBudget(t, namespace, "  max: 9\n")
+			require.NoError(t, create(t, namespace, service("a", 2, 4)))
+			awaitUsed(t, name, 8)
+			_, _, err := cluster.Kubectl(t.Context(), nil, "patch", "gpubudget", name, "--subresource=status", "--type=merge", "-p", damage)
+			require.NoError(t, err)
+			requireLater(t, namespace, "in budget "+name)
+			assert.NoError(t, patch(t, services, namespace, "a", `{"metadata":{"labels":{"team":"nlp"}}}`))
+			awaitCounted(t, name)
+			awaitUsed(t, name, 8)
+			assert.ErrorContains(t, create(t, namespace, service("b", 2, 1)), "1 of 9 are free")
+			assert.NoError(t, create(t, namespace, service("b", 1, 1)))
+		})
 	}
-	for _, replica := range hook.Replicas {
-		again.Go(func() { assert.NoError(t, replica.Restart(context.Background())) })
-	}
-	again.Wait()
-	after := budget(t, name)
-	assert.True(t, counted(after), "what was counted stays counted")
-	assert.Equal(t, before.Used+before.Reserved, after.Status.Used+after.Status.Reserved, "nobody who was charged is forgotten")
-	end()
-	require.Eventually(t, func() bool { return create(t, namespace, service("d", 1, 1)) == nil }, freedAfter, tick, "what is left can be claimed")
-	awaitUsed(t, name, 20)
-	assert.Equal(t, listed(t, namespace), budget(t, name).Status.Used)
 }
 
 // A replica that cannot ask the ledger lets nothing rise, and says so in time.
