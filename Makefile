@@ -34,8 +34,10 @@ unit: ## Run the tests that need no control plane
 .PHONY: e2e
 e2e: $(BIN) tools ## Run the tests on a real API server with Knative
 	@echo "== end-to-end tests"
-	@# Uncached: the programs under test are built and run, which the cache cannot see.
-	@$(GO) test -count=1 -timeout 20m -p 1 ./test/controlplane/... ./test/e2e/... ./test/kustomize/... ./test/chart/...
+	@# Uncached: the programs under test are built and run, which the cache cannot see. Two
+	@# at a time, since they often wait, and the one that takes longest first.
+	@KUBETORCH_WEBHOOK_BINARY=$(BIN) $(GO) test -count=1 -timeout 20m -p 2 -ldflags '-s -w' \
+	  ./test/e2e/budgets ./test/e2e/deployments ./test/e2e/... ./test/controlplane/... ./test/kustomize/... ./test/chart/...
 
 .PHONY: fuzz
 FUZZTIME ?= 1m

@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"time"
 
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -100,7 +99,7 @@ func (c *ControlPlane) applyOne(ctx context.Context, o *unstructured.Unstructure
 func (c *ControlPlane) resourceFor(ctx context.Context, o *unstructured.Unstructured) (dynamic.ResourceInterface, error) {
 	gvk := o.GroupVersionKind()
 	var mapping *apimeta.RESTMapping
-	err := await(ctx, "discovery of "+gvk.String(), 10*time.Second, func(context.Context) (err error) {
+	err := await(ctx, "discovery of "+gvk.String(), patience, func(context.Context) (err error) {
 		mapping, err = c.mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
 		if apimeta.IsNoMatchError(err) {
 			c.mapper.Reset()
@@ -126,7 +125,7 @@ func (c *ControlPlane) applyCRDs(ctx context.Context, objects ...*unstructured.U
 		return err
 	}
 	for _, o := range objects {
-		err := await(ctx, "CustomResourceDefinition "+o.GetName(), 30*time.Second, func(ctx context.Context) error {
+		err := await(ctx, "CustomResourceDefinition "+o.GetName(), patience, func(ctx context.Context) error {
 			crd, err := c.client.Resource(crds).Get(ctx, o.GetName(), metav1.GetOptions{})
 			if err != nil {
 				return err

@@ -156,20 +156,21 @@ func start(ctx context.Context, o Options, tools map[string]string) (_ *ControlP
 		return nil, err
 	}
 	c.apiserver, c.kcm = apiserver, kcm
+	nodes := make(chan error, 1)
+	go func() {
+		if err := c.startNodes(ctx, o.Nodes); err != nil {
+			nodes <- fmt.Errorf("starting nodes: %w", err)
+		}
+		close(nodes)
+	}()
 	if !o.WithoutKnative && !o.KnativeLater {
 		if err := c.StartKnative(ctx); err != nil {
-			return nil, err
+			return nil, errors.Join(err, <-nodes)
 		}
 		c.progress(begin, "Knative answers")
 	}
-	if err := c.awaitServiceAccounts(ctx, kcm); err != nil {
+	if err := errors.Join(c.awaitServiceAccounts(ctx, kcm), <-nodes); err != nil {
 		return nil, err
-	}
-	if o.Nodes > 0 {
-		if err := c.startNodes(ctx, o.Nodes); err != nil {
-			return nil, fmt.Errorf("starting nodes: %w", err)
-		}
-		c.progress(begin, "the nodes are ready")
 	}
 	c.progress(begin, "the control plane is ready")
 	return c, nil

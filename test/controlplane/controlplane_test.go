@@ -145,8 +145,8 @@ func (l testLog) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
-// eventually repeats an attempt until it succeeds or half a minute has passed.
+// eventually repeats an attempt until it succeeds or it took too long.
 func eventually(t *testing.T, attempt func() error) {
 	t.Helper()
-	require.NoError(t, await(t.Context(), "success", 30*time.Second, func(context.Context) error { return attempt() }))
+	require.NoError(t, await(t.Context(), "success", patience, func(context.Context) error { return attempt() }))
 }

@@ -104,7 +104,7 @@ func (c *ControlPlane) startKnative(ctx context.Context, o Options, apiserver, k
 			return err
 		}
 	}
-	return portError(await(ctx, "Knative's webhook", time.Minute, c.probeKnative, append(procs, apiserver)...))
+	return portError(await(ctx, "Knative's webhook", patience, c.probeKnative, append(procs, apiserver)...))
 }
 
 // startKnativeProcess runs one of Knative's binaries.
@@ -161,7 +161,7 @@ func (c *ControlPlane) probeKnative(ctx context.Context) error {
 // awaitAggregation waits until kube-controller-manager has filled in the rules
 // of an aggregated ClusterRole.
 func (c *ControlPlane) awaitAggregation(ctx context.Context, role string, kcm *Process) error {
-	return await(ctx, "the rules of ClusterRole "+role, 30*time.Second, func(ctx context.Context) error {
+	return await(ctx, "the rules of ClusterRole "+role, patience, func(ctx context.Context) error {
 		o, err := c.client.Resource(clusterRoles).Get(ctx, role, metav1.GetOptions{})
 		if err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -42,7 +43,7 @@ func (c *ControlPlane) startAPIServer(ctx context.Context) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = await(ctx, "etcd", 30*time.Second, func(ctx context.Context) error {
+	err = await(ctx, "etcd", patience, func(ctx context.Context) error {
 		return get(ctx, http.DefaultClient, etcdURL+"/readyz")
 	}, etcd)
 	if err != nil {
@@ -96,7 +97,7 @@ func (c *ControlPlane) awaitAPIServer(ctx context.Context, procs ...*Process) er
 	if err != nil {
 		return fmt.Errorf("connecting to the API server: %w", err)
 	}
-	return await(ctx, "kube-apiserver", time.Minute, func(ctx context.Context) error {
+	return await(ctx, "kube-apiserver", patience, func(ctx context.Context) error {
 		return get(ctx, client, c.server+"/readyz")
 	}, procs...)
 }
@@ -148,7 +149,7 @@ func (c *ControlPlane) startKubeControllers(_ context.Context, scheduler bool) (
 // awaitServiceAccounts waits until kube-controller-manager has given the
 // default namespace its ServiceAccount, without which no pod can be created.
 func (c *ControlPlane) awaitServiceAccounts(ctx context.Context, kcm *Process) error {
-	return await(ctx, "kube-controller-manager", 30*time.Second, func(ctx context.Context) error {
+	return await(ctx, "kube-controller-manager", patience, func(ctx context.Context) error {
 		_, err := c.client.Resource(serviceAccounts).Namespace(metav1.NamespaceDefault).
 			Get(ctx, "default", metav1.GetOptions{})
 		return err
@@ -167,6 +168,8 @@ func get(ctx context.Context, client *http.Client, url string) error {
 	if err != nil {
 		return err
 	}
+	// What is read to its end leaves the connection to the next request.
+	_, _ = io.Copy(io.Discard, response.Body)
 	response.Body.Close()
 	if response.StatusCode != http.StatusOK {
 		return fmt.Errorf("GET %s: %s", url, response.Status)

@@ -5,7 +5,6 @@ import (
 	_ "embed" // for the stages
 	"fmt"
 	"os"
-	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -26,6 +25,9 @@ var nodes = schema.GroupVersionResource{Version: "v1", Resource: "nodes"}
 // startNodes runs kwok, which plays nodes with 8 GPUs each and the pods on them, and waits
 // until they are ready.
 func (c *ControlPlane) startNodes(ctx context.Context, count int) error {
+	if count == 0 {
+		return nil
+	}
 	config := c.dir.join("kwok.yaml")
 	if err := os.WriteFile(config, stages, 0o644); err != nil {
 		return fmt.Errorf("writing kwok's stages: %w", err)
@@ -52,7 +54,7 @@ func (c *ControlPlane) startNodes(ctx context.Context, count int) error {
 		if err := c.apply(ctx, node); err != nil {
 			return err
 		}
-		if err := await(ctx, "node "+name, 30*time.Second, func(ctx context.Context) error {
+		if err := await(ctx, "node "+name, patience, func(ctx context.Context) error {
 			o, err := c.client.Resource(nodes).Get(ctx, name, metav1.GetOptions{})
 			if err != nil {
 				return err

@@ -132,6 +132,10 @@ func (p *Process) tail() string {
 	return "\t" + strings.ReplaceAll(string(text), "\n", "\n\t")
 }
 
+// patience is how long anything may take on a busy machine. Where it never comes, the end of
+// a process mostly says so earlier.
+const patience = 3 * time.Minute
+
 // await polls probe until it succeeds. It gives up when ctx or the timeout
 // ends or when one of the processes does; the error then carries the last
 // failure of the probe and the end of the processes' logs.
@@ -166,6 +170,10 @@ func await(ctx context.Context, what string, timeout time.Duration, probe func(c
 	}
 }
 
+// collectSeldom trades memory for processor time, in the control plane's own programs: a
+// third of an API server's goes into collecting garbage of a small heap.
+var collectSeldom = []string{"GOGC=400", "GOMEMLIMIT=1GiB"}
+
 // StartProcess runs a program under the control plane's supervision. It logs
 // to a file in LogDir named after the process and is stopped by Stop, before
 // everything that was started earlier. Of the caller's environment it sees
@@ -175,6 +183,9 @@ func (c *ControlPlane) StartProcess(name string, env []string, bin string, args 
 	defer c.mu.Unlock()
 	if c.stopped {
 		return nil, fmt.Errorf("starting %s: the control plane is stopped", name)
+	}
+	if bin == c.tools[name] {
+		env = append(slices.Clone(env), collectSeldom...)
 	}
 	p, err := startProcess(name, filepath.Join(c.LogDir(), name+".log"), env, bin, args...)
 	if err != nil {

@@ -30,7 +30,7 @@ func (c *ControlPlane) MakeReady(ctx context.Context, namespace, name string) er
 
 func (c *ControlPlane) makeReady(ctx context.Context, namespace, name string) error {
 	var revision string
-	err := await(ctx, "its latest revision", 20*time.Second, func(ctx context.Context) (err error) {
+	err := await(ctx, "its latest revision", patience, func(ctx context.Context) (err error) {
 		revision, err = c.latestRevision(ctx, namespace, name)
 		return err
 	})
@@ -47,7 +47,7 @@ func (c *ControlPlane) makeReady(ctx context.Context, namespace, name string) er
 		return list
 	}
 	autoscalers := c.client.Resource(podAutoscalers).Namespace(namespace)
-	err = await(ctx, "PodAutoscaler "+revision, 20*time.Second, func(ctx context.Context) error {
+	err = await(ctx, "PodAutoscaler "+revision, patience, func(ctx context.Context) error {
 		return writeStatus(ctx, autoscalers, revision, map[string]any{
 			"desiredScale": int64(1), "actualScale": int64(1),
 			"serviceName": revision, "metricsServiceName": revision + "-private",
@@ -58,7 +58,7 @@ func (c *ControlPlane) makeReady(ctx context.Context, namespace, name string) er
 		return err
 	}
 	gateway := map[string]any{"ingress": []any{map[string]any{"domainInternal": "gateway.example.svc.cluster.local"}}}
-	return await(ctx, "condition Ready", 20*time.Second, func(ctx context.Context) error {
+	return await(ctx, "condition Ready", patience, func(ctx context.Context) error {
 		notReady := c.requireReady(ctx, namespace, name, revision)
 		if notReady == nil {
 			return nil

@@ -179,7 +179,7 @@ func (c *ControlPlane) awaitCABundles(ctx context.Context, w *Webhook) error {
 	for _, r := range w.Replicas {
 		procs = append(procs, r.process)
 	}
-	return await(ctx, "the webhook configurations' caBundle", 30*time.Second, func(ctx context.Context) error {
+	return await(ctx, "the webhook configurations' caBundle", patience, func(ctx context.Context) error {
 		for _, resource := range []schema.GroupVersionResource{mutatingHooks, validatingHooks} {
 			o, err := c.client.Resource(resource).Get(ctx, webhookName, metav1.GetOptions{})
 			if err != nil {
@@ -228,6 +228,7 @@ func (r *Replica) Restart(ctx context.Context) error {
 	if err := r.process.Stop(); err != nil {
 		return err
 	}
+	r.endpoint.Store(false) // what the load balancer has seen is the process before
 	if err := r.start(); err != nil {
 		return err
 	}
@@ -240,10 +241,7 @@ func (r *Replica) Ready(ctx context.Context) error {
 }
 
 // probeClient does not verify certificates, like a kubelet's probes.
-var probeClient = &http.Client{Transport: &http.Transport{
-	TLSClientConfig:   &tls.Config{InsecureSkipVerify: true},
-	DisableKeepAlives: true,
-}}
+var probeClient = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
 
 func (r *Replica) start() (err error) {
 	// The Deployment sets these as well.
@@ -257,7 +255,7 @@ func (r *Replica) start() (err error) {
 }
 
 func (r *Replica) awaitReady(ctx context.Context) error {
-	return await(ctx, "readiness of "+r.name, 30*time.Second, func(ctx context.Context) error {
+	return await(ctx, "readiness of "+r.name, patience, func(ctx context.Context) error {
 		if r.balanced && !r.endpoint.Load() {
 			return errors.New("the load balancer has not seen it ready")
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -12,34 +13,29 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"sigs.k8s.io/yaml"
+
+	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
 var (
-	services    = schema.GroupVersionResource{Group: "serving.knative.dev", Version: "v1", Resource: "services"}
-	revisions   = schema.GroupVersionResource{Group: "serving.knative.dev", Version: "v1", Resource: "revisions"}
+	services    = harness.Services
+	revisions   = harness.Revisions
 	autoscalers = schema.GroupVersionResource{Group: "autoscaling.internal.knative.dev", Version: "v1alpha1", Resource: "podautoscalers"}
 	hpas        = schema.GroupVersionResource{Group: "autoscaling", Version: "v2", Resource: "horizontalpodautoscalers"}
-	deployments = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
-	policies    = schema.GroupVersionResource{Group: "policy.kubetorch.com", Version: "v1alpha1", Resource: "computepolicies"}
-	namespaces  = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
+	deployments = harness.Deployments
+	policies    = harness.Policies
+	namespaces  = harness.Namespaces
 )
 
 const (
-	eventuallyTimeout = 30 * time.Second
-	tick              = 50 * time.Millisecond
+	eventuallyTimeout = 90 * time.Second
+	tick              = 100 * time.Millisecond
 )
 
 // newNamespace makes a namespace for one test.
 func newNamespace(t *testing.T) string {
 	t.Helper()
-	u := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"generateName": "e2e-"}}}
-	made, err := client.Resource(namespaces).Create(t.Context(), u, metav1.CreateOptions{})
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		_ = client.Resource(namespaces).Delete(context.Background(), made.GetName(), metav1.DeleteOptions{})
-	})
-	return made.GetName()
+	return harness.NewNamespace(t, client)
 }
 
 // newPolicy applies a policy for the namespace of one test, and waits until the webhook
@@ -55,17 +51,13 @@ func newPolicy(t *testing.T, namespace, spec string) {
 	require.Eventually(t, func() bool {
 		probe := service("probe", map[string]string{"kubetorch.com/autoscale": "seen-" + namespace}, nil)
 		_, err := client.Resource(services).Namespace(namespace).Create(t.Context(), probe, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
-		return err == nil || !strings.Contains(err.Error(), "unknown autoscale profile")
+		return err == nil || !strings.Contains(err.Error(), "unknown autoscale profile") && !strings.Contains(err.Error(), "failed calling webhook")
 	}, eventuallyTimeout, tick, "the webhook never saw policy %s", name)
 }
 
 func object(t *testing.T, text string) *unstructured.Unstructured {
 	t.Helper()
-	raw, err := yaml.YAMLToJSON([]byte(text))
-	require.NoError(t, err)
-	u := &unstructured.Unstructured{}
-	require.NoError(t, u.UnmarshalJSON(raw))
-	return u
+	return harness.Object(t, text)
 }
 
 // service is a small Knative Service with labels and annotations.
@@ -86,7 +78,12 @@ func autoscaled(name string, annotations map[string]string) *unstructured.Unstru
 
 func create(t *testing.T, namespace string, u *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	t.Helper()
-	return client.Resource(services).Namespace(namespace).Create(t.Context(), u, metav1.CreateOptions{})
+	var made *unstructured.Unstructured
+	err := harness.Answered(func() (err error) {
+		made, err = client.Resource(services).Namespace(namespace).Create(t.Context(), u, metav1.CreateOptions{})
+		return err
+	})
+	return made, err
 }
 
 // templateAnnotations are the annotations of a Service's template.
@@ -138,10 +135,15 @@ func revisionsOf(t *testing.T, namespace, name string) []string {
 // kubectl runs kubectl with a manifest on standard input, if there is one.
 func kubectl(t *testing.T, stdin string, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
-	if stdin == "" {
-		return cluster.Kubectl(t.Context(), nil, args...)
-	}
-	return cluster.Kubectl(t.Context(), strings.NewReader(stdin), args...)
+	err = harness.Answered(func() (err error) {
+		var in io.Reader
+		if stdin != "" {
+			in = strings.NewReader(stdin)
+		}
+		stdout, stderr, err = cluster.Kubectl(t.Context(), in, args...)
+		return err
+	})
+	return stdout, stderr, err
 }
 
 func text(t *testing.T, u *unstructured.Unstructured) string {

@@ -17,6 +17,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/offline"
 	"github.com/kubetorch/webhook/test/controlplane"
+	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
 var kustomize, webhook, root string
@@ -44,11 +45,8 @@ func run(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	defer func() { err = firstOf(err, os.RemoveAll(dir)) }()
-	webhook = filepath.Join(dir, "bin", "kubetorch-webhook")
-	build := exec.Command("go", "build", "-o", webhook, "./cmd/webhook")
-	build.Dir = root
-	if out, err := build.CombinedOutput(); err != nil {
-		return 1, fmt.Errorf("%w: %s", err, out)
+	if webhook, err = harness.Binary(context.Background(), dir); err != nil {
+		return 1, err
 	}
 	return m.Run(), nil
 }

@@ -12,6 +12,7 @@ import (
 )
 
 func TestABudgetFromTheFirstClaimToTheLast(t *testing.T) {
+	t.Parallel()
 	namespace := newNamespace(t)
 	name := newBudget(t, namespace, "  max: 16\n")
 

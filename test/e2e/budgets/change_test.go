@@ -44,13 +44,17 @@ func requireCountedAnew(t *testing.T, name, namespace string) {
 	awaitCounted(t, name)
 }
 
+// join puts a namespace into a team, named by another namespace.
+func join(t *testing.T, namespace, team string) {
+	t.Helper()
+	require.NoError(t, patchNamespace(namespace, `{"metadata":{"labels":{"e2e.kubetorch.com/team":"`+team+`"}}}`))
+}
+
 func TestAChangedBudgetIsCountedAnewBeforeClaimsRise(t *testing.T) {
 	t.Parallel()
-	namespace, other := newNamespace(t), newNamespace(t)
-	team := "e2e.kubetorch.com/team: " + namespace
-	require.NoError(t, patchNamespace(namespace, `{"metadata":{"labels":{"e2e.kubetorch.com/team":"`+namespace+`"}}}`))
+	namespace := newNamespace(t)
+	join(t, namespace, namespace)
 	require.NoError(t, create(t, namespace, service("a", 1, 4)))
-	require.NoError(t, create(t, other, service("other", 1, 3)))
 	name := newBudget(t, namespace, "  max: 8\n")
 	awaitUsed(t, name, 4)
 	assert.ErrorContains(t, create(t, namespace, service("b", 5, 1)), "4 of 8 are free")
@@ -62,14 +66,24 @@ func TestAChangedBudgetIsCountedAnewBeforeClaimsRise(t *testing.T) {
 
 	// A lower claim with a new template has an overlap, so it waits with the others: the
 	// client tries again.
-	applyBudget(t, name, "{"+team+"}", "  max: 20\n")
+	applyBudget(t, name, "{e2e.kubetorch.com/team: "+namespace+"}", "  max: 20\n")
 	requireLater(t, namespace, "in budget "+name)
 	assert.NoError(t, patch(t, services, namespace, "a", maxScale(2)))
 	awaitCounted(t, name)
 	collectUntil(t, namespace, name, 7)
+}
 
-	// A namespace that a label brings in is counted first.
-	require.NoError(t, patchNamespace(other, `{"metadata":{"labels":{"e2e.kubetorch.com/team":"`+namespace+`"}}}`))
+func TestANamespaceThatALabelBringsInIsCountedFirst(t *testing.T) {
+	t.Parallel()
+	namespace, other := newNamespace(t), newNamespace(t)
+	join(t, namespace, namespace)
+	require.NoError(t, create(t, namespace, service("a", 1, 7)))
+	require.NoError(t, create(t, other, service("other", 1, 3)))
+	name := "budget-" + namespace
+	newBudgetFor(t, name, "{e2e.kubetorch.com/team: "+namespace+"}", "  max: 20\n")
+	awaitUsed(t, name, 7)
+
+	join(t, other, namespace)
 	requireLater(t, other, "the claims in this namespace are being counted")
 	assert.NoError(t, create(t, namespace, service("c", 1, 1)), "the others go on")
 	awaitUsed(t, name, 11)
@@ -77,11 +91,18 @@ func TestAChangedBudgetIsCountedAnewBeforeClaimsRise(t *testing.T) {
 	assert.ErrorContains(t, create(t, other, service("too-much", 1, 1)), "0 of 20 are free")
 	require.NoError(t, patchNamespace(other, `{"metadata":{"labels":{"e2e.kubetorch.com/team":null}}}`))
 	awaitUsed(t, name, 8)
+}
 
-	// Only some types count from now on, and what nothing pins to one of them.
+func TestABudgetThatComesToBeForSomeTypesIsCountedAnew(t *testing.T) {
+	t.Parallel()
+	namespace := newNamespace(t)
+	name := newBudget(t, namespace, "  max: 20\n")
+	require.NoError(t, create(t, namespace, service("any", 1, 8)))
 	require.NoError(t, create(t, namespace, pinned(t, "l4", "L4", 4)))
 	awaitUsed(t, name, 12)
-	applyBudget(t, name, "{"+team+"}", "  max: 20\n  gpuTypes: [A100]\n")
+
+	// Only some types count from now on, and what nothing pins to one of them.
+	applyBudget(t, name, named(namespace), "  max: 20\n  gpuTypes: [A100]\n")
 	requireCountedAnew(t, name, namespace)
 	awaitUsed(t, name, 8)
 	assert.NoError(t, create(t, namespace, pinned(t, "l4-too", "L4", 100)))

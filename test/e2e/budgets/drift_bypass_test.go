@@ -18,7 +18,7 @@ func TestARejectedUpdateLeavesTheLedgerAsItIs(t *testing.T) {
 	require.NoError(t, create(t, namespace, service("a", 2, 8)))
 	awaitUsed(t, name, 16)
 	other.percent.Store(100)
-	require.Eventually(t, func() bool { return create(t, namespace, service("probe", 0, 1)) != nil }, freedAfter, tick)
+	awaitRejecter(t, namespace)
 
 	assert.ErrorContains(t, patch(t, services, namespace, "a", maxScale(1)), rejectedByAnother)
 	require.Never(t, func() bool { return budget(t, name).Status.Used != 16 }, 2*requestTimeout+8*time.Second, time.Second, "a rejected lower claim freed something")

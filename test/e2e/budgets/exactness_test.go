@@ -28,6 +28,7 @@ const requests = 300
 // webhook are killed and another webhook rejects some of what ours admitted. What is stored
 // is added up independently all the time.
 func TestTheClaimsOfManyUsersNeverExceedABudget(t *testing.T) {
+	disturb := disturbing(t)
 	if *seed == 0 {
 		*seed = rand.Uint64()
 	}
@@ -48,6 +49,7 @@ func TestTheClaimsOfManyUsersNeverExceedABudget(t *testing.T) {
 	}
 	accountant := follow(t, most)
 
+	end := disturb()
 	other.percent.Store(15)
 	stop := killReplicas(t, r)
 	stormed := time.Now()
@@ -65,6 +67,7 @@ func TestTheClaimsOfManyUsersNeverExceedABudget(t *testing.T) {
 	took := time.Since(stormed)
 	kills := stop()
 	other.percent.Store(0)
+	end()
 
 	settling := time.Now()
 	settle(t, all)

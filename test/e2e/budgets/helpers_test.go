@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,35 +20,30 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
-	"sigs.k8s.io/yaml"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
+	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
 var (
-	services       = schema.GroupVersionResource{Group: "serving.knative.dev", Version: "v1", Resource: "services"}
-	deployments    = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
-	budgets        = schema.GroupVersionResource{Group: "policy.kubetorch.com", Version: "v1alpha1", Resource: "gpubudgets"}
-	namespaces     = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
-	configurations = schema.GroupVersionResource{Group: "serving.knative.dev", Version: "v1", Resource: "configurations"}
-	revisions      = schema.GroupVersionResource{Group: "serving.knative.dev", Version: "v1", Resource: "revisions"}
+	services       = harness.Services
+	deployments    = harness.Deployments
+	budgets        = harness.Budgets
+	namespaces     = harness.Namespaces
+	configurations = harness.Configurations
+	revisions      = harness.Revisions
 
 	// claiming are the resources that the objects of these tests claim GPUs with.
 	claiming = []schema.GroupVersionResource{services, deployments}
 )
 
-const tick = 100 * time.Millisecond
+const tick = 200 * time.Millisecond
 
-// newNamespace makes a namespace for one test.
+// newNamespace makes a namespace for one test, once nothing disturbs it any more.
 func newNamespace(t testing.TB) string {
 	t.Helper()
-	u := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"generateName": "e2e-"}}}
-	made, err := client.Resource(namespaces).Create(t.Context(), u, metav1.CreateOptions{})
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		_ = client.Resource(namespaces).Delete(context.Background(), made.GetName(), metav1.DeleteOptions{})
-	})
-	return made.GetName()
+	disturbances.ahead.Wait()
+	return harness.NewNamespace(t, client)
 }
 
 // newBudget makes a budget for a namespace, and waits until it is counted.
@@ -96,11 +92,7 @@ func budget(t testing.TB, name string) *v1alpha1.GPUBudget {
 
 func object(t testing.TB, text string) *unstructured.Unstructured {
 	t.Helper()
-	raw, err := yaml.YAMLToJSON([]byte(text))
-	require.NoError(t, err)
-	u := &unstructured.Unstructured{}
-	require.NoError(t, u.UnmarshalJSON(raw))
-	return u
+	return harness.Object(t, text)
 }
 
 // service is a Knative Service of some pods with some GPUs each.
@@ -119,8 +111,10 @@ func service(name string, gpus, pods int) *unstructured.Unstructured {
 
 func create(t *testing.T, namespace string, u *unstructured.Unstructured) error {
 	t.Helper()
-	_, err := client.Resource(services).Namespace(namespace).Create(context.Background(), u, metav1.CreateOptions{})
-	return err
+	return answered(func() error {
+		_, err := client.Resource(services).Namespace(namespace).Create(context.Background(), u, metav1.CreateOptions{})
+		return err
+	})
 }
 
 // held words a ledger.
@@ -150,8 +144,10 @@ func awaitUsed(t *testing.T, name string, used int64) {
 
 func patch(t *testing.T, resource schema.GroupVersionResource, namespace, name, merge string, subresources ...string) error {
 	t.Helper()
-	_, err := client.Resource(resource).Namespace(namespace).Patch(context.Background(), name, types.MergePatchType, []byte(merge), metav1.PatchOptions{}, subresources...)
-	return err
+	return answered(func() error {
+		_, err := client.Resource(resource).Namespace(namespace).Patch(context.Background(), name, types.MergePatchType, []byte(merge), metav1.PatchOptions{}, subresources...)
+		return err
+	})
 }
 
 // maxScale is a merge patch for a Knative Service.
@@ -165,8 +161,10 @@ func remove(t *testing.T, resource schema.GroupVersionResource, namespace, name 
 // make makes a workload.
 func (w workload) make(t *testing.T, namespace, name string) error {
 	t.Helper()
-	_, err := client.Resource(w.resource()).Namespace(namespace).Create(context.Background(), w.object(name), metav1.CreateOptions{})
-	return err
+	return answered(func() error {
+		_, err := client.Resource(w.resource()).Namespace(namespace).Create(context.Background(), w.object(name), metav1.CreateOptions{})
+		return err
+	})
 }
 
 // answer is what the API server answers to a creation at once, without the waiting and
@@ -224,5 +222,27 @@ func patiently[T any](read func() (T, error)) (T, error) {
 		if err == nil || try == 10 || answered && !(apierrors.IsTimeout(err) || apierrors.IsServerTimeout(err) || apierrors.IsTooManyRequests(err)) {
 			return got, err
 		}
+	}
+}
+
+// answered tries again, as a user would, what a busy machine left without an answer. What
+// such a try charged is reserved for a while, and what it made is made.
+func answered(try func() error) error {
+	deadline, lost := time.Now().Add(freedAfter), false
+	for {
+		err := try()
+		switch {
+		case err == nil || time.Now().After(deadline):
+			return err
+		case strings.Contains(err.Error(), "unable to return a response in the time allotted"),
+			strings.Contains(err.Error(), "failed calling webhook") && strings.Contains(err.Error(), "deadline exceeded"):
+			lost = true
+		case lost && apierrors.IsAlreadyExists(err):
+			return nil
+		case lost && strings.Contains(err.Error(), "more are reserved by requests under way"):
+		default:
+			return err
+		}
+		time.Sleep(tick)
 	}
 }

@@ -22,7 +22,8 @@ func TestWhatAnotherWebhookRejectsIsFreed(t *testing.T) {
 	awaitUsed(t, name, 8)
 
 	other.percent.Store(100)
-	require.Eventually(t, func() bool { // until the API server has heard of the webhook
+	awaitRejecter(t, namespace)
+	require.Eventually(t, func() bool { // until the rejection comes after the charge
 		err := create(t, namespace, service("rejected", 1, 8))
 		require.ErrorContains(t, err, rejectedByAnother)
 		return budget(t, name).Status.Reserved >= 8

@@ -16,6 +16,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -71,6 +72,16 @@ func startRejecter(t *testing.T, name string, labels map[string]string) *rejecte
 		server.Close()
 	})
 	return r
+}
+
+// awaitRejecter waits until the API server has heard of one that rejects everything in a
+// namespace.
+func awaitRejecter(t *testing.T, namespace string) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		_, err := client.Resource(services).Namespace(namespace).Create(t.Context(), service("probe", 0, 1), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		return err != nil && strings.Contains(err.Error(), rejectedByAnother)
+	}, freedAfter, tick)
 }
 
 func (r *rejecter) ServeHTTP(w http.ResponseWriter, request *http.Request) {

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -21,31 +20,34 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/kubetorch/webhook/test/controlplane"
+	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
 // TestAnAdmissionThatChargesNothingMakesNoAPICall: while the API server stands still, what
 // claims no more than before, and replaces no pods, is answered as ever. A new template has
 // an overlap, which is charged.
 func TestAnAdmissionThatChargesNothingMakesNoAPICall(t *testing.T) {
-	namespace := newNamespace(t)
+	disturb := disturbing(t)
+	namespace := harness.NewNamespace(t, client)
 	name := newBudget(t, namespace, "  max: 40\n")
 	require.NoError(t, create(t, namespace, service("a", 2, 4)))
 	awaitUsed(t, name, 8)
+	end := disturb()
 	before := budget(t, name).ResourceVersion
 	reviews := map[string][]byte{
 		"a new Service without GPUs": review(t, namespace, service("b", 0, 3), newUID()),
 		"an update of a label":       updateReview(t, namespace, service("a", 2, 4), labelled(service("a", 2, 4)), newUID()),
 	}
-	api := process(t, controlplane.KubeAPIServer)
-	require.NoError(t, api.Signal(syscall.SIGSTOP))
+	goOn := stopped(t)
 	for what, body := range reviews {
 		for range 50 {
 			response := ask(t, hook.Replicas[0], body)
 			assert.True(t, response.Allowed, "%s: %v", what, response.Result)
 		}
 	}
-	require.NoError(t, api.Signal(syscall.SIGCONT))
+	goOn()
 	assert.Equal(t, before, budget(t, name).ResourceVersion)
+	end()
 }
 
 func labelled(u *unstructured.Unstructured) *unstructured.Unstructured {

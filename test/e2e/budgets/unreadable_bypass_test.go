@@ -4,6 +4,7 @@ package budgets
 
 import (
 	"net/http"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/kubetorch/webhook/test/controlplane"
+	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
 func TestADamagedLedgerIsClosedAndCountedAnew(t *testing.T) {
@@ -41,21 +43,22 @@ func TestADamagedLedgerIsClosedAndCountedAnew(t *testing.T) {
 	}
 }
 
-// A replica that cannot ask the ledger lets nothing rise, and says so in time. This disturbs
-// every budget, so it runs by itself.
+// A replica that cannot ask the ledger lets nothing rise, and says so in time.
 func TestWithoutTheAPIServerNothingRises(t *testing.T) {
-	namespace := newNamespace(t)
+	disturb := disturbing(t)
+	namespace := harness.NewNamespace(t, client)
 	name := newBudget(t, namespace, "  max: 40\n")
 	require.Eventually(t, func() bool {
 		return reviewed(t, hook.Replicas[0], namespace, service("a", 1, 1), "6a0d5a5e-8a55-4b6f-9d0f-0000000000bb").Allowed
 	}, freedAfter, tick)
-	api := process(t, controlplane.KubeAPIServer)
-	require.NoError(t, api.Signal(syscall.SIGSTOP))
+	end := disturb()
+	goOn := stopped(t)
 	begun := time.Now()
 	response := reviewed(t, hook.Replicas[0], namespace, service("b", 1, 1), "6a0d5a5e-8a55-4b6f-9d0f-0000000000cc")
 	took := time.Since(begun)
 	none := reviewed(t, hook.Replicas[0], namespace, service("c", 0, 0), "6a0d5a5e-8a55-4b6f-9d0f-0000000000dd")
-	require.NoError(t, api.Signal(syscall.SIGCONT))
+	goOn()
+	end()
 	require.False(t, response.Allowed)
 	assert.EqualValues(t, http.StatusTooManyRequests, response.Result.Code, response.Result.Message)
 	assert.Less(t, took, 10*time.Second)
@@ -64,13 +67,17 @@ func TestWithoutTheAPIServerNothingRises(t *testing.T) {
 	awaitUsed(t, name, 1)
 }
 
-func process(t *testing.T, name string) *controlplane.Process {
+// stopped has the API server stand still until it goes on, at the end of the test at the latest.
+func stopped(t *testing.T) (goOn func()) {
 	t.Helper()
 	for _, p := range cluster.Processes() {
-		if p.Name() == name {
-			return p
+		if p.Name() == controlplane.KubeAPIServer {
+			require.NoError(t, p.Signal(syscall.SIGSTOP))
+			goOn = sync.OnceFunc(func() { assert.NoError(t, p.Signal(syscall.SIGCONT)) })
+			t.Cleanup(goOn)
+			return goOn
 		}
 	}
-	t.Fatalf("no process %s", name)
+	t.Fatal("no API server")
 	return nil
 }

@@ -13,7 +13,7 @@ import (
 func TestGitOps(t *testing.T) {
 	t.Parallel()
 	// Uncached: the cluster is not among what the cache sees.
-	command := exec.CommandContext(t.Context(), "go", "test", "-count=1", ".")
+	command := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-ldflags=-s -w", ".")
 	command.Dir = filepath.Join(root, "test", "gitops")
 	command.Env = append(os.Environ(), "KUBECONFIG="+cluster.Kubeconfig())
 	out, err := command.CombinedOutput()

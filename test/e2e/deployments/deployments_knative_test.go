@@ -9,7 +9,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/rest"
 
 	"github.com/kubetorch/webhook/pkg/controller"
 	"github.com/kubetorch/webhook/pkg/controller/handover"
@@ -35,14 +34,10 @@ func leader(t *testing.T, client dynamic.Interface, w *controlplane.Webhook) *co
 // there meanwhile.
 func TestKnativeComesAndGoes(t *testing.T) {
 	t.Parallel()
-	own, err := controlplane.Start(t.Context(), options(true))
+	own, client, err := environment.Start(t.Context(), options(true))
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, own.Stop()) })
-	config := own.RESTConfig()
-	config.WarningHandler = rest.NoWarnings{}
-	client, err := dynamic.NewForConfig(config)
-	require.NoError(t, err)
-	webhook, err := install(t.Context(), own, 2)
+	webhook, err := environment.Install(t.Context(), own, 2)
 	require.NoError(t, err)
 	l := newLabIn(t, own, client)
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -19,22 +20,22 @@ import (
 
 	"github.com/kubetorch/webhook/pkg/controller/handover"
 	"github.com/kubetorch/webhook/test/controlplane"
+	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
 var (
-	services    = schema.GroupVersionResource{Group: "serving.knative.dev", Version: "v1", Resource: "services"}
-	deployments = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
+	services    = harness.Services
+	deployments = harness.Deployments
+	policies    = harness.Policies
 	pods        = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
 	events      = schema.GroupVersionResource{Version: "v1", Resource: "events"}
 	leases      = schema.GroupVersionResource{Group: "coordination.k8s.io", Version: "v1", Resource: "leases"}
-	namespaces  = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
 	definitions = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
-	policies    = schema.GroupVersionResource{Group: "policy.kubetorch.com", Version: "v1alpha1", Resource: "computepolicies"}
 )
 
 const (
-	timeout = 40 * time.Second
-	tick    = 50 * time.Millisecond
+	timeout = 90 * time.Second
+	tick    = 100 * time.Millisecond
 	// quiet is how long something must not happen.
 	quiet = 2 * time.Second
 )
@@ -51,10 +52,7 @@ func newLab(t *testing.T) *lab { return newLabIn(t, cluster, client) }
 
 func newLabIn(t *testing.T, c *controlplane.ControlPlane, client dynamic.Interface) *lab {
 	t.Helper()
-	u := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"generateName": "e2e-"}}}
-	made, err := client.Resource(namespaces).Create(t.Context(), u, metav1.CreateOptions{})
-	require.NoError(t, err)
-	l := &lab{t, c, client, made.GetName()}
+	l := &lab{t, c, client, harness.NewNamespace(t, client)}
 	require.Eventually(t, func() bool { // the account that pods run as
 		_, err := client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "serviceaccounts"}).Namespace(l.namespace).Get(t.Context(), "default", metav1.GetOptions{})
 		return err == nil
@@ -63,7 +61,6 @@ func newLabIn(t *testing.T, c *controlplane.ControlPlane, client dynamic.Interfa
 		if t.Failed() {
 			l.describe()
 		}
-		_ = client.Resource(namespaces).Delete(context.Background(), l.namespace, metav1.DeleteOptions{})
 	})
 	return l
 }
@@ -107,10 +104,15 @@ const autoscale = `labels: {kubetorch.com/autoscale: "true"}`
 func (l *lab) kubectl(stdin string, args ...string) (stdout, stderr string, err error) {
 	l.Helper()
 	args = append([]string{"-n", l.namespace}, args...)
-	if stdin == "" {
-		return l.cluster.Kubectl(l.Context(), nil, args...)
-	}
-	return l.cluster.Kubectl(l.Context(), strings.NewReader(stdin), args...)
+	err = harness.Answered(func() (err error) {
+		var in io.Reader
+		if stdin != "" {
+			in = strings.NewReader(stdin)
+		}
+		stdout, stderr, err = l.cluster.Kubectl(l.Context(), in, args...)
+		return err
+	})
+	return stdout, stderr, err
 }
 
 // apply applies a manifest and returns what kubectl warned of.
