@@ -41,7 +41,24 @@ func registerProcess(registry *prometheus.Registry, requests *admission.Metrics,
 		}
 		return float64(at.Unix())
 	})
-	for _, collector := range []prometheus.Collector{build, expiry, requests} {
+	kind := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name:        "kubetorch_webhook_certificate_info",
+		Help:        "Always 1; the label says where the serving certificate comes from: self-managed, files or self-signed.",
+		ConstLabels: prometheus.Labels{"source": source.Kind()},
+	}, func() float64 { return 1 })
+	collectors := []prometheus.Collector{build, expiry, kind, requests}
+	if own, ok := source.(*certificate.Managed); ok {
+		collectors = append(collectors, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "kubetorch_webhook_ca_expiry_timestamp_seconds",
+			Help: "When the webhook's own CA ends, in Unix seconds; 0 while there is none.",
+		}, func() float64 {
+			if at := own.CAExpiry(); !at.IsZero() {
+				return float64(at.Unix())
+			}
+			return 0
+		}))
+	}
+	for _, collector := range collectors {
 		if err := registry.Register(collector); err != nil {
 			return fmt.Errorf("registering metrics: %w", err)
 		}
