@@ -52,7 +52,7 @@ type cluster struct {
 	busy, racing bool
 	// started is false until all are ready for the first time.
 	started bool
-	writes       int
+	writes  int
 }
 
 type bundles struct {
