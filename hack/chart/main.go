@@ -36,8 +36,8 @@ func write(repository, into string) error {
 	if err := os.MkdirAll(into, 0o755); err != nil {
 		return err
 	}
-	for _, name := range []string{"mutating.yaml", "validating.yaml", "rbac.yaml"} {
-		if err := convert(repository, "deploy/base/"+name, filepath.Join(into, name), "", labelled); err != nil {
+	for name, edit := range map[string]func(string) string{"mutating.yaml": injected, "validating.yaml": injected, "rbac.yaml": labelled} {
+		if err := convert(repository, "deploy/base/"+name, filepath.Join(into, name), "", edit); err != nil {
 			return err
 		}
 	}
@@ -111,6 +111,15 @@ func convert(repository, from, to, condition string, edit func(string) string) e
 // labelled adds the labels that the base adds to every object.
 func labelled(text string) string {
 	return strings.ReplaceAll(text, "metadata:\n  name: kubetorch-webhook\n", "metadata:\n  name: kubetorch-webhook\n  "+labels+"\n")
+}
+
+// injected has cert-manager's cainjector fill in the caBundle, where it is the source.
+func injected(text string) string {
+	return strings.Replace(labelled(text), labels+"\n", labels+"\n"+`  {{- if eq .Values.certificates.source "cert-manager" }}
+  annotations:
+    cert-manager.io/inject-ca-from: {{ .Release.Namespace }}/kubetorch-webhook
+  {{- end }}
+`, 1)
 }
 
 // kept has a definition stay when the release goes, and with it all policies and ledgers.

@@ -3,24 +3,24 @@ package certificate
 import (
 	"bytes"
 	"context"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
-	"errors"
 	"fmt"
+	"time"
 
+	"github.com/go-logr/logr"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 )
 
 // injectors are cert-manager's annotations on a configuration whose caBundle its
@@ -31,103 +31,53 @@ var injectors = []string{
 	"cert-manager.io/inject-apiserver-ca",
 }
 
-// CABundles keeps the caBundle of a mutating and a validating webhook configuration
-// equal to the authority in a Secret, and touches nothing else in them. Every replica
-// runs it: they all write the same value, and a repair then waits for no election.
-type CABundles struct {
-	// Client reads from a cache that was made with CacheFor.
-	Client client.Client
-	// Secret is the authority, in its key ca.crt.
-	Secret types.NamespacedName
-	// Configuration is the name of both configurations.
-	Configuration string
-}
-
 // CacheFor limits what is cached of Secrets and webhook configurations to the three
 // objects, so that names in RBAC rules are enough to read them.
-func (c *CABundles) CacheFor() map[client.Object]cache.ByObject {
-	configuration := cache.ByObject{Field: fields.OneTermEqualSelector("metadata.name", c.Configuration)}
+func (m *Managed) CacheFor() map[client.Object]cache.ByObject {
+	configuration := cache.ByObject{Field: fields.OneTermEqualSelector("metadata.name", m.Configuration)}
 	return map[client.Object]cache.ByObject{
 		&corev1.Secret{}: {
-			Namespaces: map[string]cache.Config{c.Secret.Namespace: {}},
-			Field:      fields.OneTermEqualSelector("metadata.name", c.Secret.Name),
+			Namespaces: map[string]cache.Config{m.Secret.Namespace: {}},
+			Field:      fields.OneTermEqualSelector("metadata.name", m.Secret.Name),
 		},
 		&admissionregistrationv1.MutatingWebhookConfiguration{}:   configuration,
 		&admissionregistrationv1.ValidatingWebhookConfiguration{}: configuration,
 	}
 }
 
-// SetupWithManager makes the manager run it, on every change of one of the three
-// objects.
-func (c *CABundles) SetupWithManager(mgr ctrl.Manager) error {
+// SetupWithManager makes the manager run it in every replica, whenever one of the three
+// objects changes and from time to time.
+func (m *Managed) SetupWithManager(mgr ctrl.Manager) error {
 	everyReplica := false
 	// Whatever changed, the same thing is to be done.
 	one := handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
-		return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: c.Configuration}}}
+		return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: m.Configuration}}}
 	})
-	return ctrl.NewControllerManagedBy(mgr).
-		Named("ca-bundles").
-		WithOptions(controller.Options{NeedLeaderElection: &everyReplica}).
+	err := ctrl.NewControllerManagedBy(mgr).
+		Named("certificates").
+		WithOptions(controller.Options{
+			NeedLeaderElection: &everyReplica,
+			RateLimiter:        workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](50*time.Millisecond, 5*time.Second),
+		}).
 		Watches(&corev1.Secret{}, one).
 		Watches(&admissionregistrationv1.MutatingWebhookConfiguration{}, one).
 		Watches(&admissionregistrationv1.ValidatingWebhookConfiguration{}, one).
-		Complete(c)
-}
-
-// Reconcile compares and repairs both configurations. An error makes the controller
-// try again, with backoff.
-func (c *CABundles) Reconcile(ctx context.Context, _ reconcile.Request) (reconcile.Result, error) {
-	var secret corev1.Secret
-	if err := c.Client.Get(ctx, c.Secret, &secret); err != nil {
-		// The authority is made by the certificate source; its creation is an event.
-		return reconcile.Result{}, client.IgnoreNotFound(err)
-	}
-	ca := secret.Data[corev1.ServiceAccountRootCAKey]
-	if err := checkCA(ca); err != nil {
-		log.FromContext(ctx).Info("the CA Secret is unusable, leaving the caBundle alone", "secret", c.Secret, "error", err.Error())
-		return reconcile.Result{}, nil
-	}
-
-	var mutating admissionregistrationv1.MutatingWebhookConfiguration
-	var validating admissionregistrationv1.ValidatingWebhookConfiguration
-	return reconcile.Result{}, errors.Join(
-		c.repair(ctx, &mutating, ca, func() (entries []entry) {
-			for _, w := range mutating.Webhooks {
-				entries = append(entries, entry{w.Name, w.ClientConfig})
-			}
-			return entries
-		}),
-		c.repair(ctx, &validating, ca, func() (entries []entry) {
-			for _, w := range validating.Webhooks {
-				entries = append(entries, entry{w.Name, w.ClientConfig})
-			}
-			return entries
-		}),
-	)
-}
-
-// repair reads one configuration and patches the caBundles that differ.
-func (c *CABundles) repair(ctx context.Context, o client.Object, ca []byte, entries func() []entry) error {
-	if err := c.Client.Get(ctx, types.NamespacedName{Name: c.Configuration}, o); err != nil {
-		return client.IgnoreNotFound(err)
-	}
-	for _, annotation := range injectors {
-		if o.GetAnnotations()[annotation] != "" {
+		// There may be nothing yet to see.
+		WatchesRawSource(source.Func(func(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+			queue.Add(reconcile.Request{NamespacedName: types.NamespacedName{Name: m.Configuration}})
 			return nil
-		}
-	}
-	patch, err := bundlePatch(entries(), ca)
-	if err != nil || patch == nil {
+		})).
+		Complete(m)
+	if err != nil {
 		return err
 	}
-	if err := c.Client.Patch(ctx, o, client.RawPatch(types.JSONPatchType, patch)); err != nil {
-		if apierrors.IsNotFound(err) {
-			return nil
-		}
-		return fmt.Errorf("patching the caBundle of %T %s: %w", o, c.Configuration, err)
-	}
-	log.FromContext(ctx).Info("updated the caBundle", "type", fmt.Sprintf("%T", o), "name", c.Configuration)
-	return nil
+	return mgr.Add(m)
+}
+
+// configuration is a webhook configuration as it was read.
+type configuration struct {
+	object  client.Object
+	entries []entry
 }
 
 // entry is what is looked at of one webhook of a configuration.
@@ -136,38 +86,97 @@ type entry struct {
 	config admissionregistrationv1.WebhookClientConfig
 }
 
+// readConfigurations reads those that there are.
+func readConfigurations(ctx context.Context, r client.Reader, name string) ([]*configuration, error) {
+	var mutating admissionregistrationv1.MutatingWebhookConfiguration
+	var validating admissionregistrationv1.ValidatingWebhookConfiguration
+	var all []*configuration
+	for _, o := range []client.Object{&mutating, &validating} {
+		err := r.Get(ctx, types.NamespacedName{Name: name}, o)
+		if apierrors.IsNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading %T %s: %w", o, name, err)
+		}
+		all = append(all, &configuration{object: o})
+	}
+	for _, c := range all {
+		switch c.object {
+		case &mutating:
+			for _, w := range mutating.Webhooks {
+				c.entries = append(c.entries, entry{w.Name, w.ClientConfig})
+			}
+		case &validating:
+			for _, w := range validating.Webhooks {
+				c.entries = append(c.entries, entry{w.Name, w.ClientConfig})
+			}
+		}
+	}
+	return all, nil
+}
+
+// injected is whether the caBundle is cert-manager's to fill in.
+func (c *configuration) injected() bool {
+	for _, annotation := range injectors {
+		if c.object.GetAnnotations()[annotation] != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// repair sets the caBundles that are not the trusted CAs, and nothing else. The patch fails
+// if the configuration changed since it was read; another step then begins.
+func (c *configuration) repair(ctx context.Context, w client.Writer, trusted [][]byte, log logr.Logger) (again bool, err error) {
+	if c.injected() {
+		return false, nil
+	}
+	patch, err := bundlePatch(c.object.GetResourceVersion(), c.entries, bytes.Join(trusted, nil))
+	if err != nil || patch == nil {
+		return false, err
+	}
+	err = w.Patch(ctx, c.object, client.RawPatch(types.JSONPatchType, patch))
+	switch {
+	case apierrors.IsNotFound(err), apierrors.IsInvalid(err), apierrors.IsConflict(err):
+		return true, nil
+	case err != nil:
+		return false, fmt.Errorf("patching the caBundle of %T %s: %w", c.object, c.object.GetName(), err)
+	}
+	log.Info("updated the caBundle", "type", fmt.Sprintf("%T", c.object), "name", c.object.GetName(), "cas", len(trusted))
+	return true, nil
+}
+
 type operation struct {
 	Op    string `json:"op"`
 	Path  string `json:"path"`
 	Value any    `json:"value"`
 }
 
-// bundlePatch is the JSON patch that sets the caBundles, nil if all are right. Each
-// write is guarded by a test of the entry's name, so that a configuration whose
-// entries moved meanwhile fails the patch instead of getting a field in the wrong
-// place. Entries that go to a URL are somebody else's.
-func bundlePatch(entries []entry, ca []byte) ([]byte, error) {
-	var operations []operation
+// bundlePatch is the JSON patch that sets the caBundles, nil if all are right. Its test
+// fails it if the configuration is not the version that was read. Entries that go to a URL
+// are somebody else's.
+func bundlePatch(version string, entries []entry, bundle []byte) ([]byte, error) {
+	operations := []operation{{"test", "/metadata/resourceVersion", version}}
 	for i, e := range entries {
-		if e.config.Service == nil || bytes.Equal(e.config.CABundle, ca) {
-			continue
+		if e.config.Service != nil && !bytes.Equal(e.config.CABundle, bundle) {
+			operations = append(operations, operation{"add", fmt.Sprintf("/webhooks/%d/clientConfig/caBundle", i), bundle})
 		}
-		operations = append(operations,
-			operation{"test", fmt.Sprintf("/webhooks/%d/name", i), e.name},
-			operation{"add", fmt.Sprintf("/webhooks/%d/clientConfig/caBundle", i), ca})
 	}
-	if operations == nil {
+	if len(operations) == 1 {
 		return nil, nil
 	}
 	return json.Marshal(operations)
 }
 
-// checkCA refuses what the API server would refuse as a caBundle.
-func checkCA(ca []byte) error {
-	block, _ := pem.Decode(ca)
-	if block == nil || block.Type != "CERTIFICATE" {
-		return errors.New("no certificate in PEM")
+// inAll is whether all entries that go to a Service trust a CA.
+func inAll(configurations []*configuration, crt []byte) bool {
+	for _, c := range configurations {
+		for _, e := range c.entries {
+			if e.config.Service != nil && !holds(certificates(e.config.CABundle, time.Time{}), crt) {
+				return false
+			}
+		}
 	}
-	_, err := x509.ParseCertificate(block.Bytes)
-	return err
+	return true
 }

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// Names of the files that SelfSigned writes.
+// Names of the files that SelfSigned writes and Files reads.
 const (
 	CAFile          = "ca.crt"
 	CertificateFile = "tls.crt"
@@ -41,7 +41,10 @@ func (s *Static) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) 
 }
 
 // Ready is part of Source.
-func (s *Static) Ready() error { return ready(s) }
+func (s *Static) Ready() error { return ready(s, time.Now()) }
+
+// Kind is part of Source.
+func (*Static) Kind() string { return "self-signed" }
 
 // SelfSigned is a certificate for the hosts (DNS names or IP addresses), and always
 // for 127.0.0.1, ::1 and localhost. Its authority is in dir's ca.crt, for clients to

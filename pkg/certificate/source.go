@@ -2,8 +2,7 @@
 //
 // A [Source] hands it out. There is one per way of getting it: [SelfSigned] for a
 // process without a cluster, [Managed] for a webhook that is its own authority in a
-// cluster. Where the webhook is its own authority, [CABundles] tells the API server
-// whom to trust.
+// cluster and tells the API server whom to trust, [Files] for certificates of others.
 package certificate
 
 import (
@@ -21,6 +20,8 @@ type Source interface {
 	// Ready is nil once there is a certificate to serve with, else it says why
 	// there is none.
 	Ready() error
+	// Kind names the way, for people: self-managed, files or self-signed.
+	Kind() string
 }
 
 var errNone = errors.New("there is no certificate yet")
@@ -28,6 +29,9 @@ var errNone = errors.New("there is no certificate yet")
 // Expiry is when the certificate that the source hands out now ends.
 func Expiry(s Source) (time.Time, error) {
 	certificate, err := s.GetCertificate(&tls.ClientHelloInfo{})
+	if errors.Is(err, errNone) {
+		return time.Time{}, err
+	}
 	if err != nil {
 		return time.Time{}, fmt.Errorf("getting the certificate: %w", err)
 	}
@@ -38,12 +42,12 @@ func Expiry(s Source) (time.Time, error) {
 }
 
 // ready is the part of Ready that every source shares.
-func ready(s Source) error {
+func ready(s Source, now time.Time) error {
 	expiry, err := Expiry(s)
 	if err != nil {
 		return err
 	}
-	if !time.Now().Before(expiry) {
+	if !now.Before(expiry) {
 		return fmt.Errorf("the certificate expired at %s", expiry.Format(time.RFC3339))
 	}
 	return nil

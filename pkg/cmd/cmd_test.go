@@ -29,7 +29,7 @@ func TestExitCodes(t *testing.T) {
 		"an unknown command":             {[]string{"serv"}, 2, `kubetorch-webhook: unknown command "serv"`},
 		"an unknown flag":                {[]string{"serve", "--nope"}, 2, "kubetorch-webhook: unknown flag: --nope\n"},
 		"a flag that does not fit":       {[]string{"serve", "--policy", "x"}, 2, "kubetorch-webhook: --policy: Forbidden: needs --standalone\n"},
-		"two problems are two lines":     {[]string{"serve", "--policy", "x", "--cert-dir", "y"}, 2, "--standalone\nkubetorch-webhook: --cert-dir"},
+		"two problems are two lines":     {[]string{"serve", "--policy", "x", "--knative-config", "y"}, 2, "--standalone\nkubetorch-webhook: --knative-config"},
 		"an argument too many":           {[]string{"serve", "--standalone", "--policy", "a", "b"}, 2, `unexpected argument "b"; a flag that takes several values is repeated`},
 		"a policy file that is missing":  {[]string{"serve", "--standalone", "--policy", filepath.Join(dir, "none")}, 2, "none"},
 		"a policy file that is none":     {[]string{"serve", "--standalone", "--policy", badPolicy}, 2, "bad.yaml"},

@@ -31,13 +31,15 @@ func newServe() *cobra.Command {
 		Long: `Serve /mutate, /validate, /healthz, /readyz and /metrics over HTTPS.
 
 In a cluster, policies and Knative's configuration are read from it, and the webhook
-makes its own certificate. With --standalone both come from files, and a self-signed
-certificate is written to --cert-dir.
+makes its own certificate, or serves the one that others keep in --cert-dir. With
+--standalone policies and configuration come from files, and a self-signed certificate is
+written to --cert-dir.
 
 Standalone the answers are those of a cluster, but only answers: there is no controller. A
 new Deployment that is labelled for autoscaling is answered with 0 replicas, and whoever
 calls has to make the Knative Service; the command expand prints it.`,
 		Example: `  kubetorch-webhook serve
+  kubetorch-webhook serve --cert-dir /certs
   kubetorch-webhook serve --standalone --policy policy.yaml --cert-dir certs`,
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -82,6 +84,7 @@ func runServe(ctx context.Context, o *options.Serve, out, errOut io.Writer) erro
 	return Failed(serve.Cluster(ctx, serve.ClusterOptions{
 		Listen: o.Listen, HTTP: http, Config: config,
 		Namespace: o.Namespace, Service: o.Service, CASecret: o.CASecret, Configuration: o.Configuration,
+		CertDir: o.CertDir, LeafLifetime: o.LeafLifetime, CALifetime: o.CALifetime, CAOverlap: o.CAOverlap,
 		KnativeNamespace: o.KnativeNamespace, RequestTimeout: o.RequestTimeout, AuditInterval: o.AuditInterval, ShutdownDelay: o.ShutdownDelay, Log: log,
 	}))
 }

@@ -71,6 +71,10 @@ var (
 	BuildInfo         = define(Gauge, "build_info", "Always 1; the labels say what is running.", "version", "commit", "go")
 	CertificateExpiry = define(Gauge, "certificate_expiry_timestamp_seconds",
 		"When the serving certificate ends, in Unix seconds; 0 while there is none.")
+	CertificateInfo = define(Gauge, "certificate_info",
+		"Always 1; the label says where the serving certificate comes from: self-managed, files or self-signed.", "source")
+	CAExpiry = define(Gauge, "ca_expiry_timestamp_seconds",
+		"When the webhook's own CA ends, in Unix seconds; 0 for none.")
 	ClientCAInvalid = define(Gauge, "client_ca_invalid",
 		"1 while the file of client CAs cannot be read and its last good state is used.")
 )

@@ -19,6 +19,7 @@ import (
 	"k8s.io/client-go/tools/record"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
@@ -40,8 +41,13 @@ type ClusterOptions struct {
 	Namespace string
 	// Service is the name of its Service in that namespace.
 	Service string
+	// CertDir has the serving certificate; if it is empty, the webhook is its own authority.
+	CertDir string
 	// CASecret is the name of the Secret with its authority in that namespace.
 	CASecret string
+	// LeafLifetime and CALifetime are how long certificates of its own are valid, CAOverlap is
+	// how long a CA is trusted before and after it is served from.
+	LeafLifetime, CALifetime, CAOverlap time.Duration
 	// Configuration is the name of both webhook configurations.
 	Configuration string
 	// KnativeNamespace holds Knative's ConfigMaps.
@@ -80,10 +86,22 @@ func Cluster(ctx context.Context, o ClusterOptions) error {
 	feeds := newWatches()
 	feeds.observe(config)
 
-	secret := types.NamespacedName{Namespace: o.Namespace, Name: o.CASecret}
-	source := certificate.NewManaged(config, secret,
-		certificate.ServiceNames(types.NamespacedName{Namespace: o.Namespace, Name: o.Service}))
-	bundles := &certificate.CABundles{Secret: secret, Configuration: o.Configuration}
+	var files *certificate.Files
+	var managed *certificate.Managed
+	var source certificate.Source
+	byObject := map[client.Object]cache.ByObject{}
+	if service := (types.NamespacedName{Namespace: o.Namespace, Name: o.Service}); o.CertDir != "" {
+		files = certificate.NewFiles(o.CertDir, certificate.ServiceNames(service)[0], o.Log.WithName("certificate"))
+		source = files
+	} else {
+		managed = certificate.NewManaged(certificate.ManagedOptions{
+			Secret: types.NamespacedName{Namespace: o.Namespace, Name: o.CASecret}, Configuration: o.Configuration,
+			Service: o.Service, Identity: replica(),
+			LeafLifetime: o.LeafLifetime, CALifetime: o.CALifetime, Overlap: o.CAOverlap,
+			Log: o.Log.WithName("certificate"),
+		})
+		source, byObject = managed, managed.CacheFor()
+	}
 
 	registry := prometheus.NewRegistry()
 	if err := metric.Register(registry, feeds); err != nil {
@@ -94,7 +112,6 @@ func Cluster(ctx context.Context, o ClusterOptions) error {
 	if err != nil {
 		return err
 	}
-	byObject := bundles.CacheFor()
 	byObject[stored("GPUBudget")] = cache.ByObject{UnsafeDisableDeepCopy: new(true)}
 	byObject[&corev1.Namespace{}] = cache.ByObject{Transform: essence, UnsafeDisableDeepCopy: new(true)}
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
@@ -116,15 +133,17 @@ func Cluster(ctx context.Context, o ClusterOptions) error {
 	}
 	mgr.GetWebhookServer() // makes the manager run it
 
-	bundles.Client = mgr.GetClient()
-	if err := bundles.SetupWithManager(mgr); err != nil {
-		return fmt.Errorf("setting up the caBundle controller: %w", err)
+	if files != nil {
+		err = mgr.Add(files)
+	} else {
+		managed.Reader, managed.Client = mgr.GetAPIReader(), mgr.GetClient()
+		err = managed.SetupWithManager(mgr)
+	}
+	if err != nil {
+		return fmt.Errorf("setting up the certificate: %w", err)
 	}
 	if err := addReads(mgr, config, o, e, registry); err != nil {
 		return err
-	}
-	if err := mgr.Add(source); err != nil {
-		return fmt.Errorf("setting up the certificate: %w", err)
 	}
 
 	ctx, cancel := server.drained(ctx, o.ShutdownDelay)

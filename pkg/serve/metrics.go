@@ -34,7 +34,16 @@ func registerProcess(registry *prometheus.Registry, requests *admission.Metrics,
 		}
 		return float64(at.Unix())
 	})
-	return metric.Register(registry, build, expiry, requests)
+	kind := metric.CertificateInfo.GaugeVec()
+	kind.WithLabelValues(source.Kind()).Set(1)
+	authority := metric.CAExpiry.GaugeFunc(func() float64 {
+		own, ok := source.(*certificate.Managed)
+		if !ok || own.CAExpiry().IsZero() {
+			return 0
+		}
+		return float64(own.CAExpiry().Unix())
+	})
+	return metric.Register(registry, build, expiry, kind, authority, requests)
 }
 
 // snapshotMetrics tell what verdicts are based on.

@@ -134,7 +134,11 @@ func (b *builder) build(ctx context.Context, e cacheEntry, position string) erro
 		return err
 	}
 	if e.pkg == "" {
-		if err := b.copyKnativeManifests(ctx, e.modDir, out); err != nil {
+		copyManifests := b.copyKnativeManifests
+		if e.name == certManagerManifests {
+			copyManifests = b.copyCertManagerManifests
+		}
+		if err := copyManifests(ctx, e.modDir, out); err != nil {
 			return err
 		}
 	} else {

@@ -31,24 +31,35 @@ const (
 	KnativeAutoscalerHPA  = "knative-autoscaler-hpa"
 )
 
+// cert-manager, for ControlPlane.StartCertManager.
+const (
+	CertManagerController = "cert-manager-controller"
+	CertManagerCAInjector = "cert-manager-cainjector"
+	CertManagerWebhook    = "cert-manager-webhook"
+)
+
 // Other projects' webhooks, which test/comparison runs.
 const (
 	Gatekeeper = "gatekeeper"
 	Kyverno    = "kyverno"
 )
 
-// knativeManifests is the cache entry holding Knative's manifests; it is
-// copied out of the module cache instead of being compiled.
-const knativeManifests = "knative-manifests"
+// Cache entries that hold manifests; they are copied out of the module cache instead of
+// being compiled.
+const (
+	knativeManifests     = "knative-manifests"
+	certManagerManifests = "cert-manager-manifests"
+)
 
 // Modules under test/ that pin the tools. They are apart from the root module
 // and from each other because their dependencies clash.
 const (
-	kubernetesModule = "controlplane/tools/kubernetes"
-	knativeModule    = "controlplane/tools/knative"
-	helmModule       = "controlplane/tools/helm"
-	gatekeeperModule = "comparison/gatekeeper"
-	kyvernoModule    = "comparison/kyverno"
+	kubernetesModule  = "controlplane/tools/kubernetes"
+	knativeModule     = "controlplane/tools/knative"
+	certManagerModule = "controlplane/tools/certmanager"
+	helmModule        = "controlplane/tools/helm"
+	gatekeeperModule  = "comparison/gatekeeper"
+	kyvernoModule     = "comparison/kyverno"
 )
 
 // tool is one entry of the cache under .cache/bin.
@@ -56,7 +67,7 @@ type tool struct {
 	name      string
 	pinnedIn  string // folder under test/
 	module    string // the module whose version the cache entry carries
-	pkg       string // the main package; empty for knativeManifests
+	pkg       string // the main package; empty for manifests
 	versionLD func(version string) string
 }
 
@@ -77,6 +88,10 @@ var tools = []tool{
 	knativeTool(KnativeController, "knative.dev/serving/cmd/controller"),
 	knativeTool(KnativeAutoscalerHPA, "knative.dev/serving/cmd/autoscaler-hpa"),
 	knativeTool(knativeManifests, ""),
+	certManagerTool(CertManagerController, certManager+"/cmd/controller"),
+	certManagerTool(CertManagerCAInjector, certManager+"/cmd/cainjector"),
+	certManagerTool(CertManagerWebhook, certManager+"/cmd/webhook"),
+	certManagerTool(certManagerManifests, ""),
 	{
 		name: Gatekeeper, pinnedIn: gatekeeperModule,
 		module: "github.com/open-policy-agent/gatekeeper/v3", pkg: "github.com/open-policy-agent/gatekeeper/v3",
@@ -97,6 +112,12 @@ func kubernetesTool(name string) tool {
 
 func knativeTool(name, pkg string) tool {
 	return tool{name: name, pinnedIn: knativeModule, module: "knative.dev/serving", pkg: pkg}
+}
+
+const certManager = "github.com/cert-manager/cert-manager"
+
+func certManagerTool(name, pkg string) tool {
+	return tool{name: name, pinnedIn: certManagerModule, module: certManager, pkg: pkg}
 }
 
 // kubernetesVersionFlags stamps the version that Kubernetes binaries report;
@@ -123,7 +144,7 @@ type cacheEntry struct {
 	tool
 	version string
 	dir     string // folder of the entry
-	path    string // the binary, or dir itself for knativeManifests
+	path    string // the binary, or dir itself for manifests
 	modDir  string // folder of the module that pins it
 }
 

@@ -68,7 +68,8 @@ type Replica struct {
 //
 // The manifests are changed in three ways: the Service stands for this machine
 // instead of pods, the webhook configurations carry the port to dial there,
-// and the Deployment has no replicas.
+// and the Deployment has no replicas. A Secret that its pods would mount for
+// their certificate is written to a directory for each process.
 func (c *ControlPlane) InstallWebhook(ctx context.Context, o WebhookOptions) (*Webhook, error) {
 	w, err := c.installWebhook(ctx, o)
 	if err != nil {
@@ -103,10 +104,11 @@ func (c *ControlPlane) installWebhook(ctx context.Context, o WebhookOptions) (*W
 		c.closeWithStop(b)
 		w.port = b.port()
 	}
+	secret := ""
 	if o.Manifests == "" {
 		err = c.redirectInstalled(ctx, w.port)
 	} else {
-		err = c.applyWebhookManifests(ctx, o.Manifests, w.port)
+		secret, err = c.applyWebhookManifests(ctx, o.Manifests, w.port)
 	}
 	if err != nil {
 		return nil, err
@@ -117,6 +119,13 @@ func (c *ControlPlane) installWebhook(ctx context.Context, o WebhookOptions) (*W
 	}
 	for _, r := range w.Replicas {
 		r.args = append([]string{"serve", "--kubeconfig", kubeconfig, "--listen", r.Address}, o.ExtraArgs...)
+		if secret != "" {
+			dir := c.dir.join("mounts", fmt.Sprintf("%s-%s", r.name, filepath.Base(r.Address)))
+			if err := c.mount(ctx, secret, dir); err != nil {
+				return nil, err
+			}
+			r.args = append(r.args, certDirFlag+dir)
+		}
 		if err := r.start(); err != nil {
 			return nil, err
 		}
@@ -130,21 +139,25 @@ func (c *ControlPlane) installWebhook(ctx context.Context, o WebhookOptions) (*W
 }
 
 // applyWebhookManifests renders and applies the manifests with the changes
-// InstallWebhook makes. The API server calls the webhook at the given port.
-func (c *ControlPlane) applyWebhookManifests(ctx context.Context, dir string, port int) error {
+// InstallWebhook makes. The API server calls the webhook at the given port. It returns the
+// Secret that pods would mount for their certificate, if there is one.
+func (c *ControlPlane) applyWebhookManifests(ctx context.Context, dir string, port int) (secret string, err error) {
 	rendered, _, err := c.Kubectl(ctx, nil, "kustomize", dir)
 	if err != nil {
-		return err
+		return "", err
 	}
 	objects, err := decodeManifests([]byte(rendered))
 	if err != nil {
-		return fmt.Errorf("reading the rendered manifests: %w", err)
+		return "", fmt.Errorf("reading the rendered manifests: %w", err)
+	}
+	if secret, err = certificateSecret(objects); err != nil {
+		return "", err
 	}
 	if err := redirectWebhooks(objects, port); err != nil {
-		return err
+		return "", err
 	}
 	if err := withoutReplicas(objects); err != nil {
-		return err
+		return "", err
 	}
 	// Webhook configurations go last: until the webhook runs, the API server
 	// refuses the objects they cover.
@@ -164,12 +177,12 @@ func (c *ControlPlane) applyWebhookManifests(ctx context.Context, dir string, po
 		}
 	}
 	if err := c.apply(ctx, namespaces...); err != nil {
-		return err
+		return "", err
 	}
 	if err := c.applyCRDs(ctx, definitions...); err != nil {
-		return err
+		return "", err
 	}
-	return c.apply(ctx, append(rest, hooks...)...)
+	return secret, c.apply(ctx, append(rest, hooks...)...)
 }
 
 // awaitCABundles waits until every entry of both webhook configurations says

@@ -26,6 +26,9 @@ type Serve struct {
 	Namespace        string
 	Service          string
 	CASecret         string
+	LeafLifetime     time.Duration
+	CALifetime       time.Duration
+	CAOverlap        time.Duration
 	Configuration    string
 	KnativeNamespace string
 	RequestTimeout   time.Duration
@@ -35,7 +38,9 @@ type Serve struct {
 	Standalone     bool
 	Policies       []string
 	KnativeConfigs []string
-	CertDir        string
+
+	// In both.
+	CertDir string
 
 	flags *pflag.FlagSet
 }
@@ -48,10 +53,19 @@ const (
 // minAuditInterval is often enough: an audit lists all workloads.
 const minAuditInterval = 10 * time.Second
 
+// Shorter ones would be made all the time.
+const (
+	minCAOverlap    = time.Second
+	minLeafLifetime = 5 * time.Second
+)
+
 // Flags that make sense in one of the two modes only.
 var (
-	clusterOnly    = []string{"api-request-timeout", "kubeconfig", "namespace", "service", "ca-secret", "webhook-configuration", "knative-namespace", "audit-interval"}
-	standaloneOnly = []string{"policy", "knative-config", "cert-dir"}
+	clusterOnly = []string{"api-request-timeout", "kubeconfig", "namespace", "service", "ca-secret", "leaf-lifetime", "ca-lifetime", "ca-overlap",
+		"webhook-configuration", "knative-namespace", "audit-interval"}
+	standaloneOnly = []string{"policy", "knative-config"}
+	// selfManaged are of no use where others keep the certificate.
+	selfManaged = []string{"ca-secret", "leaf-lifetime", "ca-lifetime", "ca-overlap"}
 )
 
 // AddFlags adds the flags.
@@ -70,6 +84,9 @@ func (o *Serve) AddFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.Namespace, "namespace", namespace, "namespace of the webhook, by default $POD_NAMESPACE")
 	flags.StringVar(&o.Service, "service", "kubetorch-webhook", "name of the webhook's Service")
 	flags.StringVar(&o.CASecret, "ca-secret", "kubetorch-webhook-ca", "name of the Secret with the webhook's own CA")
+	flags.DurationVar(&o.LeafLifetime, "leaf-lifetime", 7*24*time.Hour, "how long (`DURATION`) a certificate of the own CA is valid; it is renewed after two thirds")
+	flags.DurationVar(&o.CALifetime, "ca-lifetime", 365*24*time.Hour, "how long (`DURATION`) the own CA is valid; it is replaced after two thirds")
+	flags.DurationVar(&o.CAOverlap, "ca-overlap", 5*time.Minute, "how long (`DURATION`) a new CA is in the caBundle before it is served from, and an old one stays in it after")
 	flags.StringVar(&o.Configuration, "webhook-configuration", "kubetorch-webhook", "name of both webhook configurations")
 	flags.StringVar(&o.KnativeNamespace, "knative-namespace", "knative-serving", "namespace of Knative's ConfigMaps")
 	flags.DurationVar(&o.RequestTimeout, "api-request-timeout", time.Minute, "the API server's --request-timeout (`DURATION`): GPUs that a budget may have lent are freed no earlier")
@@ -78,7 +95,7 @@ func (o *Serve) AddFlags(flags *pflag.FlagSet) {
 	flags.BoolVar(&o.Standalone, "standalone", false, "serve without a cluster")
 	flags.StringArrayVar(&o.Policies, "policy", nil, "`FILE` with ComputePolicies; may be repeated")
 	flags.StringArrayVar(&o.KnativeConfigs, "knative-config", nil, "`FILE` with Knative's ConfigMaps; may be repeated")
-	flags.StringVar(&o.CertDir, "cert-dir", "", "`DIR` for ca.crt, tls.crt and tls.key (default: a directory in the user's cache)")
+	flags.StringVar(&o.CertDir, "cert-dir", "", "`DIR` with tls.crt and tls.key that others keep up to date (default: the webhook is its own CA); with --standalone, for ca.crt, tls.crt and tls.key of its own (default: a directory in the user's cache)")
 }
 
 // Complete fills in what depends on other flags or on the machine.
@@ -128,6 +145,14 @@ func (o *Serve) Validate() field.ErrorList {
 	if o.Standalone {
 		return errs
 	}
+	if o.CertDir != "" {
+		for _, name := range selfManaged {
+			if o.flags != nil && o.flags.Changed(name) {
+				errs = append(errs, field.Forbidden(flag(name), "is of no use with --cert-dir"))
+			}
+		}
+	}
+	errs = append(errs, o.validateLifetimes()...)
 	for _, name := range []struct {
 		flag, value string
 		check       func(string) []string
@@ -141,6 +166,21 @@ func (o *Serve) Validate() field.ErrorList {
 		for _, problem := range name.check(name.value) {
 			errs = append(errs, field.Invalid(flag(name.flag), name.value, problem))
 		}
+	}
+	return errs
+}
+
+// validateLifetimes sees to it that a certificate can be renewed, and a CA replaced, while
+// the one before is valid.
+func (o *Serve) validateLifetimes() (errs field.ErrorList) {
+	if o.CAOverlap < minCAOverlap {
+		errs = append(errs, field.Invalid(flag("ca-overlap"), o.CAOverlap.String(), "must be at least "+minCAOverlap.String()))
+	}
+	if o.LeafLifetime < minLeafLifetime {
+		errs = append(errs, field.Invalid(flag("leaf-lifetime"), o.LeafLifetime.String(), "must be at least "+minLeafLifetime.String()))
+	}
+	if need := 3 * (o.LeafLifetime + 2*o.CAOverlap); o.CALifetime < need {
+		errs = append(errs, field.Invalid(flag("ca-lifetime"), o.CALifetime.String(), "must be at least "+need.String()+": 3 x (--leaf-lifetime + 2 x --ca-overlap)"))
 	}
 	return errs
 }

@@ -28,6 +28,7 @@ func TestServeDefaults(t *testing.T) {
 		HTTP:      HTTP{MaxConcurrent: 512, TraceSampling: .01},
 		Namespace: "kubetorch-system", Service: "kubetorch-webhook", CASecret: "kubetorch-webhook-ca",
 		Configuration: "kubetorch-webhook", KnativeNamespace: "knative-serving", RequestTimeout: time.Minute, AuditInterval: 10 * time.Minute,
+		LeafLifetime: 7 * 24 * time.Hour, CALifetime: 365 * 24 * time.Hour, CAOverlap: 5 * time.Minute,
 	}
 	cluster := common
 	cluster.Listen = ":9443"
@@ -65,8 +66,16 @@ func TestServeValidation(t *testing.T) {
 		"an address with no service": {[]string{"--listen", ":nonsense"}, []string{`--listen: Invalid value: ":nonsense": must end in a port`}},
 		"a port that is too high":    {[]string{"--listen", ":70000"}, []string{`--listen: Invalid value: ":70000": must end in a port`}},
 		"a negative delay":           {[]string{"--shutdown-delay", "-1s"}, []string{`--shutdown-delay: Invalid value: "-1s": must not be negative`}},
-		"flags of the other mode": {[]string{"--policy", "a", "--cert-dir", "b"}, []string{
-			"--policy: Forbidden: needs --standalone", "--cert-dir: Forbidden: needs --standalone"}},
+		"flags of the other mode": {[]string{"--policy", "a", "--knative-config", "b"}, []string{
+			"--policy: Forbidden: needs --standalone", "--knative-config: Forbidden: needs --standalone"}},
+		"files of others": {[]string{"--cert-dir", "a"}, nil},
+		"files of others and an own CA": {[]string{"--cert-dir", "a", "--ca-secret", "b", "--leaf-lifetime", "24h", "--ca-lifetime", "100000h", "--ca-overlap", "1m"}, []string{
+			"--ca-secret: Forbidden: is of no use with --cert-dir", "--leaf-lifetime: Forbidden: is of no use with --cert-dir",
+			"--ca-lifetime: Forbidden: is of no use with --cert-dir", "--ca-overlap: Forbidden: is of no use with --cert-dir"}},
+		"certificates that end at once": {[]string{"--leaf-lifetime", "1s", "--ca-overlap", "0"}, []string{
+			`--ca-overlap: Invalid value: "0s": must be at least 1s`, `--leaf-lifetime: Invalid value: "1s": must be at least 5s`}},
+		"a CA that ends before what it signed": {[]string{"--ca-lifetime", "168h"}, []string{
+			`--ca-lifetime: Invalid value: "168h0m0s": must be at least 504h30m0s: 3 x (--leaf-lifetime + 2 x --ca-overlap)`}},
 		"flags of the other mode, standalone": {[]string{"--standalone", "--namespace", "a"}, []string{
 			"--namespace: Forbidden: is of no use with --standalone"}},
 		"unknown words for the log": {[]string{"--log-level", "loud", "--log-format", "xml"}, []string{

@@ -1,0 +1,111 @@
+// Package certificates tests on a real control plane, with two replicas of the webhook, that
+// no admission fails while certificates and CAs change, wherever they come from.
+package certificates
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
+
+	"github.com/kubetorch/webhook/test/controlplane"
+)
+
+const (
+	replicas = 2
+	// overlap is the least that the webhook takes, so that rotations are quick.
+	overlap = time.Second
+)
+
+var (
+	cluster *controlplane.ControlPlane
+	client  dynamic.Interface
+	root    string
+	binary  string
+
+	// A control plane has one webhook at a time: the manifests of all sources share names.
+	hook      *controlplane.Webhook
+	installed string
+
+	keep      = flag.Bool("keep-logs", false, "keep the logs of all processes")
+	renewals  = flag.Int("renewals", 2, "how often each certificate is renewed under load")
+	rotations = flag.Int("rotations", 1, "how often the own CA is replaced under load")
+)
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code, err := run(ctx, m)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func run(ctx context.Context, m *testing.M) (code int, err error) {
+	if root, err = controlplane.RepositoryRoot(); err != nil {
+		return 1, err
+	}
+	dir, err := os.MkdirTemp("", "kubetorch-e2e-")
+	if err != nil {
+		return 1, err
+	}
+	defer os.RemoveAll(dir)
+	binary = filepath.Join(dir, "kubetorch-webhook")
+	build := exec.CommandContext(ctx, "go", "build", "-o", binary, "./cmd/webhook")
+	build.Dir = root
+	if out, err := build.CombinedOutput(); err != nil {
+		return 1, fmt.Errorf("building the webhook: %w\n%s", err, out)
+	}
+	if cluster, err = controlplane.Start(ctx, controlplane.Options{KeepLogs: *keep}); err != nil {
+		return 1, err
+	}
+	defer func() {
+		if stopErr := cluster.Stop(); err == nil {
+			err = stopErr
+		}
+	}()
+	if *keep {
+		fmt.Println("logs:", cluster.LogDir())
+	}
+	config := cluster.RESTConfig()
+	config.WarningHandler = rest.NoWarnings{} // Knative warns of nearly every pod
+	config.QPS = -1
+	if client, err = dynamic.NewForConfig(config); err != nil {
+		return 1, err
+	}
+	go func() {
+		<-ctx.Done()
+		_ = cluster.Stop()
+	}()
+	return m.Run(), nil
+}
+
+// install has the webhook run from a kustomize folder, in the place of what ran from another
+// one before, and returns when it judges.
+func install(t *testing.T, manifests string, args ...string) {
+	t.Helper()
+	if installed == manifests {
+		return
+	}
+	installed = ""
+	if hook != nil {
+		require.NoError(t, hook.Stop())
+	}
+	made, err := cluster.InstallWebhook(t.Context(), controlplane.WebhookOptions{Binary: binary, Manifests: manifests, Replicas: replicas, ExtraArgs: args})
+	require.NoError(t, err)
+	hook, installed = made, manifests
+	require.Eventually(t, func() bool { return admit(0) == "" }, patience, tick, "nothing is admitted: %s", admit(0))
+}
