@@ -144,7 +144,7 @@ func TestTheDashboardShowsWhatThereIs(t *testing.T) {
 		}
 	}
 	for _, m := range metric.Table() {
-		if slices.Contains([]string{"build_info", "policy_info", "client_ca_invalid", "knative_config_invalid", "audit_duration_seconds", "audit_failures_total"},
+		if slices.Contains([]string{"build_info", "certificate_info", "policy_info", "client_ca_invalid", "knative_config_invalid", "audit_duration_seconds", "audit_failures_total"},
 			strings.TrimPrefix(m.Name, "kubetorch_webhook_")) {
 			continue // told by an alert, or by a metric beside it
 		}

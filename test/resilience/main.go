@@ -11,12 +11,18 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
+
+	"k8s.io/klog/v2"
 )
 
 func main() {
+	// Requests that are given up are counted, not logged one by one.
+	klog.LogToStderr(false)
+	klog.SetOutput(io.Discard)
 	o := options{}
 	o.bind(flag.CommandLine)
 	flag.Parse()

@@ -102,7 +102,9 @@ func start(ctx context.Context, o options) (_ *controlplane.ControlPlane, _ *con
 	hook, err := cluster.InstallWebhook(ctx, controlplane.WebhookOptions{
 		Binary: o.binary, Manifests: filepath.Join(root, "deploy"), Replicas: o.replicas,
 		// A third of what the manifests say: the load balancer here looks ten times a second.
-		ExtraArgs: []string{"--shutdown-delay", "3s"},
+		// An API server learns of a new caBundle much faster than in the 5 minutes that a
+		// replica gives it, too.
+		ExtraArgs: []string{"--shutdown-delay", "3s", "--ca-overlap", overlap.String()},
 	})
 	if err != nil {
 		return nil, nil, err

@@ -44,6 +44,8 @@ func trials(o options) []trial {
 	return []trial{
 		{fmt.Sprintf("%d rolling restarts", o.restarts), true, rollingRestarts},
 		{"a replica is killed", false, killed},
+		{fmt.Sprintf("%d renewals of every certificate", o.renewals), true, renewed},
+		{fmt.Sprintf("%d rotations of the CA", o.cas), true, rotated},
 		{"the certificates' Secret is deleted", true, secretDeleted},
 		{"the certificates' Secret is corrupted", true, secretCorrupted},
 		{"every caBundle is wiped", false, bundlesWiped},
