@@ -41,12 +41,17 @@ func TestAReplicaIsReadyOnceItCanAnswer(t *testing.T) {
 	require.Never(t, func() bool { code, _ := get("/readyz"); return code == http.StatusOK }, time.Second, tick)
 
 	grant(t, own, `{apiVersion: rbac.authorization.k8s.io/v1, kind: Role, metadata: {name: early}, rules: [{apiGroups: [""], resources: [secrets], verbs: [create, get, list, watch, update]}]}`, "Role", "early")
+	grant(t, own, `{apiVersion: rbac.authorization.k8s.io/v1, kind: Role, metadata: {name: leases}, rules: [{apiGroups: [coordination.k8s.io], resources: [leases], verbs: ["*"]}]}`, "Role", "leases")
+	made := store(t, clusterRoles, "", `{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: early-configurations}, rules: [{apiGroups: [admissionregistration.k8s.io], resources: [mutatingwebhookconfigurations, validatingwebhookconfigurations], verbs: [get, list, watch, patch]}]}`)
+	t.Cleanup(func() {
+		_ = client.Resource(clusterRoles).Delete(context.Background(), made.GetName(), metav1.DeleteOptions{})
+	})
+	grant(t, own, "", "ClusterRole", made.GetName())
 	require.Eventually(t, func() bool {
 		code, why := get("/readyz")
 		return code == http.StatusServiceUnavailable && !strings.Contains(why, "certificate: ") && strings.Contains(why, "snapshot: ")
 	}, timeout, tick, "a certificate alone is not enough")
 
-	grant(t, own, `{apiVersion: rbac.authorization.k8s.io/v1, kind: Role, metadata: {name: leases}, rules: [{apiGroups: [coordination.k8s.io], resources: [leases], verbs: ["*"]}]}`, "Role", "leases")
 	grant(t, own, "", "ClusterRole", name)
 	require.Eventually(t, func() bool { code, _ := get("/readyz"); return code == http.StatusOK }, timeout, tick)
 }
