@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	"github.com/go-logr/logr"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -26,9 +27,9 @@ import (
 // injectors are cert-manager's annotations on a configuration whose caBundle its
 // cainjector fills in. Two writers would undo each other's work.
 var injectors = []string{
-	"cert-manager.io/inject-ca-from",
-	"cert-manager.io/inject-ca-from-secret",
-	"cert-manager.io/inject-apiserver-ca",
+	certmanagerv1.WantInjectAnnotation,
+	certmanagerv1.WantInjectFromSecretAnnotation,
+	certmanagerv1.WantInjectAPIServerCAAnnotation,
 }
 
 // cache limits what is cached of Secrets and webhook configurations to the three objects, so
