@@ -40,6 +40,10 @@ type outcome struct {
 }
 
 func run(ctx context.Context, o options) (err error) {
+	source, err := commit(ctx)
+	if err != nil {
+		return err
+	}
 	cluster, hook, err := start(ctx, o)
 	if err != nil {
 		return err
@@ -80,7 +84,7 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	fmt.Print(table(o, outcomes))
 	if o.page != "" {
-		err = writePage(ctx, o, outcomes)
+		err = writePage(o, source, outcomes)
 	}
 	return errors.Join(err, verdict(outcomes))
 }

@@ -27,12 +27,17 @@ func table(o options, outcomes []outcome) string {
 	return b.String()
 }
 
-// writePage writes docs/resilience.md.
-func writePage(ctx context.Context, o options, outcomes []outcome) error {
-	commit, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty", "--exclude", "*").Output()
+// commit names the source that is under test.
+func commit(ctx context.Context) (string, error) {
+	out, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty", "--exclude", "*").Output()
 	if err != nil {
-		return fmt.Errorf("asking for the commit: %w", err)
+		return "", fmt.Errorf("asking for the commit: %w", err)
 	}
+	return strings.TrimSpace(string(out)), nil
+}
+
+// writePage writes docs/resilience.md.
+func writePage(o options, source string, outcomes []outcome) error {
 	text := fmt.Sprintf(`# Resilience
 
 `+"`make resilience`"+` wrote this page. A real API server and etcd run on one machine, with %d replicas of
@@ -47,7 +52,7 @@ An outage is the time from a request that failed to the next one that did not.
 
 %s
 Commit %s, %d cores (%s), %s.
-`, o.replicas, table(o, outcomes), strings.TrimSpace(string(commit)), runtime.NumCPU(), processor(), time.Now().UTC().Format(time.DateOnly))
+`, o.replicas, table(o, outcomes), source, runtime.NumCPU(), processor(), time.Now().UTC().Format(time.DateOnly))
 	return os.WriteFile(o.page, []byte(text), 0o644)
 }
 
