@@ -53,6 +53,7 @@ compare: $(BIN) ## Hold a GPU budget with Gatekeeper and Kyverno too, and count 
 	@$(GO) run ./test/comparison -binary $(BIN) $(COMPAREFLAGS)
 
 .PHONY: resilience
+RESILIENCEFLAGS ?= -page docs/resilience.md
 resilience: $(BIN) tools ## Send 200 admissions a second while replicas, certificates, API server and etcd fail
 	@$(GO) run ./test/resilience -binary $(BIN) $(RESILIENCEFLAGS)
 

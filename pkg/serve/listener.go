@@ -40,8 +40,9 @@ type listener struct {
 	// connected may add to what the requests of a connection know of it.
 	connected func(ctx context.Context, c net.Conn) context.Context
 	// grace is how long requests under way may take once ctx ended.
-	grace   time.Duration
-	started atomic.Bool
+	grace       time.Duration
+	started     atomic.Bool
+	connections connections
 }
 
 var _ webhook.Server = (*listener)(nil)
@@ -66,11 +67,13 @@ func (l *listener) Start(ctx context.Context) error {
 		ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: maxHeader,
 		ConnContext:    l.connected,
+		ConnState:      l.connections.follow,
 	}
 	stopped := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() {
 		ending, cancel := context.WithTimeout(context.Background(), l.grace)
 		defer cancel()
+		l.connections.leave(ending)
 		err := server.Shutdown(ending)
 		if errors.Is(err, context.DeadlineExceeded) {
 			err = server.Close()

@@ -60,6 +60,8 @@ type Options struct {
 	KnativeLater bool
 	// Audit has the API server log the webhook's requests to AuditLog.
 	Audit bool
+	// AdmissionClient has the API server show a client certificate to webhooks.
+	AdmissionClient bool
 }
 
 // ControlPlane is a running control plane. Its methods may be called from

@@ -63,7 +63,11 @@ func (c *ControlPlane) startAPIServer(ctx context.Context) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.apiserverArgs = append(audit,
+	admission, err := c.admissionFlags()
+	if err != nil {
+		return nil, err
+	}
+	c.apiserverArgs = append(append(audit, admission...),
 		"--request-timeout="+requestTimeout.String(),
 		"--etcd-servers="+etcdURL,
 		"--bind-address=127.0.0.1", "--advertise-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", ports[1]),

@@ -32,6 +32,7 @@ type pki struct {
 	ca, frontProxyCA      *keyPair
 	apiserver, frontProxy *keyPair
 	admin, kcm, scheduler *keyPair
+	admission             *keyPair // that the API server shows to webhooks
 	// Files of the key that signs service account tokens.
 	saKeyFile, saPublicFile string
 }
@@ -52,6 +53,7 @@ func newPKI(dir string, serviceIP net.IP) (*pki, error) {
 	p.admin = g.pair("admin", pkix.Name{CommonName: "admin", Organization: []string{"system:masters"}}, p.ca, client)
 	p.kcm = g.pair("kcm", pkix.Name{CommonName: "system:kube-controller-manager"}, p.ca, client)
 	p.scheduler = g.pair("scheduler", pkix.Name{CommonName: "system:kube-scheduler"}, p.ca, client)
+	p.admission = g.pair("admission", pkix.Name{CommonName: AdmissionClientName}, p.ca, client)
 	p.saKeyFile, p.saPublicFile = g.signingKey("sa")
 	if g.err != nil {
 		return nil, fmt.Errorf("generating certificates: %w", g.err)

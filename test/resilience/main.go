@@ -12,6 +12,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"os/signal"
 	"syscall"
@@ -23,6 +24,7 @@ func main() {
 	// Requests that are given up are counted, not logged one by one.
 	klog.LogToStderr(false)
 	klog.SetOutput(io.Discard)
+	log.SetOutput(io.Discard)
 	o := options{}
 	o.bind(flag.CommandLine)
 	flag.Parse()

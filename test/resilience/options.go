@@ -18,6 +18,7 @@ type options struct {
 	cas      int
 	pause    time.Duration
 	keepLogs bool
+	page     string
 }
 
 func (o *options) bind(flags *flag.FlagSet) {
@@ -29,6 +30,7 @@ func (o *options) bind(flags *flag.FlagSet) {
 	flags.IntVar(&o.renewals, "renewals", 20, "renewals of the serving certificates")
 	flags.IntVar(&o.cas, "rotations", 5, "rotations of the authority")
 	flags.DurationVar(&o.pause, "pause", 10*time.Second, "how long etcd stands still")
+	flags.StringVar(&o.page, "page", "", "a Markdown file to write the table to, with how it came about; not with -only")
 	flags.BoolVar(&o.keepLogs, "keep-logs", false, "keep the logs of all processes")
 }
 
@@ -36,6 +38,9 @@ func (o *options) validate(args []string) error {
 	var errs []error
 	if len(args) > 0 {
 		errs = append(errs, fmt.Errorf("unexpected arguments: %q", args))
+	}
+	if o.page != "" && o.only != "" {
+		errs = append(errs, errors.New("-page is of all trials, so not with -only"))
 	}
 	for name, value := range map[string]int{"restarts": o.restarts, "renewals": o.renewals, "rotations": o.cas} {
 		if value < 1 {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -34,11 +35,15 @@ type outcome struct {
 	seconds  float64
 	failed   int
 	causes   []string
-	outage   time.Duration // from the first request that failed to the last
+	outage   time.Duration // longest time in which none was answered rightly
 	slowest  time.Duration // of those that did not fail
 }
 
 func run(ctx context.Context, o options) (err error) {
+	source, err := commit(ctx)
+	if err != nil {
+		return err
+	}
 	cluster, hook, err := start(ctx, o)
 	if err != nil {
 		return err
@@ -78,7 +83,10 @@ func run(ctx context.Context, o options) (err error) {
 		outcomes = append(outcomes, result)
 	}
 	fmt.Print(table(o, outcomes))
-	return verdict(outcomes)
+	if o.page != "" {
+		err = writePage(o, source, outcomes)
+	}
+	return errors.Join(err, verdict(outcomes))
 }
 
 // start runs a control plane with the webhook as it is shipped, and a policy.
@@ -139,20 +147,28 @@ func (l *load) try(ctx context.Context, t trial, s *scene) (outcome, error) {
 	requests := l.since(begin)
 	r := outcome{trial: t, requests: len(requests), seconds: time.Since(begin).Seconds()}
 	r.causes, r.failed = count(requests)
-	var first, last time.Time
+	r.outage, r.slowest = longest(requests)
+	return r, nil
+}
+
+// longest is the longest outage, from the first request of a row that failed until the next that
+// did not was sent, and how long the slowest took that did not fail.
+func longest(requests []request) (outage, slowest time.Duration) {
+	slices.SortFunc(requests, func(a, b request) int { return a.sent.Compare(b.sent) })
+	var down time.Time
 	for _, q := range requests {
 		switch {
 		case q.failure == "":
-			r.slowest = max(r.slowest, q.took)
-		case first.IsZero() || q.sent.Before(first):
-			first = q.sent
-		}
-		if q.failure != "" && q.sent.After(last) {
-			last = q.sent
+			slowest = max(slowest, q.took)
+			if !down.IsZero() {
+				outage = max(outage, q.sent.Sub(down))
+			}
+			down = time.Time{}
+		case down.IsZero():
+			down = q.sent
 		}
 	}
-	r.outage = last.Sub(first)
-	return r, nil
+	return outage, slowest
 }
 
 // verdict fails if an admission was wrong, or failed where none may.

@@ -4,21 +4,20 @@ package certificates
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/rest"
 
 	"github.com/kubetorch/webhook/test/controlplane"
+	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
 const (
@@ -37,7 +36,6 @@ var (
 	hook      *controlplane.Webhook
 	installed string
 
-	keep      = flag.Bool("keep-logs", false, "keep the logs of all processes")
 	renewals  = flag.Int("renewals", 2, "how often each certificate is renewed under load")
 	rotations = flag.Int("rotations", 1, "how often the own CA is replaced under load")
 )
@@ -63,13 +61,15 @@ func run(ctx context.Context, m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	defer os.RemoveAll(dir)
-	binary = filepath.Join(dir, "kubetorch-webhook")
-	build := exec.CommandContext(ctx, "go", "build", "-o", binary, "./cmd/webhook")
-	build.Dir = root
-	if out, err := build.CombinedOutput(); err != nil {
-		return 1, fmt.Errorf("building the webhook: %w\n%s", err, out)
-	}
-	if cluster, err = controlplane.Start(ctx, controlplane.Options{KeepLogs: *keep}); err != nil {
+	built := make(chan error, 1)
+	go func() {
+		var failed error
+		binary, failed = harness.Binary(ctx, dir)
+		built <- failed
+	}()
+	var started harness.Environment
+	cluster, client, err = started.Start(ctx, controlplane.Options{AdmissionClient: true})
+	if err := errors.Join(err, <-built); err != nil {
 		return 1, err
 	}
 	defer func() {
@@ -77,15 +77,6 @@ func run(ctx context.Context, m *testing.M) (code int, err error) {
 			err = stopErr
 		}
 	}()
-	if *keep {
-		fmt.Println("logs:", cluster.LogDir())
-	}
-	config := cluster.RESTConfig()
-	config.WarningHandler = rest.NoWarnings{} // Knative warns of nearly every pod
-	config.QPS = -1
-	if client, err = dynamic.NewForConfig(config); err != nil {
-		return 1, err
-	}
 	go func() {
 		<-ctx.Done()
 		_ = cluster.Stop()

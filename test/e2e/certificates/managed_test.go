@@ -16,13 +16,16 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/kubetorch/webhook/pkg/certificate"
+	"github.com/kubetorch/webhook/test/controlplane"
 )
 
 const caSecret = "kubetorch-webhook-ca"
 
 func installManaged(t *testing.T) {
 	t.Helper()
-	install(t, filepath.Join(root, "deploy"), "--ca-overlap="+overlap.String())
+	// As strict as it can be: the API server has to show its certificate for every admission.
+	install(t, filepath.Join(root, "deploy"), "--ca-overlap="+overlap.String(),
+		"--client-ca-file="+cluster.ClientCA(), "--client-names="+controlplane.AdmissionClientName)
 }
 
 // annotate asks for something that has not been asked for before.

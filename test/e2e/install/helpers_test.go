@@ -63,11 +63,20 @@ const (
 // installed makes sure that the webhook is installed, by helm, and runs.
 func installed(t *testing.T) {
 	t.Helper()
+	installing.Lock()
+	defer installing.Unlock()
 	if hook != nil {
 		return
 	}
 	helm(t, "install", release, chart(), "--namespace", namespace, "--create-namespace")
 	require.NoError(t, start(""))
+	if stays == "" {
+		made, err := client.Resource(namespaces).Create(t.Context(), parse(`{apiVersion: v1, kind: Namespace, metadata: {generateName: stays-}}`), metav1.CreateOptions{})
+		require.NoError(t, err)
+		stays = made.GetName()
+		store(t, budgets, "", fmt.Sprintf(`{apiVersion: policy.kubetorch.com/v1alpha1, kind: GPUBudget, metadata: {name: %s}, spec: {max: 5, namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: %s}}}}`, stays, stays))
+		store(t, policies, "", fmt.Sprintf(`{apiVersion: policy.kubetorch.com/v1alpha1, kind: ComputePolicy, metadata: {name: %s}, spec: {namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: %s}}, bounds: {maxScale: {max: 4}}}}`, stays, stays))
+	}
 }
 
 // start runs the replicas of a webhook that manifests install, or that is installed.

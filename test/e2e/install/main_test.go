@@ -5,12 +5,14 @@ package install
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -31,7 +33,7 @@ const (
 	shutdownDelay = 2 * time.Second
 	// requestTimeout is that of the API server here, so that nobody waits a minute until a
 	// budget is counted. It has room for an entry of each configuration to time out.
-	requestTimeout = 10 * time.Second
+	requestTimeout = 8 * time.Second
 )
 
 var (
@@ -43,6 +45,11 @@ var (
 	program  string            // a link to the one in use
 	seeds    string            // the namespace with what was there before the webhook
 	helmTool string
+	// stays is the namespace, and the name of the budget and the policy for it, that the
+	// uninstallation leaves. A budget is counted while other tests run.
+	stays string
+	// installing is held while the webhook is looked for.
+	installing sync.Mutex
 
 	keep     = flag.Bool("keep-logs", false, "keep the logs of all processes")
 	rate     = flag.Int("rate", 50, "admissions per second while replicas are restarted, replaced and killed")
@@ -76,10 +83,10 @@ func run(ctx context.Context, m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	defer os.RemoveAll(dir)
-	if err := build(ctx, dir); err != nil {
-		return 1, err
-	}
-	if cluster, err = controlplane.Start(ctx, controlplane.Options{Scheduler: true, Nodes: 1, Audit: true, RequestTimeout: requestTimeout, KeepLogs: *keep}); err != nil {
+	built := make(chan error, 1)
+	go func() { built <- build(ctx, dir) }()
+	cluster, err = controlplane.Start(ctx, controlplane.Options{Scheduler: true, Nodes: 1, Audit: true, RequestTimeout: requestTimeout, KeepLogs: *keep})
+	if err := errors.Join(err, <-built); err != nil {
 		return 1, err
 	}
 	defer func() {
@@ -111,7 +118,7 @@ func build(ctx context.Context, dir string) error {
 	for _, version := range []string{"v0.1.0", "v0.2.0"} {
 		versions[version] = filepath.Join(dir, version)
 		build := exec.CommandContext(ctx, "go", "build", "-o", versions[version],
-			"-ldflags", "-X github.com/kubetorch/webhook/pkg/version.version="+version, "./cmd/webhook")
+			"-ldflags", "-s -w -X github.com/kubetorch/webhook/pkg/version.version="+version, "./cmd/webhook")
 		build.Dir = root
 		if out, err := build.CombinedOutput(); err != nil {
 			return fmt.Errorf("building the webhook: %w\n%s", err, out)
@@ -123,10 +130,10 @@ func build(ctx context.Context, dir string) error {
 
 // link has replicas run a version from their next start on.
 func link(version string) error {
-	if err := os.RemoveAll(program); err != nil {
+	if err := os.Symlink(versions[version], program+".new"); err != nil {
 		return err
 	}
-	return os.Symlink(versions[version], program)
+	return os.Rename(program+".new", program)
 }
 
 // seed makes what is in the cluster before the webhook is.

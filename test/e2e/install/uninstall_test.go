@@ -20,9 +20,7 @@ import (
 // goes when it is asked to.
 func TestUninstallingLeavesPoliciesAndLedgersAndNothingThatStopsTheCluster(t *testing.T) {
 	installed(t)
-	ns := newNamespace(t)
-	store(t, budgets, "", fmt.Sprintf(`{apiVersion: policy.kubetorch.com/v1alpha1, kind: GPUBudget, metadata: {name: %s}, spec: {max: 5, namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: %s}}}}`, ns, ns))
-	store(t, policies, "", fmt.Sprintf(`{apiVersion: policy.kubetorch.com/v1alpha1, kind: ComputePolicy, metadata: {name: %s}, spec: {namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: %s}}, bounds: {maxScale: {max: 4}}}}`, ns, ns))
+	ns := stays
 	awaitUsed(t, ns, 0)
 	store(t, services, ns, service("inference", "", 1, 3))
 	awaitUsed(t, ns, 3)
