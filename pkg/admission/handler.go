@@ -13,8 +13,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Decide gives the verdict on one request. It must not keep the request after it
-// returned. Its context ends when the API server stops waiting.
+// Decide gives the verdict on one request. It must not keep the request, nor the bytes of
+// its objects, after it returned: they are overwritten. Its context ends when the API server stops waiting.
 type Decide func(context.Context, *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse
 
 // Options are what [Handler] needs beside the verdict. The zero value works.
@@ -87,7 +87,13 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	request, fault := read(r)
+	body, fault := readBody(r)
+	if fault != nil {
+		h.refuse(w, r, fault, start)
+		return
+	}
+	defer body.release() // the objects of the request are in it
+	request, fault := decode(body.bytes)
 	if fault != nil {
 		h.refuse(w, r, fault, start)
 		return
@@ -100,15 +106,6 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.Log.V(1).Info("the answer did not reach the caller", "path", h.Path, "uid", request.UID, "error", err.Error())
 	}
 	h.observe(request, response, start)
-}
-
-func read(r *http.Request) (*admissionv1.AdmissionRequest, *httpError) {
-	body, fault := readBody(r)
-	if fault != nil {
-		return nil, fault
-	}
-	defer body.release()
-	return decode(body.bytes)
 }
 
 // safely decides and turns a panic, or no verdict at all, into a refusal.
