@@ -49,6 +49,10 @@ fuzz: ## Run every fuzz target for FUZZTIME each
 compare: $(BIN) ## Hold a GPU budget with Gatekeeper and Kyverno too, and count what each admits
 	@$(GO) run ./test/comparison -binary $(BIN) $(COMPAREFLAGS)
 
+.PHONY: resilience
+resilience: $(BIN) tools ## Send 200 admissions a second while replicas, certificates, API server and etcd fail
+	@$(GO) run ./test/resilience -binary $(BIN) $(RESILIENCEFLAGS)
+
 .PHONY: build
 build: $(BIN) ## Build bin/kubetorch-webhook
 

@@ -53,6 +53,8 @@ func All(w review.World, o *inventory.Objects) []Claimant {
 	}
 	for _, o := range o.Configurations {
 		c.configurationUID[manifest.Text(o, "metadata", "namespace")+"/"+manifest.Text(o, "metadata", "name")] = uid(o)
+		// Traffic to the latest revision goes to the latest that is ready, once it is sent there.
+		c.routed[manifest.Text(o, "metadata", "namespace")+"/"+manifest.Text(o, "status", "latestReadyRevisionName")] = true
 	}
 	c.services()
 	c.configurations()
@@ -91,8 +93,9 @@ type counter struct {
 	controlled map[string]policy.Revisions
 	// configurationUID are the UIDs of Configurations, by namespace and name.
 	configurationUID map[string]string
-	// routed are the revisions that traffic of any Service or Route goes to, by namespace and
-	// name: without pods now, they get them back at the next request.
+	// routed are the revisions that traffic of any Service or Route goes to, or goes to
+	// without naming them once it is sent to a Configuration, by namespace and name: without
+	// pods now, they get them back at the next request.
 	routed map[string]bool
 	// uncounted are the other superseded revisions without pods, by UID.
 	uncounted map[string]bool
@@ -142,19 +145,13 @@ func (c *counter) configurations() {
 		d := policy.ConfigurationDemand(o, c.w.Knative, c.gpus, c.revisions[manifest.Text(o, "metadata", "namespace")])
 		mine := newOwner(o, "Configuration", d)
 		// A Service has one Configuration, of its own name.
-		if s := c.controller(o, "Service"); s != nil && s.name == mine.name && within(&d, &s.template) {
+		if s := c.controller(o, "Service"); s != nil && s.name == mine.name && d.WithinGPUs(&s.template) {
 			mine.names, mine.claimant = s.names, s.claimant
 		} else {
 			mine.claimant = c.add(o, "Configuration", ledger.ForUID(types.UID(uid(o))), d.Parts)
 		}
 		c.byUID[uid(o)] = mine
 	}
-}
-
-// within compares what GPUs a child may hold with what its owner may.
-func within(child, owner *policy.Demand) bool {
-	return child.GPUs.PerPod <= owner.GPUs.PerPod && child.PeakPods <= owner.PeakPods &&
-		(child.GPUs.PerPod == 0 || owner.GPUType == "" || child.GPUType == owner.GPUType)
 }
 
 // revisionsByThemselves counts the revisions that no claim has in it yet.
@@ -168,7 +165,7 @@ func (c *counter) revisionsByThemselves() {
 		case of == nil:
 			c.add(r, "Revision", ledger.ForUID(types.UID(uid(r))), d.Parts)
 		case of.names[name]: // its Service's traffic names it
-		case name == of.latest && within(&d, &of.template):
+		case name == of.latest && d.WithinGPUs(&of.template):
 		case name == of.latest:
 			c.add(r, "Revision", ledger.ForUID(types.UID(uid(r))), d.Parts)
 		case policy.AtZero(r) && !c.routed[manifest.Text(r, "metadata", "namespace")+"/"+name]:
@@ -188,10 +185,9 @@ func (c *counter) podAutoscalers() {
 	for _, p := range c.objects.PodAutoscalers {
 		target := targets[manifest.Text(p, "metadata", "namespace")+"/"+policy.ScaledDeployment(p)]
 		d := policy.AutoscalerDemand(p, target, c.w.Knative, c.gpus)
-		if r := c.controller(p, "Revision"); r != nil && r.name == manifest.Text(p, "metadata", "name") {
-			if within(&d, &r.template) {
-				continue
-			}
+		if r := c.controller(p, "Revision"); r != nil && r.name == manifest.Text(p, "metadata", "name") && d.WithinGPUs(&r.template) &&
+			policy.ScaledDeployment(p) == kmeta.ChildName(r.name, "-deployment") {
+			continue
 		}
 		c.add(p, "PodAutoscaler", ledger.ForUID(types.UID(uid(p))), d.Parts)
 	}
@@ -209,7 +205,7 @@ func (c *counter) deployments() {
 		d := policy.DeploymentDemand(o, c.gpus)
 		if name, id, ok := convert.RevisionOwner(o); ok {
 			r := c.byUID[id]
-			if r != nil && !c.uncounted[id] && r.kind == "Revision" && r.namespace == manifest.Text(o, "metadata", "namespace") && within(&d, &r.template) && manifest.Text(o, "metadata", "name") == kmeta.ChildName(name, "-deployment") {
+			if r != nil && !c.uncounted[id] && r.kind == "Revision" && r.namespace == manifest.Text(o, "metadata", "namespace") && d.WithinGPUs(&r.template) && manifest.Text(o, "metadata", "name") == kmeta.ChildName(name, "-deployment") {
 				continue
 			}
 		}

@@ -103,6 +103,9 @@ func TestAll(t *testing.T) {
 		"one that still has the traffic since the latest never got ready, too": {
 			append([]string{sub(serviceText, "latestCreatedRevisionName: svc-00002", "latestCreatedRevisionName: svc-00002, traffic: [{revisionName: svc-00001, latestRevision: true, percent: 100}]"),
 				sub(earlier, "status: {}", "status: {conditions: [{type: Active, status: \"False\"}]}")}, family[1:]...), map[string]sums{"Service svc": {8, 8}}},
+		"one that gets it when traffic goes to the latest that is ready, too": {
+			append([]string{serviceText, sub(configurationText, "latestCreatedRevisionName: svc-00002", "latestCreatedRevisionName: svc-00002, latestReadyRevisionName: svc-00001"),
+				sub(earlier, "status: {}", "status: {conditions: [{type: Active, status: \"False\"}]}")}, family[2:]...), map[string]sums{"Service svc": {8, 8}}},
 		"pods of one that is seen without them are counted by themselves": {
 			append(family, sub(earlier, "status: {}", "status: {conditions: [{type: Active, status: \"False\"}]}"), sub(podsText, "svc-00002", "svc-00001", "uid: r2", "uid: r1", "d2", "d9")),
 			map[string]sums{"Service svc": {gpus: 8}, "Deployment svc-00001-deployment": {gpus: 6}}},
@@ -120,9 +123,15 @@ func TestAll(t *testing.T) {
 			[]string{serviceText, sub(configurationText, "000000000001, controller", "000000000009, controller")}, map[string]sums{"Service svc": {gpus: 8}, "Configuration svc": {gpus: 8}}},
 		"and one that asks for more than its owner": {
 			[]string{serviceText, sub(configurationText, `"4"`, `"5"`)}, map[string]sums{"Service svc": {gpus: 8}, "Configuration svc": {gpus: 10}}},
+		"and one of whose type no budget knows, unlike its owner's": {
+			[]string{sub(serviceText, "containers", "nodeSelector: {nvidia.com/gpu.product: \"true\"}, containers"), sub(configurationText, "containers", "nodeSelector: {gpu: \"true\"}, containers")},
+			map[string]sums{"Service svc": {gpus: 8}, "Configuration svc": {gpus: 8}}},
 		"a Revision without an owner counts by itself": {[]string{revisionText}, map[string]sums{"Revision svc-00002": {gpus: 8}}},
 		"a PodAutoscaler without a Revision counts what it scales": {
 			[]string{deploymentText, sub(autoscalerText, "svc-00002-deployment", "trainer")}, map[string]sums{"Deployment trainer": {gpus: 24}, "PodAutoscaler svc-00002": {gpus: 32}}},
+		"one of a Revision that scales something else, too": {
+			[]string{revisionText, sub(autoscalerText, "svc-00002-deployment", "other"), sub(podsText, "name: svc-00002-deployment", "name: other", "ownerReferences", "finalizers: [], more")},
+			map[string]sums{"Revision svc-00002": {gpus: 8}, "PodAutoscaler svc-00002": {gpus: 8}, "Deployment other": {gpus: 6}}},
 		"a Deployment that only says a Revision made it counts by itself": {[]string{podsText}, map[string]sums{"Deployment svc-00002-deployment": {gpus: 6}}},
 		"a Deployment of fixed size":                                      {[]string{deploymentText}, map[string]sums{"Deployment trainer": {gpus: 24}}},
 		"one that is to become a Service":                                 {[]string{labelledText}, map[string]sums{"Deployment plan": {gpus: 5}}},

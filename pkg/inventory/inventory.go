@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 
+	"github.com/kubetorch/webhook/pkg/controller/handover"
 	"github.com/kubetorch/webhook/pkg/manifest"
 )
 
@@ -55,8 +56,8 @@ const pageSize = 500
 // Every kind is read as it is at one moment, not older than the call, but each at a moment
 // of its own. Owners are read before their children. A count that leaves out a child because
 // its owner, as listed, asks for as much is then never too low:
-//   - a child that was made meanwhile belongs to an owner that was listed, or has none that
-//     was listed and counts by itself;
+//   - a child that was made meanwhile belongs to an owner that was listed, or to one that
+//     was made meanwhile too and is read then (see late), or counts by itself;
 //   - an owner that was raised meanwhile has children that ask for more than it did when it
 //     was listed, so that they count by themselves;
 //   - a revision that a listed Service names was there before it, so that it is listed
@@ -101,7 +102,50 @@ func List(ctx context.Context, client dynamic.Interface, kinds ...Kind) (*Object
 			return nil, err
 		}
 	}
+	if err := late(ctx, client, o); err != nil {
+		return nil, err
+	}
 	return o, nil
+}
+
+// late reads the owners that children name and that were made after their kind was listed.
+// Without them, whoever creates many Services sees their children counted a second time.
+// Only those are taken that nobody has changed yet: an older template of theirs, or a
+// revision that their traffic names, could have been missed.
+func late(ctx context.Context, client dynamic.Interface, o *Objects) error {
+	for _, each := range []struct {
+		kind     Kind
+		owners   *[]manifest.Object
+		children func() []manifest.Object // with those that were just read
+	}{
+		{Revisions, &o.Revisions, func() []manifest.Object { return o.PodAutoscalers }},
+		{Configurations, &o.Configurations, func() []manifest.Object { return o.Revisions }},
+		{Services, &o.Services, func() []manifest.Object { return slices.Concat(o.Configurations, o.Routes) }},
+	} {
+		missing := map[string]bool{}
+		for _, c := range each.children() {
+			if uid := handover.ControllerOf(c).UID; uid != "" {
+				missing[uid] = true
+			}
+		}
+		for _, owner := range *each.owners {
+			delete(missing, manifest.Text(owner, "metadata", "uid"))
+		}
+		if len(missing) == 0 {
+			continue
+		}
+		again, err := list(ctx, client, each.kind, essence)
+		if err != nil && !apierrors.IsNotFound(err) {
+			return err
+		}
+		for _, owner := range again {
+			generation, _ := manifest.Whole(owner, "metadata", "generation")
+			if missing[manifest.Text(owner, "metadata", "uid")] && generation == 1 {
+				*each.owners = append(*each.owners, owner)
+			}
+		}
+	}
+	return nil
 }
 
 // list reads one kind, page by page. All pages are of the moment of the first one.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -28,7 +29,9 @@ type server struct {
 	fail  map[string]*apierrors.StatusError
 	// expire fails the second page of a resource once.
 	expire map[string]bool
-	asked  []string
+	// later is added to a resource once it was listed.
+	later map[string][]manifest.Object
+	asked []string
 }
 
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -65,6 +68,9 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if len(page) > 2 && query.Get("limit") != "" {
 		page, metadata["continue"] = page[:2], strconv.Itoa(from+2)
 	}
+	if more := s.later[resource]; metadata["continue"] == nil && more != nil {
+		s.items[resource], s.later[resource] = slices.Concat(items, more), nil
+	}
 	answer(http.StatusOK, manifest.Object{"apiVersion": "x/v1", "kind": "ThingList", "metadata": metadata, "items": page})
 }
 
@@ -95,6 +101,44 @@ func TestOwnersAreListedBeforeTheirChildren(t *testing.T) {
 		Namespaces: map[string]map[string]string{"team": {"a": "b"}, "bare": nil},
 	}, got)
 	assert.Equal(t, []string{"namespaces", "deployments", "services", "configurations", "routes", "revisions", "podautoscalers"}, s.asked)
+}
+
+// made is an object that somebody controls.
+func made(name, controller string, generation int) manifest.Object {
+	o := named(name)
+	metadata := o["metadata"].(manifest.Object)
+	metadata["uid"], metadata["generation"] = "uid-"+name, generation
+	if controller != "" {
+		metadata["ownerReferences"] = []manifest.Object{{"controller": true, "uid": "uid-" + controller}}
+	}
+	return o
+}
+
+// Owners that were made while the lists went on are read once more, if they are as they were
+// made.
+func TestOwnersThatWereMadeMeanwhileAreRead(t *testing.T) {
+	s := &server{
+		items: map[string][]manifest.Object{
+			"namespaces": {}, "deployments": {}, "services": {made("old", "", 3)}, "configurations": {made("old-c", "old", 3)}, "routes": {},
+			"revisions":      {made("old-r", "old-c", 1), made("new-r", "new-c", 1), made("changed-r", "changed-c", 1), made("gone-r", "gone-c", 1)},
+			"podautoscalers": {made("old-p", "old-r", 1)},
+		},
+		later: map[string][]manifest.Object{
+			"services":       {made("new", "", 1), made("other", "", 1)},
+			"configurations": {made("new-c", "new", 1), made("changed-c", "changed", 2)},
+		},
+	}
+	got, err := inventory.List(t.Context(), s.client(t))
+	require.NoError(t, err)
+	names := func(objects []manifest.Object) (names []string) {
+		for _, o := range objects {
+			names = append(names, manifest.Text(o, "metadata", "name"))
+		}
+		return names
+	}
+	assert.Equal(t, []string{"old", "new"}, names(got.Services))
+	assert.Equal(t, []string{"old-c", "new-c"}, names(got.Configurations))
+	assert.Equal(t, []string{"namespaces", "deployments", "services", "configurations", "routes", "revisions", "revisions 2", "podautoscalers", "configurations", "configurations 2", "services", "services 2"}, s.asked)
 }
 
 func TestAllPagesAreRead(t *testing.T) {

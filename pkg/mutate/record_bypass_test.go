@@ -1,3 +1,6 @@
+// A forged or damaged record of an expansion passes a user's values off as ours, or the other
+// way round.
+
 package mutate_test
 
 import (

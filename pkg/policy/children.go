@@ -158,8 +158,7 @@ func RouteDemand(route manifest.Object, configurations map[string]manifest.Objec
 func (d *Demand) Within(other *Demand) bool {
 	uncounted := len(d.GPUs.Malformed)+len(d.GPUs.Unknown)+len(other.GPUs.Malformed)+len(other.GPUs.Unknown) > 0
 	switch {
-	case d.GPUs.PerPod > other.GPUs.PerPod, d.PeakPods > other.PeakPods, uncounted && !d.GPUs.SameRequests(other.GPUs),
-		d.GPUs.PerPod > 0 && other.GPUType != "" && d.GPUType != other.GPUType:
+	case !d.WithinGPUs(other), uncounted && !d.GPUs.SameRequests(other.GPUs):
 		return false
 	case d.Fixed:
 		return true
@@ -167,6 +166,16 @@ func (d *Demand) Within(other *Demand) bool {
 	return d.MinScale <= other.MinScale && d.Class == other.Class && d.CPUs.Cmp(other.CPUs) <= 0 && d.Memory.Cmp(other.Memory) <= 0 &&
 		d.Retention <= other.Retention && d.ScaleDownDelay <= other.ScaleDownDelay && d.ProgressDeadline <= other.ProgressDeadline
 }
+
+// WithinGPUs tells whether a demand has no more pods than another, no more GPUs in each, and
+// none of a type that the other has not: by what bounds go by, and by what budgets do.
+func (d *Demand) WithinGPUs(other *Demand) bool {
+	return d.GPUs.PerPod <= other.GPUs.PerPod && d.PeakPods <= other.PeakPods && (d.GPUs.PerPod == 0 ||
+		((other.GPUType == "" || d.GPUType == other.GPUType) && (other.product == "" || d.product == other.product)))
+}
+
+// SameType tells whether budgets take the GPUs of two demands for the same type.
+func (d *Demand) SameType(other *Demand) bool { return d.product == other.product }
 
 // RaisePeak makes the demand of a Deployment one of at least so many pods.
 func (d *Demand) RaisePeak(pods int64) {

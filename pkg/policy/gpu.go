@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	resourcev1 "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -124,7 +125,10 @@ func (c *gpuCounter) container(o manifest.Object, path *field.Path) map[string]i
 		for name, v := range resources {
 			at := path.Child("resources", list).Key(name)
 			if !c.known.Match(name) {
-				if strings.Contains(strings.ToLower(name), "gpu") && strings.Contains(name, "/") {
+				if strings.HasPrefix(name, resourcev1.ResourceDeviceClassPrefix) {
+					c.note(at, v)
+					c.count.Unknown = append(c.count.Unknown, field.Forbidden(at, "devices of a class that no policy's gpuResources lists cannot be counted as GPUs; ask for a GPU resource instead"))
+				} else if strings.Contains(strings.ToLower(name), "gpu") && strings.Contains(name, "/") {
 					c.note(at, v)
 					c.count.Unknown = append(c.count.Unknown, field.Forbidden(at,
 						"looks like a GPU resource that no policy's gpuResources lists, so it cannot be counted"))

@@ -1,3 +1,5 @@
+// What was stored before a bound is used to grow, or an odd policy to hide GPUs.
+
 package policy_test
 
 import (

@@ -1,3 +1,5 @@
+// GPUs come in behind a PodAutoscaler that was admitted without them.
+
 package review_test
 
 import (

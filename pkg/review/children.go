@@ -141,11 +141,11 @@ func (r *Request) deploymentDemands(w World) (policy.Demand, *policy.Demand) {
 	return d, &old
 }
 
-// raiseToAutoscalers counts the pods of a Deployment that asks for more GPUs per pod as far
-// as PodAutoscalers may start them: one may have been admitted while the pods asked for
-// fewer.
+// raiseToAutoscalers counts the pods of a Deployment that asks for more GPUs per pod, or for
+// others, as far as PodAutoscalers may start them: one may have been admitted while the pods
+// asked for fewer, or was charged for other types.
 func (r *Request) raiseToAutoscalers(w World, d, old *policy.Demand) {
-	if w.Live == nil || !w.knative() || d.GPUs.PerPod == 0 || (old != nil && d.GPUs.PerPod <= old.GPUs.PerPod) {
+	if w.Live == nil || !w.knative() || d.GPUs.PerPod == 0 || (old != nil && d.GPUs.PerPod <= old.GPUs.PerPod && d.SameType(old)) {
 		return
 	}
 	for _, autoscaler := range w.Live.All(AutoscalerKind) {

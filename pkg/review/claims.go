@@ -94,7 +94,8 @@ func (r *Request) Claims(w World) []Claim {
 	}
 	// What the ledger has for the Service is its own: not what others' revisions claim that
 	// its traffic names.
-	c.Old = slices.DeleteFunc(slices.Clone(c.Old), func(p policy.Part) bool { return p.Revision != "" && !r.controls(w.Revisions[p.Revision]) })
+	controls := r.controls(w)
+	c.Old = slices.DeleteFunc(slices.Clone(c.Old), func(p policy.Part) bool { return p.Revision != "" && !controls(w.Revisions[p.Revision]) })
 	if !mutate.SameTemplate(r.old, r.object) {
 		c.Overlap = r.replaced(w, old.Parts, d.Parts)
 	}
@@ -106,10 +107,22 @@ func (r *Request) Claims(w World) []Claim {
 	return []Claim{c}
 }
 
-// controls tells whether a revision belongs to the Configuration of the request's Service.
-func (r *Request) controls(revision manifest.Object) bool {
-	name, uid := controllerOf(revision, ConfigurationKind)
-	return uid != "" && name == manifest.Text(r.object, "metadata", "name")
+// controls tells whether a revision belongs to the Configuration of the request's Service, or
+// to the request's Configuration: what only says so counts by itself.
+func (r *Request) controls(w World) func(revision manifest.Object) bool {
+	own := manifest.Text(r.object, "metadata", "name")
+	var live string
+	asked := false
+	return func(revision manifest.Object) bool {
+		name, uid := controllerOf(revision, ConfigurationKind)
+		if name != own || uid == "" || w.Live == nil {
+			return name == own && uid != ""
+		}
+		if !asked {
+			asked, live = true, manifest.Text(w.one(ConfigurationKind, own), "metadata", "uid")
+		}
+		return uid == live
+	}
 }
 
 func newClaim(key ledger.Key, kind string, d policy.Demand, old *policy.Demand) Claim {
@@ -118,7 +131,7 @@ func newClaim(key ledger.Key, kind string, d policy.Demand, old *policy.Demand) 
 		if !d.Outgrows(old) {
 			c.Old = old.Parts
 		}
-		if d.GPUs.SameRequests(old.GPUs) {
+		if d.GPUs.SameRequests(old.GPUs) && d.PeakPods <= old.PeakPods {
 			c.Unknown = nil
 		}
 	}
@@ -126,10 +139,10 @@ func newClaim(key ledger.Key, kind string, d policy.Demand, old *policy.Demand) 
 }
 
 // replaced is what the earlier revisions claim that the update leaves without being named,
-// as far as they were not seen without pods: the one of the old template, and those that it
-// had replaced.
+// as far as they were not seen without pods: the one of the old template, which may not be
+// made yet, and those that it had replaced.
 func (r *Request) replaced(w World, old, now []policy.Part) []policy.Part {
-	latest := manifest.Text(r.old, "status", "latestCreatedRevisionName")
+	latest := mutate.LatestRevision(r.old)
 	named := func(name string) bool {
 		return slices.ContainsFunc(now, func(n policy.Part) bool { return name != "" && n.Revision == name })
 	}
@@ -140,12 +153,13 @@ func (r *Request) replaced(w World, old, now []policy.Part) []policy.Part {
 			parts = append(parts, p)
 		}
 	}
-	if len(parts) == 0 || w.Live == nil {
+	if len(old)+len(now) == 0 || w.Live == nil {
 		return parts
 	}
+	controls := r.controls(w)
 	for _, revision := range w.Live.All(RevisionKind) {
 		name := manifest.Text(revision, "metadata", "name")
-		if name == latest || named(name) || !r.controls(revision) || policy.AtZero(revision) {
+		if name == latest || named(name) || policy.AtZero(revision) || !controls(revision) {
 			continue
 		}
 		d := policy.RevisionDemand(revision, w.Knative, r.selection(w).GPUResources())
@@ -223,14 +237,26 @@ func (r *Request) childClaims(w World) []Claim {
 	}
 	d, old := r.childDemands(w, true)
 	c := newClaim(key(r.object, r.kind().Kind), r.kind().Kind, d, old)
-	if r.leftOwner(w) || r.woken() {
+	if r.leftOwner(w) || r.woken() || r.aimed() {
 		c.Old = nil // nothing was charged for it under its own key
+	}
+	if r.kind() == ConfigurationKind && r.old != nil && len(old.Parts)+len(d.Parts) > 0 && !mutate.SameTemplate(r.old, r.object) && !r.Covered(w) {
+		c.Overlap = r.replaced(w, old.Parts, d.Parts)
+	}
+	if r.kind() == RouteKind && old != nil {
+		c.Old = stillNamed(c.Old, d.Parts)
 	}
 	claims := []Claim{c}
 	if !Rises(claims) || r.Covered(w) || r.reachable(w) {
 		return nil
 	}
 	return claims
+}
+
+// stillNamed are the parts of what a Route named that it names still: others give it no right
+// to as many GPUs of further revisions.
+func stillNamed(old, now []policy.Part) []policy.Part {
+	return slices.DeleteFunc(slices.Clone(old), func(p policy.Part) bool { return !slices.Contains(now, p) })
 }
 
 // leftOwner tells whether an update takes an object from the owner that answered for it.
@@ -248,6 +274,9 @@ func (r *Request) leftOwner(w World) bool {
 	if !ok || uid == "" {
 		return false
 	}
+	if still, same := controllerOf(r.object, kind); still == name && same == uid {
+		return false // it has another owner beside it
+	}
 	owner := w.one(kind, name)
 	deleted := manifest.Text(owner, "metadata", "uid") == uid && manifest.Text(owner, "metadata", "deletionTimestamp") != ""
 	return !deleted
@@ -259,10 +288,18 @@ func (r *Request) woken() bool {
 	return r.kind() == RevisionKind && r.old != nil && (r.routes() || !maps.Equal(scaleOf(r.old), scaleOf(r.object)))
 }
 
-// routes tells whether an update marks a Revision as routed.
+// aimed tells whether an update has a PodAutoscaler scale something else: its Revision may
+// have answered for it so far.
+func (r *Request) aimed() bool {
+	return r.kind() == AutoscalerKind && r.old != nil && policy.ScaledDeployment(r.old) != policy.ScaledDeployment(r.object)
+}
+
+// routes tells whether an update marks a Revision as routed, or no longer as one that is
+// not: of what is not marked at all, Knative keeps the pods that min-scale asks for.
 func (r *Request) routes() bool {
-	const state, active = "serving.knative.dev/routingState", "active"
-	return r.kind() == RevisionKind && manifest.Text(r.object, "metadata", "labels", state) == active && manifest.Text(r.old, "metadata", "labels", state) != active
+	const state, active, reserve = "serving.knative.dev/routingState", "active", "reserve"
+	now, was := manifest.Text(r.object, "metadata", "labels", state), manifest.Text(r.old, "metadata", "labels", state)
+	return r.kind() == RevisionKind && now != was && (now == active || was == reserve)
 }
 
 // reachable tells whether a Revision that asks for no more than before is one that traffic

@@ -1,3 +1,6 @@
+// A child leaves the owner that was charged for it, a superseded revision is woken, others'
+// revisions are named in traffic, and a rollout leaves pods behind.
+
 package review_test
 
 import (
@@ -8,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/kubetorch/webhook/pkg/ledger"
+	"github.com/kubetorch/webhook/pkg/policy"
 	"github.com/kubetorch/webhook/pkg/review"
 )
 
@@ -46,10 +50,19 @@ func TestNothingGetsOutOfItsOwnersClaimUncharged(t *testing.T) {
 		"unless the Service is being deleted":    {configuration("9", 2, ""), config, []string{deleted}, 0},
 		"a Revision that drops its Configuration": {
 			revisionOf("svc-00002", "9", 2, ""), revisionOf("svc-00002", "9", 2, ofConfiguration), []string{service, config}, 18},
+		"but not to be given more of its name": {configuration("9", 2, ofService), "", []string{deleted}, 18},
+		"a Revision that gets a second owner": {
+			revisionOf("svc-00002", "9", 2, strings.Replace(ofConfiguration, "[", "[{apiVersion: v1, kind: ConfigMap, name: x, uid: x}, ", 1)), revisionOf("svc-00002", "9", 2, ofConfiguration), []string{service, config}, 0},
 		"a Revision that changes its scale": {
 			revisionOf("svc-00002", "9", 2, ofConfiguration), revisionOf("svc-00002", "90", 2, ofConfiguration), []string{service, config}, 18},
 		"a Revision that says traffic goes to it": {
 			revisionOf("svc-00002", "9", 2, "labels: {serving.knative.dev/routingState: active}, "+ofConfiguration), revisionOf("svc-00002", "9", 2, ofConfiguration), []string{service, config}, 18},
+		"a Revision that says no more that none goes to it": {
+			revisionOf("svc-00002", "9", 2, ofConfiguration), revisionOf("svc-00002", "9", 2, "labels: {serving.knative.dev/routingState: reserve}, "+ofConfiguration), []string{service, config}, 18},
+		"a Revision that says that is open": {
+			revisionOf("svc-00002", "9", 2, "labels: {serving.knative.dev/routingState: pending}, "+ofConfiguration), revisionOf("svc-00002", "9", 2, "labels: {serving.knative.dev/routingState: reserve}, "+ofConfiguration), []string{service, config}, 18},
+		"a Revision that says none goes to it": {
+			revisionOf("svc-00002", "9", 2, "labels: {serving.knative.dev/routingState: reserve}, "+ofConfiguration), revisionOf("svc-00002", "9", 2, ofConfiguration), []string{service, config}, 0},
 		"and one of which the Service says so": {
 			revisionOf("svc-00002", "9", 2, "labels: {serving.knative.dev/routingState: active}, "+ofConfiguration), revisionOf("svc-00002", "9", 2, ofConfiguration),
 			[]string{strings.Replace(service, "spec: {template", "spec: {traffic: [{revisionName: svc-00002, tag: old}], template", 1), config}, 0},
@@ -63,6 +76,9 @@ func TestNothingGetsOutOfItsOwnersClaimUncharged(t *testing.T) {
 			revisionOf("svc-00003", "9", 2, "labels: {serving.knative.dev/routingState: active}, "+ofConfiguration), revisionOf("svc-00003", "9", 2, ofConfiguration), []string{service, config}, 0},
 		"a label that is none of this": {
 			revisionOf("svc-00002", "9", 2, "labels: {a: b}, "+ofConfiguration), revisionOf("svc-00002", "9", 2, ofConfiguration), []string{service, config}, 0},
+		"a PodAutoscaler that is aimed at pods beside its Revision's": {
+			autoscaler("9", "other", ofRevision), autoscaler("9", "svc-00003-deployment", ofRevision),
+			[]string{revisionOf("svc-00003", "9", 2, ofConfiguration), plainDeployment("svc-00003-deployment", "9", 2), plainDeployment("other", "0", 2)}, 18},
 		"a Service that drops the Deployment it was made from": {
 			ksvc("9", 2, ""), ksvc("9", 2, "ownerReferences: [{apiVersion: apps/v1, kind: Deployment, name: svc, uid: d-1, controller: true}]"), nil, 0},
 	} {
@@ -89,12 +105,64 @@ func TestARevisionOfOthersIsNotCredited(t *testing.T) {
 	assert.EqualValues(t, 1, claims[0].Old[0].GPUs)
 }
 
+// TestARevisionThatSaysItIsTheServicesIsNotCredited: it counts by itself.
+func TestARevisionThatSaysItIsTheServicesIsNotCredited(t *testing.T) {
+	for uid, credited := range map[string]int64{"c-1": 100, "c-9": 1} {
+		revision := revisionOf("svc-00001", "99", 1, ownedBy("Configuration", "svc", uid))
+		old := strings.Replace(ksvc("1", 1, ""), "spec: {template", "spec: {traffic: [{revisionName: svc-00001, tag: x}], template", 1)
+		w := world()
+		w.Live, w.Cluster = storing(revision, configuration("1", 1, ofService)), &review.Cluster{Knative: true}
+		r, _ := review.Read(ask(ksvc("100", 1, ""), old))
+		w.Revisions = map[string]map[string]any{"svc-00001": decoded(revision)}
+		var had int64
+		for _, p := range r.Claims(w)[0].Old {
+			had += p.GPUs
+		}
+		assert.Equal(t, credited, had, uid)
+	}
+}
+
 // TestEveryEarlierRevisionWithPodsOverlaps: not only the one that is replaced now.
 func TestEveryEarlierRevisionWithPodsOverlaps(t *testing.T) {
-	old := strings.Replace(ksvc("9", 2, ""), "spec: {template", "status: {latestCreatedRevisionName: svc-00003}, spec: {template", 1)
+	old := strings.Replace(ksvc("9", 2, "generation: 3"), "spec: {template", "status: {observedGeneration: 3, latestCreatedRevisionName: svc-00003}, spec: {template", 1)
 	idle := strings.Replace(revisionOf("svc-00001", "9", 2, ofConfiguration), "spec: {", "status: {conditions: [{type: Active, status: \"False\"}]}, spec: {", 1)
-	_, overlap := claimed(t, ksvc("8", 2, ""), old, idle, revisionOf("svc-00002", "9", 2, ofConfiguration), revisionOf("svc-00003", "9", 2, ofConfiguration))
+	_, overlap := claimed(t, ksvc("8", 2, ""), old, configuration("9", 2, ofService), idle, revisionOf("svc-00002", "9", 2, ofConfiguration), revisionOf("svc-00003", "9", 2, ofConfiguration))
 	assert.EqualValues(t, 36, overlap)
+}
+
+// TestARolloutOfAConfigurationOverlapsLikeThatOfAService: unless it is the Service's own, which
+// was charged.
+func TestARolloutOfAConfigurationOverlapsLikeThatOfAService(t *testing.T) {
+	old, now := configuration("9", 2, ""), configuration("8", 2, "")
+	_, overlap := claimed(t, now, old, old, revisionOf("svc-00001", "9", 2, ofConfiguration))
+	assert.EqualValues(t, 36, overlap)
+	_, overlap = claimed(t, configuration("8", 2, ofService), configuration("9", 2, ofService), ksvc("8", 2, ""), revisionOf("svc-00001", "9", 2, ofConfiguration))
+	assert.Zero(t, overlap)
+}
+
+// TestARevisionThatIsNotThereIsNoCreditOfARoute: it is counted like the largest one that is.
+func TestARevisionThatIsNotThereIsNoCreditOfARoute(t *testing.T) {
+	first, second := revisionOf("svc-00001", "9", 2, ofConfiguration), revisionOf("svc-00002", "9", 2, ofConfiguration)
+	const with = "{revisionName: svc-00001, percent: 50}, {revisionName: "
+	rises, _ := claimed(t, routeTo("", with+"svc-00002, percent: 50}"), routeTo("", with+"missing, percent: 50}"), first, second)
+	assert.EqualValues(t, 18, rises)
+	rises, _ = claimed(t, routeTo("", with+"svc-00002, percent: 50}"), routeTo("", with+"svc-00002, percent: 40}"), first, second)
+	assert.Zero(t, rises)
+}
+
+// TestATemplateThatIsNotMadeYetHidesNoRevision: the latest one is then that of an earlier
+// template, and runs whatever the one between asked for.
+func TestATemplateThatIsNotMadeYetHidesNoRevision(t *testing.T) {
+	const lagging = "status: {observedGeneration: 3, latestCreatedRevisionName: svc-00003}, spec: {template"
+	family := []string{configuration("9", 2, ofService), revisionOf("svc-00003", "9", 2, ofConfiguration)}
+	for gpus, want := range map[int]int64{0: 18, 2: 36} {
+		old := strings.Replace(ksvc("9", gpus, "generation: 4"), "spec: {template", lagging, 1)
+		_, overlap := claimed(t, ksvc("8", 2, "generation: 5"), old, family...)
+		assert.Equal(t, want, overlap, "over a template of %d GPUs", gpus)
+	}
+	between := strings.Replace(ksvc("9", 0, "generation: 4"), "spec: {template", "status: {observedGeneration: 4, latestCreatedRevisionName: svc-00004}, spec: {template", 1)
+	_, overlap := claimed(t, ksvc("8", 2, "generation: 5"), between, family...)
+	assert.EqualValues(t, 18, overlap, "nor does one without GPUs that is made")
 }
 
 // TestADeploymentThatNoLongerExpandsGivesUpItsPlan: where nobody counts afresh, its entry is
@@ -111,4 +179,33 @@ func TestADeploymentThatNoLongerExpandsGivesUpItsPlan(t *testing.T) {
 		keys = append(keys, c.Key)
 	}
 	assert.Contains(t, keys, review.PlanKey(decoded(labelled)))
+}
+
+// TestPodsGetNoOtherGPUsBehindAPodAutoscaler: it was charged to the budgets of the type that
+// they had.
+func TestPodsGetNoOtherGPUsBehindAPodAutoscaler(t *testing.T) {
+	pinned := func(to string) string {
+		return strings.Replace(plainDeployment("trainer", "0", 2), "containers:", "nodeSelector: {nvidia.com/gpu.product: "+to+"}, containers:", 1)
+	}
+	w := world()
+	w.Live, w.Cluster = storing(autoscaler("9", "trainer", "")), &review.Cluster{Knative: true}
+	r, _ := review.Read(ask(pinned("A100"), pinned("L4")))
+	claims := r.Claims(w)
+	require.Len(t, claims, 1)
+	assert.True(t, review.Grows(claims))
+	assert.Equal(t, []policy.Part{{GPUs: 18, Type: "A100"}}, claims[0].New)
+}
+
+// TestWhatCannotBeCountedDoesNotGrow: no budget can tell how many GPUs more pods of it have.
+func TestWhatCannotBeCountedDoesNotGrow(t *testing.T) {
+	claimed := func(maxScale string) string {
+		return strings.Replace(ksvc(maxScale, 0, ""), "containers:", "resourceClaims: [{name: gpu, resourceClaimTemplateName: large}], containers:", 1)
+	}
+	unknown := func(object, old string) bool {
+		r, _ := review.Read(ask(object, old))
+		return review.Grows(r.Claims(world()))
+	}
+	assert.True(t, unknown(claimed("9"), ""))
+	assert.True(t, unknown(claimed("9"), claimed("8")))
+	assert.False(t, unknown(claimed("7"), claimed("8")))
 }

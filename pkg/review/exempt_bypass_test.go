@@ -1,3 +1,5 @@
+// Somebody else's exemption is borrowed by its record.
+
 package review_test
 
 import (

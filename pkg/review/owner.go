@@ -38,6 +38,9 @@ func (r *Request) Covered(w World) bool {
 	if uid == "" || manifest.Text(owner, "metadata", "uid") != uid || manifest.Text(r.object, "metadata", "name") != r.nameFor(owner) {
 		return false
 	}
+	if r.old == nil && manifest.Text(owner, "metadata", "deletionTimestamp") != "" {
+		return false // Knative makes nothing for it any more
+	}
 	gpus := r.selection(w).GPUResources()
 	switch r.kind() {
 	case ConfigurationKind:
@@ -47,6 +50,9 @@ func (r *Request) Covered(w World) bool {
 		d, admitted := policy.RevisionDemand(r.object, w.Knative, gpus), policy.ConfigurationDemand(owner, w.Knative, gpus, nil)
 		return d.Within(&admitted)
 	case AutoscalerKind:
+		if policy.ScaledDeployment(r.object) != kmeta.ChildName(name, "-deployment") {
+			return false // pods beside the Revision's own
+		}
 		target := w.one(DeploymentKind, policy.ScaledDeployment(r.object))
 		d, admitted := policy.AutoscalerDemand(r.object, target, w.Knative, gpus), policy.RevisionDemand(owner, w.Knative, gpus)
 		return d.Within(&admitted) // without its Deployment it cannot be counted, and is not

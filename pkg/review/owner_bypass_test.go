@@ -1,3 +1,6 @@
+// Owners that a child names: only what the live one bears out counts, and Knative's own work
+// goes on.
+
 package review_test
 
 import (
@@ -97,6 +100,7 @@ func TestAnOwnerIsBelievedOnlyAsFarAsTheLiveOneBearsItOut(t *testing.T) {
 		"a PodAutoscaler of another name":                    {object: renamed(autoscaler("9", "svc-00003-deployment", ofRevision), "svc-00003", "more"), family: []string{revision, target}},
 		"a PodAutoscaler with more pods":                     {object: autoscaler("10", "svc-00003-deployment", ofRevision), family: []string{revision, target}},
 		"a PodAutoscaler of another Deployment":              {object: autoscaler("9", "large", ofRevision), family: []string{revision, target, plainDeployment("large", "1", 4)}},
+		"a PodAutoscaler of another one as large":            {object: autoscaler("9", "other", ofRevision), family: []string{revision, target, plainDeployment("other", "0", 2)}},
 		"a Deployment that was there before Knative's":       {object: autoscaler("9", "svc-00003-deployment", ofRevision), family: []string{revision, plainDeployment("svc-00003-deployment", "1", 4)}},
 		"a PodAutoscaler of a StatefulSet":                   {object: strings.Replace(autoscaler("9", "svc-00003-deployment", ofRevision), "kind: Deployment", "kind: StatefulSet", 1), family: []string{revision, target}},
 		"a PodAutoscaler that is aimed at another":           {object: autoscaler("9", "large", ofRevision), old: autoscaler("9", "svc-00003-deployment", ofRevision), family: []string{revision, target, plainDeployment("large", "1", 4)}},
@@ -124,6 +128,19 @@ func TestGPUsOfAnotherTypeAreNotTheOwners(t *testing.T) {
 	assert.False(t, answer.Allowed)
 	answer, _ = judged(t, ask(pinned(configuration("9", 2, ofService), "A100"), config), storing(service), types)
 	assert.False(t, answer.Allowed, "on UPDATE, too")
+}
+
+// TestAnotherLabelOfTheOwnersTypeIsNotItsType: budgets know the type by well-known labels
+// only, so the same value under another label may be any type.
+func TestAnotherLabelOfTheOwnersTypeIsNotItsType(t *testing.T) {
+	pinned := func(object, label string) string {
+		return strings.Replace(object, "containers:", "nodeSelector: {"+label+": 'true'}, containers:", 1)
+	}
+	service := pinned(ksvc("9", 2, ""), "nvidia.com/gpu.product")
+	rises, _ := claimed(t, pinned(configuration("9", 2, ofService), "gpu"), "", service)
+	assert.EqualValues(t, 18, rises)
+	rises, _ = claimed(t, pinned(configuration("9", 2, ofService), "nvidia.com/gpu.product"), "", service)
+	assert.Zero(t, rises)
 }
 
 // TestWhatABudgetCounts: nothing twice, and nothing that is only claimed to be another's.

@@ -1,3 +1,5 @@
+// Routes keep revisions running, of one's own and of others.
+
 package review_test
 
 import (

@@ -70,6 +70,7 @@ type ControlPlane struct {
 
 	options        Options
 	apiserver, kcm *Process
+	apiserverArgs  []string
 
 	pki        *pki
 	server     string

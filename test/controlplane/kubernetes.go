@@ -58,38 +58,57 @@ func (c *ControlPlane) startAPIServer(ctx context.Context) (*Process, error) {
 	if requestTimeout == 0 {
 		requestTimeout = time.Minute
 	}
-	apiserver, err := c.StartProcess(KubeAPIServer, nil, c.Tool(KubeAPIServer),
-		"--request-timeout="+requestTimeout.String(),
-		"--etcd-servers="+etcdURL,
+	c.apiserverArgs = []string{
+		"--request-timeout=" + requestTimeout.String(),
+		"--etcd-servers=" + etcdURL,
 		"--bind-address=127.0.0.1", "--advertise-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", ports[1]),
 		// The reconciler publishes the API server's address as an endpoint,
 		// for which loopback addresses are not allowed.
 		"--endpoint-reconciler-type=none",
-		"--service-cluster-ip-range="+serviceCIDR,
-		"--tls-cert-file="+p.apiserver.certFile, "--tls-private-key-file="+p.apiserver.keyFile,
-		"--client-ca-file="+p.ca.certFile,
+		"--service-cluster-ip-range=" + serviceCIDR,
+		"--tls-cert-file=" + p.apiserver.certFile, "--tls-private-key-file=" + p.apiserver.keyFile,
+		"--client-ca-file=" + p.ca.certFile,
 		"--service-account-issuer=https://kubernetes.default.svc",
-		"--service-account-key-file="+p.saPublicFile, "--service-account-signing-key-file="+p.saKeyFile,
-		"--requestheader-client-ca-file="+p.frontProxyCA.certFile,
-		"--requestheader-allowed-names="+frontProxyUser,
+		"--service-account-key-file=" + p.saPublicFile, "--service-account-signing-key-file=" + p.saKeyFile,
+		"--requestheader-client-ca-file=" + p.frontProxyCA.certFile,
+		"--requestheader-allowed-names=" + frontProxyUser,
 		"--requestheader-username-headers=X-Remote-User",
 		"--requestheader-group-headers=X-Remote-Group",
 		"--requestheader-extra-headers-prefix=X-Remote-Extra-",
-		"--proxy-client-cert-file="+p.frontProxy.certFile, "--proxy-client-key-file="+p.frontProxy.keyFile,
+		"--proxy-client-cert-file=" + p.frontProxy.certFile, "--proxy-client-key-file=" + p.frontProxy.keyFile,
 		"--authorization-mode=RBAC", "--allow-privileged=true",
-		"--cert-dir="+c.dir.join("pki"),
-	)
+		"--cert-dir=" + c.dir.join("pki"),
+	}
+	apiserver, err := c.StartProcess(KubeAPIServer, nil, c.Tool(KubeAPIServer), c.apiserverArgs...)
 	if err != nil {
 		return nil, err
 	}
+	return apiserver, portError(c.awaitAPIServer(ctx, apiserver, etcd))
+}
+
+// awaitAPIServer waits until kube-apiserver is ready, or one of the processes ends.
+func (c *ControlPlane) awaitAPIServer(ctx context.Context, procs ...*Process) error {
 	client, err := rest.HTTPClientFor(c.restConfig)
 	if err != nil {
-		return nil, fmt.Errorf("connecting to the API server: %w", err)
+		return fmt.Errorf("connecting to the API server: %w", err)
 	}
-	err = await(ctx, "kube-apiserver", time.Minute, func(ctx context.Context) error {
+	return await(ctx, "kube-apiserver", time.Minute, func(ctx context.Context) error {
 		return get(ctx, client, c.server+"/readyz")
-	}, apiserver, etcd)
-	return apiserver, portError(err)
+	}, procs...)
+}
+
+// RestartAPIServer stops kube-apiserver, starts it again with the same arguments and the
+// same data, and returns when it is ready.
+func (c *ControlPlane) RestartAPIServer(ctx context.Context) error {
+	if err := c.apiserver.Stop(); err != nil {
+		return err
+	}
+	apiserver, err := c.StartProcess(KubeAPIServer, nil, c.Tool(KubeAPIServer), c.apiserverArgs...)
+	if err != nil {
+		return err
+	}
+	c.apiserver = apiserver
+	return c.awaitAPIServer(ctx, apiserver)
 }
 
 // startKubeControllers starts kube-controller-manager and, if asked for,

@@ -74,7 +74,24 @@ func TestMatchConditionsOfRevisionsAndAutoscalers(t *testing.T) {
 			assert.True(t, matches(t, e, change[0], change[1]), "%s: an owner answers for what it owns", entry)
 		}
 	}
-	e := all["validate-autoscalers.kubetorch.com"]
+	e := all["validate-revisions.kubetorch.com"]
+	routing := func(state string) object {
+		labels := object{}
+		if state != "" {
+			labels["serving.knative.dev/routingState"] = state
+		}
+		return object{"metadata": with(nil, object{"labels": labels}), "spec": pod("1")}
+	}
+	for _, change := range []struct {
+		from, to string
+		want     bool
+	}{
+		{"reserve", "active", true}, {"reserve", "pending", true}, {"reserve", "", true}, {"pending", "active", true}, {"", "active", true},
+		{"active", "reserve", false}, {"pending", "reserve", false}, {"", "reserve", false}, {"reserve", "reserve", false}, {"active", "active", false}, {"pending", "", false},
+	} {
+		assert.Equal(t, change.want, matches(t, e, routing(change.to), routing(change.from)), "%q to %q", change.from, change.to)
+	}
+	e = all["validate-autoscalers.kubetorch.com"]
 	assert.False(t, matches(t, e, object{"metadata": with(nil, nil), "spec": target("a", "Unreachable")}, object{"metadata": with(nil, nil), "spec": target("a", "Reachable")}), "Knative's own bookkeeping")
 }
 

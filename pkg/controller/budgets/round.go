@@ -136,7 +136,11 @@ func (r *round) judge(b *v1alpha1.GPUBudget, book *ledger.Book, limits ledger.Li
 		r.condition(b, v1alpha1.ConditionWithin, metav1.ConditionTrue, "Within", "the claims are within the budget")
 		return
 	}
-	message := fmt.Sprintf("%d GPUs are claimed and %d allowed", b.Status.Used+b.Status.Reserved, limits.Max)
+	claimed := fmt.Sprintf("%d GPUs are claimed", b.Status.Used+b.Status.Reserved)
+	if b.Status.Overlap > 0 {
+		claimed += fmt.Sprintf(", %d more are held by revisions that are being replaced", b.Status.Overlap)
+	}
+	message := fmt.Sprintf("%s and %d allowed", claimed, limits.Max)
 	if len(beyond) > 0 {
 		const most = 10
 		more := ""

@@ -89,30 +89,3 @@ func TestAChangedBudgetIsCountedAnewBeforeClaimsRise(t *testing.T) {
 	assert.NoError(t, create(t, namespace, pinned(t, "a100", "A100", 12)))
 	awaitUsed(t, name, 20)
 }
-
-func TestADamagedLedgerIsClosedAndCountedAnew(t *testing.T) {
-	t.Parallel()
-	for how, damage := range map[string]string{
-		"wiped":                `{"status":null}`,
-		"the claims wiped":     `{"status":{"namespaces":null}}`,
-		"the claims unusable":  `{"status":{"namespaces":[{"name":"x","used":1,"claims":"AAAA"}]}}`,
-		"the sums lowered":     `{"status":{"used":0,"workloads":0}}`,
-		"reservations made up": `{"status":{"reservations":[{"key":"x","namespace":"x","kind":"Service","name":"x","gpus":1,"token":"x"}]}}`,
-	} {
-		t.Run(how, func(t *testing.T) {
-			t.Parallel()
-			namespace := newNamespace(t)
-			name := newBudget(t, namespace, "  max: 9\n")
-			require.NoError(t, create(t, namespace, service("a", 2, 4)))
-			awaitUsed(t, name, 8)
-			_, _, err := cluster.Kubectl(t.Context(), nil, "patch", "gpubudget", name, "--subresource=status", "--type=merge", "-p", damage)
-			require.NoError(t, err)
-			requireLater(t, namespace, "in budget "+name)
-			assert.NoError(t, patch(t, services, namespace, "a", `{"metadata":{"labels":{"team":"nlp"}}}`))
-			awaitCounted(t, name)
-			awaitUsed(t, name, 8)
-			assert.ErrorContains(t, create(t, namespace, service("b", 2, 1)), "1 of 9 are free")
-			assert.NoError(t, create(t, namespace, service("b", 1, 1)))
-		})
-	}
-}

@@ -1,3 +1,5 @@
+// A ledger that is wiped or damaged is waited for like that of a new budget.
+
 package budgets
 
 import (

@@ -1,3 +1,5 @@
+// A Deployment borrows an exemption that its author does not have.
+
 package deployments
 
 import (

@@ -1,3 +1,5 @@
+// One object is written in every way that the API takes.
+
 package e2e
 
 import (

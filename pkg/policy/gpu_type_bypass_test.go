@@ -1,0 +1,41 @@
+// A label poses as a GPU's type.
+
+package policy_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
+	"github.com/kubetorch/webhook/pkg/policy"
+)
+
+// TestNoLabelOfAnyNameTakesAPodOutOfABudget: only labels that are known to name a GPU
+// product pin a pod to one; all other pods count against every type.
+func TestNoLabelOfAnyNameTakesAPodOutOfABudget(t *testing.T) {
+	budgets := policy.CompileBudgets([]v1alpha1.GPUBudget{{ObjectMeta: metav1.ObjectMeta{Name: "a100"}, Spec: v1alpha1.GPUBudgetSpec{Max: new(int64(8)), GPUTypes: []string{"A100*"}}}}).All()
+	require.Len(t, budgets, 1)
+	const affinity = `affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{matchExpressions: [{key: nvidia.com/gpu.product, operator: In, values: [A100-80]}]}]}}}`
+	for name, test := range map[string]struct {
+		pod  string
+		want int64
+	}{
+		"no selector at all":                {``, 8},
+		"a label that says accelerator":     {`nodeSelector: {accelerator: nvidia}`, 8},
+		"a label that says gpu":             {`nodeSelector: {gpu: "true"}`, 8},
+		"one beside the product's affinity": {`nodeSelector: {accelerator: nvidia}, ` + affinity, 8},
+		"a product of another type":         {`nodeSelector: {nvidia.com/gpu.product: L4}`, 0},
+		"a product of the type":             {`nodeSelector: {nvidia.com/gpu.product: A100-40}`, 8},
+	} {
+		t.Run(name, func(t *testing.T) {
+			deployment := read(`{spec: {replicas: 4, template: {spec: {` + test.pod + `}}}}`)
+			pod := deployment["spec"].(map[string]any)["template"].(map[string]any)["spec"].(map[string]any)
+			pod["containers"] = []any{map[string]any{"resources": map[string]any{"limits": map[string]any{"nvidia.com/gpu": int64(2)}}}}
+			d := policy.DeploymentDemand(deployment, policy.BuiltInGPUResources)
+			assert.Equal(t, test.want, budgets[0].Claim(d.Parts))
+		})
+	}
+}

@@ -1,0 +1,50 @@
+// A ledger does not drift by updates up and down, nor by those that are rejected.
+
+package budgets
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestARejectedUpdateLeavesTheLedgerAsItIs(t *testing.T) {
+	t.Parallel()
+	namespace := newNamespace(t)
+	name := newBudget(t, namespace, "  max: 20\n")
+	other := startRejecter(t, "updates-"+namespace, map[string]string{"kubernetes.io/metadata.name": namespace})
+	require.NoError(t, create(t, namespace, service("a", 2, 8)))
+	awaitUsed(t, name, 16)
+	other.percent.Store(100)
+	require.Eventually(t, func() bool { return create(t, namespace, service("probe", 0, 1)) != nil }, freedAfter, tick)
+
+	assert.ErrorContains(t, patch(t, services, namespace, "a", maxScale(1)), rejectedByAnother)
+	require.Never(t, func() bool { return budget(t, name).Status.Used != 16 }, 2*requestTimeout+8*time.Second, time.Second, "a rejected lower claim freed something")
+	// Until the overlap of the lower one is free again, and the rejection comes after the charge.
+	require.Eventually(t, func() bool {
+		require.Error(t, patch(t, services, namespace, "a", maxScale(10)))
+		return budget(t, name).Status.Reserved == 4
+	}, freedAfter, tick)
+	require.Eventually(t, func() bool { return budget(t, name).Status.Reserved == 0 }, freedAfter, tick)
+	other.percent.Store(0)
+	assert.ErrorContains(t, create(t, namespace, service("b", 5, 1)), "4 of 20 are free")
+	assert.NoError(t, create(t, namespace, service("b", 4, 1)))
+}
+
+func TestUpAndDownAndUpAgainDoesNotDrift(t *testing.T) {
+	t.Parallel()
+	namespace := newNamespace(t)
+	name := newBudget(t, namespace, "  max: 12\n")
+	require.NoError(t, workload{plainDeployment, 2, 3}.make(t, namespace, "a"))
+	for _, pods := range []int{6, 1, 5, 2, 6, 4} {
+		require.NoError(t, patch(t, deployments, namespace, "a", string(workload{kind: plainDeployment}.scaled(pods))))
+	}
+	assert.ErrorContains(t, patch(t, deployments, namespace, "a", `{"spec":{"replicas":7}}`), "in budget "+name)
+	// What is still held for the six pods is nobody else's.
+	assert.Error(t, create(t, namespace, service("b", 1, 1)))
+	awaitUsed(t, name, 8)
+	assert.NoError(t, create(t, namespace, service("b", 4, 1)))
+	awaitUsed(t, name, 12)
+}

@@ -1,0 +1,38 @@
+// What a later admission step rejects was charged: it is freed, and not while it may yet be
+// stored.
+
+package budgets
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// An object that another webhook rejects was charged, since all of them are asked at the
+// same time.
+func TestWhatAnotherWebhookRejectsIsFreed(t *testing.T) {
+	t.Parallel()
+	namespace := newNamespace(t)
+	name := newBudget(t, namespace, "  max: 16\n")
+	other := startRejecter(t, "rejects-"+namespace, map[string]string{"kubernetes.io/metadata.name": namespace})
+	require.NoError(t, create(t, namespace, service("a", 8, 1)))
+	awaitUsed(t, name, 8)
+
+	other.percent.Store(100)
+	require.Eventually(t, func() bool { // until the API server has heard of the webhook
+		err := create(t, namespace, service("rejected", 1, 8))
+		require.ErrorContains(t, err, rejectedByAnother)
+		return budget(t, name).Status.Reserved >= 8
+	}, freedAfter, tick)
+	begun := time.Now()
+	other.percent.Store(0)
+	err := create(t, namespace, service("b", 1, 1))
+	assert.ErrorContains(t, err, "more are reserved by requests under way, and may become free")
+	awaitUsed(t, name, 8)
+	assert.Greater(t, time.Since(begun), requestTimeout, "freed while the request may still be under way")
+	require.NoError(t, create(t, namespace, service("b", 1, 8)))
+	awaitUsed(t, name, 16)
+}
