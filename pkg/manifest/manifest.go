@@ -10,6 +10,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/resource"
 	"sigs.k8s.io/json"
+
+	"github.com/kubetorch/webhook/pkg/jsonscan"
 )
 
 // Object is a decoded JSON object. Whole numbers are int64.
@@ -17,7 +19,13 @@ type Object = map[string]any
 
 // Decode reads one JSON object, case-sensitively. A key that stands twice in one
 // object is an error: parsers disagree on which one counts.
+//
+// Strings of the result are parts of one copy of raw: who keeps one for longer than the
+// object clones it.
 func Decode(raw []byte) (Object, error) {
+	if o, ok := jsonscan.Object(raw); ok {
+		return o, nil
+	}
 	var v any
 	strict, err := json.UnmarshalStrict(raw, &v, json.DisallowDuplicateFields)
 	if err != nil {

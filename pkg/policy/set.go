@@ -132,7 +132,8 @@ func (s *Set) For(subjects ...Subject) Selection {
 		sel.namespace = subjects[0].Namespace
 	}
 	for _, p := range s.policies {
-		for i, subject := range subjects {
+		for i := range subjects {
+			subject := &subjects[i]
 			selects, decided := p.selects(subject)
 			if i == 0 && selects && decided {
 				sel.defaults = append(sel.defaults, p)
@@ -144,7 +145,7 @@ func (s *Set) For(subjects ...Subject) Selection {
 				sel.bounds = append(sel.bounds, p)
 				break
 			}
-			if !p.exempts(Subject{Namespace: subject.Namespace}) && !slices.Contains(sel.excused, p.name) {
+			if !p.exempts(&Subject{Namespace: subject.Namespace}) && !slices.Contains(sel.excused, p.name) {
 				sel.excused = append(sel.excused, p.name)
 			}
 		}
@@ -171,7 +172,7 @@ func (s Selection) Without(names []string) Selection {
 	return s
 }
 
-func (c *compiled) selects(s Subject) (selects, decided bool) {
+func (c *compiled) selects(s *Subject) (selects, decided bool) {
 	if !c.workload.Matches(labels.Set(s.Labels)) {
 		return false, true
 	}
@@ -194,7 +195,7 @@ func (c *compiled) selects(s Subject) (selects, decided bool) {
 	return true, decided
 }
 
-func (c *compiled) exempts(s Subject) bool {
+func (c *compiled) exempts(s *Subject) bool {
 	return slices.ContainsFunc(c.exempt, func(e v1alpha1.Exemption) bool {
 		if len(e.Namespaces) > 0 && !slices.Contains(e.Namespaces, s.Namespace) {
 			return false

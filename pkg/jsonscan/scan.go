@@ -1,0 +1,445 @@
+package jsonscan
+
+import (
+	"encoding/binary"
+	"math/bits"
+	"strconv"
+	"unicode/utf8"
+)
+
+// maxDepth of nesting that is ordinary.
+const maxDepth = 128
+
+// Reader reads one JSON text from its start to its end. Once a method returned not ok,
+// the reader is of no use any more.
+type Reader struct {
+	text  string
+	raw   []byte // the same bytes
+	pos   int
+	depth int
+	// Scratch space of the objects and lists that are being read, innermost last.
+	keys   []string
+	values []any
+	buffer []byte
+}
+
+// NewReader reads raw, which must not change while the results of Raw are used.
+func NewReader(raw []byte) *Reader { return &Reader{raw: raw, text: string(raw)} }
+
+// Object reads a JSON object as a whole text. Whole numbers are int64.
+func Object(raw []byte) (map[string]any, bool) {
+	r := NewReader(raw)
+	v, ok := r.Value()
+	o, isObject := v.(map[string]any)
+	return o, ok && isObject && r.End()
+}
+
+// End tells whether nothing is left but white space.
+func (r *Reader) End() bool {
+	r.space()
+	return r.pos == len(r.text)
+}
+
+func (r *Reader) space() {
+	for r.pos < len(r.text) {
+		switch r.text[r.pos] {
+		case ' ', '\n', '\t', '\r':
+			r.pos++
+		default:
+			return
+		}
+	}
+}
+
+// peek is the byte that the next value begins with; 0 at the end.
+func (r *Reader) peek() byte {
+	r.space()
+	if r.pos < len(r.text) {
+		return r.text[r.pos]
+	}
+	return 0
+}
+
+// take reads one byte of punctuation.
+func (r *Reader) take(c byte) bool {
+	if r.peek() != c {
+		return false
+	}
+	r.pos++
+	return true
+}
+
+func (r *Reader) literal(word string) bool {
+	if r.peek(); len(r.text)-r.pos < len(word) || r.text[r.pos:r.pos+len(word)] != word {
+		return false
+	}
+	r.pos += len(word)
+	return true
+}
+
+// Null reads null, and only that.
+func (r *Reader) Null() bool { return r.literal("null") }
+
+// Bool reads true or false.
+func (r *Reader) Bool() (value, ok bool) {
+	if r.literal("true") {
+		return true, true
+	}
+	return false, r.literal("false")
+}
+
+// Fields reads an object. The function reads the value of each key.
+func (r *Reader) Fields(value func(key string) bool) bool {
+	if !r.take('{') || r.depth == maxDepth {
+		return false
+	}
+	r.depth++
+	first := len(r.keys)
+	for n := 0; ; n++ {
+		if r.peek() == '}' && n == 0 {
+			break
+		}
+		key, ok := r.String()
+		if !ok || !r.take(':') {
+			return false
+		}
+		for _, k := range r.keys[first:] {
+			if k == key {
+				return false
+			}
+		}
+		if len(r.keys)-first == maxKeys {
+			return false
+		}
+		r.keys = append(r.keys, key)
+		if !value(key) {
+			return false
+		}
+		if r.peek() != ',' {
+			break
+		}
+		r.pos++
+	}
+	r.keys, r.depth = r.keys[:first], r.depth-1
+	return r.take('}')
+}
+
+// maxKeys bounds the comparing of keys in Fields.
+const maxKeys = 64
+
+// Elements reads a list. The function reads each element.
+func (r *Reader) Elements(element func() bool) bool {
+	if !r.take('[') || r.depth == maxDepth {
+		return false
+	}
+	r.depth++
+	for n := 0; ; n++ {
+		if r.peek() == ']' && n == 0 {
+			break
+		}
+		if !element() {
+			return false
+		}
+		if r.peek() != ',' {
+			break
+		}
+		r.pos++
+	}
+	r.depth--
+	return r.take(']')
+}
+
+// Value reads any value, as sigs.k8s.io/json decodes it into an empty interface.
+func (r *Reader) Value() (any, bool) {
+	switch c := r.peek(); c {
+	case '{':
+		return r.object()
+	case '[':
+		return r.list()
+	case '"':
+		s, ok := r.String()
+		return s, ok
+	case 'n':
+		return nil, r.Null()
+	case 't', 'f':
+		return r.Bool()
+	}
+	return r.number()
+}
+
+func (r *Reader) object() (any, bool) {
+	if r.depth == maxDepth {
+		return nil, false
+	}
+	r.pos, r.depth = r.pos+1, r.depth+1
+	firstKey, firstValue := len(r.keys), len(r.values)
+	for n := 0; ; n++ {
+		if r.peek() == '}' && n == 0 {
+			break
+		}
+		key, ok := r.String()
+		if !ok || !r.take(':') {
+			return nil, false
+		}
+		v, ok := r.Value()
+		if !ok {
+			return nil, false
+		}
+		r.keys, r.values = append(r.keys, key), append(r.values, v)
+		if r.peek() != ',' {
+			break
+		}
+		r.pos++
+	}
+	keys := r.keys[firstKey:]
+	o := make(map[string]any, len(keys))
+	for i, key := range keys {
+		o[key] = r.values[firstValue+i]
+	}
+	distinct := len(o) == len(keys)
+	r.keys, r.values, r.depth = r.keys[:firstKey], r.values[:firstValue], r.depth-1
+	return o, distinct && r.take('}')
+}
+
+func (r *Reader) list() (any, bool) {
+	first := len(r.values)
+	ok := r.Elements(func() bool {
+		v, ok := r.Value()
+		r.values = append(r.values, v)
+		return ok
+	})
+	l := append([]any{}, r.values[first:]...)
+	r.values = r.values[:first]
+	return l, ok
+}
+
+func (r *Reader) number() (any, bool) {
+	text, whole, ok := r.scanNumber()
+	if !ok {
+		return nil, false
+	}
+	if whole {
+		if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+			return n, true
+		}
+	}
+	f, err := strconv.ParseFloat(text, 64)
+	return f, err == nil
+}
+
+func (r *Reader) scanNumber() (text string, whole, ok bool) {
+	start := r.pos
+	if r.pos < len(r.text) && r.text[r.pos] == '-' {
+		r.pos++
+	}
+	switch {
+	case r.pos < len(r.text) && r.text[r.pos] == '0':
+		r.pos++
+	case !r.digits():
+		return "", false, false
+	}
+	whole = true
+	if r.pos < len(r.text) && r.text[r.pos] == '.' {
+		whole = false
+		if r.pos++; !r.digits() {
+			return "", false, false
+		}
+	}
+	if r.pos < len(r.text) && r.text[r.pos]|0x20 == 'e' {
+		whole = false
+		if r.pos++; r.pos < len(r.text) && (r.text[r.pos] == '+' || r.text[r.pos] == '-') {
+			r.pos++
+		}
+		if !r.digits() {
+			return "", false, false
+		}
+	}
+	return r.text[start:r.pos], whole, true
+}
+
+func (r *Reader) digits() bool {
+	start := r.pos
+	for r.pos < len(r.text) && '0' <= r.text[r.pos] && r.text[r.pos] <= '9' {
+		r.pos++
+	}
+	return r.pos > start
+}
+
+// Raw passes over any value and gives its bytes, which are checked to be JSON. Keys
+// that stand twice in it are not looked for, nor is text that is no UTF-8.
+func (r *Reader) Raw() ([]byte, bool) {
+	r.space()
+	start := r.pos
+	if !r.skip() {
+		return nil, false
+	}
+	return r.raw[start:r.pos:r.pos], true
+}
+
+func (r *Reader) skip() bool {
+	switch r.peek() {
+	case '{':
+		if r.depth == maxDepth {
+			return false
+		}
+		r.pos, r.depth = r.pos+1, r.depth+1
+		for n := 0; ; n++ {
+			if r.peek() == '}' && n == 0 {
+				break
+			}
+			if !r.skipString() || !r.take(':') || !r.skip() {
+				return false
+			}
+			if r.peek() != ',' {
+				break
+			}
+			r.pos++
+		}
+		r.depth--
+		return r.take('}')
+	case '[':
+		return r.Elements(r.skip)
+	case '"':
+		return r.skipString()
+	case 'n':
+		return r.Null()
+	case 't', 'f':
+		_, ok := r.Bool()
+		return ok
+	}
+	_, _, ok := r.scanNumber()
+	return ok
+}
+
+// plain is how many bytes from pos on are neither a quote, a backslash nor a control
+// character.
+func (r *Reader) plain(pos int) int {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	start := pos
+	for ; pos+8 <= len(r.raw); pos += 8 {
+		x := binary.LittleEndian.Uint64(r.raw[pos:])
+		quote, slash := x^(ones*'"'), x^(ones*'\\')
+		// The lowest high bit that is set belongs to a byte that stops; those above it may
+		// be wrong. Bytes beyond ASCII never look like any of the three.
+		stops := ((quote-ones)&^quote | (slash-ones)&^slash | (x-ones*0x20)&^x) & highs
+		if stops != 0 {
+			return pos - start + bits.TrailingZeros64(stops)/8
+		}
+	}
+	for ; pos < len(r.raw); pos++ {
+		if c := r.raw[pos]; c == '"' || c == '\\' || c < 0x20 {
+			break
+		}
+	}
+	return pos - start
+}
+
+func (r *Reader) skipString() bool {
+	if !r.take('"') {
+		return false
+	}
+	for {
+		if r.pos += r.plain(r.pos); r.pos >= len(r.raw) {
+			return false
+		}
+		switch r.raw[r.pos] {
+		case '"':
+			r.pos++
+			return true
+		case '\\':
+			if r.pos+1 >= len(r.raw) {
+				return false
+			}
+			switch r.raw[r.pos+1] {
+			case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+				r.pos += 2
+			case 'u':
+				if _, ok := r.hex(r.pos + 2); !ok {
+					return false
+				}
+				r.pos += 6
+			default:
+				return false
+			}
+		default:
+			return false
+		}
+	}
+}
+
+// String reads a string.
+func (r *Reader) String() (string, bool) {
+	if !r.take('"') {
+		return "", false
+	}
+	start := r.pos
+	if r.pos += r.plain(r.pos); r.pos < len(r.raw) && r.raw[r.pos] == '"' {
+		s := r.text[start:r.pos]
+		r.pos++
+		return s, utf8.ValidString(s)
+	}
+	return r.escaped(start)
+}
+
+// escaped reads on where a string has its first escape.
+func (r *Reader) escaped(start int) (string, bool) {
+	b := append(r.buffer[:0], r.text[start:r.pos]...)
+	for r.pos+1 < len(r.raw) {
+		switch r.raw[r.pos] {
+		case '"':
+			r.pos++
+			r.buffer = b
+			return string(b), utf8.Valid(b)
+		case '\\':
+			c := r.raw[r.pos+1]
+			switch r.pos += 2; c {
+			case '"', '\\', '/':
+				b = append(b, c)
+			case 'b':
+				b = append(b, '\b')
+			case 'f':
+				b = append(b, '\f')
+			case 'n':
+				b = append(b, '\n')
+			case 'r':
+				b = append(b, '\r')
+			case 't':
+				b = append(b, '\t')
+			case 'u':
+				v, ok := r.hex(r.pos)
+				if !ok || (0xd800 <= v && v < 0xe000) {
+					return "", false
+				}
+				b = utf8.AppendRune(b, v)
+				r.pos += 4
+			default:
+				return "", false
+			}
+		default:
+			return "", false
+		}
+		n := r.plain(r.pos)
+		b = append(b, r.raw[r.pos:r.pos+n]...)
+		r.pos += n
+	}
+	return "", false
+}
+
+func (r *Reader) hex(at int) (rune, bool) {
+	if at+4 > len(r.text) {
+		return 0, false
+	}
+	var v rune
+	for _, c := range []byte(r.text[at : at+4]) {
+		switch {
+		case '0' <= c && c <= '9':
+			c -= '0'
+		case 'a' <= c|0x20 && c|0x20 <= 'f':
+			c = c | 0x20 - 'a' + 10
+		default:
+			return 0, false
+		}
+		v = v<<4 | rune(c)
+	}
+	return v, true
+}

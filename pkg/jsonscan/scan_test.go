@@ -1,0 +1,139 @@
+package jsonscan_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"sigs.k8s.io/json"
+	"sigs.k8s.io/yaml"
+
+	"github.com/kubetorch/webhook/pkg/jsonscan"
+)
+
+// reference is what sigs.k8s.io/json makes of a text without keys that stand twice.
+func reference(raw []byte) (map[string]any, bool) {
+	var v any
+	strict, err := json.UnmarshalStrict(raw, &v, json.DisallowDuplicateFields)
+	o, ok := v.(map[string]any)
+	return o, ok && err == nil && len(strict) == 0
+}
+
+func TestOrdinaryObjectsAreRead(t *testing.T) {
+	tests := map[string]string{
+		"an empty object":         `{}`,
+		"white space":             " {\r\n\t\"a\" : [ ] , \"b\" : { } } \n",
+		"every type":              `{"s":"x","t":true,"f":false,"n":null,"l":[1,"a",{"b":[]},[[]]],"o":{"p":{"q":1}}}`,
+		"numbers":                 `{"a":0,"b":-0,"c":-1,"d":9223372036854775807,"e":9223372036854775808,"f":1.5,"g":1e3,"h":-1E-7,"i":0.0,"j":-0.0}`,
+		"text beyond ASCII":       `{"grün":"héllo 世界 😀"}`,
+		"escapes":                 `{"a\"b":"\"\\\/\b\f\n\r\té世","long":"0123456789\n0123456789abcdef\t"}`,
+		"an escape at each place": `{"a":"1234567\n","b":"12345678\n","c":"\n12345678","d":"1234\n5678"}`,
+		"keys of another case":    `{"spec":1,"Spec":2,"SPEC":3}`,
+		"one key in two objects":  `{"a":{"a":1},"b":[{"a":1},{"a":1}]}`,
+		"many keys":               `{"k":{` + strings.TrimSuffix(strings.Join(numbered(300), ","), ",") + `}}`,
+	}
+	for name, text := range tests {
+		t.Run(name, func(t *testing.T) {
+			want, ok := reference([]byte(text))
+			require.True(t, ok)
+			got, ok := jsonscan.Object([]byte(text))
+			assert.True(t, ok)
+			assert.Equal(t, want, got)
+		})
+	}
+}
+
+func numbered(n int) []string {
+	fields := make([]string, n)
+	for i := range fields {
+		fields[i] = `"k` + strings.Repeat("x", i) + `":1`
+	}
+	return fields
+}
+
+func TestWhatIsOutOfTheOrdinaryIsLeftToTheOtherDecoder(t *testing.T) {
+	tests := map[string]string{
+		"nothing":                       ``,
+		"no object":                     `[{}]`,
+		"two objects":                   `{}{}`,
+		"a key twice":                   `{"a":1,"a":1}`,
+		"a key twice, once escaped":     `{"a":1,"\u0061":1}`,
+		"a key twice far below":         `{"a":[{"b":{"c":1,"d":2,"c":1}}]}`,
+		"a comma at the end":            `{"a":1,}`,
+		"a comma at the end of a list":  `{"a":[1,]}`,
+		"no comma":                      `{"a":1 "b":2}`,
+		"a key without a value":         `{"a"}`,
+		"a key that is no string":       `{1:2}`,
+		"a leading zero":                `{"a":01}`,
+		"a plus":                        `{"a":+1}`,
+		"a number cut short":            `{"a":1.}`,
+		"an exponent cut short":         `{"a":1e}`,
+		"a number beyond range":         `{"a":1e999}`,
+		"a line feed in a string":       "{\"a\":\"x\ny\"}",
+		"an unknown escape":             `{"a":"\x41"}`,
+		"half an escape":                `{"a":"\u00"}`,
+		"an escaped surrogate":          `{"a":"\ud83d\ude00"}`,
+		"text that is no UTF-8":         "{\"a\":\"\xff\"}",
+		"a key that is no UTF-8":        "{\"\xff\":1}",
+		"an open string":                `{"a":"x`,
+		"an open string after a escape": `{"a":"\n`,
+		"an open object":                `{"a":{`,
+		"a word":                        `{"a":nul}`,
+		"deep nesting":                  `{"a":` + strings.Repeat("[", 200) + strings.Repeat("]", 200) + `}`,
+	}
+	for name, text := range tests {
+		t.Run(name, func(t *testing.T) {
+			_, ok := jsonscan.Object([]byte(text))
+			assert.False(t, ok)
+		})
+	}
+}
+
+func TestRawChecksWhatItPassesOver(t *testing.T) {
+	r := jsonscan.NewReader([]byte(`{"a": {"b":[1,"\u00e9",null,true,-1.5e3,{}]} ,"c":[]}`))
+	raws := map[string]string{}
+	require.True(t, r.Fields(func(key string) bool {
+		raw, ok := r.Raw()
+		raws[key] = string(raw)
+		return ok
+	}))
+	assert.True(t, r.End())
+	assert.Equal(t, map[string]string{"a": `{"b":[1,"\u00e9",null,true,-1.5e3,{}]}`, "c": `[]`}, raws)
+	for _, text := range []string{`{"b":}`, `{"b" 1}`, `[1,]`, `{"b":1,}`, `"\q"`, `"\u12"`, "\"\n\"", `tru`, `01x`, `"open`, `[`, `{`, ``} {
+		_, ok := jsonscan.NewReader([]byte(text)).Raw()
+		if text != `01x` { // 0 is a value, and what follows is not its
+			assert.False(t, ok, text)
+		}
+	}
+}
+
+func FuzzObject(f *testing.F) {
+	files, err := filepath.Glob("../../examples/*.yaml")
+	require.NoError(f, err)
+	require.NotEmpty(f, files)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		require.NoError(f, err)
+		if raw, err := yaml.YAMLToJSON(text); err == nil {
+			f.Add(raw)
+		}
+	}
+	for _, text := range []string{`{"a":"\u00e9\n","b":[1,-0,1.5e3,9223372036854775808],"c":{"a":null}}`, `{"a":1,"\u0061":2}`, "{\"a\":\"\xff\"}"} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		got, ok := jsonscan.Object(raw)
+		if _, passes := jsonscan.NewReader(raw).Raw(); ok && !passes {
+			t.Error("is read, yet not passed over")
+		}
+		if !ok {
+			return
+		}
+		want, sound := reference(raw)
+		require.True(t, sound, "is taken here and not there")
+		require.Equal(t, want, got)
+	})
+}
