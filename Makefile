@@ -49,6 +49,15 @@ fuzz: ## Run every fuzz target for FUZZTIME each
 compare: $(BIN) ## Hold a GPU budget with Gatekeeper and Kyverno too, and count what each admits
 	@$(GO) run ./test/comparison -binary $(BIN) $(COMPAREFLAGS)
 
+.PHONY: bench
+bench: ## Measure beside the peers and write docs/benchmarks.md; BENCHFLAGS="-count 3 -time 100ms" is short
+	@cd test/benchmark && $(GO) run ./cmd/bench $(BENCHFLAGS)
+
+.PHONY: bench-gate
+bench-gate: ## Fail if a review allocates more than its limit, or falls behind in a ratio
+	@echo "== allocations and ratios"
+	@cd test/benchmark && $(GO) test -count=1 -p 1 ./...
+
 .PHONY: build
 build: $(BIN) ## Build bin/kubetorch-webhook
 
@@ -90,6 +99,8 @@ verify: generate ## Fail if generated files, go.mod or formatting are out of dat
 	@test -z "$$(git status --porcelain -- $(GENERATED))" || { git status --short -- $(GENERATED); echo "run make generate and commit the result"; exit 1; }
 	@$(GO) mod tidy -diff
 	@cd test/gitops && $(GO) mod tidy -diff
+	@cd test/benchmark && $(GO) mod tidy -diff
+	@cd test/benchmark/reviews && $(GO) mod tidy -diff
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "not gofmt-ed: $$unformatted"; exit 1; }
 	@echo "== generated files, go.mod and formatting are up to date"
 
@@ -97,6 +108,7 @@ verify: generate ## Fail if generated files, go.mod or formatting are out of dat
 lint: $(GENTOOLS)/staticcheck ## Run go vet and staticcheck
 	@$(GO) vet ./...
 	@cd test/gitops && $(GO) vet ./...
+	@cd test/benchmark && $(GO) vet ./...
 	@$(GENTOOLS)/staticcheck ./...
 	@echo "== vet and staticcheck found nothing"
 

@@ -67,8 +67,7 @@ func newEndpoints(address string, source certificate.Source, e *edge, registry *
 	if err := registerProcess(registry, metrics, source); err != nil {
 		return nil, err
 	}
-	for path, decide := range map[string]admission.Decide{MutatePath: e.mutate, ValidatePath: e.validate} {
-		handler := admission.Handler(decide, admission.Options{Path: path, Metrics: metrics, Log: log.WithName("admission")})
+	for path, handler := range e.handlers(metrics, log) {
 		server.Register(path, closeWhile(draining, handler))
 	}
 	mux.HandleFunc(HealthPath, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
@@ -79,6 +78,15 @@ func newEndpoints(address string, source certificate.Source, e *edge, registry *
 		Server: server, address: net.JoinHostPort(host, strconv.Itoa(port)),
 		source: source, checks: checks, draining: draining,
 	}, nil
+}
+
+// handlers are the two admission endpoints by path.
+func (e *edge) handlers(metrics *admission.Metrics, log logr.Logger) map[string]http.Handler {
+	handlers := map[string]http.Handler{}
+	for path, decide := range map[string]admission.Decide{MutatePath: e.mutate, ValidatePath: e.validate} {
+		handlers[path] = admission.Handler(decide, admission.Options{Path: path, Metrics: metrics, Log: log.WithName("admission")})
+	}
+	return handlers
 }
 
 // resolve splits the address. The server needs to know its port beforehand, so a
