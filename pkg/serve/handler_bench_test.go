@@ -38,18 +38,18 @@ func BenchmarkHandler(b *testing.B) {
 				for b.Loop() {
 					r := httptest.NewRequest(http.MethodPost, c.path+"?timeout=10s", bytes.NewReader(c.body))
 					r.Header.Set("Content-Type", "application/json")
-					handlers[c.path].ServeHTTP(discard{}, r)
+					handlers[c.path].ServeHTTP(throwAway{}, r)
 				}
 			})
 		}
 	}
 }
 
-type discard struct{}
+type throwAway struct{}
 
-func (discard) Header() http.Header         { return http.Header{} }
-func (discard) Write(p []byte) (int, error) { return len(p), nil }
-func (discard) WriteHeader(int)             {}
+func (throwAway) Header() http.Header         { return http.Header{} }
+func (throwAway) Write(p []byte) (int, error) { return len(p), nil }
+func (throwAway) WriteHeader(int)             {}
 
 func benchEdge(b *testing.B, policies int) *edge {
 	text, err := os.ReadFile("../../examples/policy.yaml")
