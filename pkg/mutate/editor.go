@@ -35,17 +35,20 @@ func Pointer(keys ...string) string {
 }
 
 func pointer(path []any) string {
-	var b strings.Builder
+	b := make([]byte, 0, 128)
 	for _, p := range path {
-		b.WriteByte('/')
+		b = append(b, '/')
 		switch p := p.(type) {
 		case string:
-			b.WriteString(escaper.Replace(p))
+			if strings.ContainsAny(p, "~/") {
+				p = escaper.Replace(p)
+			}
+			b = append(b, p...)
 		case int:
-			b.WriteString(strconv.Itoa(p))
+			b = strconv.AppendInt(b, int64(p), 10)
 		}
 	}
-	return b.String()
+	return string(b)
 }
 
 // get reads the value at a path of keys and indexes.

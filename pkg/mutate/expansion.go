@@ -210,11 +210,11 @@ func (e *expansion) keepRecord() {
 }
 
 func (e *expansion) writeRecord() {
-	text := e.after.text()
 	if len(e.after) == 0 {
 		e.dropRecord()
 		return
 	}
+	text := e.after.text()
 	if manifest.Text(e.object, "metadata", "annotations", RecordAnnotation) != text {
 		e.set(text, "metadata", "annotations", RecordAnnotation)
 	}

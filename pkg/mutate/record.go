@@ -62,7 +62,8 @@ func (e *expansion) readRecord() {
 // parseRecord reads the record of an object. Text that is no record counts as none.
 func parseRecord(o manifest.Object) Record {
 	var r Record
-	if json.Unmarshal([]byte(manifest.Text(o, "metadata", "annotations", RecordAnnotation)), &r) != nil {
+	text := manifest.Text(o, "metadata", "annotations", RecordAnnotation)
+	if text == "" || json.Unmarshal([]byte(text), &r) != nil {
 		return nil
 	}
 	return r
@@ -99,12 +100,4 @@ func holds(o manifest.Object, name string, entry Entry) bool {
 func (e *expansion) kept(name, from string) (Entry, bool) {
 	entry, ok := e.before[name]
 	return entry, ok && entry.From == from
-}
-
-func (r Record) text() string {
-	b, err := json.Marshal(r)
-	if err != nil {
-		panic(err) // a map of strings always marshals
-	}
-	return string(b)
 }

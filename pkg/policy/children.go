@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -52,7 +51,7 @@ func AutoscalerDemand(autoscaler, target manifest.Object, kn *knative.Config, gp
 	inTarget(d.GPUs.Malformed)
 	inTarget(d.GPUs.Unknown)
 	if target == nil {
-		d.GPUs.requests = map[string]string{targetPath.String(): fmt.Sprint(manifest.At(autoscaler, "spec", "scaleTargetRef"))}
+		d.GPUs.requests = []gpuRequest{{gpuPlace{list: targetPath.String()}, manifest.At(autoscaler, "spec", "scaleTargetRef")}}
 		d.GPUs.Unknown = append(d.GPUs.Unknown, field.Forbidden(targetPath,
 			"names no Deployment that there is, and no Revision is seen to own this, so the GPUs of its pods cannot be counted"))
 	}

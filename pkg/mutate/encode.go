@@ -1,0 +1,97 @@
+package mutate
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"strconv"
+
+	"github.com/kubetorch/webhook/pkg/manifest"
+)
+
+// AppendPatch appends a JSON Patch as encoding/json writes it.
+func AppendPatch(b []byte, patch []Operation) ([]byte, error) {
+	b = append(b, '[')
+	for i, op := range patch {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendText(append(b, `{"op":`...), op.Op)
+		b = appendText(append(b, `,"path":`...), op.Path)
+		if op.Value != nil {
+			var err error
+			if b, err = appendValue(append(b, `,"value":`...), op.Value); err != nil {
+				return nil, err
+			}
+		}
+		b = append(b, '}')
+	}
+	return append(b, ']'), nil
+}
+
+func appendValue(b []byte, v any) ([]byte, error) {
+	switch v := v.(type) {
+	case string:
+		return appendText(b, v), nil
+	case int64:
+		return strconv.AppendInt(b, v, 10), nil
+	case manifest.Object:
+		if v == nil {
+			break
+		}
+		b = append(b, '{')
+		for i, key := range slices.Sorted(maps.Keys(v)) {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			var err error
+			if b, err = appendValue(append(appendText(b, key), ':'), v[key]); err != nil {
+				return nil, err
+			}
+		}
+		return append(b, '}'), nil
+	}
+	text, err := json.Marshal(v)
+	return append(b, text...), err
+}
+
+func appendText(b []byte, text string) []byte {
+	for i := range len(text) {
+		if c := text[i]; c < ' ' || c >= 0x7f || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			quoted, err := json.Marshal(text)
+			if err != nil {
+				panic(err) // a string always marshals
+			}
+			return append(b, quoted...)
+		}
+	}
+	b = append(b, '"')
+	b = append(b, text...)
+	return append(b, '"')
+}
+
+// text is the record as encoding/json writes it.
+func (r Record) text() string {
+	names := make([]string, 0, len(r))
+	size := 2
+	for name, entry := range r {
+		names = append(names, name)
+		size += len(name) + len(entry.Value) + len(entry.From) + len(entry.By) + 40
+	}
+	slices.Sort(names)
+	b := append(make([]byte, 0, size), '{')
+	for i, name := range names {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		entry := r[name]
+		b = append(appendText(b, name), `:{"value":`...)
+		b = append(appendText(b, entry.Value), `,"from":`...)
+		b = appendText(b, entry.From)
+		if entry.By != "" {
+			b = appendText(append(b, `,"by":`...), entry.By)
+		}
+		b = append(b, '}')
+	}
+	return string(append(b, '}'))
+}
