@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -210,7 +211,11 @@ func internalError(request *admissionv1.AdmissionRequest) *admissionv1.Admission
 // timeout is how long the API server waits, less a little, so that the answer
 // "no time left" arrives before it gives up.
 func timeout(r *http.Request) time.Duration {
-	wait, err := time.ParseDuration(r.URL.Query().Get("timeout"))
+	text, only := strings.CutPrefix(r.URL.RawQuery, "timeout=") // as API servers write it
+	if !only || strings.ContainsAny(text, "&;%+") {
+		text = r.URL.Query().Get("timeout")
+	}
+	wait, err := time.ParseDuration(text)
 	if err != nil || wait <= 0 {
 		wait = defaultTimeout
 	}

@@ -33,7 +33,7 @@ func checkHeader(r *http.Request) *httpError {
 	if r.Method != http.MethodPost {
 		return &httpError{http.StatusMethodNotAllowed, "only POST is served here"}
 	}
-	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
+	if kind := r.Header.Get("Content-Type"); kind != mediaType && !isJSON(kind) {
 		return &httpError{http.StatusUnsupportedMediaType, "the Content-Type must be application/json"}
 	}
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
@@ -43,6 +43,13 @@ func checkHeader(r *http.Request) *httpError {
 		return tooLarge
 	}
 	return nil
+}
+
+const mediaType = "application/json"
+
+func isJSON(contentType string) bool {
+	media, _, err := mime.ParseMediaType(contentType)
+	return err == nil && media == mediaType
 }
 
 const (

@@ -13,10 +13,11 @@ import (
 // the decoder that can say what is wrong.
 func scan(data []byte) (*admissionv1.AdmissionRequest, bool) {
 	s := scanner{jsonscan.NewReader(data)}
+	defer s.Release()
 	var version, kind string
 	var request *admissionv1.AdmissionRequest
-	ok := s.Fields(func(key string) bool {
-		switch key {
+	ok := s.Fields(func(key []byte) bool {
+		switch string(key) {
 		case "apiVersion":
 			return s.text(&version)
 		case "kind":
@@ -34,8 +35,8 @@ func scan(data []byte) (*admissionv1.AdmissionRequest, bool) {
 type scanner struct{ *jsonscan.Reader }
 
 func (s scanner) request(r *admissionv1.AdmissionRequest) bool {
-	return s.Fields(func(key string) bool {
-		switch key {
+	return s.Fields(func(key []byte) bool {
+		switch string(key) {
 		case "uid":
 			return s.text((*string)(&r.UID))
 		case "kind":
@@ -76,8 +77,8 @@ func (s scanner) request(r *admissionv1.AdmissionRequest) bool {
 }
 
 func (s scanner) user(u *authenticationv1.UserInfo) bool {
-	return s.Fields(func(key string) bool {
-		switch key {
+	return s.Fields(func(key []byte) bool {
+		switch string(key) {
 		case "username":
 			return s.text(&u.Username)
 		case "uid":
@@ -86,10 +87,10 @@ func (s scanner) user(u *authenticationv1.UserInfo) bool {
 			return s.texts(&u.Groups)
 		case "extra":
 			u.Extra = map[string]authenticationv1.ExtraValue{}
-			return s.Fields(func(key string) bool {
+			return s.Fields(func(key []byte) bool {
 				var values []string
 				ok := s.texts(&values)
-				u.Extra[key] = values
+				u.Extra[string(key)] = values
 				return ok
 			})
 		}
@@ -98,8 +99,8 @@ func (s scanner) user(u *authenticationv1.UserInfo) bool {
 }
 
 func (s scanner) kind(k *metav1.GroupVersionKind) bool {
-	return s.Fields(func(key string) bool {
-		switch key {
+	return s.Fields(func(key []byte) bool {
+		switch string(key) {
 		case "group":
 			return s.text(&k.Group)
 		case "version":
@@ -112,8 +113,8 @@ func (s scanner) kind(k *metav1.GroupVersionKind) bool {
 }
 
 func (s scanner) resource(r *metav1.GroupVersionResource) bool {
-	return s.Fields(func(key string) bool {
-		switch key {
+	return s.Fields(func(key []byte) bool {
+		switch string(key) {
 		case "group":
 			return s.text(&r.Group)
 		case "version":
@@ -126,9 +127,20 @@ func (s scanner) resource(r *metav1.GroupVersionResource) bool {
 }
 
 func (s scanner) text(to *string) (ok bool) {
-	*to, ok = s.String()
+	*to, ok = s.Word(words)
 	return ok
 }
+
+// words stand in most requests.
+var words = func() map[string]string {
+	m := map[string]string{}
+	for _, w := range []string{"AdmissionReview", "admission.k8s.io/v1", "CREATE", "UPDATE", "DELETE", "CONNECT", "", "v1", "apps", "deployments", "Deployment",
+		"serving.knative.dev", "services", "Service", "configurations", "Configuration", "routes", "Route", "revisions", "Revision",
+		"autoscaling.internal.knative.dev", "v1alpha1", "podautoscalers", "PodAutoscaler", "default", "system:authenticated"} {
+		m[w] = w
+	}
+	return m
+}()
 
 func (s scanner) texts(to *[]string) bool {
 	*to = []string{}

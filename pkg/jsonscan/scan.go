@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"strconv"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -13,22 +14,53 @@ const maxDepth = 128
 // Reader reads one JSON text from its start to its end. Once a method returned not ok,
 // the reader is of no use any more.
 type Reader struct {
-	text  string
-	raw   []byte // the same bytes
+	raw   []byte
+	text  string // the same bytes, if strings are parts of one copy
 	pos   int
 	depth int
 	// Scratch space of the objects and lists that are being read, innermost last.
+	names  [][]byte
 	keys   []string
 	values []any
 	buffer []byte
+	// record is whether what is read goes to seen; alike is what another text had.
+	record      bool
+	seen, alike []part
 }
 
-// NewReader reads raw, which must not change while the results of Raw are used.
-func NewReader(raw []byte) *Reader { return &Reader{raw: raw, text: string(raw)} }
+var readers = sync.Pool{New: func() any { return &Reader{} }}
+
+// NewReader reads raw, which must not change while the results of Raw are used. The caller
+// releases it.
+func NewReader(raw []byte) *Reader {
+	r := readers.Get().(*Reader)
+	r.raw = raw
+	return r
+}
+
+// Release gives the reader back. Nothing may use it any more.
+func (r *Reader) Release() {
+	const kept = 512 // entries of scratch space; a rare large text must not keep more for good
+	if cap(r.keys)+cap(r.values)+cap(r.names) > kept || cap(r.buffer) > 64*kept {
+		return
+	}
+	keys, values, names := r.keys[:cap(r.keys)], r.values[:cap(r.values)], r.names[:cap(r.names)]
+	clear(keys)
+	clear(values)
+	clear(names)
+	*r = Reader{keys: keys[:0], values: values[:0], names: names[:0], buffer: r.buffer[:0]}
+	readers.Put(r)
+}
 
 // Object reads a JSON object as a whole text. Whole numbers are int64.
 func Object(raw []byte) (map[string]any, bool) {
 	r := NewReader(raw)
+	defer r.Release()
+	return r.whole()
+}
+
+func (r *Reader) whole() (map[string]any, bool) {
+	r.text = string(r.raw)
 	v, ok := r.Value()
 	o, isObject := v.(map[string]any)
 	return o, ok && isObject && r.End()
@@ -37,12 +69,12 @@ func Object(raw []byte) (map[string]any, bool) {
 // End tells whether nothing is left but white space.
 func (r *Reader) End() bool {
 	r.space()
-	return r.pos == len(r.text)
+	return r.pos == len(r.raw)
 }
 
 func (r *Reader) space() {
-	for r.pos < len(r.text) {
-		switch r.text[r.pos] {
+	for r.pos < len(r.raw) {
+		switch r.raw[r.pos] {
 		case ' ', '\n', '\t', '\r':
 			r.pos++
 		default:
@@ -54,8 +86,8 @@ func (r *Reader) space() {
 // peek is the byte that the next value begins with; 0 at the end.
 func (r *Reader) peek() byte {
 	r.space()
-	if r.pos < len(r.text) {
-		return r.text[r.pos]
+	if r.pos < len(r.raw) {
+		return r.raw[r.pos]
 	}
 	return 0
 }
@@ -70,7 +102,7 @@ func (r *Reader) take(c byte) bool {
 }
 
 func (r *Reader) literal(word string) bool {
-	if r.peek(); len(r.text)-r.pos < len(word) || r.text[r.pos:r.pos+len(word)] != word {
+	if r.peek(); len(r.raw)-r.pos < len(word) || string(r.raw[r.pos:r.pos+len(word)]) != word {
 		return false
 	}
 	r.pos += len(word)
@@ -88,30 +120,31 @@ func (r *Reader) Bool() (value, ok bool) {
 	return false, r.literal("false")
 }
 
-// Fields reads an object. The function reads the value of each key.
-func (r *Reader) Fields(value func(key string) bool) bool {
+// Fields reads an object. The function reads the value of each key, and does not keep the key,
+// which has no escapes.
+func (r *Reader) Fields(value func(key []byte) bool) bool {
 	if !r.take('{') || r.depth == maxDepth {
 		return false
 	}
 	r.depth++
-	first := len(r.keys)
+	first := len(r.names)
 	for n := 0; ; n++ {
 		if r.peek() == '}' && n == 0 {
 			break
 		}
-		key, ok := r.String()
+		key, ok := r.key()
 		if !ok || !r.take(':') {
 			return false
 		}
-		for _, k := range r.keys[first:] {
-			if k == key {
+		for _, k := range r.names[first:] {
+			if string(k) == string(key) {
 				return false
 			}
 		}
-		if len(r.keys)-first == maxKeys {
+		if len(r.names)-first == maxKeys {
 			return false
 		}
-		r.keys = append(r.keys, key)
+		r.names = append(r.names, key)
 		if !value(key) {
 			return false
 		}
@@ -120,8 +153,23 @@ func (r *Reader) Fields(value func(key string) bool) bool {
 		}
 		r.pos++
 	}
-	r.keys, r.depth = r.keys[:first], r.depth-1
+	r.names, r.depth = r.names[:first], r.depth-1
 	return r.take('}')
+}
+
+// key reads a string without escapes.
+func (r *Reader) key() ([]byte, bool) {
+	if !r.take('"') {
+		return nil, false
+	}
+	start := r.pos
+	r.pos += r.plain(start)
+	if r.pos >= len(r.raw) || r.raw[r.pos] != '"' {
+		return nil, false
+	}
+	key := r.raw[start:r.pos]
+	r.pos++
+	return key, utf8.Valid(key)
 }
 
 // maxKeys bounds the comparing of keys in Fields.
@@ -181,7 +229,7 @@ func (r *Reader) object() (any, bool) {
 		if !ok || !r.take(':') {
 			return nil, false
 		}
-		v, ok := r.Value()
+		v, ok := r.field(key)
 		if !ok {
 			return nil, false
 		}
@@ -219,47 +267,47 @@ func (r *Reader) number() (any, bool) {
 		return nil, false
 	}
 	if whole {
-		if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+		if n, err := strconv.ParseInt(string(text), 10, 64); err == nil {
 			return n, true
 		}
 	}
-	f, err := strconv.ParseFloat(text, 64)
+	f, err := strconv.ParseFloat(string(text), 64)
 	return f, err == nil
 }
 
-func (r *Reader) scanNumber() (text string, whole, ok bool) {
+func (r *Reader) scanNumber() (text []byte, whole, ok bool) {
 	start := r.pos
-	if r.pos < len(r.text) && r.text[r.pos] == '-' {
+	if r.pos < len(r.raw) && r.raw[r.pos] == '-' {
 		r.pos++
 	}
 	switch {
-	case r.pos < len(r.text) && r.text[r.pos] == '0':
+	case r.pos < len(r.raw) && r.raw[r.pos] == '0':
 		r.pos++
 	case !r.digits():
-		return "", false, false
+		return nil, false, false
 	}
 	whole = true
-	if r.pos < len(r.text) && r.text[r.pos] == '.' {
+	if r.pos < len(r.raw) && r.raw[r.pos] == '.' {
 		whole = false
 		if r.pos++; !r.digits() {
-			return "", false, false
+			return nil, false, false
 		}
 	}
-	if r.pos < len(r.text) && r.text[r.pos]|0x20 == 'e' {
+	if r.pos < len(r.raw) && r.raw[r.pos]|0x20 == 'e' {
 		whole = false
-		if r.pos++; r.pos < len(r.text) && (r.text[r.pos] == '+' || r.text[r.pos] == '-') {
+		if r.pos++; r.pos < len(r.raw) && (r.raw[r.pos] == '+' || r.raw[r.pos] == '-') {
 			r.pos++
 		}
 		if !r.digits() {
-			return "", false, false
+			return nil, false, false
 		}
 	}
-	return r.text[start:r.pos], whole, true
+	return r.raw[start:r.pos], whole, true
 }
 
 func (r *Reader) digits() bool {
 	start := r.pos
-	for r.pos < len(r.text) && '0' <= r.text[r.pos] && r.text[r.pos] <= '9' {
+	for r.pos < len(r.raw) && '0' <= r.raw[r.pos] && r.raw[r.pos] <= '9' {
 		r.pos++
 	}
 	return r.pos > start
@@ -374,16 +422,37 @@ func (r *Reader) String() (string, bool) {
 	}
 	start := r.pos
 	if r.pos += r.plain(r.pos); r.pos < len(r.raw) && r.raw[r.pos] == '"' {
-		s := r.text[start:r.pos]
+		s := r.part(start, r.pos)
 		r.pos++
 		return s, utf8.ValidString(s)
 	}
 	return r.escaped(start)
 }
 
+// Word reads a string that is likely one of some words, which then is not copied.
+func (r *Reader) Word(words map[string]string) (string, bool) {
+	before := r.pos
+	if text, ok := r.key(); ok {
+		if word, known := words[string(text)]; known {
+			return word, true
+		}
+		return string(text), true
+	}
+	r.pos = before
+	return r.String()
+}
+
+// part of the text as a string.
+func (r *Reader) part(start, end int) string {
+	if r.text != "" {
+		return r.text[start:end]
+	}
+	return string(r.raw[start:end])
+}
+
 // escaped reads on where a string has its first escape.
 func (r *Reader) escaped(start int) (string, bool) {
-	b := append(r.buffer[:0], r.text[start:r.pos]...)
+	b := append(r.buffer[:0], r.raw[start:r.pos]...)
 	for r.pos+1 < len(r.raw) {
 		switch r.raw[r.pos] {
 		case '"':
@@ -426,11 +495,11 @@ func (r *Reader) escaped(start int) (string, bool) {
 }
 
 func (r *Reader) hex(at int) (rune, bool) {
-	if at+4 > len(r.text) {
+	if at+4 > len(r.raw) {
 		return 0, false
 	}
 	var v rune
-	for _, c := range []byte(r.text[at : at+4]) {
+	for _, c := range r.raw[at : at+4] {
 		switch {
 		case '0' <= c && c <= '9':
 			c -= '0'

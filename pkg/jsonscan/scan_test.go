@@ -95,9 +95,9 @@ func TestWhatIsOutOfTheOrdinaryIsLeftToTheOtherDecoder(t *testing.T) {
 func TestRawChecksWhatItPassesOver(t *testing.T) {
 	r := jsonscan.NewReader([]byte(`{"a": {"b":[1,"\u00e9",null,true,-1.5e3,{}]} ,"c":[]}`))
 	raws := map[string]string{}
-	require.True(t, r.Fields(func(key string) bool {
+	require.True(t, r.Fields(func(key []byte) bool {
 		raw, ok := r.Raw()
-		raws[key] = string(raw)
+		raws[string(key)] = string(raw)
 		return ok
 	}))
 	assert.True(t, r.End())
@@ -107,6 +107,35 @@ func TestRawChecksWhatItPassesOver(t *testing.T) {
 		if text != `01x` { // 0 is a value, and what follows is not its
 			assert.False(t, ok, text)
 		}
+	}
+}
+
+func TestWhatTwoStatesHaveInCommonIsRead(t *testing.T) {
+	const now = `{"a":{"l":{"x":1},"m":[1,2],"n":{"x":2}},"b":{"c":{"d":{"e":1}}},"c":[{}]}`
+	for name, old := range map[string]string{
+		"the same":                  now,
+		"another order":             `{"c":[{}],"b":{"c":{"d":{"e":1}}},"a":{"n":{"x":2},"m":[1,2],"l":{"x":1}}}`,
+		"white space":               `{"a": {"l":{"x":1},"m":[1,2] ,"n":{"x": 2}},"b":{"c":{"d":{"e":1}}},"c":[{}]}`,
+		"a change":                  `{"a":{"l":{"x":1},"m":[1,3],"n":{"x":2}},"b":{"c":{"d":{"e":1}}},"c":[{}]}`,
+		"a change far below":        `{"a":{"l":{"x":1},"m":[1,2],"n":{"x":2}},"b":{"c":{"d":{"e":2}}},"c":[{}]}`,
+		"the values of other keys":  `{"a":{"l":{"x":2},"m":[{}],"n":{"x":1}},"b":{"c":[1,2]},"c":{"c":{"d":{"e":1}}}}`,
+		"one that begins like that": `{"c":[{},1],"a":{"m":[1,2,3]}}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			want, ok := reference([]byte(old))
+			require.True(t, ok)
+			wantNow, _ := reference([]byte(now))
+			gotNow, got, ok := jsonscan.Pair([]byte(now), []byte(old))
+			assert.True(t, ok)
+			assert.Equal(t, wantNow, gotNow)
+			assert.Equal(t, want, got)
+		})
+	}
+	for _, broken := range []string{``, `{`, now + `}`, `{"a":{"l":{"x":1}"m":1}}`, `{"a":{"l":{"x":1}},"a":{"l":{"x":1}}}`, `[` + now + `]`} {
+		_, _, ok := jsonscan.Pair([]byte(now), []byte(broken))
+		assert.False(t, ok, broken)
+		_, _, ok = jsonscan.Pair([]byte(broken), []byte(now))
+		assert.False(t, ok, broken)
 	}
 }
 
@@ -124,7 +153,19 @@ func FuzzObject(f *testing.F) {
 	for _, text := range []string{`{"a":"\u00e9\n","b":[1,-0,1.5e3,9223372036854775808],"c":{"a":null}}`, `{"a":1,"\u0061":2}`, "{\"a\":\"\xff\"}"} {
 		f.Add([]byte(text))
 	}
+	base := []byte(`{"metadata":{"name":"a","labels":{"a":"b"},"l":[1,{"x":[]}]},"spec":{"template":{"a":{"b":[1,"\u00e9"]}},"traffic":[]},"status":{}}`)
+	f.Add(base)
+	f.Add([]byte(`{"metadata":{"labels":{"a":"b"},"l":[1,{"x":[]}],"name":"b"},"spec":{"template":{"a":{"b":[1,"\u00e9"]}},"traffic":[] } }`))
 	f.Fuzz(func(t *testing.T, raw []byte) {
+		for _, first := range [][]byte{base, raw} {
+			_, readable := jsonscan.Object(first)
+			one, alone := jsonscan.Object(raw)
+			_, two, both := jsonscan.Pair(first, raw)
+			require.Equal(t, readable && alone, both)
+			if both {
+				require.Equal(t, one, two)
+			}
+		}
 		got, ok := jsonscan.Object(raw)
 		if _, passes := jsonscan.NewReader(raw).Raw(); ok && !passes {
 			t.Error("is read, yet not passed over")

@@ -41,6 +41,20 @@ func Decode(raw []byte) (Object, error) {
 	return o, nil
 }
 
+// DecodePair reads the new and the stored state of one object. They may share what they have
+// in common: whoever changes one of them clones the other first. The error is that of the
+// new object if both have one, and inOld tells whose it is.
+func DecodePair(raw, rawOld []byte) (object, old Object, inOld bool, err error) {
+	if object, old, ok := jsonscan.Pair(raw, rawOld); ok {
+		return object, old, false, nil
+	}
+	if object, err = Decode(raw); err != nil {
+		return nil, nil, false, err
+	}
+	old, err = Decode(rawOld)
+	return object, old, err != nil, err
+}
+
 // TypeName names the JSON type of a decoded value.
 func TypeName(v any) string {
 	switch v.(type) {
