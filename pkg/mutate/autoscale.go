@@ -93,7 +93,11 @@ func (e *expansion) explicitQuietly(p *parameter.Parameter) string {
 	if s, ok := e.intent.Stated[p.Name]; ok {
 		return s.Text
 	}
+	annotations := e.rawAnnotations()
 	for _, key := range knative.Spellings(annotationKey[p]) {
+		if annotations[key] == nil {
+			continue
+		}
 		l, _ := e.locate(key)
 		if entry, owned := e.owned(l, p.Type); owned {
 			if strings.HasPrefix(entry.From, manifestSource) {

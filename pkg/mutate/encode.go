@@ -56,18 +56,23 @@ func appendValue(b []byte, v any) ([]byte, error) {
 }
 
 func appendText(b []byte, text string) []byte {
+	before := len(b)
+	b = append(b, '"')
+	done := 0
 	for i := range len(text) {
-		if c := text[i]; c < ' ' || c >= 0x7f || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+		switch c := text[i]; {
+		case c == '"', c == '\\':
+			b = append(append(b, text[done:i]...), '\\')
+			done = i
+		case c < ' ', c >= 0x7f, c == '<', c == '>', c == '&':
 			quoted, err := json.Marshal(text)
 			if err != nil {
 				panic(err) // a string always marshals
 			}
-			return append(b, quoted...)
+			return append(b[:before], quoted...)
 		}
 	}
-	b = append(b, '"')
-	b = append(b, text...)
-	return append(b, '"')
+	return append(append(b, text[done:]...), '"')
 }
 
 // text is the record as encoding/json writes it.

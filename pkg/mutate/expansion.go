@@ -69,11 +69,16 @@ type expansion struct {
 
 // Service expands, fills in or clamps a Knative Service, as its labels ask.
 func Service(in Input) Result {
-	e := &expansion{Input: in, editor: editor{object: in.Object}, intent: ReadIntent(in.Object), path: field.NewPath("spec", "template"),
-		after: Record{}, values: map[string]Setting{}, bad: map[string]bool{}}
+	e := &expansion{Input: in, editor: editor{object: in.Object}, intent: ReadIntent(in.Object)}
 	if in.Old != nil && Unchanged(in.Old, in.Object) {
 		e.keepRecord()
 		return e.finish()
+	}
+	e.path, e.bad = field.NewPath("spec", "template"), map[string]bool{}
+	if e.intent.FillsResources() {
+		e.patch, e.after, e.values = make([]Operation, 0, 24), make(Record, 24), make(map[string]Setting, 24)
+	} else {
+		e.after, e.values = Record{}, map[string]Setting{}
 	}
 	if !e.readable() {
 		if !e.intent.FillsResources() {
@@ -129,7 +134,12 @@ func (e *expansion) finish() Result {
 		r.Patch = nil
 		return r
 	}
-	r.Patch = e.patch
+	if len(e.patch) > 0 {
+		r.Patch = e.patch
+	}
+	if len(e.values) > 0 {
+		r.Settings = make([]Setting, 0, len(e.values))
+	}
 	for _, p := range parameter.Table {
 		if s, ok := e.values[p.Name]; ok {
 			r.Settings = append(r.Settings, s)
@@ -144,6 +154,11 @@ func (e *expansion) podSpec() manifest.Object {
 
 func (e *expansion) annotations() map[string]string {
 	return manifest.Texts(e.object, "spec", "template", "metadata", "annotations")
+}
+
+// rawAnnotations are those of the template as they stand.
+func (e *expansion) rawAnnotations() manifest.Object {
+	return manifest.Map(e.object, "spec", "template", "metadata", "annotations")
 }
 
 func (e *expansion) refuse(path *field.Path, value any, format string, args ...any) {

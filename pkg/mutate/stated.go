@@ -78,7 +78,11 @@ func (e *expansion) usable(s *Statement) *Statement {
 // what an earlier expansion set is nobody's statement.
 func (e *expansion) nativeAnnotation(p *parameter.Parameter) *Statement {
 	var found *Statement
+	annotations := e.rawAnnotations()
 	for _, key := range knative.Spellings(annotationKey[p]) {
+		if annotations[key] == nil {
+			continue
+		}
 		l, _ := e.locate(key)
 		text, ok := e.text(l)
 		if !ok {

@@ -139,21 +139,31 @@ func (e *expansion) checkTemplateMetadata() {
 			e.refuse(at("labels", key), labels[key], "Knative reads this as an annotation only; put it under spec.template.metadata.annotations")
 		}
 	}
-	if v, ok := manifest.Texts(e.object, "metadata", "annotations")[knative.ProgressDeadlineKey]; ok {
+	if v, ok := manifest.Map(e.object, "metadata", "annotations")[knative.ProgressDeadlineKey].(string); ok {
 		e.refuse(field.NewPath("metadata", "annotations").Key(knative.ProgressDeadlineKey), v, "Knative reads this on the template only; put it under spec.template.metadata.annotations, or use %s", parameter.ProgressDeadline.Key())
 	}
-	annotations := e.annotations()
-	for _, key := range slices.Sorted(maps.Keys(annotations)) {
-		text := annotations[key]
+	annotations := e.rawAnnotations()
+	var looked []string // the keys that are looked at below
+	for key := range annotations {
+		if annotationOf[key] == nil && (knative.IsAutoscaling(key) || strings.HasPrefix(key, knative.SidecarPrefix)) {
+			looked = append(looked, key)
+		}
+	}
+	slices.Sort(looked)
+	for _, key := range looked {
+		text, ok := annotations[key].(string)
+		if !ok {
+			continue
+		}
 		canonical, known := knative.Canonical(key)
 		switch {
 		case !known && knative.IsAutoscaling(key):
 			e.refuse(at("annotations", key), text, "Knative does not know this key and would ignore it; the nearest known one is %s", knative.Nearest(key))
-		case known && annotationOf[key] == nil && canonical != knative.AlgorithmKey:
+		case known && canonical != knative.AlgorithmKey:
 			if v, err := strconv.ParseFloat(text, 64); err == nil && (math.IsNaN(v) || math.IsInf(v, 0)) {
 				e.refuse(at("annotations", key), text, "must be a finite number")
 			}
-		case strings.HasPrefix(key, "queue.sidecar.serving.knative.dev/"):
+		case strings.HasPrefix(key, knative.SidecarPrefix):
 			e.checkQueueProxy(at("annotations", key), key, text)
 		}
 	}

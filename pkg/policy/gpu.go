@@ -98,6 +98,12 @@ func (c GPUCount) SameRequests(other GPUCount) bool {
 // container counts with the larger of limit and request.
 func CountGPUs(podSpec manifest.Object, path *field.Path, known GPUResources) GPUCount {
 	c := gpuCounter{known: known, pod: path}
+	if podSpec["initContainers"] == nil && podSpec["resources"] == nil && podSpec["resourceClaims"] == nil && len(manifest.List(podSpec, "containers")) == 1 {
+		for _, v := range c.container(manifest.Objects(podSpec, "containers")[0], gpuPlace{containers: "containers"}) {
+			c.count.PerPod = SaturatingAdd(c.count.PerPod, v)
+		}
+		return c.count
+	}
 	var restartable []map[string]int64
 	for i, container := range manifest.Objects(podSpec, "initContainers") {
 		n := c.container(container, gpuPlace{containers: "initContainers", index: i})
