@@ -162,7 +162,11 @@ func Quantity(v any) (resource.Quantity, error) {
 // takes and then cannot compare within any reasonable time: 1e99999999 has as many digits.
 func ParseQuantity(text string) (resource.Quantity, error) {
 	const digits, exponent = 64, 3
-	if i := strings.IndexAny(text, "eE"); len(text) > digits || (i >= 0 && len(strings.TrimLeft(text[i+1:], "+-0")) > exponent) {
+	i := strings.IndexByte(text, 'e')
+	if j := strings.IndexByte(text, 'E'); i < 0 || (0 <= j && j < i) {
+		i = j
+	}
+	if len(text) > digits || (i >= 0 && len(strings.TrimLeft(text[i+1:], "+-0")) > exponent) {
 		return resource.Quantity{}, errors.New("is a number of too many digits")
 	}
 	return resource.ParseQuantity(text)

@@ -40,7 +40,7 @@ func pointer(path []any) string {
 		b = append(b, '/')
 		switch p := p.(type) {
 		case string:
-			if strings.ContainsAny(p, "~/") {
+			if strings.IndexByte(p, '~') >= 0 || strings.IndexByte(p, '/') >= 0 {
 				p = escaper.Replace(p)
 			}
 			b = append(b, p...)
@@ -99,9 +99,16 @@ func (e *editor) set(value any, path ...any) {
 			op = "replace"
 		}
 		m[key] = value
-		e.patch = append(e.patch, Operation{Op: op, Path: pointer(path[:i+1]), Value: runtime.DeepCopyJSONValue(value)})
+		e.patch = append(e.patch, Operation{Op: op, Path: pointer(path[:i+1]), Value: copied(value)})
 		return
 	}
+}
+
+func copied(v any) any {
+	if isContainer(v) {
+		return runtime.DeepCopyJSONValue(v)
+	}
+	return v
 }
 
 func isContainer(v any) bool {

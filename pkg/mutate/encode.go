@@ -74,29 +74,3 @@ func appendText(b []byte, text string) []byte {
 	}
 	return append(append(b, text[done:]...), '"')
 }
-
-// text is the record as encoding/json writes it.
-func (r Record) text() string {
-	names := make([]string, 0, len(r))
-	size := 2
-	for name, entry := range r {
-		names = append(names, name)
-		size += len(name) + len(entry.Value) + len(entry.From) + len(entry.By) + 40
-	}
-	slices.Sort(names)
-	b := append(make([]byte, 0, size), '{')
-	for i, name := range names {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		entry := r[name]
-		b = append(appendText(b, name), `:{"value":`...)
-		b = append(appendText(b, entry.Value), `,"from":`...)
-		b = appendText(b, entry.From)
-		if entry.By != "" {
-			b = appendText(append(b, `,"by":`...), entry.By)
-		}
-		b = append(b, '}')
-	}
-	return string(append(b, '}'))
-}

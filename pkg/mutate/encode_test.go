@@ -30,12 +30,14 @@ func TestPatchesAreWrittenAsByEncodingJSON(t *testing.T) {
 }
 
 func TestRecordsAreWrittenAsByEncodingJSON(t *testing.T) {
-	r := Record{}
+	r, l := Record{}, entries{}
 	for _, text := range written {
 		want, err := json.Marshal(r)
 		require.NoError(t, err)
-		assert.Equal(t, string(want), r.text())
-		r[text] = Entry{Value: text, From: "from " + text}
-		r["by "+text] = Entry{Value: text, From: text, By: text}
+		assert.Equal(t, string(want), l.text())
+		for name, entry := range map[string]Entry{text: {Value: text, From: "from " + text}, "by " + text: {Value: text, From: text, By: text}, "again": {Value: text}} {
+			r[name] = entry
+			l.put(name, entry)
+		}
 	}
 }

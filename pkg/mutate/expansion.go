@@ -59,12 +59,12 @@ type expansion struct {
 	path    *field.Path // spec.template
 	serving int         // index of the serving container, -1 if unclear
 	before  Record      // what an earlier expansion set
-	after   Record      // what this one sets
+	after   entries     // what this one sets
 	old     *policy.Demand
 	result  Result
 	class   string
-	values  map[string]Setting // by parameter name
-	bad     map[string]bool    // parameters whose value is refused already
+	values  settings
+	bad     map[string]bool // parameters whose value is refused already
 }
 
 // Service expands, fills in or clamps a Knative Service, as its labels ask.
@@ -76,9 +76,7 @@ func Service(in Input) Result {
 	}
 	e.path, e.bad = field.NewPath("spec", "template"), map[string]bool{}
 	if e.intent.FillsResources() {
-		e.patch, e.after, e.values = make([]Operation, 0, 24), make(Record, 24), make(map[string]Setting, 24)
-	} else {
-		e.after, e.values = Record{}, map[string]Setting{}
+		e.patch, e.after, e.values = make([]Operation, 0, 24), make(entries, 0, 20), make(settings, 0, 20)
 	}
 	if !e.readable() {
 		if !e.intent.FillsResources() {
@@ -137,14 +135,7 @@ func (e *expansion) finish() Result {
 	if len(e.patch) > 0 {
 		r.Patch = e.patch
 	}
-	if len(e.values) > 0 {
-		r.Settings = make([]Setting, 0, len(e.values))
-	}
-	for _, p := range parameter.Table {
-		if s, ok := e.values[p.Name]; ok {
-			r.Settings = append(r.Settings, s)
-		}
-	}
+	r.Settings = e.values.ordered()
 	return r
 }
 
@@ -152,12 +143,8 @@ func (e *expansion) podSpec() manifest.Object {
 	return manifest.Map(e.object, "spec", "template", "spec")
 }
 
-func (e *expansion) annotations() map[string]string {
-	return manifest.Texts(e.object, "spec", "template", "metadata", "annotations")
-}
-
-// rawAnnotations are those of the template as they stand.
-func (e *expansion) rawAnnotations() manifest.Object {
+// annotations are those of the template.
+func (e *expansion) annotations() manifest.Object {
 	return manifest.Map(e.object, "spec", "template", "metadata", "annotations")
 }
 
@@ -262,7 +249,7 @@ func (e *expansion) write(l location, t *parameter.Type, value any, s Setting) {
 	} else if _, owned := e.owned(l, t); !owned {
 		return
 	}
-	e.after[l.name] = Entry{Value: text, From: s.From, By: s.By}
+	e.after.put(l.name, Entry{Value: text, From: s.From, By: s.By})
 }
 
 // dropStale removes what an earlier expansion set and this one does not. With
@@ -277,7 +264,7 @@ func (e *expansion) dropStale(onlyCompute bool) {
 func (e *expansion) drop(of func(name string) bool) {
 	for _, name := range slices.Sorted(maps.Keys(e.before)) {
 		entry := e.before[name]
-		if _, ok := e.after[name]; ok || !of(name) {
+		if _, ok := e.after.get(name); ok || !of(name) {
 			continue
 		}
 		switch name {

@@ -78,7 +78,7 @@ func (e *expansion) usable(s *Statement) *Statement {
 // what an earlier expansion set is nobody's statement.
 func (e *expansion) nativeAnnotation(p *parameter.Parameter) *Statement {
 	var found *Statement
-	annotations := e.rawAnnotations()
+	annotations := e.annotations()
 	for _, key := range knative.Spellings(annotationKey[p]) {
 		if annotations[key] == nil {
 			continue
@@ -163,7 +163,7 @@ func (e *expansion) firstFitting(p *parameter.Parameter, name string, builtIn ca
 // settle stores the value of a parameter that lands in an annotation, writing it unless
 // the template states it already.
 func (e *expansion) settle(p *parameter.Parameter, s *Statement, value, from, by string) {
-	e.values[p.Name] = Setting{Name: p.Name, Value: value, From: from, By: by}
+	e.values.put(Setting{Name: p.Name, Value: value, From: from, By: by})
 	key := annotationKey[p]
 	if s != nil && s.native != "" {
 		l, _ := e.locate(s.native)

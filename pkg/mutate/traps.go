@@ -103,6 +103,9 @@ func (e *expansion) checkResources() {
 		at := func(list, name string) *field.Path {
 			return e.path.Child("spec", "containers").Index(i).Child("resources", list).Key(name)
 		}
+		if i == e.serving && !e.anyNegative(c) {
+			continue
+		}
 		limits := e.askedResources(c, "limits")
 		for _, list := range []string{"limits", "requests"} {
 			asked := limits
@@ -124,6 +127,24 @@ func (e *expansion) checkResources() {
 	}
 }
 
+// anyNegative tells whether a container asks for less than nothing of anything, by itself or
+// by what Knative fills in.
+func (e *expansion) anyNegative(c manifest.Object) bool {
+	for _, list := range []string{"limits", "requests"} {
+		for _, v := range manifest.Map(c, "resources", list) {
+			if q, err := manifest.Quantity(v); err == nil && q.Sign() < 0 {
+				return true
+			}
+		}
+		for _, name := range []string{"cpu", "memory", "ephemeral-storage"} {
+			if q := e.Knative.ResourceDefault(list, name); q != nil && q.Sign() < 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 func (e *expansion) checkTemplateMetadata() {
 	var metadata *field.Path // of the template
 	at := func(kind, key string) *field.Path {
@@ -142,7 +163,7 @@ func (e *expansion) checkTemplateMetadata() {
 	if v, ok := manifest.Map(e.object, "metadata", "annotations")[knative.ProgressDeadlineKey].(string); ok {
 		e.refuse(field.NewPath("metadata", "annotations").Key(knative.ProgressDeadlineKey), v, "Knative reads this on the template only; put it under spec.template.metadata.annotations, or use %s", parameter.ProgressDeadline.Key())
 	}
-	annotations := e.rawAnnotations()
+	annotations := e.annotations()
 	var looked []string // the keys that are looked at below
 	for key := range annotations {
 		if annotationOf[key] == nil && (knative.IsAutoscaling(key) || strings.HasPrefix(key, knative.SidecarPrefix)) {

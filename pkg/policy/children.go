@@ -20,7 +20,7 @@ func ConfigurationDemand(configuration manifest.Object, kn *knative.Config, gpus
 // RevisionDemand measures a Knative Revision, whose scale stands on its own metadata and
 // whose spec is that of its pods.
 func RevisionDemand(revision manifest.Object, kn *knative.Config, gpus GPUResources) Demand {
-	d := podDemand(manifest.Texts(revision, "metadata", "annotations"), manifest.Map(revision, "spec"),
+	d := podDemand(manifest.Map(revision, "metadata", "annotations"), manifest.Map(revision, "spec"),
 		field.NewPath("metadata", "annotations"), field.NewPath("spec"), kn, gpus)
 	d.claim(d.part(manifest.Text(revision, "metadata", "name")))
 	return d
@@ -39,7 +39,7 @@ var targetPath = field.NewPath("spec", "scaleTargetRef")
 // GPUs then cannot be counted, and a bound on GPUs refuses it.
 func AutoscalerDemand(autoscaler, target manifest.Object, kn *knative.Config, gpus GPUResources) Demand {
 	podSpec := manifest.Map(target, "spec", "template", "spec")
-	d := podDemand(manifest.Texts(autoscaler, "metadata", "annotations"), podSpec, field.NewPath("metadata", "annotations"), targetPath, kn, gpus)
+	d := podDemand(manifest.Map(autoscaler, "metadata", "annotations"), podSpec, field.NewPath("metadata", "annotations"), targetPath, kn, gpus)
 	d.CPUs, d.Memory = number(0), number(0) // asked for by the Deployment itself
 	inTarget := func(errs field.ErrorList) {
 		for i, e := range errs {

@@ -109,7 +109,7 @@ type Revisions map[string]manifest.Object
 func ServiceDemand(service manifest.Object, latest string, kn *knative.Config, gpus GPUResources, revisions Revisions, elsewhere ...string) Demand {
 	template := manifest.Map(service, "spec", "template")
 	path := field.NewPath("spec", "template")
-	d := podDemand(manifest.Texts(template, "metadata", "annotations"), manifest.Map(template, "spec"),
+	d := podDemand(manifest.Map(template, "metadata", "annotations"), manifest.Map(template, "spec"),
 		path.Child("metadata", "annotations"), path.Child("spec"), kn, gpus)
 	own := d.part("")
 	named := manifest.Text(template, "metadata", "name")
@@ -195,7 +195,7 @@ func NamedRevisions(service manifest.Object) []string {
 	return slices.Sorted(maps.Keys(names))
 }
 
-func podDemand(annotations map[string]string, podSpec manifest.Object, at, specPath *field.Path, kn *knative.Config, gpus GPUResources) Demand {
+func podDemand(annotations, podSpec manifest.Object, at, specPath *field.Path, kn *knative.Config, gpus GPUResources) Demand {
 	d := Demand{Paths: map[string]*field.Path{knative.ClassKey: at.Key(knative.ClassKey)}, pod: specPath, Class: kn.Class()}
 	if _, class, ok := knative.Get(annotations, knative.ClassKey); ok {
 		d.Class = class
@@ -252,7 +252,7 @@ func podDemand(annotations map[string]string, podSpec manifest.Object, at, specP
 
 // podQuantity sums one resource over a pod the way CountGPUs does, with what Knative
 // fills in and with the queue proxy as far as annotations set it.
-func podQuantity(podSpec manifest.Object, annotations map[string]string, name string, kn *knative.Config) resource.Quantity {
+func podQuantity(podSpec, annotations manifest.Object, name string, kn *knative.Config) resource.Quantity {
 	var running, restartable, peak resource.Quantity
 	of := func(o manifest.Object, defaults bool) resource.Quantity {
 		var largest resource.Quantity
@@ -291,7 +291,7 @@ func podQuantity(podSpec manifest.Object, annotations map[string]string, name st
 	}
 	var sidecar resource.Quantity
 	for _, suffix := range []string{"-resource-limit", "-resource-request"} {
-		if q, err := manifest.ParseQuantity(annotations[knative.SidecarPrefix+name+suffix]); err == nil && q.Cmp(sidecar) > 0 {
+		if q, err := manifest.ParseQuantity(manifest.Text(annotations, knative.SidecarPrefix+name+suffix)); err == nil && q.Cmp(sidecar) > 0 {
 			sidecar = q
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	resourcev1 "k8s.io/api/resource/v1"
@@ -211,6 +212,10 @@ func (c *gpuCounter) container(o manifest.Object, at gpuPlace) map[string]int64 
 
 // WholeGPUs reads a quantity that is a whole number from 0 to 2147483647.
 func WholeGPUs(v any) (int64, bool) {
+	if text, ok := v.(string); ok && 0 < len(text) && len(text) < 10 && strings.Trim(text, "0123456789") == "" {
+		n, err := strconv.ParseInt(text, 10, 64)
+		return n, err == nil
+	}
 	q, err := manifest.Quantity(v)
 	if err != nil || q.Sign() < 0 || q.CmpInt64(math.MaxInt32) > 0 {
 		return 0, false
