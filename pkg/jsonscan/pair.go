@@ -1,17 +1,32 @@
 package jsonscan
 
-// Pair reads the new and the stored state of an object as two whole texts. What they have in
+// State reads an object as a whole text, without metadata.managedFields: that is half of many
+// objects and of no use to an admission. It is checked and passed over.
+func State(raw []byte) (map[string]any, bool) {
+	r := NewReader(raw)
+	defer r.Release()
+	r.bare = true
+	return r.whole()
+}
+
+const managedFields = "managedFields"
+
+// inMetadata tells whether the object that is being read is one whose managedFields are left
+// out.
+func (r *Reader) inMetadata() bool { return r.bare && r.depth == 2 && r.top == "metadata" }
+
+// Pair reads the new and the stored state of an object as State does. What they have in
 // common they may share: whoever changes one of them clones the other first.
 func Pair(raw, old []byte) (object, stored map[string]any, ok bool) {
 	r := NewReader(raw)
 	defer r.Release()
-	r.record = true
+	r.bare, r.record = true, true
 	if object, ok = r.whole(); !ok {
 		return nil, nil, false
 	}
 	s := NewReader(old)
 	defer s.Release()
-	s.alike = r.seen
+	s.bare, s.alike = true, r.seen
 	stored, ok = s.whole()
 	return object, stored, ok
 }
@@ -33,6 +48,12 @@ const maxParts = 32
 
 // field reads the value of a key of the object that is being read.
 func (r *Reader) field(key string) (any, bool) {
+	if r.depth == 1 {
+		r.top = key
+	}
+	if key == managedFields && r.inMetadata() {
+		return nil, r.check()
+	}
 	if r.depth > sharedDepth || (!r.record && r.alike == nil) {
 		return r.Value()
 	}

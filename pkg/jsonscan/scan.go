@@ -23,6 +23,10 @@ type Reader struct {
 	keys   []string
 	values []any
 	buffer []byte
+	// bare is whether metadata.managedFields is left out; top is the key of the whole text
+	// that is being read.
+	bare bool
+	top  string
 	// record is whether what is read goes to seen; alike is what another text had.
 	record      bool
 	seen, alike []part
@@ -245,6 +249,9 @@ func (r *Reader) object() (any, bool) {
 		o[key] = r.values[firstValue+i]
 	}
 	distinct := len(o) == len(keys)
+	if r.inMetadata() {
+		delete(o, managedFields)
+	}
 	r.keys, r.values, r.depth = r.keys[:firstKey], r.values[:firstValue], r.depth-1
 	return o, distinct && r.take('}')
 }

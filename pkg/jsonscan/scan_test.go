@@ -110,6 +110,27 @@ func TestRawChecksWhatItPassesOver(t *testing.T) {
 	}
 }
 
+func TestStatesHaveNoManagedFields(t *testing.T) {
+	many := strings.Join(numbered(300), ",")
+	for text, want := range map[string]string{
+		`{"metadata":{"name":"a","managedFields":[{"manager":"k","fieldsV1":{"f:a":{"k:{\"name\":\"x\"}":{".":{}}}}}]},"spec":{}}`: `{"metadata":{"name":"a"},"spec":{}}`,
+		`{"spec":{"managedFields":[1]},"metadata":{"x":{"managedFields":1}},"managedFields":{}}`:                                   `{"spec":{"managedFields":[1]},"metadata":{"x":{"managedFields":1}},"managedFields":{}}`,
+		`{"metadata":{"managedFields":{` + many + `}}}`:                                                                            `{"metadata":{}}`,
+	} {
+		o, ok := reference([]byte(want))
+		require.True(t, ok)
+		got, ok := jsonscan.State([]byte(text))
+		assert.True(t, ok, text)
+		assert.Equal(t, o, got)
+	}
+	for _, fields := range []string{`{"a":1,"a":1}`, `{"a":{"b":1,"\u0062":1}}`, `{` + many + `,"k":1}`, "\"\xff\"", `1e999`, `01`, `"\ud800"`, `[1,]`, `{"a":1,}`, strings.Repeat("[", 200) + strings.Repeat("]", 200)} {
+		_, ok := jsonscan.State([]byte(`{"metadata":{"managedFields":` + fields + `}}`))
+		assert.False(t, ok, fields)
+	}
+	_, ok := jsonscan.State([]byte(`{"metadata":{"managedFields":[],"managedFields":[]}}`))
+	assert.False(t, ok, "twice")
+}
+
 func TestWhatTwoStatesHaveInCommonIsRead(t *testing.T) {
 	const now = `{"a":{"l":{"x":1},"m":[1,2],"n":{"x":2}},"b":{"c":{"d":{"e":1}}},"c":[{}]}`
 	for name, old := range map[string]string{
@@ -155,11 +176,19 @@ func FuzzObject(f *testing.F) {
 	}
 	base := []byte(`{"metadata":{"name":"a","labels":{"a":"b"},"l":[1,{"x":[]}]},"spec":{"template":{"a":{"b":[1,"\u00e9"]}},"traffic":[]},"status":{}}`)
 	f.Add(base)
+	f.Add([]byte(`{"metadata":{"name":"a","managedFields":[{"manager":"k","fieldsV1":{"f:a":{"k:{\"name\":\"x\"}":{".":{}}}},"n":[1,-1.5e3,null,true]}]},"spec":{"managedFields":[1]},"managedFields":{}}`))
+	f.Add([]byte(`{"metadata":{"managedFields":[{"a":{},"\u0061":{}}]}}`))
 	f.Add([]byte(`{"metadata":{"labels":{"a":"b"},"l":[1,{"x":[]}],"name":"b"},"spec":{"template":{"a":{"b":[1,"\u00e9"]}},"traffic":[] } }`))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		for _, first := range [][]byte{base, raw} {
 			_, readable := jsonscan.Object(first)
 			one, alone := jsonscan.Object(raw)
+			state, same := jsonscan.State(raw)
+			require.Equal(t, alone, same)
+			if metadata, ok := one["metadata"].(map[string]any); ok {
+				delete(metadata, "managedFields")
+			}
+			require.Equal(t, one, state)
 			_, two, both := jsonscan.Pair(first, raw)
 			require.Equal(t, readable && alone, both)
 			if both {

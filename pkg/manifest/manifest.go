@@ -41,7 +41,15 @@ func Decode(raw []byte) (Object, error) {
 	return o, nil
 }
 
-// DecodePair reads the new and the stored state of one object. They may share what they have
+// DecodeState reads an object as Decode does, and may leave out metadata.managedFields.
+func DecodeState(raw []byte) (Object, error) {
+	if o, ok := jsonscan.State(raw); ok {
+		return o, nil
+	}
+	return Decode(raw)
+}
+
+// DecodePair reads the new and the stored state of one object as DecodeState does. They may share what they have
 // in common: whoever changes one of them clones the other first. The error is that of the
 // new object if both have one, and inOld tells whose it is.
 func DecodePair(raw, rawOld []byte) (object, old Object, inOld bool, err error) {

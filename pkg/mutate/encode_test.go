@@ -6,6 +6,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/kubetorch/webhook/pkg/manifest"
 )
 
 var written = []string{"", "plain", `"quoted" \ back`, "<b>&", "tab\tline\n", "grün 世界 😀", "\u2028", "\x7f", "\xff", "\x00"}
@@ -27,6 +29,18 @@ func TestPatchesAreWrittenAsByEncodingJSON(t *testing.T) {
 	}
 	_, err := AppendPatch(nil, []Operation{{Op: "add", Path: "/a", Value: map[string]any{"x": make(chan int)}}})
 	assert.Error(t, err)
+}
+
+func TestRecordsAreReadAsByEncodingJSON(t *testing.T) {
+	for _, text := range []string{``, `{}`, `null`, `[]`, `"x"`, `{"a":{"value":"1","from":"built-in"}}`, `{"a":{"value":"1","from":"x","by":"y"},"b":{}}`,
+		`{"a":{"Value":"1"}}`, `{"a":{"value":"1","VALUE":"2"}}`, `{"a":{"value":"1","value":"2"}}`, `{"a":{"value":"1"},"a":{"from":"2"}}`, `{"a":{"value":1}}`, `{"a":null}`,
+		`{"a":{"value":null}}`, `{"a":{"other":1,"value":"1"}}`, `{"a":"x"}`, `{"a":{"value":"\u0041\ud83d\ude00"}}`, "{\"a\":{\"value\":\"\xff\"}}", `{"a":{"value":"1"}} x`, ` {"a":{"value":"1"}} `} {
+		var want Record
+		if json.Unmarshal([]byte(text), &want) != nil {
+			want = nil
+		}
+		assert.Equal(t, want, parseRecord(manifest.Object{"metadata": manifest.Object{"annotations": manifest.Object{RecordAnnotation: text}}}), text)
+	}
 }
 
 func TestRecordsAreWrittenAsByEncodingJSON(t *testing.T) {

@@ -21,6 +21,7 @@ import (
 type location struct {
 	name string
 	path []any
+	at   *field.Path // the same, if it is known already
 }
 
 const (
@@ -74,7 +75,9 @@ var annotationLocations = func() map[string]location {
 		m[name] = location{}
 	}
 	for name := range m {
-		m[name] = location{name: name, path: []any{"spec", "template", "metadata", "annotations", name}}
+		l := location{name: name, path: []any{"spec", "template", "metadata", "annotations", name}}
+		l.at = l.field()
+		m[name] = l
 	}
 	return m
 }()
@@ -106,6 +109,9 @@ var typesByLocation = map[string]*parameter.Type{
 
 // field is the path of the location as errors show it: map keys in brackets.
 func (l location) field() *field.Path {
+	if l.at != nil {
+		return l.at
+	}
 	var p *field.Path
 	for i, step := range l.path {
 		switch step := step.(type) {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kubetorch/webhook/pkg/jsonscan"
 	"github.com/kubetorch/webhook/pkg/manifest"
 )
 
@@ -63,10 +64,47 @@ func (e *expansion) readRecord() {
 func parseRecord(o manifest.Object) Record {
 	var r Record
 	text := manifest.Text(o, "metadata", "annotations", RecordAnnotation)
+	if r, ok := plainRecord(text); ok {
+		return r
+	}
 	if text == "" || json.Unmarshal([]byte(text), &r) != nil {
 		return nil
 	}
 	return r
+}
+
+// plainRecord reads a record as an expansion writes it: keys in their own case, each once,
+// and texts. Any other text is not ok.
+func plainRecord(text string) (Record, bool) {
+	o, ok := jsonscan.Object([]byte(text))
+	if !ok {
+		return nil, false
+	}
+	r := make(Record, len(o))
+	for name, v := range o {
+		fields, ok := v.(manifest.Object)
+		if !ok {
+			return nil, false
+		}
+		var entry Entry
+		for key, v := range fields {
+			text, ok := v.(string)
+			switch {
+			case !ok:
+				return nil, false
+			case key == "value":
+				entry.Value = text
+			case key == "from":
+				entry.From = text
+			case key == "by":
+				entry.By = text
+			default:
+				return nil, false
+			}
+		}
+		r[name] = entry
+	}
+	return r, true
 }
 
 // holds tells whether an object has what an entry of its record says was set, and an

@@ -84,6 +84,8 @@ func (r *Request) decode() (refused *admissionv1.AdmissionResponse) {
 	inOld := false
 	if r.kind() == ServiceKind && r.raw.Operation == admissionv1.Update {
 		r.object, r.old, inOld, err = manifest.DecodePair(r.raw.Object.Raw, r.raw.OldObject.Raw)
+	} else if r.kind() == ServiceKind {
+		r.object, err = manifest.DecodeState(r.raw.Object.Raw)
 	} else if r.object, err = manifest.Decode(r.raw.Object.Raw); err == nil && r.raw.Operation == admissionv1.Update {
 		r.old, err = manifest.Decode(r.raw.OldObject.Raw)
 		inOld = true
