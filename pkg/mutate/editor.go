@@ -104,6 +104,21 @@ func (e *editor) set(value any, path ...any) {
 	}
 }
 
+// setAt writes a value at a location that ends in a key.
+func (e *editor) setAt(l location, value any) {
+	annotations := manifest.Map(e.object, "spec", "template", "metadata", "annotations")
+	if l.pointer == "" || annotations == nil || isContainer(value) {
+		e.set(value, l.path...)
+		return
+	}
+	op := "add"
+	if _, exists := annotations[l.name]; exists {
+		op = "replace"
+	}
+	annotations[l.name] = value
+	e.patch = append(e.patch, Operation{Op: op, Path: l.pointer, Value: value})
+}
+
 func copied(v any) any {
 	if isContainer(v) {
 		return runtime.DeepCopyJSONValue(v)

@@ -64,7 +64,8 @@ type expansion struct {
 	result  Result
 	class   string
 	values  settings
-	bad     map[string]bool // parameters whose value is refused already
+	known   map[parameter.Group][]policy.Layer // what layers found
+	bad     map[string]bool                    // parameters whose value is refused already
 }
 
 // Service expands, fills in or clamps a Knative Service, as its labels ask.
@@ -245,7 +246,7 @@ func (e *expansion) owned(l location, t *parameter.Type) (Entry, bool) {
 func (e *expansion) write(l location, t *parameter.Type, value any, s Setting) {
 	text := scalarText(value)
 	if now, ok := e.text(l); !ok || !t.Same(now, text) {
-		e.set(value, l.path...)
+		e.setAt(l, value)
 	} else if _, owned := e.owned(l, t); !owned {
 		return
 	}

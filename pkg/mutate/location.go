@@ -21,7 +21,9 @@ import (
 type location struct {
 	name string
 	path []any
-	at   *field.Path // the same, if it is known already
+	// The same as errors and as patches show it, where they are known already.
+	at      *field.Path
+	pointer string
 }
 
 const (
@@ -76,7 +78,7 @@ var annotationLocations = func() map[string]location {
 	}
 	for name := range m {
 		l := location{name: name, path: []any{"spec", "template", "metadata", "annotations", name}}
-		l.at = l.field()
+		l.at, l.pointer = l.field(), pointer(l.path)
 		m[name] = l
 	}
 	return m
