@@ -57,6 +57,15 @@ RESILIENCEFLAGS ?= -page docs/resilience.md
 resilience: $(BIN) tools ## Send 200 admissions a second while replicas, certificates, API server and etcd fail
 	@$(GO) run ./test/resilience -binary $(BIN) $(RESILIENCEFLAGS)
 
+.PHONY: bench
+bench: ## Measure beside the peers and write docs/benchmarks.md; BENCHFLAGS="-count 3 -time 100ms" is short
+	@cd test/benchmark && $(GO) run ./cmd/bench $(BENCHFLAGS)
+
+.PHONY: bench-gate
+bench-gate: ## Fail if a review allocates more than its limit
+	@echo "== allocations"
+	@cd test/benchmark && $(GO) test -count=1 -p 1 ./...
+
 .PHONY: build
 build: $(BIN) ## Build bin/kubetorch-webhook
 
@@ -100,6 +109,8 @@ verify: generate ## Fail if generated files, go.mod or formatting are out of dat
 	@$(GO) mod tidy -diff
 	@cd test/gitops && $(GO) mod tidy -diff
 	@cd test/monitoring && $(GO) mod tidy -diff
+	@cd test/benchmark && $(GO) mod tidy -diff
+	@cd test/benchmark/reviews && $(GO) mod tidy -diff
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "not gofmt-ed: $$unformatted"; exit 1; }
 	@echo "== generated files, go.mod and formatting are up to date"
 
@@ -108,6 +119,7 @@ lint: $(GENTOOLS)/staticcheck ## Run go vet and staticcheck
 	@$(GO) vet ./...
 	@cd test/gitops && $(GO) vet ./...
 	@cd test/monitoring && $(GO) vet ./...
+	@cd test/benchmark && $(GO) vet ./...
 	@$(GENTOOLS)/staticcheck ./...
 	@echo "== vet and staticcheck found nothing"
 

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -16,8 +17,8 @@ import (
 	"github.com/kubetorch/webhook/pkg/tracing"
 )
 
-// Decide gives the verdict on one request. It must not keep the request after it
-// returned. Its context ends when the API server stops waiting.
+// Decide gives the verdict on one request. It must not keep the request, nor the bytes of
+// its objects, after it returned: they are overwritten. Its context ends when the API server stops waiting.
 type Decide func(context.Context, *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse
 
 // Options are what [Handler] needs beside the verdict. The zero value works.
@@ -114,7 +115,15 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	_, step := tracing.Step(ctx, tracing.Decode)
-	request, fault := read(r)
+	body, fault := readBody(r)
+	if fault != nil {
+		step.End()
+		span.Refused(fault.code)
+		h.refuse(w, r, fault, start)
+		return
+	}
+	defer body.release() // the objects of the request are in it
+	request, fault := decode(body.bytes)
 	step.End()
 	if fault != nil {
 		span.Refused(fault.code)
@@ -150,15 +159,6 @@ func (h *handler) check(r *http.Request, flying int) *httpError {
 		return &httpError{http.StatusTooManyRequests, tooMany}
 	}
 	return checkHeader(r)
-}
-
-func read(r *http.Request) (*admissionv1.AdmissionRequest, *httpError) {
-	body, fault := readBody(r)
-	if fault != nil {
-		return nil, fault
-	}
-	defer body.release()
-	return decode(body.bytes)
 }
 
 // safely decides and turns a panic, or no verdict at all, into a refusal.
@@ -211,7 +211,11 @@ func internalError(request *admissionv1.AdmissionRequest) *admissionv1.Admission
 // timeout is how long the API server waits, less a little, so that the answer
 // "no time left" arrives before it gives up.
 func timeout(r *http.Request) time.Duration {
-	wait, err := time.ParseDuration(r.URL.Query().Get("timeout"))
+	text, only := strings.CutPrefix(r.URL.RawQuery, "timeout=") // as API servers write it
+	if !only || strings.ContainsAny(text, "&;%+") {
+		text = r.URL.Query().Get("timeout")
+	}
+	wait, err := time.ParseDuration(text)
 	if err != nil || wait <= 0 {
 		wait = defaultTimeout
 	}

@@ -34,6 +34,21 @@ type Metrics struct {
 	requests, rejected, panics *prometheus.CounterVec
 	duration, patch            *prometheus.HistogramVec
 	inFlight                   *prometheus.GaugeVec
+	paths                      map[string]pathMetrics
+}
+
+// pathMetrics are the metrics of one path.
+type pathMetrics struct {
+	duration, patch prometheus.Observer
+	inFlight        prometheus.Gauge
+}
+
+// of are the metrics of a path.
+func (m *Metrics) of(path string) pathMetrics {
+	if known, ok := m.paths[path]; ok {
+		return known
+	}
+	return pathMetrics{m.duration.WithLabelValues(path), m.patch.WithLabelValues(path), m.inFlight.WithLabelValues(path)}
 }
 
 // NewMetrics makes the counters, with a row for each of the paths from the start
@@ -44,14 +59,14 @@ func NewMetrics(paths ...string) *Metrics {
 		panics: metric.AdmissionPanics.CounterVec(), duration: metric.AdmissionDuration.HistogramVec(),
 		patch: metric.AdmissionPatchSize.HistogramVec(), inFlight: metric.AdmissionInFlight.GaugeVec(),
 	}
+	known := make(map[string]pathMetrics, len(paths))
 	for _, path := range paths {
-		m.duration.WithLabelValues(path)
-		m.patch.WithLabelValues(path)
+		known[path] = m.of(path)
 		m.panics.WithLabelValues(path)
-		m.inFlight.WithLabelValues(path)
 		m.rejected.WithLabelValues(path, rejectedAnswered)
 		m.rejected.WithLabelValues(path, rejectedUnread)
 	}
+	m.paths = known
 	return m
 }
 
@@ -79,9 +94,10 @@ func (m *Metrics) decided(path string, request *admissionv1.AdmissionRequest, ve
 		return
 	}
 	m.requests.WithLabelValues(path, operation(request.Operation), kind(request.Kind), verdict, status(code)).Inc()
-	m.duration.WithLabelValues(path).Observe(took.Seconds())
+	of := m.of(path)
+	of.duration.Observe(took.Seconds())
 	if patch > 0 {
-		m.patch.WithLabelValues(path).Observe(float64(patch))
+		of.patch.Observe(float64(patch))
 	}
 }
 
@@ -108,7 +124,7 @@ func (m *Metrics) reject(path, how string) {
 
 func (m *Metrics) flying(path string, by float64) {
 	if m != nil {
-		m.inFlight.WithLabelValues(path).Add(by)
+		m.of(path).inFlight.Add(by)
 	}
 }
 

@@ -33,7 +33,7 @@ func checkHeader(r *http.Request) *httpError {
 	if r.Method != http.MethodPost {
 		return &httpError{http.StatusMethodNotAllowed, "only POST is served here"}
 	}
-	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
+	if kind := r.Header.Get("Content-Type"); kind != mediaType && !isJSON(kind) {
 		return &httpError{http.StatusUnsupportedMediaType, "the Content-Type must be application/json"}
 	}
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
@@ -43,6 +43,13 @@ func checkHeader(r *http.Request) *httpError {
 		return tooLarge
 	}
 	return nil
+}
+
+const mediaType = "application/json"
+
+func isJSON(contentType string) bool {
+	media, _, err := mime.ParseMediaType(contentType)
+	return err == nil && media == mediaType
 }
 
 const (
@@ -104,8 +111,11 @@ func readBody(r *http.Request) (body, *httpError) {
 	}
 }
 
-// decode reads the envelope. What it returns shares no memory with data.
+// decode reads the envelope. The objects in the result are parts of data.
 func decode(data []byte) (*admissionv1.AdmissionRequest, *httpError) {
+	if request, ok := scan(data); ok {
+		return request, nil
+	}
 	var review admissionv1.AdmissionReview
 	duplicates, err := kjson.UnmarshalStrict(data, &review, kjson.DisallowDuplicateFields)
 	switch {

@@ -2,8 +2,10 @@ package admission
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -13,6 +15,50 @@ import (
 )
 
 var reviewType = metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "AdmissionReview"}
+
+// Header values that never change.
+var contentTypes, noSniff = []string{mediaType}, []string{"nosniff"}
+
+// appendPlain appends the answer, as encoding/json writes it, where it has neither a status
+// nor audit annotations, and texts that need no escapes. Else it is not ok.
+func appendPlain(b []byte, response *admissionv1.AdmissionResponse) (_ []byte, ok bool) {
+	if response.Result != nil || len(response.AuditAnnotations) > 0 || (response.PatchType != nil && *response.PatchType != admissionv1.PatchTypeJSONPatch) ||
+		!isPlain(string(response.UID)) || slices.ContainsFunc(response.Warnings, func(w string) bool { return !isPlain(w) }) {
+		return nil, false
+	}
+	b = append(b, `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","response":{"uid":"`...)
+	b = append(b, response.UID...)
+	b = strconv.AppendBool(append(b, `","allowed":`...), response.Allowed)
+	if len(response.Patch) > 0 {
+		b = append(b, `,"patch":"`...)
+		b = append(base64.StdEncoding.AppendEncode(b, response.Patch), '"')
+	}
+	if response.PatchType != nil {
+		b = append(b, `,"patchType":"JSONPatch"`...)
+	}
+	for i, w := range response.Warnings {
+		if i == 0 {
+			b = append(b, `,"warnings":[`...)
+		} else {
+			b = append(b, ',')
+		}
+		b = append(append(append(b, '"'), w...), '"')
+	}
+	if len(response.Warnings) > 0 {
+		b = append(b, ']')
+	}
+	return append(b, '}', '}', '\n'), true
+}
+
+// isPlain tells whether a text stands in JSON as it is.
+func isPlain(text string) bool {
+	for i := range len(text) {
+		if c := text[i]; c < ' ' || c >= 0x7f || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			return false
+		}
+	}
+	return true
+}
 
 var answers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
@@ -25,14 +71,16 @@ func writeReview(w http.ResponseWriter, response *admissionv1.AdmissionResponse)
 		}
 	}()
 	buffer.Reset()
-	if err := json.NewEncoder(buffer).Encode(admissionv1.AdmissionReview{TypeMeta: reviewType, Response: response}); err != nil {
+	if plain, ok := appendPlain(buffer.AvailableBuffer(), response); ok {
+		buffer.Write(plain)
+	} else if err := json.NewEncoder(buffer).Encode(admissionv1.AdmissionReview{TypeMeta: reviewType, Response: response}); err != nil {
 		// No value of these types fails to encode; the caller must not see half an answer.
 		http.Error(w, "the answer could not be encoded", http.StatusInternalServerError)
 		return err
 	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Content-Length", strconv.Itoa(buffer.Len()))
-	w.Header().Set("X-Content-Type-Options", "nosniff")
+	header := w.Header()
+	header["Content-Type"], header["X-Content-Type-Options"] = contentTypes, noSniff
+	header["Content-Length"] = []string{strconv.Itoa(buffer.Len())}
 	_, err := w.Write(buffer.Bytes())
 	return err
 }

@@ -58,6 +58,7 @@ func runServe(ctx context.Context, o *options.Serve, out, errOut io.Writer) erro
 	if err := o.Validate().ToAggregate(); err != nil {
 		return err
 	}
+	serve.TuneGarbageCollector()
 	log := o.Log.Logger(errOut)
 	ctrl.SetLogger(log)
 	klog.SetLogger(log.WithName("client"))

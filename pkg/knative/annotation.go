@@ -9,6 +9,7 @@ import (
 	"knative.dev/serving/pkg/apis/autoscaling"
 	"knative.dev/serving/pkg/apis/serving"
 
+	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/parameter"
 )
 
@@ -70,9 +71,9 @@ func Canonical(key string) (string, bool) {
 }
 
 // Get reads a setting as Knative does: the first spelling present.
-func Get(annotations map[string]string, canonicalKey string) (key, value string, ok bool) {
+func Get(annotations manifest.Object, canonicalKey string) (key, value string, ok bool) {
 	for _, k := range spellings[canonicalKey] {
-		if v, ok := annotations[k]; ok {
+		if v, ok := annotations[k].(string); ok {
 			return k, v, true
 		}
 	}

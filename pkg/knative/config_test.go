@@ -88,9 +88,9 @@ func TestConfigMapsThatKnativeRefuses(t *testing.T) {
 }
 
 func TestSpellings(t *testing.T) {
-	key, value, ok := knative.Get(map[string]string{"autoscaling.knative.dev/maxScale": "2", "autoscaling.knative.dev/max-scale": "5"}, knative.MaxScaleKey)
+	key, value, ok := knative.Get(map[string]any{"autoscaling.knative.dev/maxScale": "2", "autoscaling.knative.dev/max-scale": "5"}, knative.MaxScaleKey)
 	assert.Equal(t, []any{"autoscaling.knative.dev/max-scale", "5", true}, []any{key, value, ok})
-	_, _, ok = knative.Get(map[string]string{"autoscaling.knative.dev/MaxScale": "2"}, knative.MaxScaleKey)
+	_, _, ok = knative.Get(map[string]any{"autoscaling.knative.dev/MaxScale": "2"}, knative.MaxScaleKey)
 	assert.False(t, ok)
 	canonical, ok := knative.Canonical("autoscaling.knative.dev/scaleToZeroPodRetentionPeriod")
 	assert.Equal(t, []any{knative.RetentionKey, true}, []any{canonical, ok})

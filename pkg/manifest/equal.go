@@ -1,16 +1,20 @@
 package manifest
 
+import "reflect"
+
 // Equal compares decoded JSON; null, an empty object and an empty list are as good as
 // absent, since the API server drops and adds them.
-func Equal(a, b any) bool {
-	if empty(a) && empty(b) {
-		return true
-	}
+func Equal(a, b any) bool { return equal(a, b) || (empty(a) && empty(b)) }
+
+func equal(a, b any) bool {
 	switch a := a.(type) {
 	case Object:
 		b, ok := b.(Object)
 		if !ok {
-			return empty(a) && b == nil
+			return false
+		}
+		if reflect.ValueOf(a).Pointer() == reflect.ValueOf(b).Pointer() {
+			return true
 		}
 		for k, v := range a {
 			if !Equal(v, b[k]) {

@@ -10,6 +10,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/resource"
 	"sigs.k8s.io/json"
+
+	"github.com/kubetorch/webhook/pkg/jsonscan"
 )
 
 // Object is a decoded JSON object. Whole numbers are int64.
@@ -17,7 +19,13 @@ type Object = map[string]any
 
 // Decode reads one JSON object, case-sensitively. A key that stands twice in one
 // object is an error: parsers disagree on which one counts.
+//
+// Strings of the result are parts of one copy of raw: who keeps one for longer than the
+// object clones it.
 func Decode(raw []byte) (Object, error) {
+	if o, ok := jsonscan.Object(raw); ok {
+		return o, nil
+	}
 	var v any
 	strict, err := json.UnmarshalStrict(raw, &v, json.DisallowDuplicateFields)
 	if err != nil {
@@ -31,6 +39,28 @@ func Decode(raw []byte) (Object, error) {
 		return nil, fmt.Errorf("is %s, not an object", TypeName(v))
 	}
 	return o, nil
+}
+
+// DecodeState reads an object as Decode does, and may leave out metadata.managedFields.
+func DecodeState(raw []byte) (Object, error) {
+	if o, ok := jsonscan.State(raw); ok {
+		return o, nil
+	}
+	return Decode(raw)
+}
+
+// DecodePair reads the new and the stored state of one object as DecodeState does. They may share what they have
+// in common: whoever changes one of them clones the other first. The error is that of the
+// new object if both have one, and inOld tells whose it is.
+func DecodePair(raw, rawOld []byte) (object, old Object, inOld bool, err error) {
+	if object, old, ok := jsonscan.Pair(raw, rawOld); ok {
+		return object, old, false, nil
+	}
+	if object, err = Decode(raw); err != nil {
+		return nil, nil, false, err
+	}
+	old, err = Decode(rawOld)
+	return object, old, err != nil, err
 }
 
 // TypeName names the JSON type of a decoded value.
@@ -140,7 +170,11 @@ func Quantity(v any) (resource.Quantity, error) {
 // takes and then cannot compare within any reasonable time: 1e99999999 has as many digits.
 func ParseQuantity(text string) (resource.Quantity, error) {
 	const digits, exponent = 64, 3
-	if i := strings.IndexAny(text, "eE"); len(text) > digits || (i >= 0 && len(strings.TrimLeft(text[i+1:], "+-0")) > exponent) {
+	i := strings.IndexByte(text, 'e')
+	if j := strings.IndexByte(text, 'E'); i < 0 || (0 <= j && j < i) {
+		i = j
+	}
+	if len(text) > digits || (i >= 0 && len(strings.TrimLeft(text[i+1:], "+-0")) > exponent) {
 		return resource.Quantity{}, errors.New("is a number of too many digits")
 	}
 	return resource.ParseQuantity(text)

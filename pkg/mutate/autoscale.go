@@ -93,7 +93,11 @@ func (e *expansion) explicitQuietly(p *parameter.Parameter) string {
 	if s, ok := e.intent.Stated[p.Name]; ok {
 		return s.Text
 	}
+	annotations := e.annotations()
 	for _, key := range knative.Spellings(annotationKey[p]) {
+		if annotations[key] == nil {
+			continue
+		}
 		l, _ := e.locate(key)
 		if entry, owned := e.owned(l, p.Type); owned {
 			if strings.HasPrefix(entry.From, manifestSource) {
@@ -126,13 +130,13 @@ func (e *expansion) concurrency() int64 {
 			e.refuse(s.Path, s.Text, "expected 1 <= %d <= %d (container-concurrency-max-limit of %s)", n, limit, knative.DefaultsConfig)
 			return n
 		}
-		e.values[p.Name] = Setting{Name: p.Name, Value: s.Text, From: s.From}
+		e.values.put(Setting{Name: p.Name, Value: s.Text, From: s.From})
 		if !isNative {
 			e.write(l, p.Type, n, Setting{From: s.From})
 		}
 		return n
 	case isNative:
-		e.values[p.Name] = Setting{Name: p.Name, Value: strconv.FormatInt(native, 10), From: manifestSource + concurrencyLocation}
+		e.values.put(Setting{Name: p.Name, Value: strconv.FormatInt(native, 10), From: manifestSource + concurrencyLocation})
 		if native == 0 && e.Knative.ConcurrencyRequired() {
 			e.refuse(l.field(), native, "expected 1 <= 0 <= %d: the cluster asks for a limit (allow-container-concurrency-zero of %s)", limit, knative.DefaultsConfig)
 		}
@@ -154,7 +158,7 @@ func (e *expansion) concurrency() int64 {
 			}
 		}
 		n = min(n, limit)
-		e.values[p.Name] = Setting{Name: p.Name, Value: strconv.FormatInt(n, 10), From: c.from}
+		e.values.put(Setting{Name: p.Name, Value: strconv.FormatInt(n, 10), From: c.from})
 		if c.layer != nil { // the cluster's own default is filled in by Knative
 			e.write(l, p.Type, n, Setting{From: c.from})
 		}

@@ -87,11 +87,11 @@ func (e *expansion) clampContainer(match func(string) bool, c policy.Ceiling, ho
 		}
 		e.set(c.Max.String(), path...)
 		if l, ok := e.locate(p.list + "." + p.name); ok && p.container == e.serving {
-			if written := e.after[l.name].From; written != "" {
-				from = written
+			if written, ok := e.after.get(l.name); ok && written.From != "" {
+				from = written.From
 			}
 			if len(e.after) > 0 || e.intent.FillsResources() {
-				e.after[l.name] = Entry{Value: c.Max.String(), From: from, By: c.By}
+				e.after.put(l.name, Entry{Value: c.Max.String(), From: from, By: c.By})
 			}
 		}
 		if p.list == "requests" || len(places) == 1 {

@@ -87,7 +87,7 @@ func (e *expansion) keepLowered() {
 		}
 		l, _ := e.locate(name)
 		if _, owned := e.owned(l, typeOf(name)); owned {
-			e.after[name] = entry
+			e.after.put(name, entry)
 		}
 	}
 }
@@ -194,9 +194,9 @@ func (e *expansion) resolve(p *parameter.Parameter, name string) setting {
 func (e *expansion) store(s setting) {
 	switch {
 	case s.found:
-		e.values[s.parameter.Name] = Setting{Name: s.parameter.Name, Value: s.text, From: s.from}
+		e.values.put(Setting{Name: s.parameter.Name, Value: s.text, From: s.from})
 	case s.isNative:
-		e.values[s.parameter.Name] = Setting{Name: s.parameter.Name, Value: s.native, From: manifestSource + s.at.name}
+		e.values.put(Setting{Name: s.parameter.Name, Value: s.native, From: manifestSource + s.at.name})
 	}
 	if s.found && !s.isNative {
 		e.write(s.at, s.parameter.Type, s.text, Setting{From: s.from})

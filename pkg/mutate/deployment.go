@@ -21,7 +21,7 @@ import (
 func Deployment(in Input) Result {
 	in.Knative = knative.Unrestricted()
 	e := &expansion{Input: in, editor: editor{object: in.Object}, intent: ReadIntent(in.Object), path: field.NewPath("spec", "template"),
-		after: Record{}, values: map[string]Setting{}, bad: map[string]bool{}}
+		bad: map[string]bool{}}
 	if !e.readable() {
 		if !e.intent.FillsResources() {
 			e.result.Errors = nil // the API server's business
@@ -158,7 +158,7 @@ func (e *expansion) defaultCount(s Setting) Setting {
 // value that a policy lowered becomes what the manifest stated again.
 func Undo(o manifest.Object) {
 	e := &expansion{Input: Input{Object: o, Knative: knative.Unrestricted()}, editor: editor{object: o}, intent: ReadIntent(o),
-		path: field.NewPath("spec", "template"), after: Record{}}
+		path: field.NewPath("spec", "template")}
 	if !e.readable() {
 		return
 	}

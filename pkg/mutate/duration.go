@@ -15,7 +15,7 @@ func (e *expansion) durations() {
 	e.duration(parameter.Window, "", "60s", false)
 	e.duration(parameter.ScaleDownDelay, policy.BoundScaleDownDelay, "1m", true)
 	s := e.duration(parameter.Retention, policy.BoundRetention, "10m", true)
-	if n, err := parameter.ParseScale(e.values[parameter.MinScale.Name].Value); s != nil && err == nil && n > 0 {
+	if n, err := parameter.ParseScale(e.values.get(parameter.MinScale.Name).Value); s != nil && err == nil && n > 0 {
 		e.warn("%s has no effect while min-scale is %d", parameter.Retention.Name, n)
 	}
 }
@@ -113,7 +113,7 @@ func (e *expansion) progressDeadline() {
 	budget := e.startupBudget()
 	s, launch := e.explicit(p), e.usable(e.intent.Stated[parameter.LaunchTimeout.Name])
 	if launch != nil {
-		e.values[parameter.LaunchTimeout.Name] = Setting{Name: parameter.LaunchTimeout.Name, Value: launch.Text, From: launch.From}
+		e.values.put(Setting{Name: parameter.LaunchTimeout.Name, Value: launch.Text, From: launch.From})
 	}
 	if e.bad[p.Name] || e.bad[parameter.LaunchTimeout.Name] {
 		return

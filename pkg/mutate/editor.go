@@ -35,17 +35,20 @@ func Pointer(keys ...string) string {
 }
 
 func pointer(path []any) string {
-	var b strings.Builder
+	b := make([]byte, 0, 128)
 	for _, p := range path {
-		b.WriteByte('/')
+		b = append(b, '/')
 		switch p := p.(type) {
 		case string:
-			b.WriteString(escaper.Replace(p))
+			if strings.IndexByte(p, '~') >= 0 || strings.IndexByte(p, '/') >= 0 {
+				p = escaper.Replace(p)
+			}
+			b = append(b, p...)
 		case int:
-			b.WriteString(strconv.Itoa(p))
+			b = strconv.AppendInt(b, int64(p), 10)
 		}
 	}
-	return b.String()
+	return string(b)
 }
 
 // get reads the value at a path of keys and indexes.
@@ -96,9 +99,31 @@ func (e *editor) set(value any, path ...any) {
 			op = "replace"
 		}
 		m[key] = value
-		e.patch = append(e.patch, Operation{Op: op, Path: pointer(path[:i+1]), Value: runtime.DeepCopyJSONValue(value)})
+		e.patch = append(e.patch, Operation{Op: op, Path: pointer(path[:i+1]), Value: copied(value)})
 		return
 	}
+}
+
+// setAt writes a value at a location that ends in a key.
+func (e *editor) setAt(l location, value any) {
+	annotations := manifest.Map(e.object, "spec", "template", "metadata", "annotations")
+	if l.pointer == "" || annotations == nil || isContainer(value) {
+		e.set(value, l.path...)
+		return
+	}
+	op := "add"
+	if _, exists := annotations[l.name]; exists {
+		op = "replace"
+	}
+	annotations[l.name] = value
+	e.patch = append(e.patch, Operation{Op: op, Path: l.pointer, Value: value})
+}
+
+func copied(v any) any {
+	if isContainer(v) {
+		return runtime.DeepCopyJSONValue(v)
+	}
+	return v
 }
 
 func isContainer(v any) bool {

@@ -59,21 +59,25 @@ type expansion struct {
 	path    *field.Path // spec.template
 	serving int         // index of the serving container, -1 if unclear
 	before  Record      // what an earlier expansion set
-	after   Record      // what this one sets
+	after   entries     // what this one sets
 	old     *policy.Demand
 	result  Result
 	class   string
-	values  map[string]Setting // by parameter name
-	bad     map[string]bool    // parameters whose value is refused already
+	values  settings
+	known   map[parameter.Group][]policy.Layer // what layers found
+	bad     map[string]bool                    // parameters whose value is refused already
 }
 
 // Service expands, fills in or clamps a Knative Service, as its labels ask.
 func Service(in Input) Result {
-	e := &expansion{Input: in, editor: editor{object: in.Object}, intent: ReadIntent(in.Object), path: field.NewPath("spec", "template"),
-		after: Record{}, values: map[string]Setting{}, bad: map[string]bool{}}
+	e := &expansion{Input: in, editor: editor{object: in.Object}, intent: ReadIntent(in.Object)}
 	if in.Old != nil && Unchanged(in.Old, in.Object) {
 		e.keepRecord()
 		return e.finish()
+	}
+	e.path, e.bad = field.NewPath("spec", "template"), map[string]bool{}
+	if e.intent.FillsResources() {
+		e.patch, e.after, e.values = make([]Operation, 0, 24), make(entries, 0, 20), make(settings, 0, 20)
 	}
 	if !e.readable() {
 		if !e.intent.FillsResources() {
@@ -129,12 +133,10 @@ func (e *expansion) finish() Result {
 		r.Patch = nil
 		return r
 	}
-	r.Patch = e.patch
-	for _, p := range parameter.Table {
-		if s, ok := e.values[p.Name]; ok {
-			r.Settings = append(r.Settings, s)
-		}
+	if len(e.patch) > 0 {
+		r.Patch = e.patch
 	}
+	r.Settings = e.values.ordered()
 	return r
 }
 
@@ -142,8 +144,9 @@ func (e *expansion) podSpec() manifest.Object {
 	return manifest.Map(e.object, "spec", "template", "spec")
 }
 
-func (e *expansion) annotations() map[string]string {
-	return manifest.Texts(e.object, "spec", "template", "metadata", "annotations")
+// annotations are those of the template.
+func (e *expansion) annotations() manifest.Object {
+	return manifest.Map(e.object, "spec", "template", "metadata", "annotations")
 }
 
 func (e *expansion) refuse(path *field.Path, value any, format string, args ...any) {
@@ -210,11 +213,11 @@ func (e *expansion) keepRecord() {
 }
 
 func (e *expansion) writeRecord() {
-	text := e.after.text()
 	if len(e.after) == 0 {
 		e.dropRecord()
 		return
 	}
+	text := e.after.text()
 	if manifest.Text(e.object, "metadata", "annotations", RecordAnnotation) != text {
 		e.set(text, "metadata", "annotations", RecordAnnotation)
 	}
@@ -243,11 +246,11 @@ func (e *expansion) owned(l location, t *parameter.Type) (Entry, bool) {
 func (e *expansion) write(l location, t *parameter.Type, value any, s Setting) {
 	text := scalarText(value)
 	if now, ok := e.text(l); !ok || !t.Same(now, text) {
-		e.set(value, l.path...)
+		e.setAt(l, value)
 	} else if _, owned := e.owned(l, t); !owned {
 		return
 	}
-	e.after[l.name] = Entry{Value: text, From: s.From, By: s.By}
+	e.after.put(l.name, Entry{Value: text, From: s.From, By: s.By})
 }
 
 // dropStale removes what an earlier expansion set and this one does not. With
@@ -262,7 +265,7 @@ func (e *expansion) dropStale(onlyCompute bool) {
 func (e *expansion) drop(of func(name string) bool) {
 	for _, name := range slices.Sorted(maps.Keys(e.before)) {
 		entry := e.before[name]
-		if _, ok := e.after[name]; ok || !of(name) {
+		if _, ok := e.after.get(name); ok || !of(name) {
 			continue
 		}
 		switch name {

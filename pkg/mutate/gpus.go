@@ -48,10 +48,10 @@ func (e *expansion) gpuCount(memory setting, kind *gpuType) {
 	}
 	switch {
 	case isNative && ok:
-		e.values[p.Name] = Setting{Name: p.Name, Value: w.text, From: w.from}
+		e.values.put(Setting{Name: p.Name, Value: w.text, From: w.from})
 		return
 	case isNative:
-		e.values[p.Name] = Setting{Name: p.Name, Value: native, From: manifestSource + "resources"}
+		e.values.put(Setting{Name: p.Name, Value: native, From: manifestSource + "resources"})
 		return
 	case !ok:
 		return
@@ -64,7 +64,7 @@ func (e *expansion) gpuCount(memory setting, kind *gpuType) {
 	if w.stated == nil {
 		n = e.lowerGPUs(&w, n, kind)
 	}
-	e.values[p.Name] = Setting{Name: p.Name, Value: strconv.FormatInt(n, 10), From: w.from, By: w.by}
+	e.values.put(Setting{Name: p.Name, Value: strconv.FormatInt(n, 10), From: w.from, By: w.by})
 	if n == 0 {
 		return
 	}

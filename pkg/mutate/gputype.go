@@ -93,11 +93,11 @@ func (e *expansion) pin(t *gpuType) {
 	switch {
 	case t.text == "":
 	case t.native == t.value:
-		e.values[p.Name] = Setting{Name: p.Name, Value: t.text, From: t.from}
+		e.values.put(Setting{Name: p.Name, Value: t.text, From: t.from})
 	case t.native != "" && t.stated != nil:
 		e.refuse(t.stated.Path, t.stated.Text, "differs from %s: %s; state it once", t.at.field(), t.native)
 	case t.native == "" && e.allowed(p, t.want, knative.FlagNodeSelector):
-		e.values[p.Name] = Setting{Name: p.Name, Value: t.text, From: t.from}
+		e.values.put(Setting{Name: p.Name, Value: t.text, From: t.from})
 		e.write(t.at, typeOf(t.at.name), t.value, Setting{From: t.from})
 	}
 }

@@ -2,7 +2,6 @@ package mutate
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -52,15 +51,22 @@ func (i *Intent) FillsResources() bool { return i.Autoscale.On || i.Compute.On }
 // our keys anywhere else mean nothing.
 func ReadIntent(o manifest.Object) *Intent {
 	in := &Intent{Stated: map[string]*Statement{}}
-	metadata := field.NewPath("metadata")
+	var room [16]string
 	for _, kind := range []string{"labels", "annotations"} {
 		values := manifest.Map(o, "metadata", kind)
-		for _, key := range slices.Sorted(maps.Keys(values)) {
-			path := metadata.Child(kind).Key(key)
-			optIn := kind == "labels" && (key == parameter.AutoscaleLabel || key == parameter.ComputeLabel)
-			if !optIn && !parameter.IsKey(key) {
-				continue
+		keys := room[:0]
+		for key := range values {
+			if parameter.IsKey(key) || (kind == "labels" && isOptIn(key)) {
+				keys = append(keys, key)
 			}
+		}
+		if len(keys) == 0 {
+			continue
+		}
+		slices.Sort(keys)
+		parent := field.NewPath("metadata", kind)
+		for _, key := range keys {
+			path, optIn := parent.Key(key), kind == "labels" && isOptIn(key)
 			text, ok := values[key].(string)
 			switch {
 			case !ok:
@@ -76,6 +82,10 @@ func ReadIntent(o manifest.Object) *Intent {
 		}
 	}
 	return in
+}
+
+func isOptIn(label string) bool {
+	return label == parameter.AutoscaleLabel || label == parameter.ComputeLabel
 }
 
 func (i *Intent) optIn(label string) *OptIn {
@@ -107,7 +117,7 @@ func (i *Intent) readParameter(kind, key, text string, path *field.Path) {
 		i.Errors, i.unknown = append(i.Errors, err), append(i.unknown, err)
 		return
 	}
-	s := &Statement{Parameter: p, Text: text, Path: path, From: fmt.Sprintf("%s %s: %s", kind, key, text)}
+	s := &Statement{Parameter: p, Text: text, Path: path, From: kind + " " + key + ": " + text}
 	if other, ok := i.Stated[p.Name]; ok {
 		if !p.Type.Same(other.Text, text) {
 			i.Errors = append(i.Errors, field.Invalid(path, text, fmt.Sprintf("differs from %s: %s; state it once", other.Path, other.Text)))

@@ -21,6 +21,9 @@ import (
 type location struct {
 	name string
 	path []any
+	// The same as errors and as patches show it, where they are known already.
+	at      *field.Path
+	pointer string
 }
 
 const (
@@ -39,12 +42,15 @@ func (e *expansion) locate(name string) (location, bool) { return locate(name, e
 
 // locate does so for any object, given the index of its serving container.
 func locate(name string, serving int) (location, bool) {
+	if l, ok := annotationLocations[name]; ok {
+		return l, true
+	}
 	l := location{name: name}
 	template := []any{"spec", "template"}
 	prefix, rest, _ := strings.Cut(name, ".")
 	switch {
 	case prefix == "requests", prefix == "limits":
-		l.path = append(template, "spec", "containers", serving, "resources", prefix, rest)
+		l.path = []any{"spec", "template", "spec", "containers", serving, "resources", prefix, rest}
 		return l, serving >= 0 && rest != ""
 	case prefix == "nodeSelector":
 		l.path = append(template, "spec", "nodeSelector", rest)
@@ -57,13 +63,26 @@ func locate(name string, serving int) (location, bool) {
 		l.path = append(template, "spec", name)
 	case name == tolerationsLocation, name == sharedMemoryLocation:
 		return l, false // lists: written and removed by code of their own
-	case annotationOf[name] != nil, name == gpuMemoryLocation:
-		l.path = append(template, "metadata", "annotations", name)
 	default:
 		return l, false // a record that nobody here wrote
 	}
 	return l, true
 }
+
+// annotationLocations are the annotations of the template that an expansion writes, by name.
+// Nobody changes their paths.
+var annotationLocations = func() map[string]location {
+	m := map[string]location{gpuMemoryLocation: {}}
+	for name := range annotationOf {
+		m[name] = location{}
+	}
+	for name := range m {
+		l := location{name: name, path: []any{"spec", "template", "metadata", "annotations", name}}
+		l.at, l.pointer = l.field(), pointer(l.path)
+		m[name] = l
+	}
+	return m
+}()
 
 // typeOf is the type of the values at a location.
 func typeOf(name string) *parameter.Type {
@@ -92,6 +111,9 @@ var typesByLocation = map[string]*parameter.Type{
 
 // field is the path of the location as errors show it: map keys in brackets.
 func (l location) field() *field.Path {
+	if l.at != nil {
+		return l.at
+	}
 	var p *field.Path
 	for i, step := range l.path {
 		switch step := step.(type) {

@@ -28,16 +28,49 @@ var quantityPlaces = func() [][]string {
 // malformedQuantities are the paths of what should be quantities in an object's template
 // and is none that can be read.
 func malformedQuantities(o manifest.Object) [][]any {
+	pod := manifest.Map(o, "spec", "template", "spec")
+	if !slices.ContainsFunc(quantityPlaces, func(place []string) bool { return anyMalformed(pod, place) }) {
+		return nil
+	}
 	var malformed [][]any
 	for _, place := range quantityPlaces {
 		template := []any{"spec", "template", "spec"}
-		each(manifest.Map(o, "spec", "template", "spec"), place, template, func(path []any, v any) {
+		each(pod, place, template, func(path []any, v any) {
 			if _, err := manifest.Quantity(v); err != nil {
 				malformed = append(malformed, path)
 			}
 		})
 	}
 	return malformed
+}
+
+// anyMalformed tells so of the values at a place.
+func anyMalformed(v any, place []string) bool {
+	if v == nil {
+		return false
+	}
+	if len(place) == 0 {
+		_, err := manifest.Quantity(v)
+		return err != nil
+	}
+	switch v := v.(type) {
+	case manifest.Object:
+		if place[0] != "{}" {
+			return anyMalformed(v[place[0]], place[1:])
+		}
+		for _, entry := range v {
+			if anyMalformed(entry, place[1:]) {
+				return true
+			}
+		}
+	case []any:
+		for _, entry := range v {
+			if place[0] == "[]" && anyMalformed(entry, place[1:]) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // each calls f with every value at a place, but for null, which is as good as absent.

@@ -29,7 +29,14 @@ func (e *expansion) wrongType(path *field.Path, v any, must string) {
 }
 
 func (e *expansion) checkObject(keys ...string) {
-	e.checkObjectAt(field.NewPath(keys[0], keys[1:]...), manifest.At(e.object, keys...))
+	if v := manifest.At(e.object, keys...); v != nil && !isObject(v) {
+		e.checkObjectAt(field.NewPath(keys[0], keys[1:]...), v)
+	}
+}
+
+func isObject(v any) bool {
+	_, ok := v.(manifest.Object)
+	return ok
 }
 
 func (e *expansion) checkObjectAt(path *field.Path, v any) {
@@ -56,19 +63,29 @@ func (e *expansion) checkPod() {
 	}
 	e.checkTexts("spec", "template", "spec", "nodeSelector")
 	for _, name := range []string{"containers", "initContainers", "volumes", "tolerations"} {
-		for i, entry := range e.checkList(pod.Child(name), e.podSpec()[name]) {
-			if _, ok := entry.(manifest.Object); !ok {
+		v := e.podSpec()[name]
+		if v == nil {
+			continue
+		}
+		for i, entry := range e.checkList(pod.Child(name), v) {
+			if !isObject(entry) {
 				e.wrongType(pod.Child(name).Index(i), entry, "must be an object")
 			}
 		}
 	}
 	for i, c := range manifest.Objects(e.podSpec(), "containers") {
-		at := pod.Child("containers").Index(i)
-		e.checkObjectAt(at.Child("resources"), c["resources"])
-		for _, list := range []string{"requests", "limits"} {
-			e.checkObjectAt(at.Child("resources", list), manifest.At(c, "resources", list))
+		at := func(keys ...string) *field.Path { return pod.Child("containers").Index(i).Child(keys[0], keys[1:]...) }
+		if v := c["resources"]; v != nil && !isObject(v) {
+			e.checkObjectAt(at("resources"), v)
 		}
-		e.checkList(at.Child("volumeMounts"), c["volumeMounts"])
+		for _, list := range []string{"requests", "limits"} {
+			if v := manifest.At(c, "resources", list); v != nil && !isObject(v) {
+				e.checkObjectAt(at("resources", list), v)
+			}
+		}
+		if v := c["volumeMounts"]; v != nil {
+			e.checkList(at("volumeMounts"), v)
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kubetorch/webhook/pkg/jsonscan"
 	"github.com/kubetorch/webhook/pkg/manifest"
 )
 
@@ -62,10 +63,48 @@ func (e *expansion) readRecord() {
 // parseRecord reads the record of an object. Text that is no record counts as none.
 func parseRecord(o manifest.Object) Record {
 	var r Record
-	if json.Unmarshal([]byte(manifest.Text(o, "metadata", "annotations", RecordAnnotation)), &r) != nil {
+	text := manifest.Text(o, "metadata", "annotations", RecordAnnotation)
+	if r, ok := plainRecord(text); ok {
+		return r
+	}
+	if text == "" || json.Unmarshal([]byte(text), &r) != nil {
 		return nil
 	}
 	return r
+}
+
+// plainRecord reads a record as an expansion writes it: keys in their own case, each once,
+// and texts. Any other text is not ok.
+func plainRecord(text string) (Record, bool) {
+	o, ok := jsonscan.Object([]byte(text))
+	if !ok {
+		return nil, false
+	}
+	r := make(Record, len(o))
+	for name, v := range o {
+		fields, ok := v.(manifest.Object)
+		if !ok {
+			return nil, false
+		}
+		var entry Entry
+		for key, v := range fields {
+			text, ok := v.(string)
+			switch {
+			case !ok:
+				return nil, false
+			case key == "value":
+				entry.Value = text
+			case key == "from":
+				entry.From = text
+			case key == "by":
+				entry.By = text
+			default:
+				return nil, false
+			}
+		}
+		r[name] = entry
+	}
+	return r, true
 }
 
 // holds tells whether an object has what an entry of its record says was set, and an
@@ -99,12 +138,4 @@ func holds(o manifest.Object, name string, entry Entry) bool {
 func (e *expansion) kept(name, from string) (Entry, bool) {
 	entry, ok := e.before[name]
 	return entry, ok && entry.From == from
-}
-
-func (r Record) text() string {
-	b, err := json.Marshal(r)
-	if err != nil {
-		panic(err) // a map of strings always marshals
-	}
-	return string(b)
 }

@@ -81,7 +81,7 @@ func (e *expansion) limitOf(r request) limit {
 }
 
 func (e *expansion) nativeRequest(s setting, l limit) {
-	e.values[s.parameter.Name] = Setting{Name: s.parameter.Name, Value: s.native, From: manifestSource + s.at.name}
+	e.values.put(Setting{Name: s.parameter.Name, Value: s.native, From: manifestSource + s.at.name})
 	if q, err := manifest.ParseQuantity(s.native); err == nil && l.below(q) {
 		e.refuse(s.at.field(), s.native, "is above the limit %s (%s); raise the limit", l.text, l.from)
 	}
@@ -122,7 +122,7 @@ func (e *expansion) defaultRequest(r request, s setting, l limit) {
 }
 
 func (e *expansion) storeRequest(s setting, text string) {
-	e.values[s.parameter.Name] = Setting{Name: s.parameter.Name, Value: text, From: s.from, By: s.by}
+	e.values.put(Setting{Name: s.parameter.Name, Value: text, From: s.from, By: s.by})
 	e.write(s.at, s.parameter.Type, text, Setting{From: s.from, By: s.by})
 }
 
@@ -157,7 +157,7 @@ func (e *expansion) roomFor(r request, text string, q resource.Quantity) (room r
 // the manifest states: the limit becomes the request, as Kubernetes itself would have it.
 func (e *expansion) raiseRequest(r request, s setting, l limit) {
 	fill := e.Knative.ResourceDefault("requests", r.resource)
-	if _, settled := e.after[s.at.name]; !settled && fill != nil && l.below(*fill) {
+	if _, settled := e.after.get(s.at.name); !settled && fill != nil && l.below(*fill) {
 		e.write(s.at, s.parameter.Type, l.text, Setting{From: "limits." + r.resource})
 	}
 }

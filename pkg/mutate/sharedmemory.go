@@ -25,18 +25,18 @@ func (e *expansion) sharedMemory() {
 	w, ok := e.wanted(p, location{name: sharedMemoryLocation, path: []any{"spec", "template", "spec", "volumes"}}, native, isNative)
 	if !ok {
 		if isNative && native != "" {
-			e.values[p.Name] = Setting{Name: p.Name, Value: native, From: manifestSource + sharedMemoryPath}
+			e.values.put(Setting{Name: p.Name, Value: native, From: manifestSource + sharedMemoryPath})
 		}
 		return
 	}
 	if !isNative && !e.allowed(p, w, knative.FlagEmptyDir) {
 		return
 	}
-	e.values[p.Name] = Setting{Name: p.Name, Value: w.text, From: w.from}
+	e.values.put(Setting{Name: p.Name, Value: w.text, From: w.from})
 	if isNative {
 		return
 	}
-	e.after[sharedMemoryLocation] = Entry{Value: w.text, From: w.from}
+	e.after.put(sharedMemoryLocation, Entry{Value: w.text, From: w.from})
 	if mounted { // by an earlier expansion
 		if i := e.volumeIndex(volume); !p.Type.Same(native, w.text) {
 			e.set(w.text, "spec", "template", "spec", "volumes", i, "emptyDir", "sizeLimit")

@@ -78,7 +78,11 @@ func (e *expansion) usable(s *Statement) *Statement {
 // what an earlier expansion set is nobody's statement.
 func (e *expansion) nativeAnnotation(p *parameter.Parameter) *Statement {
 	var found *Statement
+	annotations := e.annotations()
 	for _, key := range knative.Spellings(annotationKey[p]) {
+		if annotations[key] == nil {
+			continue
+		}
 		l, _ := e.locate(key)
 		text, ok := e.text(l)
 		if !ok {
@@ -127,10 +131,12 @@ type candidate struct {
 // candidates are the defaults for a parameter, strongest first, without the built-in one.
 func (e *expansion) candidates(p *parameter.Parameter) []candidate {
 	var c []candidate
-	profile, _ := e.profile(p.Group)
-	for _, layer := range e.layers(p.Group) {
+	layers := e.layers(p.Group)
+	for i := range layers {
+		layer := &layers[i]
 		if text, ok := layer.Values[p.Name]; ok {
-			c = append(c, candidate{text: text, from: layer.From, layer: &layer, profile: layer.From == profile.From})
+			profile, _ := e.profile(p.Group)
+			c = append(c, candidate{text: text, from: layer.From, layer: layer, profile: layer.From == profile.From})
 		}
 	}
 	if v, ok := e.Knative.Explicit(p.Name); ok {
@@ -159,7 +165,7 @@ func (e *expansion) firstFitting(p *parameter.Parameter, name string, builtIn ca
 // settle stores the value of a parameter that lands in an annotation, writing it unless
 // the template states it already.
 func (e *expansion) settle(p *parameter.Parameter, s *Statement, value, from, by string) {
-	e.values[p.Name] = Setting{Name: p.Name, Value: value, From: from, By: by}
+	e.values.put(Setting{Name: p.Name, Value: value, From: from, By: by})
 	key := annotationKey[p]
 	if s != nil && s.native != "" {
 		l, _ := e.locate(s.native)
@@ -175,11 +181,18 @@ func (e *expansion) settle(p *parameter.Parameter, s *Statement, value, from, by
 // layers are the defaults of a group, strongest first: the profile that the group's
 // label names, then the policies.
 func (e *expansion) layers(g parameter.Group) []policy.Layer {
+	if layers, known := e.known[g]; known {
+		return layers
+	}
 	layers := e.Policies.Defaults(g)
 	if profile, ok := e.profile(g); ok {
 		layers = slices.Insert(layers, 0, profile)
 	}
-	return layers
+	if e.known == nil {
+		e.known = map[parameter.Group][]policy.Layer{}
+	}
+	e.known[g] = slices.Clip(layers)
+	return e.known[g]
 }
 
 // profile is the one that a group's label names.

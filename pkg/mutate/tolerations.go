@@ -37,7 +37,7 @@ func (e *expansion) tolerations(from string) {
 	if all := append(kept, missing...); len(all) > 0 {
 		slices.Sort(all)
 		text, _ := json.Marshal(all)
-		e.after[tolerationsLocation] = Entry{Value: string(text), From: from}
+		e.after.put(tolerationsLocation, Entry{Value: string(text), From: from})
 	}
 }
 

@@ -25,8 +25,12 @@ func (e *expansion) refuseTraps() {
 	e.checkTemplateMetadata()
 	e.checkProbes()
 	e.warnAboutPod()
-	known := e.refusedFields()
-	for _, err := range e.Knative.Validate(e.unrefused(), e.Old == nil) {
+	var known map[string]bool
+	refused := e.Knative.Validate(e.unrefused(), e.Old == nil)
+	if len(refused) > 0 {
+		known = e.refusedFields()
+	}
+	for _, err := range refused {
 		if !known[err.Field] {
 			e.result.Errors = append(e.result.Errors, err)
 		}
@@ -46,6 +50,10 @@ func (e *expansion) refusedFields() map[string]bool {
 // with other quantities for those that are, so that Knative does not name the same problems
 // again.
 func (e *expansion) unrefused() manifest.Object {
+	malformed := malformedQuantities(e.object)
+	if len(malformed)+len(e.result.Errors)+len(e.result.Denied) == 0 {
+		return e.object
+	}
 	refused := map[*parameter.Parameter]bool{}
 	errs := slices.Clone(e.result.Errors)
 	for _, v := range e.result.Denied {
@@ -63,7 +71,7 @@ func (e *expansion) unrefused() manifest.Object {
 		refused[parameter.Metric] = true // means nothing without the class
 	}
 	rest := editor{object: runtime.DeepCopyJSON(e.object)}
-	for _, path := range malformedQuantities(e.object) {
+	for _, path := range malformed {
 		rest.set("1", path...)
 	}
 	annotations := manifest.Map(rest.object, "spec", "template", "metadata", "annotations")
@@ -79,8 +87,12 @@ func (e *expansion) unrefused() manifest.Object {
 // pod, after Knative took them in a Service. Requests of the serving container are settled
 // elsewhere.
 func (e *expansion) checkResources() {
-	known := e.refusedFields()
-	for _, path := range malformedQuantities(e.object) {
+	malformed := malformedQuantities(e.object)
+	var known map[string]bool
+	if len(malformed) > 0 {
+		known = e.refusedFields()
+	}
+	for _, path := range malformed {
 		if at := (location{path: path}).field(); !known[at.String()] {
 			v, _ := e.get(path)
 			e.refuseQuantity(at, scalarText(v))
@@ -88,51 +100,92 @@ func (e *expansion) checkResources() {
 	}
 	gpus := e.Policies.GPUResources()
 	for i, c := range manifest.Objects(e.podSpec(), "containers") {
-		at := e.path.Child("spec", "containers").Index(i).Child("resources")
+		at := func(list, name string) *field.Path {
+			return e.path.Child("spec", "containers").Index(i).Child("resources", list).Key(name)
+		}
+		if i == e.serving && !e.anyNegative(c) {
+			continue
+		}
 		limits := e.askedResources(c, "limits")
 		for _, list := range []string{"limits", "requests"} {
-			asked := e.askedResources(c, list)
+			asked := limits
+			if list != "limits" {
+				asked = e.askedResources(c, list)
+			}
 			for _, name := range slices.Sorted(maps.Keys(asked)) {
 				q, limit := asked[name], limits[name]
 				_, limited := limits[name]
 				switch {
 				case gpus.Match(name):
 				case q.Sign() < 0:
-					e.refuse(at.Child(list).Key(name), q.String(), "may not be negative")
+					e.refuse(at(list, name), q.String(), "may not be negative")
 				case list == "requests" && limited && limit.Cmp(q) < 0 && i != e.serving:
-					e.refuse(at.Child(list).Key(name), q.String(), "is above the limit %s, with what %s fills in; state both", limit.String(), knative.DefaultsConfig)
+					e.refuse(at(list, name), q.String(), "is above the limit %s, with what %s fills in; state both", limit.String(), knative.DefaultsConfig)
 				}
 			}
 		}
 	}
 }
 
-func (e *expansion) checkTemplateMetadata() {
-	metadata := e.path.Child("metadata")
-	labels := manifest.Texts(e.object, "spec", "template", "metadata", "labels")
-	for _, key := range slices.Sorted(maps.Keys(labels)) {
-		at := metadata.Child("labels").Key(key)
-		e.result.Errors = append(e.result.Errors, metav1validation.ValidateLabels(map[string]string{key: labels[key]}, at)...)
-		if knative.IsAutoscaling(key) {
-			e.refuse(at, labels[key], "Knative reads this as an annotation only; put it under spec.template.metadata.annotations")
+// anyNegative tells whether a container asks for less than nothing of anything, by itself or
+// by what Knative fills in.
+func (e *expansion) anyNegative(c manifest.Object) bool {
+	for _, list := range []string{"limits", "requests"} {
+		for _, v := range manifest.Map(c, "resources", list) {
+			if q, err := manifest.Quantity(v); err == nil && q.Sign() < 0 {
+				return true
+			}
+		}
+		for _, name := range []string{"cpu", "memory", "ephemeral-storage"} {
+			if q := e.Knative.ResourceDefault(list, name); q != nil && q.Sign() < 0 {
+				return true
+			}
 		}
 	}
-	if v, ok := manifest.Texts(e.object, "metadata", "annotations")[knative.ProgressDeadlineKey]; ok {
+	return false
+}
+
+func (e *expansion) checkTemplateMetadata() {
+	var metadata *field.Path // of the template
+	at := func(kind, key string) *field.Path {
+		if metadata == nil {
+			metadata = e.path.Child("metadata")
+		}
+		return metadata.Child(kind).Key(key)
+	}
+	labels := manifest.Texts(e.object, "spec", "template", "metadata", "labels")
+	for _, key := range slices.Sorted(maps.Keys(labels)) {
+		e.result.Errors = append(e.result.Errors, metav1validation.ValidateLabels(map[string]string{key: labels[key]}, at("labels", key))...)
+		if knative.IsAutoscaling(key) {
+			e.refuse(at("labels", key), labels[key], "Knative reads this as an annotation only; put it under spec.template.metadata.annotations")
+		}
+	}
+	if v, ok := manifest.Map(e.object, "metadata", "annotations")[knative.ProgressDeadlineKey].(string); ok {
 		e.refuse(field.NewPath("metadata", "annotations").Key(knative.ProgressDeadlineKey), v, "Knative reads this on the template only; put it under spec.template.metadata.annotations, or use %s", parameter.ProgressDeadline.Key())
 	}
 	annotations := e.annotations()
-	for _, key := range slices.Sorted(maps.Keys(annotations)) {
-		text, path := annotations[key], metadata.Child("annotations").Key(key)
+	var looked []string // the keys that are looked at below
+	for key := range annotations {
+		if annotationOf[key] == nil && (knative.IsAutoscaling(key) || strings.HasPrefix(key, knative.SidecarPrefix)) {
+			looked = append(looked, key)
+		}
+	}
+	slices.Sort(looked)
+	for _, key := range looked {
+		text, ok := annotations[key].(string)
+		if !ok {
+			continue
+		}
 		canonical, known := knative.Canonical(key)
 		switch {
 		case !known && knative.IsAutoscaling(key):
-			e.refuse(path, text, "Knative does not know this key and would ignore it; the nearest known one is %s", knative.Nearest(key))
-		case known && annotationOf[key] == nil && canonical != knative.AlgorithmKey:
+			e.refuse(at("annotations", key), text, "Knative does not know this key and would ignore it; the nearest known one is %s", knative.Nearest(key))
+		case known && canonical != knative.AlgorithmKey:
 			if v, err := strconv.ParseFloat(text, 64); err == nil && (math.IsNaN(v) || math.IsInf(v, 0)) {
-				e.refuse(path, text, "must be a finite number")
+				e.refuse(at("annotations", key), text, "must be a finite number")
 			}
-		case strings.HasPrefix(key, "queue.sidecar.serving.knative.dev/"):
-			e.checkQueueProxy(path, key, text)
+		case strings.HasPrefix(key, knative.SidecarPrefix):
+			e.checkQueueProxy(at("annotations", key), key, text)
 		}
 	}
 }

@@ -169,7 +169,7 @@ func (b *Budgets) Strict() bool {
 // known, what they leave open counts as selected.
 func (b *Budget) Selects(namespace string, namespaceLabels map[string]string, known bool) bool {
 	selects, _ := (&compiled{namespace: b.namespace, workload: labels.Everything()}).selects(
-		Subject{Namespace: namespace, NamespaceLabels: namespaceLabels, NamespaceKnown: known})
+		&Subject{Namespace: namespace, NamespaceLabels: namespaceLabels, NamespaceKnown: known})
 	return selects
 }
 

@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -21,7 +20,7 @@ func ConfigurationDemand(configuration manifest.Object, kn *knative.Config, gpus
 // RevisionDemand measures a Knative Revision, whose scale stands on its own metadata and
 // whose spec is that of its pods.
 func RevisionDemand(revision manifest.Object, kn *knative.Config, gpus GPUResources) Demand {
-	d := podDemand(manifest.Texts(revision, "metadata", "annotations"), manifest.Map(revision, "spec"),
+	d := podDemand(manifest.Map(revision, "metadata", "annotations"), manifest.Map(revision, "spec"),
 		field.NewPath("metadata", "annotations"), field.NewPath("spec"), kn, gpus)
 	d.claim(d.part(manifest.Text(revision, "metadata", "name")))
 	return d
@@ -40,7 +39,7 @@ var targetPath = field.NewPath("spec", "scaleTargetRef")
 // GPUs then cannot be counted, and a bound on GPUs refuses it.
 func AutoscalerDemand(autoscaler, target manifest.Object, kn *knative.Config, gpus GPUResources) Demand {
 	podSpec := manifest.Map(target, "spec", "template", "spec")
-	d := podDemand(manifest.Texts(autoscaler, "metadata", "annotations"), podSpec, field.NewPath("metadata", "annotations"), targetPath, kn, gpus)
+	d := podDemand(manifest.Map(autoscaler, "metadata", "annotations"), podSpec, field.NewPath("metadata", "annotations"), targetPath, kn, gpus)
 	d.CPUs, d.Memory = number(0), number(0) // asked for by the Deployment itself
 	inTarget := func(errs field.ErrorList) {
 		for i, e := range errs {
@@ -52,7 +51,7 @@ func AutoscalerDemand(autoscaler, target manifest.Object, kn *knative.Config, gp
 	inTarget(d.GPUs.Malformed)
 	inTarget(d.GPUs.Unknown)
 	if target == nil {
-		d.GPUs.requests = map[string]string{targetPath.String(): fmt.Sprint(manifest.At(autoscaler, "spec", "scaleTargetRef"))}
+		d.GPUs.requests = []gpuRequest{{gpuPlace{list: targetPath.String()}, manifest.At(autoscaler, "spec", "scaleTargetRef")}}
 		d.GPUs.Unknown = append(d.GPUs.Unknown, field.Forbidden(targetPath,
 			"names no Deployment that there is, and no Revision is seen to own this, so the GPUs of its pods cannot be counted"))
 	}

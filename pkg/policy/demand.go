@@ -108,9 +108,8 @@ type Revisions map[string]manifest.Object
 // else names, such as a Route that is not the Service's own.
 func ServiceDemand(service manifest.Object, latest string, kn *knative.Config, gpus GPUResources, revisions Revisions, elsewhere ...string) Demand {
 	template := manifest.Map(service, "spec", "template")
-	path := field.NewPath("spec", "template")
-	d := podDemand(manifest.Texts(template, "metadata", "annotations"), manifest.Map(template, "spec"),
-		path.Child("metadata", "annotations"), path.Child("spec"), kn, gpus)
+	d := podDemand(manifest.Map(template, "metadata", "annotations"), manifest.Map(template, "spec"),
+		annotationsPath, podPath, kn, gpus)
 	own := d.part("")
 	named := manifest.Text(template, "metadata", "name")
 	if r, ok := revisions[named]; ok {
@@ -195,8 +194,32 @@ func NamedRevisions(service manifest.Object) []string {
 	return slices.Sorted(maps.Keys(names))
 }
 
-func podDemand(annotations map[string]string, podSpec manifest.Object, at, specPath *field.Path, kn *knative.Config, gpus GPUResources) Demand {
-	d := Demand{Paths: map[string]*field.Path{knative.ClassKey: at.Key(knative.ClassKey)}, pod: specPath, Class: kn.Class()}
+var (
+	annotationsPath = field.NewPath("spec", "template", "metadata", "annotations")
+	podPath         = field.NewPath("spec", "template", "spec")
+	// settingPaths are the paths of annotations of a template by their keys.
+	settingPaths = func() map[string]*field.Path {
+		m := map[string]*field.Path{}
+		for _, canonical := range []string{knative.ClassKey, knative.MinScaleKey, knative.MaxScaleKey, knative.InitialScaleKey,
+			knative.RetentionKey, knative.ScaleDownDelayKey, knative.ProgressDeadlineKey} {
+			for _, key := range knative.Spellings(canonical) {
+				m[key] = annotationsPath.Key(key)
+			}
+		}
+		return m
+	}()
+)
+
+// settingPath is the path of an annotation below a path.
+func settingPath(at *field.Path, key string) *field.Path {
+	if known := settingPaths[key]; known != nil && at == annotationsPath {
+		return known
+	}
+	return at.Key(key)
+}
+
+func podDemand(annotations, podSpec manifest.Object, at, specPath *field.Path, kn *knative.Config, gpus GPUResources) Demand {
+	d := Demand{Paths: map[string]*field.Path{knative.ClassKey: settingPath(at, knative.ClassKey)}, pod: specPath, Class: kn.Class()}
 	if _, class, ok := knative.Get(annotations, knative.ClassKey); ok {
 		d.Class = class
 	}
@@ -205,7 +228,7 @@ func podDemand(annotations map[string]string, podSpec manifest.Object, at, specP
 		if !ok {
 			k = key
 		}
-		d.Paths[key] = at.Key(k)
+		d.Paths[key] = settingPath(at, k)
 		n := absent
 		if ok {
 			var err error
@@ -228,10 +251,10 @@ func podDemand(annotations map[string]string, podSpec manifest.Object, at, specP
 	duration := func(key string, absent time.Duration) time.Duration {
 		k, text, ok := knative.Get(annotations, key)
 		if !ok {
-			d.Paths[key] = at.Key(key)
+			d.Paths[key] = settingPath(at, key)
 			return absent
 		}
-		d.Paths[key] = at.Key(k)
+		d.Paths[key] = settingPath(at, k)
 		v, err := time.ParseDuration(text)
 		if err != nil {
 			return unlimited
@@ -252,17 +275,19 @@ func podDemand(annotations map[string]string, podSpec manifest.Object, at, specP
 
 // podQuantity sums one resource over a pod the way CountGPUs does, with what Knative
 // fills in and with the queue proxy as far as annotations set it.
-func podQuantity(podSpec manifest.Object, annotations map[string]string, name string, kn *knative.Config) resource.Quantity {
+func podQuantity(podSpec, annotations manifest.Object, name string, kn *knative.Config) resource.Quantity {
 	var running, restartable, peak resource.Quantity
 	of := func(o manifest.Object, defaults bool) resource.Quantity {
 		var largest resource.Quantity
 		for _, list := range []string{"limits", "requests"} {
-			v, stated := manifest.Map(o, "resources", list)[name]
-			q, err := manifest.Quantity(v)
+			var q resource.Quantity
+			v := manifest.Map(o, "resources", list)[name]
 			switch d := kn.ResourceDefault(list, name); {
-			case err == nil:
-			case stated && v != nil:
-				q = number(Unbounded) // cannot be read, so it is beyond any bound
+			case v != nil:
+				var err error
+				if q, err = manifest.Quantity(v); err != nil {
+					q = number(Unbounded) // cannot be read, so it is beyond any bound
+				}
 			case d != nil && defaults:
 				q = *d
 			default:
@@ -291,7 +316,11 @@ func podQuantity(podSpec manifest.Object, annotations map[string]string, name st
 	}
 	var sidecar resource.Quantity
 	for _, suffix := range []string{"-resource-limit", "-resource-request"} {
-		if q, err := manifest.ParseQuantity(annotations[knative.SidecarPrefix+name+suffix]); err == nil && q.Cmp(sidecar) > 0 {
+		text, ok := annotations[knative.SidecarPrefix+name+suffix].(string)
+		if !ok {
+			continue
+		}
+		if q, err := manifest.ParseQuantity(text); err == nil && q.Cmp(sidecar) > 0 {
 			sidecar = q
 		}
 	}

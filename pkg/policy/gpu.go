@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	resourcev1 "k8s.io/api/resource/v1"
@@ -47,12 +48,49 @@ type GPUCount struct {
 	Malformed field.ErrorList
 	// Unknown are requests that look like GPUs and cannot be counted.
 	Unknown field.ErrorList
-	// requests are the GPU requests as they stand, by their paths within the pod.
-	requests map[string]string
+	// requests are the GPU requests as they stand.
+	requests []gpuRequest
+}
+
+// gpuRequest is a request for GPUs, or for what may be some.
+type gpuRequest struct {
+	gpuPlace
+	value any
+}
+
+// gpuPlace is where a request stands within the pod.
+type gpuPlace struct {
+	containers string // the list of containers; empty for the pod itself
+	index      int
+	list, name string // of resources
+}
+
+func (r gpuRequest) text() string {
+	if text, ok := r.value.(string); ok {
+		return text
+	}
+	return fmt.Sprint(r.value)
 }
 
 // SameRequests tells whether two pods ask for GPUs in the same words.
-func (c GPUCount) SameRequests(other GPUCount) bool { return maps.Equal(c.requests, other.requests) }
+func (c GPUCount) SameRequests(other GPUCount) bool {
+	if len(c.requests) != len(other.requests) {
+		return false
+	}
+	if len(c.requests) == 0 {
+		return true
+	}
+	texts := make(map[gpuPlace]string, len(c.requests))
+	for _, r := range c.requests {
+		texts[r.gpuPlace] = r.text()
+	}
+	for _, r := range other.requests {
+		if text, ok := texts[r.gpuPlace]; !ok || text != r.text() {
+			return false
+		}
+	}
+	return true
+}
 
 // CountGPUs counts the GPUs of one pod as the scheduler does (Kubernetes
 // component-helpers resource.PodRequests): per resource, the larger of what runs side
@@ -60,10 +98,16 @@ func (c GPUCount) SameRequests(other GPUCount) bool { return maps.Equal(c.reques
 // with the restartable ones before it; pod-level resources where they are larger. Each
 // container counts with the larger of limit and request.
 func CountGPUs(podSpec manifest.Object, path *field.Path, known GPUResources) GPUCount {
-	c := gpuCounter{known: known, pod: path, running: map[string]int64{}, peak: map[string]int64{}}
+	c := gpuCounter{known: known, pod: path}
+	if podSpec["initContainers"] == nil && podSpec["resources"] == nil && podSpec["resourceClaims"] == nil && len(manifest.List(podSpec, "containers")) == 1 {
+		for _, v := range c.container(manifest.Objects(podSpec, "containers")[0], gpuPlace{containers: "containers"}) {
+			c.count.PerPod = SaturatingAdd(c.count.PerPod, v)
+		}
+		return c.count
+	}
 	var restartable []map[string]int64
 	for i, container := range manifest.Objects(podSpec, "initContainers") {
-		n := c.container(container, path.Child("initContainers").Index(i))
+		n := c.container(container, gpuPlace{containers: "initContainers", index: i})
 		if manifest.Text(container, "restartPolicy") == "Always" {
 			restartable = append(restartable, n)
 			c.add(n)
@@ -73,23 +117,23 @@ func CountGPUs(podSpec manifest.Object, path *field.Path, known GPUResources) GP
 			for _, r := range restartable {
 				v = SaturatingAdd(v, r[name])
 			}
-			c.peak[name] = max(c.peak[name], v)
+			c.raise(name, v)
 		}
 	}
 	for i, container := range manifest.Objects(podSpec, "containers") {
-		c.add(c.container(container, path.Child("containers").Index(i)))
+		c.add(c.container(container, gpuPlace{containers: "containers", index: i}))
 	}
-	for name, v := range c.container(podSpec, path) {
-		c.peak[name] = max(c.peak[name], v)
+	for name, v := range c.container(podSpec, gpuPlace{}) {
+		c.raise(name, v)
 	}
 	for name, v := range c.running {
-		c.peak[name] = max(c.peak[name], v)
+		c.raise(name, v)
 	}
 	for _, v := range c.peak {
 		c.count.PerPod = SaturatingAdd(c.count.PerPod, v)
 	}
 	if claims := manifest.List(podSpec, "resourceClaims"); len(claims) > 0 {
-		c.note(path.Child("resourceClaims"), claims)
+		c.note(gpuPlace{list: "resourceClaims"}, claims)
 		c.count.Unknown = append(c.count.Unknown, field.Forbidden(path.Child("resourceClaims"),
 			"devices asked for through resource claims cannot be counted as GPUs; ask for a GPU resource instead"))
 	}
@@ -105,32 +149,48 @@ type gpuCounter struct {
 }
 
 func (c *gpuCounter) add(n map[string]int64) {
+	if c.running == nil && len(n) > 0 {
+		c.running = map[string]int64{}
+	}
 	for name, v := range n {
 		c.running[name] = SaturatingAdd(c.running[name], v)
 	}
 }
 
-func (c *gpuCounter) note(at *field.Path, v any) {
-	if c.count.requests == nil {
-		c.count.requests = map[string]string{}
+func (c *gpuCounter) raise(name string, v int64) {
+	if c.peak == nil {
+		c.peak = map[string]int64{}
 	}
-	c.count.requests[strings.TrimPrefix(at.String(), c.pod.String())] = fmt.Sprint(v)
+	c.peak[name] = max(c.peak[name], v)
+}
+
+func (c *gpuCounter) note(at gpuPlace, v any) {
+	c.count.requests = append(c.count.requests, gpuRequest{at, v})
+}
+
+// path of a place, as errors show it.
+func (c *gpuCounter) path(at gpuPlace) *field.Path {
+	path := c.pod
+	if at.containers != "" {
+		path = path.Child(at.containers).Index(at.index)
+	}
+	return path.Child("resources", at.list).Key(at.name)
 }
 
 // container counts the GPUs of whatever has a resources field.
-func (c *gpuCounter) container(o manifest.Object, path *field.Path) map[string]int64 {
+func (c *gpuCounter) container(o manifest.Object, at gpuPlace) map[string]int64 {
 	var n map[string]int64
 	for _, list := range []string{"limits", "requests"} {
 		resources := manifest.Map(o, "resources", list)
 		for name, v := range resources {
-			at := path.Child("resources", list).Key(name)
+			at.list, at.name = list, name
 			if !c.known.Match(name) {
 				if strings.HasPrefix(name, resourcev1.ResourceDeviceClassPrefix) {
 					c.note(at, v)
-					c.count.Unknown = append(c.count.Unknown, field.Forbidden(at, "devices of a class that no policy's gpuResources lists cannot be counted as GPUs; ask for a GPU resource instead"))
+					c.count.Unknown = append(c.count.Unknown, field.Forbidden(c.path(at), "devices of a class that no policy's gpuResources lists cannot be counted as GPUs; ask for a GPU resource instead"))
 				} else if strings.Contains(strings.ToLower(name), "gpu") && strings.Contains(name, "/") {
 					c.note(at, v)
-					c.count.Unknown = append(c.count.Unknown, field.Forbidden(at,
+					c.count.Unknown = append(c.count.Unknown, field.Forbidden(c.path(at),
 						"looks like a GPU resource that no policy's gpuResources lists, so it cannot be counted"))
 				}
 				continue
@@ -138,7 +198,7 @@ func (c *gpuCounter) container(o manifest.Object, path *field.Path) map[string]i
 			c.note(at, v)
 			whole, ok := WholeGPUs(v)
 			if !ok {
-				c.count.Malformed = append(c.count.Malformed, field.Invalid(at, v, "must be a whole number of GPUs from 0 to 2147483647"))
+				c.count.Malformed = append(c.count.Malformed, field.Invalid(c.path(at), v, "must be a whole number of GPUs from 0 to 2147483647"))
 				whole = Unbounded
 			}
 			if n == nil {
@@ -152,6 +212,10 @@ func (c *gpuCounter) container(o manifest.Object, path *field.Path) map[string]i
 
 // WholeGPUs reads a quantity that is a whole number from 0 to 2147483647.
 func WholeGPUs(v any) (int64, bool) {
+	if text, ok := v.(string); ok && 0 < len(text) && len(text) < 10 && strings.Trim(text, "0123456789") == "" {
+		n, err := strconv.ParseInt(text, 10, 64)
+		return n, err == nil
+	}
 	q, err := manifest.Quantity(v)
 	if err != nil || q.Sign() < 0 || q.CmpInt64(math.MaxInt32) > 0 {
 		return 0, false

@@ -19,19 +19,25 @@ import (
 // Set is all policies of a cluster, compiled. It is never changed after Compile.
 type Set struct {
 	policies []*compiled // by priority, then name
-	invalid  map[string]field.ErrorList
-	gpus     GPUResources
+	// index finds those that may select a namespace.
+	index   namespaceIndex
+	invalid map[string]field.ErrorList
+	gpus    GPUResources
 }
 
 type compiled struct {
+	position  int // in the set
 	name      string
 	namespace labels.Selector
-	workload  labels.Selector
-	defaults  map[parameter.Group]Settings
-	profiles  map[parameter.Group]map[string]Settings
-	rules     []Rule
-	gpus      []string
-	exempt    []v1alpha1.Exemption
+	// requirements are those of namespace; selectable is false if it selects nothing.
+	requirements labels.Requirements
+	selectable   bool
+	workload     labels.Selector
+	defaults     map[parameter.Group]Settings
+	profiles     map[parameter.Group]map[string]Settings
+	rules        []Rule
+	gpus         []string
+	exempt       []v1alpha1.Exemption
 }
 
 // Settings are parameter values by the parameters' names.
@@ -55,6 +61,7 @@ func Compile(policies []v1alpha1.ComputePolicy) *Set {
 		// What an invalid policy calls a GPU counts as well: its bounds fail closed.
 		s.countAsGPUs(p.Spec.GPUResources)
 	}
+	s.index = indexNamespaces(s.policies)
 	return s
 }
 
@@ -83,6 +90,7 @@ func compile(p *v1alpha1.ComputePolicy) *compiled {
 		exempt:    p.Spec.Exempt,
 		rules:     rules(p),
 	}
+	c.requirements, c.selectable = c.namespace.Requirements()
 	if d := p.Spec.Defaults; d != nil {
 		c.defaults[parameter.Autoscale] = settings(d.Autoscale)
 		c.defaults[parameter.Compute] = settings(d.Compute)
@@ -138,8 +146,9 @@ func (s *Set) For(subjects ...Subject) Selection {
 	if len(subjects) > 0 {
 		sel.namespace = subjects[0].Namespace
 	}
-	for _, p := range s.policies {
-		for i, subject := range subjects {
+	for _, p := range s.candidates(subjects) {
+		for i := range subjects {
+			subject := &subjects[i]
 			selects, decided := p.selects(subject)
 			if i == 0 && selects && decided {
 				sel.defaults = append(sel.defaults, p)
@@ -151,7 +160,7 @@ func (s *Set) For(subjects ...Subject) Selection {
 				sel.bounds = append(sel.bounds, p)
 				break
 			}
-			if !p.exempts(Subject{Namespace: subject.Namespace}) && !slices.Contains(sel.excused, p.name) {
+			if !p.exempts(&Subject{Namespace: subject.Namespace}) && !slices.Contains(sel.excused, p.name) {
 				sel.excused = append(sel.excused, p.name)
 			}
 		}
@@ -178,7 +187,7 @@ func (s Selection) Without(names []string) Selection {
 	return s
 }
 
-func (c *compiled) selects(s Subject) (selects, decided bool) {
+func (c *compiled) selects(s *Subject) (selects, decided bool) {
 	if !c.workload.Matches(labels.Set(s.Labels)) {
 		return false, true
 	}
@@ -187,11 +196,11 @@ func (c *compiled) selects(s Subject) (selects, decided bool) {
 	}
 	known := labels.Set{corev1.LabelMetadataName: s.Namespace}
 	decided = true
-	requirements, selectable := c.namespace.Requirements()
-	if !selectable {
+	if !c.selectable {
 		return false, true
 	}
-	for _, r := range requirements {
+	for i := range c.requirements {
+		r := &c.requirements[i]
 		if r.Key() != corev1.LabelMetadataName {
 			decided = false
 		} else if !r.Matches(known) {
@@ -201,7 +210,7 @@ func (c *compiled) selects(s Subject) (selects, decided bool) {
 	return true, decided
 }
 
-func (c *compiled) exempts(s Subject) bool {
+func (c *compiled) exempts(s *Subject) bool {
 	return slices.ContainsFunc(c.exempt, func(e v1alpha1.Exemption) bool {
 		if len(e.Namespaces) > 0 && !slices.Contains(e.Namespaces, s.Namespace) {
 			return false

@@ -52,7 +52,7 @@ func (r *Request) Charges(budgets *policy.Budgets, claims []Claim, labels map[st
 				continue
 			}
 			charge.Claims = append(charge.Claims, counted)
-			charge.Charges = append(charge.Charges, ledger.Charge{Key: c.Key, Namespace: r.raw.Namespace, Kind: c.Kind, Name: r.storedName(),
+			charge.Charges = append(charge.Charges, ledger.Charge{Key: c.Key, Namespace: strings.Clone(r.raw.Namespace), Kind: strings.Clone(c.Kind), Name: strings.Clone(r.storedName()), // kept by the ledger
 				Amount: ledger.Amount{GPUs: counted.GPUs, Overlap: counted.Overlap}, Rises: counted.GPUs > b.Claim(c.Old)})
 		}
 		if len(charge.Charges) > 0 {

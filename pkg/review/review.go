@@ -64,15 +64,8 @@ func Read(raw *admissionv1.AdmissionRequest) (*Request, *admissionv1.AdmissionRe
 		(raw.Operation != admissionv1.Create && raw.Operation != admissionv1.Update) {
 		return nil, Allow(raw.UID)
 	}
-	var err error
-	if r.object, err = manifest.Decode(raw.Object.Raw); err != nil {
-		return nil, unusable(raw.UID, "object", err)
-	}
-	if raw.Operation == admissionv1.Update {
-		if r.old, err = manifest.Decode(raw.OldObject.Raw); err != nil {
-			return nil, unusable(raw.UID, "oldObject", err)
-		}
-		r.identify()
+	if refused := r.decode(); refused != nil {
+		return nil, refused
 	}
 	if r.name == "" {
 		if r.name = manifest.Text(r.object, "metadata", "name"); r.name == "" {
@@ -83,6 +76,29 @@ func Read(raw *admissionv1.AdmissionRequest) (*Request, *admissionv1.AdmissionRe
 		return nil, r.refuseKind()
 	}
 	return r, nil
+}
+
+// decode reads the objects. Those of a Knative Service may share what they have in common.
+func (r *Request) decode() (refused *admissionv1.AdmissionResponse) {
+	var err error
+	inOld := false
+	if r.kind() == ServiceKind && r.raw.Operation == admissionv1.Update {
+		r.object, r.old, inOld, err = manifest.DecodePair(r.raw.Object.Raw, r.raw.OldObject.Raw)
+	} else if r.kind() == ServiceKind {
+		r.object, err = manifest.DecodeState(r.raw.Object.Raw)
+	} else if r.object, err = manifest.Decode(r.raw.Object.Raw); err == nil && r.raw.Operation == admissionv1.Update {
+		r.old, err = manifest.Decode(r.raw.OldObject.Raw)
+		inOld = true
+	}
+	switch {
+	case err != nil && inOld:
+		return unusable(r.raw.UID, "oldObject", err)
+	case err != nil:
+		return unusable(r.raw.UID, "object", err)
+	case r.old != nil:
+		r.identify()
+	}
+	return nil
 }
 
 // identify gives the new object of an update, such as one by kubectl replace, the UID that
@@ -154,5 +170,8 @@ func (r *Request) selectPolicies(w World) policy.Selection {
 }
 
 func (r *Request) expand(w World) mutate.Result {
+	if r.old != nil && !mutate.Unchanged(r.old, r.object) {
+		r.old = clone(r.old) // the object is about to change, and they may have parts in common
+	}
 	return mutate.Service(mutate.Input{Object: r.object, Old: r.old, Policies: r.selection(w), Knative: w.Knative, Revisions: w.Revisions})
 }

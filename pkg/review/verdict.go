@@ -1,7 +1,6 @@
 package review
 
 import (
-	stdjson "encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
@@ -200,7 +199,7 @@ func (r *Request) answer(v Verdict) *admissionv1.AdmissionResponse {
 		return a
 	}
 	if len(v.Patch) > 0 {
-		patch, err := stdjson.Marshal(v.Patch)
+		patch, err := mutate.AppendPatch(make([]byte, 0, 4096), v.Patch)
 		if err != nil {
 			return &admissionv1.AdmissionResponse{UID: r.raw.UID, Result: &metav1.Status{Status: metav1.StatusFailure, Code: http.StatusInternalServerError,
 				Reason: metav1.StatusReasonInternalError, Message: "the patch cannot be written as JSON: " + err.Error()}}

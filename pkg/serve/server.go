@@ -90,11 +90,10 @@ func newEndpoints(address string, o HTTPOptions, source certificate.Source, e *e
 	if clients != nil {
 		server.connected, caller = clients.connected, clients.check
 	}
-	for path, decide := range map[string]admission.Decide{MutatePath: e.mutate, ValidatePath: e.validate} {
-		handler := admission.Handler(decide, admission.Options{
-			Path: path, Metrics: metrics, Log: log.WithName("admission"),
-			MaxConcurrent: o.MaxConcurrent, Caller: caller, Tracer: o.Tracer,
-		})
+	for path, handler := range e.handlers(admission.Options{
+		Metrics: metrics, Log: log.WithName("admission"),
+		MaxConcurrent: o.MaxConcurrent, Caller: caller, Tracer: o.Tracer,
+	}) {
 		server.Register(path, closeWhile(draining, handler))
 	}
 	mux.HandleFunc(HealthPath, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
@@ -105,6 +104,16 @@ func newEndpoints(address string, o HTTPOptions, source certificate.Source, e *e
 		Server: server, address: server.address,
 		source: source, checks: checks, draining: draining, callers: clients,
 	}, nil
+}
+
+// handlers are the two admission endpoints by path; o.Path is set for each.
+func (e *edge) handlers(o admission.Options) map[string]http.Handler {
+	handlers := map[string]http.Handler{}
+	for path, decide := range map[string]admission.Decide{MutatePath: e.mutate, ValidatePath: e.validate} {
+		o.Path = path
+		handlers[path] = admission.Handler(decide, o)
+	}
+	return handlers
 }
 
 // resolve splits the address. The server needs to know its port beforehand, so a

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"path/filepath"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/kubetorch/webhook/pkg/admission"
 	"github.com/kubetorch/webhook/pkg/budget"
 	"github.com/kubetorch/webhook/pkg/certificate"
 	"github.com/kubetorch/webhook/pkg/offline"
@@ -52,21 +54,10 @@ func Standalone(ctx context.Context, o StandaloneOptions) error {
 	}
 
 	registry := prometheus.NewRegistry()
-	gauges, err := newSnapshotMetrics(registry)
+	e, err := standaloneEdge(o.Inputs, registry, o.Log)
 	if err != nil {
 		return err
 	}
-	set := policy.Compile(o.Inputs.Policies)
-	gauges.policiesAre(set)
-	gauges.adopted(partPolicies)
-	gauges.adopted(partBudgets)
-	gauges.knativeIs(true)
-	logPolicies(o.Log, set)
-	e := &edge{namespaceLabels: nameOnly, revisions: noRevisions, decided: gauges.decided}
-	e.current.Store(&snapshot{policies: set, budgets: policy.CompileBudgets(o.Inputs.Budgets), knative: o.Inputs.Knative})
-	memory := budget.NewMemory(o.Inputs.Budgets)
-	e.charging = &charging{charge: memory.Charge, release: memory.Release, everything: true}
-
 	server, err := newEndpoints(o.Listen, o.HTTP, source, e, registry, o.Log)
 	if err != nil {
 		return err
@@ -85,6 +76,35 @@ func Standalone(ctx context.Context, o StandaloneOptions) error {
 		return fmt.Errorf("serving on %s: %w", server.address, err)
 	}
 	return nil
+}
+
+// standaloneEdge is an edge that knows nothing but inputs.
+func standaloneEdge(inputs offline.Inputs, registry *prometheus.Registry, log logr.Logger) (*edge, error) {
+	gauges, err := newSnapshotMetrics(registry)
+	if err != nil {
+		return nil, err
+	}
+	set := policy.Compile(inputs.Policies)
+	gauges.policiesAre(set)
+	gauges.adopted(partPolicies)
+	gauges.adopted(partBudgets)
+	gauges.knativeIs(true)
+	logPolicies(log, set)
+	e := &edge{namespaceLabels: nameOnly, revisions: noRevisions, decided: gauges.decided}
+	e.current.Store(&snapshot{policies: set, budgets: policy.CompileBudgets(inputs.Budgets), knative: inputs.Knative})
+	memory := budget.NewMemory(inputs.Budgets)
+	e.charging = &charging{charge: memory.Charge, release: memory.Release, everything: true}
+	return e, nil
+}
+
+// StandaloneHandlers are the endpoints of [Standalone] by path, [MutatePath] and
+// [ValidatePath], without a listener.
+func StandaloneHandlers(inputs offline.Inputs, log logr.Logger) (map[string]http.Handler, error) {
+	e, err := standaloneEdge(inputs, prometheus.NewRegistry(), log)
+	if err != nil {
+		return nil, err
+	}
+	return e.handlers(admission.Options{Metrics: admission.NewMetrics(MutatePath, ValidatePath), Log: log}), nil
 }
 
 // nameOnly is all that is known of a namespace without a cluster.

@@ -118,14 +118,12 @@ type GPUBudgetStatus struct {
 
 	// Namespaces are the settled claims. Where spec.namespaceSelector looks at labels,
 	// every namespace that was counted is listed.
-	// +listType=map
-	// +listMapKey=name
+	// +listType=atomic
 	// +optional
 	Namespaces []NamespaceClaims `json:"namespaces,omitempty"`
 
 	// Reservations are the claims of admissions that are not seen stored yet.
-	// +listType=map
-	// +listMapKey=key
+	// +listType=atomic
 	// +optional
 	Reservations []Reservation `json:"reservations,omitempty"`
 

@@ -1,0 +1,76 @@
+package mutate
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"strconv"
+
+	"github.com/kubetorch/webhook/pkg/manifest"
+)
+
+// AppendPatch appends a JSON Patch as encoding/json writes it.
+func AppendPatch(b []byte, patch []Operation) ([]byte, error) {
+	b = append(b, '[')
+	for i, op := range patch {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendText(append(b, `{"op":`...), op.Op)
+		b = appendText(append(b, `,"path":`...), op.Path)
+		if op.Value != nil {
+			var err error
+			if b, err = appendValue(append(b, `,"value":`...), op.Value); err != nil {
+				return nil, err
+			}
+		}
+		b = append(b, '}')
+	}
+	return append(b, ']'), nil
+}
+
+func appendValue(b []byte, v any) ([]byte, error) {
+	switch v := v.(type) {
+	case string:
+		return appendText(b, v), nil
+	case int64:
+		return strconv.AppendInt(b, v, 10), nil
+	case manifest.Object:
+		if v == nil {
+			break
+		}
+		b = append(b, '{')
+		for i, key := range slices.Sorted(maps.Keys(v)) {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			var err error
+			if b, err = appendValue(append(appendText(b, key), ':'), v[key]); err != nil {
+				return nil, err
+			}
+		}
+		return append(b, '}'), nil
+	}
+	text, err := json.Marshal(v)
+	return append(b, text...), err
+}
+
+func appendText(b []byte, text string) []byte {
+	before := len(b)
+	b = append(b, '"')
+	done := 0
+	for i := range len(text) {
+		switch c := text[i]; {
+		case c == '"', c == '\\':
+			b = append(append(b, text[done:i]...), '\\')
+			done = i
+		case c < ' ', c >= 0x7f, c == '<', c == '>', c == '&':
+			quoted, err := json.Marshal(text)
+			if err != nil {
+				panic(err) // a string always marshals
+			}
+			return append(b[:before], quoted...)
+		}
+	}
+	return append(append(b, text[done:]...), '"')
+}
