@@ -7,10 +7,13 @@ import (
 	"context"
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -27,8 +30,7 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/openapi"
-
-	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/klog/v2"
 
 	"github.com/kubetorch/webhook/test/benchmark/reviews"
 )
@@ -45,6 +47,8 @@ type Evaluator struct {
 
 // New starts the plug-ins, which run until ctx ends, and waits for their policies.
 func New(ctx context.Context) (*Evaluator, error) {
+	klog.LogToStderr(false)
+	klog.SetOutput(io.Discard)
 	objects := []runtime.Object{&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "default", Labels: map[string]string{corev1.LabelMetadataName: "default"}}}}
 	for _, document := range bytes.Split(policies, []byte("\n---\n")) {
 		object, _, err := scheme.Codecs.UniversalDeserializer().Decode(document, nil, nil)
@@ -96,14 +100,13 @@ func (e *Evaluator) await(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	for {
-		_, refused := e.Decide(ctx, reviews.Find("refuse"))
-		expanded, err := e.Decide(ctx, reviews.Find("expand"))
-		if refused != nil && err == nil && reviews.Find("expand").CheckObject(expanded) == nil {
+		refused, expanded := e.Check(ctx, reviews.Find("refuse")), e.Check(ctx, reviews.Find("expand"))
+		if refused == nil && expanded == nil {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("the policies are not in force: %v, %w", refused, err)
+			return fmt.Errorf("the policies are not in force: %w", errors.Join(refused, expanded))
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
@@ -137,6 +140,20 @@ func (e *Evaluator) Decide(ctx context.Context, c reviews.Case) ([]byte, error) 
 		return nil, err
 	}
 	return object.MarshalJSON()
+}
+
+// Check decides a case once and checks what comes of it.
+func (e *Evaluator) Check(ctx context.Context, c reviews.Case) error {
+	object, err := e.Decide(ctx, c)
+	switch {
+	case c.Refused && err != nil:
+		return c.CheckRefusal(err.Error())
+	case c.Refused:
+		return fmt.Errorf("%s: admitted", c.Name)
+	case err == nil && object != nil:
+		return c.CheckObject(object)
+	}
+	return err
 }
 
 func decode(raw []byte) (*unstructured.Unstructured, error) {

@@ -10,10 +10,31 @@ func BenchmarkEngine(b *testing.B) {
 	e := evaluator(b)
 	for _, c := range reviews.Cases() {
 		b.Run("case="+c.Name+"/engine=kubernetes", func(b *testing.B) {
-			check(b, e, c)
+			if err := e.Check(b.Context(), c); err != nil {
+				b.Fatal(err)
+			}
 			b.ReportAllocs()
 			for b.Loop() {
 				if _, err := e.Decide(b.Context(), c); (err != nil) != c.Refused {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkScale(b *testing.B) {
+	e := evaluator(b)
+	sizes := reviews.Sizes()
+	for _, name := range reviews.SizeNames {
+		c := sizes[name]
+		b.Run("spec="+name+"/engine=kubernetes", func(b *testing.B) {
+			if err := e.Check(b.Context(), c); err != nil {
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := e.Decide(b.Context(), c); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -28,18 +49,4 @@ func evaluator(t testing.TB) *Evaluator {
 		t.Fatal(err)
 	}
 	return e
-}
-
-func check(t testing.TB, e *Evaluator, c reviews.Case) {
-	t.Helper()
-	object, err := e.Decide(t.Context(), c)
-	switch {
-	case c.Refused && err != nil:
-		err = c.CheckRefusal(err.Error())
-	case err == nil && object != nil:
-		err = c.CheckObject(object)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
 }

@@ -46,6 +46,10 @@ func BenchmarkEngine(b *testing.B) {
 	reviews.Benchmark(b, "kyverno", reviews.Validate, handler, "/vpol/bounds")
 }
 
+func BenchmarkScale(b *testing.B) {
+	reviews.BenchmarkSizes(b, "kyverno", handler(b), "/mpol/defaults")
+}
+
 // handler has the routes of both kinds of policies as Kyverno's server has them. Reports are
 // off and events go nowhere.
 func handler(t testing.TB) http.Handler {
