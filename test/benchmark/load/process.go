@@ -29,14 +29,22 @@ func CPU(pid int) (time.Duration, error) {
 
 // Resident is the memory of a process in MiB.
 func Resident(pid int) (float64, error) {
+	now, _, err := Memory(pid)
+	return now, err
+}
+
+// Memory is the resident memory of a process in MiB, now and at most since it started.
+func Memory(pid int) (now, most float64, err error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	_, rest, found := strings.Cut(string(text), "VmRSS:")
-	if !found {
-		return 0, fmt.Errorf("process %d has ended", pid)
+	field := func(name string) float64 {
+		_, rest, _ := strings.Cut(string(text), name+":")
+		kb, parseErr := strconv.Atoi(strings.Fields(rest + " ?")[0])
+		err = errors.Join(err, parseErr)
+		return float64(kb) / 1024
 	}
-	kb, err := strconv.Atoi(strings.Fields(rest)[0])
-	return float64(kb) / 1024, err
+	now, most = field("VmRSS"), field("VmHWM")
+	return now, most, err
 }

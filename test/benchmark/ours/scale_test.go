@@ -35,15 +35,11 @@ func BenchmarkScale(b *testing.B) {
 		}
 	}
 	for _, services := range []int{10, 1000, 10000} {
-		b.Run(fmt.Sprintf("review=budget/services=%d", services), func(b *testing.B) {
-			_, validate := callers(b, Options{Budgeted: true})
-			body := string(reviews.Find("admit").Body)
-			for i := range services {
-				one := strings.ReplaceAll(body, uid, fmt.Sprintf("5b46a2acffff-%d", i))
-				_, err := validate.Call([]byte(one))
-				require.NoError(b, err)
-			}
-			charge(b, validate)
-		})
+		_, validate := callers(b, Options{Budgeted: true})
+		body := string(reviews.Find("admit").Body)
+		for i := range services {
+			checkCharged(b, call(b, validate, []byte(strings.ReplaceAll(body, uid, fmt.Sprintf("5b46a2acffff-%d", i)))))
+		}
+		b.Run(fmt.Sprintf("review=budget/services=%d", services), func(b *testing.B) { charge(b, validate) })
 	}
 }

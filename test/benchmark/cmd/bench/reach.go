@@ -51,6 +51,7 @@ var aims = []aim{
 	{"CPU over TLS, expansion: 10,000 Services, to 10", "scale", 1.1, false, "x", perServer("expand", "services", "10", "10000")},
 	{"CPU over TLS, judgement: 10,000 Services, to 10", "scale", 1.1, false, "x", perServer("admit", "services", "10", "10000")},
 	{"resident memory, idle", "scale", 64, false, "MiB", median("rss-MiB", "state=10-Services")},
+	{"resident memory, 10,000 Services", "scale", 200, false, "MiB", median("rss-MiB", "state=10000-Services")},
 	{"resident memory, 10,000 Services and 100 policies", "scale", 200, false, "MiB", median("rss-MiB", "state=10000-Services-and-100-policies")},
 	{"start to ready, warm API server, 10 Services", "scale", 1000, false, "ms", median("ready-ms", "services=10")},
 	{"start to ready, warm API server, 10,000 Services", "scale", 1000, false, "ms", median("ready-ms", "services=10000")},

@@ -65,9 +65,11 @@ func conditionsTable(have []string, all map[string]*results) string {
 
 func page(out *bytes.Buffer, name string, r *results, docs string, data any) error {
 	functions := template.FuncMap{
-		"table": r.table,
-		"lines": r.list,
-		"ratio": r.ratio,
+		"table":   r.table,
+		"list":    r.list,
+		"clients": func() []string { return r.values("p50-us", "clients") },
+		"reviews": func() []string { return r.values("cpu-s/10k", "review") },
+		"times":   r.times,
 		"plot": func(file, title, unit, groups, bars string, where ...string) (string, error) {
 			svg := r.where(where).plot(title, unit, groups, bars)
 			return fmt.Sprintf("![%s](benchmarks/%s)", title, file), os.WriteFile(filepath.Join(docs, "benchmarks", file), svg, 0o644)
@@ -121,6 +123,25 @@ func (r *results) list(rows, units string, where ...string) string {
 	return b.String()
 }
 
+// times is like table, but of quotients to what matches base.
+func (r *results) times(unit, rows, columns, base string, where ...string) string {
+	r = r.where(where)
+	var b strings.Builder
+	names := r.values(unit, columns)
+	fmt.Fprintf(&b, "| %s |%s\n|---|%s", rows, " "+strings.Join(names, " | ")+" |", strings.Repeat("---:|", len(names)))
+	for _, row := range r.values(unit, rows) {
+		fmt.Fprintf(&b, "\n| %s |", row)
+		for _, column := range names {
+			cell := "-"
+			if value, some := r.quotient(unit, columns+"="+column, base, rows+"="+row); some {
+				cell = short(value)
+			}
+			fmt.Fprintf(&b, " %s |", cell)
+		}
+	}
+	return b.String()
+}
+
 func (r *results) cell(unit string, match ...string) string {
 	s, some := r.summary(unit, match...)
 	if !some {
@@ -137,15 +158,7 @@ func around(s benchmath.Summary) string {
 	return ""
 }
 
-// ratio is the quotient of the medians of two, in those results that match all of where.
-func (r *results) ratio(unit, of, to string, where ...string) (string, error) {
-	value, some := r.quotient(unit, of, to, where...)
-	if !some {
-		return "", fmt.Errorf("no %s of %s and %s for %s", unit, of, to, where)
-	}
-	return fmt.Sprintf("%.2f", value), nil
-}
-
+// quotient is that of the medians of two, in those results that match all of where.
 func (r *results) quotient(unit, of, to string, where ...string) (float64, bool) {
 	a, has := r.where(where).summary(unit, of)
 	b, hasToo := r.where(where).summary(unit, to)
