@@ -40,6 +40,7 @@ func BenchmarkScale(b *testing.B) {
 		for i := range services {
 			checkCharged(b, call(b, validate, []byte(strings.ReplaceAll(body, uid, fmt.Sprintf("5b46a2acffff-%d", i)))))
 		}
-		b.Run(fmt.Sprintf("review=budget/services=%d", services), func(b *testing.B) { charge(b, validate) })
+		bodies := charged(b, validate)
+		b.Run(fmt.Sprintf("review=budget/services=%d", services), func(b *testing.B) { charge(b, validate, bodies) })
 	}
 }

@@ -148,6 +148,9 @@ func (p part) runTests(ctx context.Context, o options, out io.Writer) error {
 	return nil
 }
 
+// built are the tests that this run has built.
+var built = map[string]bool{}
+
 func (p part) build(ctx context.Context, o options) ([]string, error) {
 	dir, err := filepath.Abs(filepath.Join(o.dir, "results", "bin"))
 	if err != nil {
@@ -156,21 +159,36 @@ func (p part) build(ctx context.Context, o options) ([]string, error) {
 	var binaries []string
 	for _, test := range p.tests {
 		binary := filepath.Join(dir, test+".test")
+		binaries = append(binaries, binary)
+		if built[test] {
+			continue
+		}
+		built[test] = true
 		fmt.Fprintln(os.Stderr, "== building", test)
 		c := exec.CommandContext(ctx, "go", "test", "-c", "-o", binary, ".")
 		c.Dir = filepath.Join(o.dir, test)
 		if err := execute(c, os.Stderr); err != nil {
 			return nil, err
 		}
-		binaries = append(binaries, binary)
 	}
 	return binaries, nil
 }
 
 func execute(c *exec.Cmd, out io.Writer) error {
-	c.Stdout, c.Stderr = out, os.Stderr
+	c.Stderr = os.Stderr
+	var end tail
+	c.Stdout = io.MultiWriter(out, &end)
 	if err := c.Run(); err != nil {
-		return fmt.Errorf("%s: %w", strings.Join(c.Args, " "), err)
+		return fmt.Errorf("%s: %w\n%s", strings.Join(c.Args, " "), err, end)
 	}
 	return nil
+}
+
+// tail keeps the end of what is written, which says why a test failed.
+type tail []byte
+
+func (t *tail) Write(p []byte) (int, error) {
+	*t = append(*t, p...)
+	*t = (*t)[max(0, len(*t)-2000):]
+	return len(p), nil
 }
