@@ -67,6 +67,7 @@ func page(out *bytes.Buffer, name string, r *results, docs string, data any) err
 	functions := template.FuncMap{
 		"table":   r.table,
 		"list":    r.list,
+		"loads":   func() []string { return r.values("step-ms/create", "clients") },
 		"clients": func() []string { return r.values("p50-us", "clients") },
 		"reviews": func() []string { return r.values("cpu-s/10k", "review") },
 		"times":   r.times,
@@ -87,56 +88,55 @@ func page(out *bytes.Buffer, name string, r *results, docs string, data any) err
 // another, of those results that match all of where.
 func (r *results) table(unit, rows, columns string, where ...string) string {
 	r = r.where(where)
-	var b strings.Builder
-	names := r.values(unit, columns)
-	fmt.Fprintf(&b, "| %s |%s\n|---|%s", rows, " "+strings.Join(names, " | ")+" |", strings.Repeat("---:|", len(names)))
-	for _, row := range r.values(unit, rows) {
-		fmt.Fprintf(&b, "\n| %s |", row)
-		for _, column := range names {
-			fmt.Fprintf(&b, " %s |", r.cell(unit, rows+"="+row, columns+"="+column))
+	return grid(rows, r.values(unit, rows), r.values(unit, columns), func(row, column string) string {
+		return r.cell(unit, rows+"="+row, columns+"="+column)
+	})
+}
+
+// times is like table, but of quotients to what matches base.
+func (r *results) times(unit, rows, columns, base string, where ...string) string {
+	r = r.where(where)
+	return grid(rows, r.values(unit, rows), r.values(unit, columns), func(row, column string) string {
+		value, some := r.quotient(unit, columns+"="+column, base, rows+"="+row)
+		if !some {
+			return none
 		}
-	}
-	return b.String()
+		return short(value)
+	})
 }
 
 // list is a Markdown table of medians: a row per value of one key, a column per unit, of
 // those results that match all of where.
 func (r *results) list(rows, units string, where ...string) string {
 	r = r.where(where)
-	var b strings.Builder
 	names := strings.Split(units, ",")
-	fmt.Fprintf(&b, "| %s |%s\n|---|%s", rows, " "+strings.Join(names, " | ")+" |", strings.Repeat("---:|", len(names)))
-	var seen []string
+	var all []string
 	for _, unit := range names {
 		for _, row := range r.values(unit, rows) {
-			if !slices.Contains(seen, row) {
-				seen = append(seen, row)
+			if !slices.Contains(all, row) {
+				all = append(all, row)
 			}
 		}
 	}
-	for _, row := range seen {
-		fmt.Fprintf(&b, "\n| %s |", row)
-		for _, unit := range names {
-			fmt.Fprintf(&b, " %s |", r.cell(unit, rows+"="+row))
-		}
-	}
-	return b.String()
+	return grid(rows, all, names, func(row, unit string) string { return r.cell(unit, rows+"="+row) })
 }
 
-// times is like table, but of quotients to what matches base.
-func (r *results) times(unit, rows, columns, base string, where ...string) string {
-	r = r.where(where)
+// none stands for a value that there is not.
+const none = "-"
+
+// grid is a Markdown table without the rows that have no value.
+func grid(corner string, rows, columns []string, cell func(row, column string) string) string {
 	var b strings.Builder
-	names := r.values(unit, columns)
-	fmt.Fprintf(&b, "| %s |%s\n|---|%s", rows, " "+strings.Join(names, " | ")+" |", strings.Repeat("---:|", len(names)))
-	for _, row := range r.values(unit, rows) {
-		fmt.Fprintf(&b, "\n| %s |", row)
-		for _, column := range names {
-			cell := "-"
-			if value, some := r.quotient(unit, columns+"="+column, base, rows+"="+row); some {
-				cell = short(value)
-			}
-			fmt.Fprintf(&b, " %s |", cell)
+	fmt.Fprintf(&b, "| %s | %s |\n|---|%s", corner, strings.Join(columns, " | "), strings.Repeat("---:|", len(columns)))
+	for _, row := range rows {
+		var cells []string
+		empty := true
+		for _, column := range columns {
+			cells = append(cells, cell(row, column))
+			empty = empty && cells[len(cells)-1] == none
+		}
+		if !empty {
+			fmt.Fprintf(&b, "\n| %s | %s |", row, strings.Join(cells, " | "))
 		}
 	}
 	return b.String()
@@ -145,7 +145,7 @@ func (r *results) times(unit, rows, columns, base string, where ...string) strin
 func (r *results) cell(unit string, match ...string) string {
 	s, some := r.summary(unit, match...)
 	if !some {
-		return "-"
+		return none
 	}
 	return strings.TrimSpace(text(s.Center, unit) + " " + around(s))
 }

@@ -115,6 +115,9 @@ func (l line) matches(match []string) bool {
 func text(v float64, unit string) string {
 	switch unit {
 	case "ns/op":
+		if v >= 1e7 {
+			return short(v/1e6) + " ms"
+		}
 		return short(v/1e3) + " µs"
 	case "B/op":
 		return short(v/1024) + " KiB"
