@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"github.com/kubetorch/webhook/test/comparison/install"
 	"github.com/kubetorch/webhook/test/controlplane"
 )
 
@@ -24,20 +25,20 @@ func (kyverno) Options() controlplane.Options { return controlplane.Options{} }
 // admission controller with the arguments of its Deployment. It writes its webhook
 // configurations itself.
 func (kyverno) Install(ctx context.Context, cluster *controlplane.ControlPlane, tools map[string]string) (string, error) {
-	m, err := pinnedModule(ctx, "kyverno", "github.com/kyverno/kyverno")
+	m, err := install.PinnedModule(ctx, "kyverno", "github.com/kyverno/kyverno")
 	if err != nil {
 		return "", err
 	}
-	shipped, err := readObjects(filepath.Join(m.Dir, "config", "install-latest-testing.yaml"))
+	shipped, err := install.ReadObjects(filepath.Join(m.Dir, "config", "install-latest-testing.yaml"))
 	if err != nil {
 		return "", err
 	}
-	var objects []object
+	var objects []install.Object
 	for _, o := range shipped {
-		switch kindOf(o) {
+		switch install.KindOf(o) {
 		case "Deployment":
 			// Without pods; the controller looks for its own.
-			if spec, ok := o["spec"].(object); ok {
+			if spec, ok := o["spec"].(install.Object); ok {
 				spec["replicas"] = 0
 			}
 		case "Service":
@@ -45,14 +46,14 @@ func (kyverno) Install(ctx context.Context, cluster *controlplane.ControlPlane, 
 		}
 		objects = append(objects, o)
 	}
-	if err := apply(ctx, cluster, append(objects, localhost(kyvernoNamespace, "kyverno-svc"))...); err != nil {
+	if err := install.Apply(ctx, cluster, append(objects, install.Localhost(kyvernoNamespace, "kyverno-svc"))...); err != nil {
 		return "", err
 	}
 	kubeconfig, err := cluster.ServiceAccountKubeconfig(ctx, kyvernoNamespace, "kyverno-admission-controller")
 	if err != nil {
 		return "", err
 	}
-	ports, err := freePorts(1)
+	ports, err := install.FreePorts(1)
 	if err != nil {
 		return "", err
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -11,10 +10,10 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 
+	"github.com/kubetorch/webhook/test/comparison/install"
 	"github.com/kubetorch/webhook/test/controlplane"
 )
 
@@ -128,7 +127,7 @@ func denied(err error) bool {
 // inForce waits until the rule holds with nothing admitted: a claim of just the whole budget
 // passes a dry run, and one GPU more is refused.
 func (r *race) inForce(ctx context.Context) error {
-	return await(ctx, "the rule to be in force", func(ctx context.Context) error {
+	return install.Await(ctx, "the rule to be in force", func(ctx context.Context) error {
 		for c, allowed := range map[claim]bool{{gpus: 8, maxScale: budget / 8}: true, {gpus: 1, maxScale: budget + 1}: false} {
 			_, err := r.services(r.client).Create(ctx, c.service("probe"), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 			switch {
@@ -149,27 +148,11 @@ func (r *race) clear(ctx context.Context) error {
 	if err := r.services(r.client).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {
 		return fmt.Errorf("deleting the Services: %w", err)
 	}
-	return await(ctx, "the Services to be gone", func(ctx context.Context) error {
+	return install.Await(ctx, "the Services to be gone", func(ctx context.Context) error {
 		list, err := r.services(r.client).List(ctx, metav1.ListOptions{})
 		if err == nil && len(list.Items) > 0 {
 			err = fmt.Errorf("%d are left", len(list.Items))
 		}
 		return err
 	})
-}
-
-// await polls until probe succeeds; the error carries the probe's last one.
-func await(ctx context.Context, what string, probe func(context.Context) error) error {
-	var last error
-	err := wait.PollUntilContextTimeout(ctx, 200*time.Millisecond, 3*time.Minute, true, func(ctx context.Context) (bool, error) {
-		err := probe(ctx)
-		if err != nil && ctx.Err() == nil {
-			last = err
-		}
-		return err == nil, nil
-	})
-	if err != nil {
-		return fmt.Errorf("waiting for %s: %w", what, errors.Join(err, last))
-	}
-	return nil
 }

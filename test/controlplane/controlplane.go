@@ -54,6 +54,9 @@ type Options struct {
 	KnativeConfig map[string]map[string]string
 	// WithoutKnative leaves Knative out.
 	WithoutKnative bool
+	// KnativeTypes leaves Knative out but for its types and ConfigMaps: its objects can be
+	// stored, and nothing happens to them.
+	KnativeTypes bool
 	// RequestTimeout is the API server's; 0 is its own default of a minute.
 	RequestTimeout time.Duration
 	// KnativeLater leaves Knative out until StartKnative.

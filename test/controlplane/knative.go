@@ -33,7 +33,7 @@ var defaultKnativeConfig = map[string]map[string]string{
 
 // startKnative installs Knative Serving, starts its webhook and controller
 // under the identity they have in a cluster, and waits until the webhook
-// answers for Knative Services.
+// answers for Knative Services. With KnativeTypes it only installs types and ConfigMaps.
 func (c *ControlPlane) startKnative(ctx context.Context, o Options, apiserver, kcm *Process) error {
 	manifests := map[string][]*unstructured.Unstructured{}
 	for _, part := range []string{crdManifests, rbacManifests, configManifests, webhookManifests, hpaManifests} {
@@ -63,12 +63,19 @@ func (c *ControlPlane) startKnative(ctx context.Context, o Options, apiserver, k
 	for _, objects := range [][]*unstructured.Unstructured{
 		manifests[rbacManifests],
 		manifests[configManifests],
-		{localhostService(knativeNamespace, "webhook")},
-		manifests[webhookManifests],
 	} {
 		if err := c.apply(ctx, objects...); err != nil {
 			return err
 		}
+	}
+	if o.KnativeTypes {
+		return nil
+	}
+	if err := c.apply(ctx, localhostService(knativeNamespace, "webhook")); err != nil {
+		return err
+	}
+	if err := c.apply(ctx, manifests[webhookManifests]...); err != nil {
+		return err
 	}
 	kubeconfig, err := c.ServiceAccountKubeconfig(ctx, knativeNamespace, "controller")
 	if err != nil {

@@ -50,6 +50,10 @@ func BenchmarkEngine(b *testing.B) {
 	reviews.Benchmark(b, "gatekeeper", reviews.Validate, handlers["/v1/admit"], "/v1/admit")
 }
 
+func BenchmarkScale(b *testing.B) {
+	reviews.BenchmarkSizes(b, "gatekeeper", handlers(b)["/v1/mutate"], "/v1/mutate")
+}
+
 // handlers are Gatekeeper's endpoints as its manager registers them.
 func handlers(t testing.TB) map[string]http.Handler {
 	t.Helper()

@@ -22,7 +22,7 @@ func TestAllocations(t *testing.T) {
 
 	measured := map[string]limit{}
 	for _, c := range reviews.Cases() {
-		mutate, validate := callers(t, false)
+		mutate, validate := callers(t, Options{})
 		caller := mutate
 		if c.Step == reviews.Validate {
 			caller = validate

@@ -8,6 +8,7 @@ import (
 	"net/http"
 
 	"github.com/go-logr/logr"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
@@ -24,17 +25,29 @@ var (
 	budgetFile []byte
 )
 
-// Handlers are /mutate and /validate with the three bounds, and with a GPU budget that
-// selects every workload if budgeted is set.
-func Handlers(budgeted bool) (map[string]http.Handler, error) {
+// Options say what the handlers go by beside the three bounds.
+type Options struct {
+	// Budgeted adds a GPU budget that selects every workload.
+	Budgeted bool
+	// Unrelated is a number of further policies, which select other workloads.
+	Unrelated int
+}
+
+// Handlers are /mutate and /validate with the three bounds.
+func Handlers(o Options) (map[string]http.Handler, error) {
 	inputs := offline.Inputs{Knative: knative.Default(), Policies: make([]v1alpha1.ComputePolicy, 1)}
 	if err := yaml.UnmarshalStrict(policyFile, &inputs.Policies[0]); err != nil {
 		return nil, fmt.Errorf("policy.yaml: %w", err)
 	}
-	if errs := policy.Validate(&inputs.Policies[0]); len(errs) > 0 {
-		return nil, fmt.Errorf("policy.yaml: %w", errs.ToAggregate())
+	for i := range o.Unrelated {
+		inputs.Policies = append(inputs.Policies, *Unrelated(&inputs.Policies[0], i))
 	}
-	if budgeted {
+	for i := range inputs.Policies {
+		if errs := policy.Validate(&inputs.Policies[i]); len(errs) > 0 {
+			return nil, fmt.Errorf("policy.yaml: %w", errs.ToAggregate())
+		}
+	}
+	if o.Budgeted {
 		inputs.Budgets = make([]v1alpha1.GPUBudget, 1)
 		if err := yaml.UnmarshalStrict(budgetFile, &inputs.Budgets[0]); err != nil {
 			return nil, fmt.Errorf("budget.yaml: %w", err)
@@ -42,3 +55,17 @@ func Handlers(budgeted bool) (map[string]http.Handler, error) {
 	}
 	return serve.StandaloneHandlers(inputs, logr.Discard())
 }
+
+// Unrelated is the i-th policy that is like another one and selects other workloads.
+func Unrelated(like *v1alpha1.ComputePolicy, i int) *v1alpha1.ComputePolicy {
+	p := like.DeepCopy()
+	p.Name = fmt.Sprintf("unrelated-%d", i)
+	p.Spec.WorkloadSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"team": fmt.Sprintf("team-%d", i)}}
+	return p
+}
+
+// Policy is the manifest of the bounds.
+func Policy() []byte { return policyFile }
+
+// Budget is the manifest of the budget.
+func Budget() []byte { return budgetFile }

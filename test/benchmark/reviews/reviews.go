@@ -100,6 +100,12 @@ func Find(name string) Case {
 	panic("no case " + name)
 }
 
+// Dry is the case as a dry run, which leaves no trace.
+func (c Case) Dry() Case {
+	c.Body = replace(c.Body, `"dryRun":false`, `"dryRun":true`)
+	return c
+}
+
 func replace(text []byte, old, new string) []byte {
 	if !bytes.Contains(text, []byte(old)) {
 		panic("the object has no " + old)

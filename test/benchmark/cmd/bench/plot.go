@@ -51,7 +51,7 @@ func (r *results) plot(title, unit, groups, bars string) []byte {
 	x := left
 	for i, n := range names {
 		fmt.Fprintf(&b, `<rect x="%d" y="%d" width="10" height="10" fill="%s"/><text x="%d" y="%d">%s</text>`+"\n", x, y, colours[i%len(colours)], x+14, y+10, html.EscapeString(n))
-		x += 130
+		x += 150
 	}
 	head := fmt.Sprintf(`<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" font-family="sans-serif" font-size="12">`+"\n"+
 		`<rect width="100%%" height="100%%" fill="#fff"/>`+"\n"+`<text x="%d" y="22" font-size="14">%s</text>`+"\n", width, y+24, left, html.EscapeString(title))

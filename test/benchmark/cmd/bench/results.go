@@ -1,7 +1,7 @@
 package main
 
 import (
-	"fmt"
+	"math"
 	"os"
 	"slices"
 	"strconv"
@@ -55,6 +55,9 @@ func read(file string) (*results, error) {
 				l.values[unit] = value
 			}
 			for _, c := range record.Config {
+				if c.Key == "cpu" && r.config["cpu"] != "" {
+					continue
+				}
 				r.config[c.Key] = string(c.Value)
 			}
 			r.lines = append(r.lines, l)
@@ -88,6 +91,17 @@ func (r *results) summary(unit string, match ...string) (s benchmath.Summary, so
 	return benchmath.AssumeNothing.Summary(benchmath.NewSample(values, &benchmath.DefaultThresholds), 0.95), true
 }
 
+// where are those results that match all of key=value.
+func (r *results) where(match []string) *results {
+	some := &results{config: r.config}
+	for _, l := range r.lines {
+		if l.matches(match) {
+			some.lines = append(some.lines, l)
+		}
+	}
+	return some
+}
+
 func (l line) matches(match []string) bool {
 	for _, m := range match {
 		if key, value, _ := strings.Cut(m, "="); l.keys[key] != value {
@@ -101,9 +115,20 @@ func (l line) matches(match []string) bool {
 func text(v float64, unit string) string {
 	switch unit {
 	case "ns/op":
+		if v >= 1e7 {
+			return short(v/1e6) + " ms"
+		}
 		return short(v/1e3) + " µs"
 	case "B/op":
 		return short(v/1024) + " KiB"
+	case "p50-us", "p99-us", "p99.9-us":
+		return short(v) + " µs"
+	case "p50-ms", "p99-ms", "ready-ms", "step-ms/create", "webhook-ms/call", "apiserver-cpu-ms/create", "webhook-cpu-ms/create":
+		return short(v) + " ms"
+	case "cpu-s/10k":
+		return short(v) + " s"
+	case "rss-MiB", "rss-idle-MiB", "rss-peak-MiB":
+		return short(v) + " MiB"
 	default:
 		return short(v)
 	}
@@ -115,7 +140,9 @@ func short(v float64) string {
 		return strconv.FormatFloat(v, 'f', 0, 64)
 	case v >= 10:
 		return strconv.FormatFloat(v, 'f', 1, 64)
+	case v == 0:
+		return "0"
 	default:
-		return fmt.Sprintf("%.3g", v)
+		return strconv.FormatFloat(v, 'f', max(0, 2-int(math.Floor(math.Log10(v)))), 64)
 	}
 }

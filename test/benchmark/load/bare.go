@@ -1,6 +1,7 @@
-package main
+package load
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -8,20 +9,67 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/signal"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 
 	certutil "k8s.io/client-go/util/cert"
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/kubetorch/webhook/test/benchmark/reviews"
 )
 
-const constant = `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","response":{"uid":"` + reviewUID + `","allowed":true}}` + "\n"
+const constant = `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","response":{"uid":"` + reviews.UID + `","allowed":true}}` + "\n"
 
-// serve runs a peer until it is interrupted, and says on standard output where.
-func serve(name string) error {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
+// Bare are the names of the servers that admit everything: one that answers a constant, and
+// controller-runtime's.
+var Bare = []string{"constant", "controller-runtime"}
+
+var found = regexp.MustCompile(`127\.0\.0\.1:\d+`)
+
+// Start runs this program as a bare server, by "-serve NAME". It runs until stop is called.
+func Start(name string) (s *Server, stop func(), err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, nil, err
+	}
+	process := exec.Command(self, "-serve", name)
+	process.Stderr = os.Stderr
+	// It ends with this process, whose end closes its standard input.
+	if _, err := process.StdinPipe(); err != nil {
+		return nil, nil, err
+	}
+	out, err := process.StdoutPipe()
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := process.Start(); err != nil {
+		return nil, nil, err
+	}
+	stop = func() {
+		_ = process.Process.Signal(os.Interrupt)
+		_ = process.Wait()
+	}
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		if address := found.FindString(lines.Text()); address != "" {
+			return &Server{Name: name, Address: address, PID: process.Process.Pid, Mutate: "/mutate", Validate: "/validate"}, stop, nil
+		}
+	}
+	stop()
+	return nil, nil, fmt.Errorf("%s ended before it served", name)
+}
+
+// Serve is what Start runs. It serves until ctx or standard input ends, and says on standard
+// output where.
+func Serve(ctx context.Context, name string) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		cancel()
+	}()
 	dir, err := os.MkdirTemp("", "kubetorch-bench-")
 	if err != nil {
 		return err
@@ -70,5 +118,5 @@ func serve(name string) error {
 		server.Register("/validate", hook)
 		return server.Start(ctx)
 	}
-	return fmt.Errorf("no subject %q", name)
+	return fmt.Errorf("no server %q", name)
 }

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/kubetorch/webhook/test/benchmark/cluster"
+)
+
+// metrics are the lines of a page of metrics: a name with labels and a value.
+type metrics map[string]float64
+
+// sum adds the values of a metric whose labels have all texts.
+func (m metrics) sum(name string, labels ...string) float64 {
+	total := 0.0
+lines:
+	for line, value := range m {
+		rest, found := strings.CutPrefix(line, name)
+		if !found || (rest != "" && rest[0] != '{') {
+			continue
+		}
+		for _, text := range labels {
+			if !strings.Contains(rest, text) {
+				continue lines
+			}
+		}
+		total += value
+	}
+	return total
+}
+
+func parse(text []byte) metrics {
+	m := metrics{}
+	lines := bufio.NewScanner(bytes.NewReader(text))
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		line := lines.Text()
+		if at := strings.LastIndexByte(line, ' '); at > 0 && line[0] != '#' {
+			if value, err := strconv.ParseFloat(line[at+1:], 64); err == nil {
+				m[line[:at]] = value
+			}
+		}
+	}
+	return m
+}
+
+func apiMetrics(ctx context.Context, c *cluster.Cluster) (metrics, error) {
+	text, _, err := c.Kubectl(ctx, nil, "get", "--raw", "/metrics")
+	return parse([]byte(text)), err
+}
+
+func webhookMetrics(ctx context.Context, address string) (metrics, error) {
+	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	defer transport.CloseIdleConnections()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+address+"/metrics", nil)
+	if err != nil {
+		return nil, err
+	}
+	response, err := (&http.Client{Transport: transport}).Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = fmt.Errorf("metrics of the webhook: %s: %s", response.Status, text)
+	}
+	return parse(text), err
+}
