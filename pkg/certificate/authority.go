@@ -3,8 +3,6 @@ package certificate
 import (
 	"bytes"
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
@@ -15,6 +13,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/cert-manager/cert-manager/pkg/util/pki"
 )
 
 // skew is how far clocks may be apart: a certificate is valid that long before it was made.
@@ -29,7 +29,7 @@ type authority struct {
 
 // newAuthority makes a CA that is valid for lifetime from now on.
 func newAuthority(name string, now time.Time, lifetime time.Duration) (*authority, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	key, err := pki.GenerateECPrivateKey(pki.ECCurve256)
 	if err != nil {
 		return nil, fmt.Errorf("making the key of a CA: %w", err)
 	}
@@ -42,15 +42,15 @@ func newAuthority(name string, now time.Time, lifetime time.Duration) (*authorit
 		IsCA: true, MaxPathLenZero: true, BasicConstraintsValid: true,
 		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	crt, _, err := pki.SignCertificate(template, template, key.Public(), key)
 	if err != nil {
 		return nil, fmt.Errorf("making a CA: %w", err)
 	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	keyPEM, err := pki.EncodePKCS8PrivateKey(key)
 	if err != nil {
 		return nil, fmt.Errorf("encoding the key of a CA: %w", err)
 	}
-	return readAuthority(encode("CERTIFICATE", der), encode("PRIVATE KEY", keyDER), now)
+	return readAuthority(crt, keyPEM, now)
 }
 
 // readAuthority reads a CA in PEM and says why it cannot sign at that time.
@@ -71,7 +71,11 @@ func readAuthority(crt, key []byte, now time.Time) (*authority, error) {
 		return nil, fmt.Errorf("it is not valid before %s", c.NotBefore.Format(time.RFC3339))
 	}
 	// One certificate: more would be trusted without being looked at.
-	return &authority{certificate: pair.Leaf, crt: encode("CERTIFICATE", pair.Leaf.Raw), key: key, signer: signer}, nil
+	one, err := pki.EncodeX509(pair.Leaf)
+	if err != nil {
+		return nil, err
+	}
+	return &authority{certificate: pair.Leaf, crt: one, key: key, signer: signer}, nil
 }
 
 // valid is whether what the CA signs can be verified at that time; of no CA nothing can.
@@ -98,7 +102,7 @@ type leaf struct {
 
 // sign makes a serving certificate that is valid for lifetime, but no longer than the CA.
 func (a *authority) sign(dnsNames []string, now time.Time, lifetime time.Duration) (*leaf, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	key, err := pki.GenerateECPrivateKey(pki.ECCurve256)
 	if err != nil {
 		return nil, fmt.Errorf("making a key: %w", err)
 	}
@@ -122,16 +126,12 @@ func (a *authority) sign(dnsNames []string, now time.Time, lifetime time.Duratio
 	if len(dnsNames[0]) > 64 {
 		template.Subject = pkix.Name{}
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, a.certificate, key.Public(), a.signer)
-	if err != nil {
-		return nil, fmt.Errorf("signing a certificate: %w", err)
-	}
-	parsed, err := x509.ParseCertificate(der)
+	_, signed, err := pki.SignCertificate(template, a.certificate, key.Public(), a.signer)
 	if err != nil {
 		return nil, fmt.Errorf("signing a certificate: %w", err)
 	}
 	return &leaf{
-		certificate: &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: parsed},
+		certificate: &tls.Certificate{Certificate: [][]byte{signed.Raw}, PrivateKey: key, Leaf: signed},
 		renewAt:     end.Add(-end.Sub(now) / 3),
 	}, nil
 }
@@ -140,10 +140,6 @@ func (a *authority) sign(dnsNames []string, now time.Time, lifetime time.Duratio
 func fingerprint(crt []byte) string {
 	sum := sha256.Sum256(crt)
 	return hex.EncodeToString(sum[:])
-}
-
-func encode(kind string, der []byte) []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
 }
 
 // certificates splits a bundle in PEM, leaving out what is no certificate or has expired.
@@ -157,7 +153,7 @@ func certificates(bundle []byte, now time.Time) (all [][]byte) {
 			continue
 		}
 		if c, err := x509.ParseCertificate(block.Bytes); err == nil && now.Before(c.NotAfter) {
-			all = append(all, encode("CERTIFICATE", block.Bytes))
+			all = append(all, pem.EncodeToMemory(&pem.Block{Type: block.Type, Bytes: block.Bytes}))
 		}
 	}
 }

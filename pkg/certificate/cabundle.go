@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	"github.com/go-logr/logr"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -26,45 +27,56 @@ import (
 // injectors are cert-manager's annotations on a configuration whose caBundle its
 // cainjector fills in. Two writers would undo each other's work.
 var injectors = []string{
-	"cert-manager.io/inject-ca-from",
-	"cert-manager.io/inject-ca-from-secret",
-	"cert-manager.io/inject-apiserver-ca",
+	certmanagerv1.WantInjectAnnotation,
+	certmanagerv1.WantInjectFromSecretAnnotation,
+	certmanagerv1.WantInjectAPIServerCAAnnotation,
 }
 
-// CacheFor limits what is cached of Secrets and webhook configurations to the three
-// objects, so that names in RBAC rules are enough to read them.
-func (m *Managed) CacheFor() map[client.Object]cache.ByObject {
+// cache limits what is cached of Secrets and webhook configurations to the three objects, so
+// that names in RBAC rules are enough to read them. It is one of its own: a certificate does
+// not wait until policies and the rest of a manager's cache can be read.
+func (m *Managed) cache(mgr ctrl.Manager) (cache.Cache, error) {
 	configuration := cache.ByObject{Field: fields.OneTermEqualSelector("metadata.name", m.Configuration)}
-	return map[client.Object]cache.ByObject{
-		&corev1.Secret{}: {
-			Namespaces: map[string]cache.Config{m.Secret.Namespace: {}},
-			Field:      fields.OneTermEqualSelector("metadata.name", m.Secret.Name),
+	return cache.New(mgr.GetConfig(), cache.Options{
+		HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(),
+		ByObject: map[client.Object]cache.ByObject{
+			&corev1.Secret{}: {
+				Namespaces: map[string]cache.Config{m.Secret.Namespace: {}},
+				Field:      fields.OneTermEqualSelector("metadata.name", m.Secret.Name),
+			},
+			&admissionregistrationv1.MutatingWebhookConfiguration{}:   configuration,
+			&admissionregistrationv1.ValidatingWebhookConfiguration{}: configuration,
 		},
-		&admissionregistrationv1.MutatingWebhookConfiguration{}:   configuration,
-		&admissionregistrationv1.ValidatingWebhookConfiguration{}: configuration,
-	}
+		DefaultTransform: cache.TransformStripManagedFields(),
+	})
 }
 
 // SetupWithManager makes the manager run it in every replica, whenever one of the three
 // objects changes and from time to time.
 func (m *Managed) SetupWithManager(mgr ctrl.Manager) error {
+	own, err := m.cache(mgr)
+	if err != nil {
+		return err
+	}
+	if err := mgr.Add(own); err != nil {
+		return err
+	}
 	everyReplica := false
 	// Whatever changed, the same thing is to be done.
-	one := handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
-		return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: m.Configuration}}}
-	})
-	err := ctrl.NewControllerManagedBy(mgr).
+	request := []reconcile.Request{{NamespacedName: types.NamespacedName{Name: m.Configuration}}}
+	one := handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request { return request })
+	err = ctrl.NewControllerManagedBy(mgr).
 		Named("certificates").
 		WithOptions(controller.Options{
 			NeedLeaderElection: &everyReplica,
 			RateLimiter:        workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](50*time.Millisecond, 5*time.Second),
 		}).
-		Watches(&corev1.Secret{}, one).
-		Watches(&admissionregistrationv1.MutatingWebhookConfiguration{}, one).
-		Watches(&admissionregistrationv1.ValidatingWebhookConfiguration{}, one).
+		WatchesRawSource(source.Kind[client.Object](own, &corev1.Secret{}, one)).
+		WatchesRawSource(source.Kind[client.Object](own, &admissionregistrationv1.MutatingWebhookConfiguration{}, one)).
+		WatchesRawSource(source.Kind[client.Object](own, &admissionregistrationv1.ValidatingWebhookConfiguration{}, one)).
 		// There may be nothing yet to see.
 		WatchesRawSource(source.Func(func(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
-			queue.Add(reconcile.Request{NamespacedName: types.NamespacedName{Name: m.Configuration}})
+			queue.Add(request[0])
 			return nil
 		})).
 		Complete(m)

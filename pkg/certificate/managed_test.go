@@ -24,14 +24,14 @@ const rotation = 4 * testOverlap
 // however late API servers learn of a new caBundle, every certificate that is served can be
 // verified, and every rotation ends.
 func TestRotationsNeverServeWhatIsNotTrusted(t *testing.T) {
-	for seed := range uint64(5) {
+	for seed := range uint64(3) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
 			c := newCluster(t, seed, 3)
 			c.racing = true
 			c.settle()
 			before := string(c.secret().Data[signingCertKey])
-			for round := range 4 {
+			for round := range 3 {
 				if round%2 == 0 {
 					c.annotate(RotateAnnotation, fmt.Sprint(round))
 				} else {

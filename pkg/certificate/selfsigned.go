@@ -1,13 +1,9 @@
 package certificate
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"net"
@@ -15,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"github.com/cert-manager/cert-manager/pkg/util/pki"
 )
 
 // Names of the files that SelfSigned writes and Files reads.
@@ -131,21 +129,18 @@ func namesOf(c *x509.Certificate) []string {
 type issued struct{ ca, certificate, key []byte }
 
 func issue(hosts []string, now time.Time) (*issued, error) {
-	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	caKey, err := pki.GenerateECPrivateKey(pki.ECCurve256)
 	if err != nil {
 		return nil, err
 	}
 	ca := template("kubetorch-webhook self-signed CA", now)
 	ca.IsCA, ca.MaxPathLenZero, ca.KeyUsage = true, true, x509.KeyUsageCertSign|x509.KeyUsageDigitalSignature
-	caDER, err := x509.CreateCertificate(rand.Reader, ca, ca, caKey.Public(), caKey)
-	if err != nil {
-		return nil, err
-	}
-	if ca, err = x509.ParseCertificate(caDER); err != nil {
+	var made issued
+	if made.ca, ca, err = pki.SignCertificate(ca, ca, caKey.Public(), caKey); err != nil {
 		return nil, err
 	}
 
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	key, err := pki.GenerateECPrivateKey(pki.ECCurve256)
 	if err != nil {
 		return nil, err
 	}
@@ -158,19 +153,13 @@ func issue(hosts []string, now time.Time) (*issued, error) {
 			leaf.DNSNames = append(leaf.DNSNames, host)
 		}
 	}
-	leafDER, err := x509.CreateCertificate(rand.Reader, leaf, ca, key.Public(), caKey)
-	if err != nil {
+	if made.certificate, _, err = pki.SignCertificate(leaf, ca, key.Public(), caKey); err != nil {
 		return nil, err
 	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
+	if made.key, err = pki.EncodePKCS8PrivateKey(key); err != nil {
 		return nil, err
 	}
-	return &issued{
-		ca:          pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: caDER}),
-		certificate: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: leafDER}),
-		key:         pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}),
-	}, nil
+	return &made, nil
 }
 
 func template(name string, now time.Time) *x509.Certificate {

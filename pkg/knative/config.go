@@ -101,6 +101,15 @@ func (c *Config) WithHPA(installed bool) *Config {
 	return &copied
 }
 
+// WithScaleDefaults is the configuration with other values where a template says nothing. A
+// maximum of 0 is unlimited.
+func (c *Config) WithScaleDefaults(minimum, maximum, initial int32) *Config {
+	copied, scale := *c, *c.autoscaler
+	scale.MinScale, scale.MaxScale, scale.InitialScale = minimum, maximum, initial
+	copied.autoscaler = &scale
+	return &copied
+}
+
 // HPAInstalled tells whether the class hpa is served.
 func (c *Config) HPAInstalled() bool { return c.hpa }
 

@@ -65,6 +65,13 @@ func (s *Set) Invalid() map[string]field.ErrorList { return s.invalid }
 // of every policy.
 func (s *Set) GPUResources() GPUResources { return s.gpus }
 
+// Counting is the set with other resource names that count as GPUs.
+func (s *Set) Counting(gpus GPUResources) *Set {
+	copied := *s
+	copied.gpus = gpus
+	return &copied
+}
+
 func compile(p *v1alpha1.ComputePolicy) *compiled {
 	c := &compiled{
 		name:      p.Name,

@@ -37,17 +37,13 @@ func (c *charging) admit(ctx context.Context, r *review.Request, w review.World,
 		return admitted
 	}
 	claims := r.Claims(w)
+	if c.holds != nil {
+		if err := c.holds(); err != nil {
+			return cutOff(r, w, now, claims, admitted, err)
+		}
+	}
 	if len(claims) == 0 || (!c.everything && !review.Rises(claims)) {
 		return admitted
-	}
-	if c.holds != nil {
-		switch err := c.holds(); {
-		case err == nil:
-		case !review.Grows(claims) && !now.budgets.Strict():
-			return admitted // as low as before, or lower: the count finds the overlap
-		default:
-			return r.Later("", err.Error(), retryAfter)
-		}
 	}
 	labels, known := w.NamespaceLabels(r.Namespace())
 	if c.labels != nil && now.budgets.Selective() {
@@ -82,4 +78,14 @@ func (c *charging) admit(ctx context.Context, r *review.Request, w review.World,
 		}
 	}
 	return admitted
+}
+
+// cutOff is the answer while this replica may let no claim rise. It may know the policies and
+// budgets of long ago, so what falls has to do so by all rules that there could be.
+func cutOff(r *review.Request, w review.World, now *snapshot, claims []review.Claim, admitted *admissionv1.AdmissionResponse, why error) *admissionv1.AdmissionResponse {
+	switch {
+	case review.Grows(claims), now.budgets.Strict() && review.Rises(claims), r.RisesByOtherRules(w):
+		return r.Later("", why.Error(), retryAfter)
+	}
+	return admitted // as low as before, or lower: the count finds the overlap
 }

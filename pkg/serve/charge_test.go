@@ -76,3 +76,52 @@ func TestAReplicaThatIsCutOffLetsClaimsFallAndNotRise(t *testing.T) {
 	assert.EqualValues(t, 429, rising.Result.Code)
 	assert.True(t, e.validate(t.Context(), ask(admissionv1.Update, "a", four, five)).Allowed)
 }
+
+// TestAReplicaThatIsCutOffRefusesWhatOtherRulesMayCount: policies may list more GPU resources,
+// and Knative have other defaults, than it knows.
+func TestAReplicaThatIsCutOffRefusesWhatOtherRulesMayCount(t *testing.T) {
+	service := func(maxScale string, devices map[string]any) []byte {
+		annotations := map[string]any{}
+		if maxScale != "" {
+			annotations["autoscaling.knative.dev/max-scale"] = maxScale
+		}
+		raw, err := json.Marshal(map[string]any{
+			"apiVersion": "serving.knative.dev/v1", "kind": "Service", "metadata": map[string]any{"name": "a", "namespace": "team", "uid": "a"},
+			"spec": map[string]any{"template": map[string]any{"metadata": map[string]any{"annotations": annotations},
+				"spec": map[string]any{"containers": []any{map[string]any{"image": "nginx", "resources": map[string]any{"limits": devices}}}}}},
+		})
+		require.NoError(t, err)
+		return raw
+	}
+	type devices = map[string]any
+	for name, c := range map[string]struct {
+		object, old []byte
+		allowed     bool
+	}{
+		"a new one without devices":               {service("5", devices{"cpu": "1", "example.kubernetes.io/zone": 1}), nil, true},
+		"a new one with a device that may count":  {service("5", devices{"example.com/npu": 1}), nil, false},
+		"fewer of a device":                       {service("5", devices{"example.com/npu": 1}), service("5", devices{"example.com/npu": 2}), true},
+		"more of a device":                        {service("5", devices{"example.com/npu": 2}), service("5", devices{"example.com/npu": 1}), false},
+		"more pods with a device":                 {service("6", devices{"example.com/npu": 1}), service("5", devices{"example.com/npu": 1}), false},
+		"as many devices in all, of another kind": {service("5", devices{"example.com/npu": 2}), service("5", devices{"example.com/fpga": 2}), false},
+		"no maximum any more, so a default":       {service("", devices{"nvidia.com/gpu": 1}), service("5", devices{"nvidia.com/gpu": 1}), false},
+		"a maximum instead of a default":          {service("5", devices{"nvidia.com/gpu": 1}), service("", devices{"nvidia.com/gpu": 1}), false},
+		"the default as before":                   {service("", devices{"nvidia.com/gpu": 1}), service("", devices{"nvidia.com/gpu": 2}), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e, _ := standalone()
+			e.charging.everything = false
+			operation := admissionv1.Create
+			if c.old != nil {
+				operation = admissionv1.Update
+			}
+			e.charging.holds = func() error { return errors.New("cut off") }
+			response := e.validate(t.Context(), ask(operation, "a", c.object, c.old))
+			require.Equal(t, c.allowed, response.Allowed, "%+v", response.Result)
+			if !c.allowed {
+				assert.EqualValues(t, 429, response.Result.Code)
+				assert.Contains(t, response.Result.Message, "cut off")
+			}
+		})
+	}
+}

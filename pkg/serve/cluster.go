@@ -89,7 +89,6 @@ func Cluster(ctx context.Context, o ClusterOptions) error {
 	var files *certificate.Files
 	var managed *certificate.Managed
 	var source certificate.Source
-	byObject := map[client.Object]cache.ByObject{}
 	if service := (types.NamespacedName{Namespace: o.Namespace, Name: o.Service}); o.CertDir != "" {
 		files = certificate.NewFiles(o.CertDir, certificate.ServiceNames(service)[0], o.Log.WithName("certificate"))
 		source = files
@@ -100,7 +99,7 @@ func Cluster(ctx context.Context, o ClusterOptions) error {
 			LeafLifetime: o.LeafLifetime, CALifetime: o.CALifetime, Overlap: o.CAOverlap,
 			Log: o.Log.WithName("certificate"),
 		})
-		source, byObject = managed, managed.CacheFor()
+		source = managed
 	}
 
 	registry := prometheus.NewRegistry()
@@ -112,8 +111,6 @@ func Cluster(ctx context.Context, o ClusterOptions) error {
 	if err != nil {
 		return err
 	}
-	byObject[stored("GPUBudget")] = cache.ByObject{UnsafeDisableDeepCopy: new(true)}
-	byObject[&corev1.Namespace{}] = cache.ByObject{Transform: essence, UnsafeDisableDeepCopy: new(true)}
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:                  scheme,
 		Logger:                  o.Log,
@@ -122,7 +119,10 @@ func Cluster(ctx context.Context, o ClusterOptions) error {
 		HealthProbeBindAddress:  "0",                                     // likewise
 		GracefulShutdownTimeout: new(shutdownGrace),
 		Cache: cache.Options{
-			ByObject: byObject,
+			ByObject: map[client.Object]cache.ByObject{
+				stored("GPUBudget"): {UnsafeDisableDeepCopy: new(true)},
+				&corev1.Namespace{}: {Transform: essence, UnsafeDisableDeepCopy: new(true)},
+			},
 			// A read that was not planned for is an error and not a new watch.
 			ReaderFailOnMissingInformer: true,
 			DefaultTransform:            cache.TransformStripManagedFields(),

@@ -235,6 +235,7 @@ func answered(try func() error) error {
 		case err == nil || time.Now().After(deadline):
 			return err
 		case strings.Contains(err.Error(), "unable to return a response in the time allotted"),
+			strings.Contains(err.Error(), "INTERNAL_ERROR; received from peer"),
 			strings.Contains(err.Error(), "failed calling webhook") && strings.Contains(err.Error(), "deadline exceeded"):
 			lost = true
 		case lost && apierrors.IsAlreadyExists(err):

@@ -14,6 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/tools/cache"
+	toolswatch "k8s.io/client-go/tools/watch"
 )
 
 // stored is what an object claims as it is stored, by this package's own arithmetic.
@@ -88,7 +90,12 @@ func follow(t *testing.T, most map[string]int64) *accountant {
 	for _, resource := range claiming {
 		list, err := client.Resource(resource).List(ctx, metav1.ListOptions{Limit: 1})
 		require.NoError(t, err)
-		w, err := client.Resource(resource).Watch(ctx, metav1.ListOptions{ResourceVersion: list.GetResourceVersion()})
+		// The API server ends a watch whenever it likes; this one goes on where that was.
+		w, err := toolswatch.NewRetryWatcherWithContext(ctx, list.GetResourceVersion(), &cache.ListWatch{
+			WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+				return client.Resource(resource).Watch(ctx, o)
+			},
+		})
 		require.NoError(t, err)
 		running.Go(func() {
 			defer w.Stop()
