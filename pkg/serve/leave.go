@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -14,7 +15,9 @@ const (
 	// leaving is how long callers have to close the connections that they are asked to close.
 	leaving = 2 * time.Second
 	// unused is how old a connection without a request is before its caller is asked to
-	// close it: who just opened it is about to use it.
+	// close it: who just opened it is about to use it. Much older, after headerTimeout, the
+	// server closes it. API servers have such connections: one that is opened for a request,
+	// which then finds another one free.
 	unused = time.Second
 	// askTimeout is for writing that, which fits into any buffer.
 	askTimeout = time.Second
@@ -73,15 +76,7 @@ func (c *connections) leave(ctx context.Context) {
 	ticker := time.NewTicker(10 * time.Millisecond)
 	defer ticker.Stop()
 	for {
-		c.mu.Lock()
-		for conn, known := range c.open {
-			if known.waits() {
-				go known.ask(conn)
-			}
-		}
-		none := len(c.open) == 0
-		c.mu.Unlock()
-		if none {
+		if c.close(http.StateNew, http.StateIdle) == 0 {
 			return
 		}
 		select {
@@ -92,13 +87,40 @@ func (c *connections) leave(ctx context.Context) {
 	}
 }
 
-// waits tells once whether the connection waits for a request that should not come.
-func (c *connection) waits() bool {
+// tend has callers close, until ctx ends, what they opened and do not use.
+func (c *connections) tend(ctx context.Context) {
+	ticker := time.NewTicker(unused / 2)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			c.close(http.StateNew)
+		}
+	}
+}
+
+// close asks for connections in some states to be closed, and tells how many are open.
+func (c *connections) close(states ...http.ConnState) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for conn, known := range c.open {
+		if known.waits(states) {
+			go known.ask(conn)
+		}
+	}
+	return len(c.open)
+}
+
+// waits tells once whether the connection waits, in one of the states, for a request that
+// should not come.
+func (c *connection) waits(states []http.ConnState) bool {
 	if !c.mu.TryLock() {
 		return false // in use
 	}
 	defer c.mu.Unlock()
-	if c.asked || !c.idle() {
+	if c.asked || !c.idle() || !slices.Contains(states, c.state) {
 		return false
 	}
 	c.asked = true

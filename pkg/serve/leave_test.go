@@ -71,6 +71,27 @@ func TestARequestThatCrossesTheEndIsAnswered(t *testing.T) {
 	}
 }
 
+// An API server may use a connection that it opened for another request. The server does not
+// close it in its face.
+func TestAConnectionThatIsNotUsedIsClosedByItsCaller(t *testing.T) {
+	t.Parallel()
+	r := start(t, 0)
+	connection, err := tls.Dial("tcp", r.url[len("https://"):], r.config)
+	require.NoError(t, err)
+	defer connection.Close()
+	require.NoError(t, connection.SetDeadline(time.Now().Add(2*headerTimeout)))
+	answers := bufio.NewReader(connection)
+	interim, err := http.ReadResponse(answers, nil)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusContinue, interim.StatusCode)
+	answer, _ := post(t, connection, answers)
+	assert.Equal(t, 200, answer.StatusCode)
+	assert.False(t, answer.Close)
+	require.NoError(t, connection.Close())
+	r.stop()
+	r.await(t, 2*time.Second)
+}
+
 // Go's client, which is the API server's, may take a connection back into use at any moment.
 func TestNoRequestFailsWhileOneProcessAfterAnotherEnds(t *testing.T) {
 	const processes, callers = 10, 32

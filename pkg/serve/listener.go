@@ -81,6 +81,7 @@ func (l *listener) Start(ctx context.Context) error {
 		stopped <- err
 	})
 	defer stop()
+	go l.connections.tend(ctx)
 	l.started.Store(true)
 	if err := server.Serve(socket); !errors.Is(err, http.ErrServerClosed) {
 		return err

@@ -134,7 +134,7 @@ func cause(err error) string {
 	text := err.Error()
 	switch {
 	case strings.Contains(text, "failed calling webhook"):
-		for _, part := range []string{"x509", "connection refused", "EOF", "reset by peer", "context deadline exceeded", "no endpoints"} {
+		for _, part := range []string{"x509", "connection refused", "EOF", "reset by peer", "broken pipe", "context deadline exceeded", "no endpoints"} {
 			if strings.Contains(text, part) {
 				return "calling the webhook: " + part
 			}

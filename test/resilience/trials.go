@@ -88,7 +88,9 @@ func sleep(ctx context.Context, d time.Duration) error {
 }
 
 func secretDeleted(ctx context.Context, s *scene) error {
-	return s.client.Resource(secrets).Namespace(namespace).Delete(ctx, secretName, metav1.DeleteOptions{})
+	return s.anotherCA(ctx, func() error {
+		return s.client.Resource(secrets).Namespace(namespace).Delete(ctx, secretName, metav1.DeleteOptions{})
+	})
 }
 
 func apiServerRestarted(ctx context.Context, s *scene) error { return s.cluster.RestartAPIServer(ctx) }
