@@ -35,7 +35,7 @@ type Budget struct {
 	Version string
 	// Strict is whether the overlap of a rollout must fit.
 	Strict    bool
-	namespace labels.Selector
+	namespace namespaceSelector
 	types     []string
 }
 
@@ -50,7 +50,7 @@ func CompileBudgets(budgets []v1alpha1.GPUBudget) *Budgets {
 			b.invalid = append(b.invalid, g.Name)
 			continue
 		}
-		b.budgets = append(b.budgets, &Budget{Name: g.Name, Version: Version(string(g.UID), g.Generation), Strict: g.Spec.Rollout == v1alpha1.RolloutStrict, namespace: selector(g.Spec.NamespaceSelector), types: g.Spec.GPUTypes})
+		b.budgets = append(b.budgets, &Budget{Name: g.Name, Version: Version(string(g.UID), g.Generation), Strict: g.Spec.Rollout == v1alpha1.RolloutStrict, namespace: newNamespaceSelector(g.Spec.NamespaceSelector), types: g.Spec.GPUTypes})
 	}
 	slices.Sort(b.invalid)
 	slices.SortFunc(b.budgets, func(a, b *Budget) int { return strings.Compare(a.Name, b.Name) })
@@ -156,8 +156,7 @@ func (b *Budgets) Selective() bool { return slices.ContainsFunc(b.All(), (*Budge
 // Selective tells whether a change of a namespace's labels can bring it under the budget.
 // Its name is a label too, which nobody can change.
 func (b *Budget) Selective() bool {
-	requirements, _ := b.namespace.Requirements()
-	return slices.ContainsFunc(requirements, func(r labels.Requirement) bool { return r.Key() != corev1.LabelMetadataName })
+	return slices.ContainsFunc(b.namespace.requirements, func(r labels.Requirement) bool { return r.Key() != corev1.LabelMetadataName })
 }
 
 // Strict tells whether any of the budgets is strict.
@@ -168,8 +167,7 @@ func (b *Budgets) Strict() bool {
 // Selects tells whether the budget holds in a namespace. Where not all of its labels are
 // known, what they leave open counts as selected.
 func (b *Budget) Selects(namespace string, namespaceLabels map[string]string, known bool) bool {
-	selects, _ := (&compiled{namespace: b.namespace, workload: labels.Everything()}).selects(
-		&Subject{Namespace: namespace, NamespaceLabels: namespaceLabels, NamespaceKnown: known})
+	selects, _ := b.namespace.selects(&Subject{Namespace: namespace, NamespaceLabels: namespaceLabels, NamespaceKnown: known})
 	return selects
 }
 

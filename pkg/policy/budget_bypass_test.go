@@ -22,3 +22,26 @@ func TestABudgetMadeAnewIsAnotherOne(t *testing.T) {
 	assert.Equal(t, version("u"), version("u"))
 	assert.NotEqual(t, version("u"), version("v"))
 }
+
+// TestABudgetHoldsWhereLabelsAreNotKnown: what they leave open counts as selected.
+func TestABudgetHoldsWhereLabelsAreNotKnown(t *testing.T) {
+	named := func(name string) *metav1.LabelSelector {
+		return &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": name}}
+	}
+	for name, test := range map[string]struct {
+		selector *metav1.LabelSelector
+		want     bool
+	}{
+		"no selector":       {nil, true},
+		"an empty selector": {&metav1.LabelSelector{}, true},
+		"its name":          {named("ml"), true},
+		"another name":      {named("web"), false},
+		"another label":     {&metav1.LabelSelector{MatchLabels: map[string]string{"team": "a"}}, true},
+	} {
+		b := v1alpha1.GPUBudget{ObjectMeta: metav1.ObjectMeta{Name: "b"}, Spec: v1alpha1.GPUBudgetSpec{Max: new(int64(1)), NamespaceSelector: test.selector}}
+		all := policy.CompileBudgets([]v1alpha1.GPUBudget{b}).All()
+		if assert.Len(t, all, 1, name) {
+			assert.Equal(t, test.want, all[0].Selects("ml", map[string]string{"kubernetes.io/metadata.name": "ml"}, false), name)
+		}
+	}
+}

@@ -52,7 +52,7 @@ func (s *Set) Describe() []Description {
 				d.Bounds = append(d.Bounds, b)
 			}
 		}
-		requirements, _ := p.namespace.Requirements()
+		requirements, _ := p.namespace.all.Requirements()
 		for _, r := range requirements {
 			if r.Key() != corev1.LabelMetadataName {
 				d.NamespaceLabels = append(d.NamespaceLabels, r.Key())

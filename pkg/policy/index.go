@@ -2,8 +2,46 @@ package policy
 
 import (
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/selection"
 )
+
+// namespaceSelector selects namespaces by their labels.
+type namespaceSelector struct {
+	all labels.Selector
+	// requirements are those of all; selectable is false if it selects nothing.
+	requirements labels.Requirements
+	selectable   bool
+}
+
+func newNamespaceSelector(s *metav1.LabelSelector) namespaceSelector {
+	n := namespaceSelector{all: selector(s)}
+	n.requirements, n.selectable = n.all.Requirements()
+	return n
+}
+
+// selects tells whether a subject's namespace is selected. Where not all of its labels are
+// known it is not always decided.
+func (n *namespaceSelector) selects(s *Subject) (selects, decided bool) {
+	if s.NamespaceKnown {
+		return n.all.Matches(labels.Set(s.NamespaceLabels)), true
+	}
+	known := labels.Set{corev1.LabelMetadataName: s.Namespace}
+	decided = true
+	if !n.selectable {
+		return false, true
+	}
+	for i := range n.requirements {
+		r := &n.requirements[i]
+		if r.Key() != corev1.LabelMetadataName {
+			decided = false
+		} else if !r.Matches(known) {
+			return false, true
+		}
+	}
+	return true, decided
+}
 
 // namespaceIndex has policies, in order: those that select only namespaces that they name, by
 // the names, and all others. So a policy of another team costs nothing.
@@ -30,8 +68,8 @@ func indexNamespaces(policies []*compiled) namespaceIndex {
 // namespaceNames are the only namespaces that a policy can select, by the label that holds
 // their name; ok is false where it can select others.
 func (c *compiled) namespaceNames() (names []string, ok bool) {
-	for i := range c.requirements {
-		r := &c.requirements[i]
+	for i := range c.namespace.requirements {
+		r := &c.namespace.requirements[i]
 		if r.Key() != corev1.LabelMetadataName {
 			continue
 		}

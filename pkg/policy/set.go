@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -28,16 +27,13 @@ type Set struct {
 type compiled struct {
 	position  int // in the set
 	name      string
-	namespace labels.Selector
-	// requirements are those of namespace; selectable is false if it selects nothing.
-	requirements labels.Requirements
-	selectable   bool
-	workload     labels.Selector
-	defaults     map[parameter.Group]Settings
-	profiles     map[parameter.Group]map[string]Settings
-	rules        []Rule
-	gpus         []string
-	exempt       []v1alpha1.Exemption
+	namespace namespaceSelector
+	workload  labels.Selector
+	defaults  map[parameter.Group]Settings
+	profiles  map[parameter.Group]map[string]Settings
+	rules     []Rule
+	gpus      []string
+	exempt    []v1alpha1.Exemption
 }
 
 // Settings are parameter values by the parameters' names.
@@ -82,7 +78,7 @@ func (s *Set) Counting(gpus GPUResources) *Set {
 func compile(p *v1alpha1.ComputePolicy) *compiled {
 	c := &compiled{
 		name:      p.Name,
-		namespace: selector(p.Spec.NamespaceSelector),
+		namespace: newNamespaceSelector(p.Spec.NamespaceSelector),
 		workload:  selector(p.Spec.WorkloadSelector),
 		defaults:  map[parameter.Group]Settings{},
 		profiles:  map[parameter.Group]map[string]Settings{parameter.Autoscale: {}, parameter.Compute: {}},
@@ -90,7 +86,6 @@ func compile(p *v1alpha1.ComputePolicy) *compiled {
 		exempt:    p.Spec.Exempt,
 		rules:     rules(p),
 	}
-	c.requirements, c.selectable = c.namespace.Requirements()
 	if d := p.Spec.Defaults; d != nil {
 		c.defaults[parameter.Autoscale] = settings(d.Autoscale)
 		c.defaults[parameter.Compute] = settings(d.Compute)
@@ -191,23 +186,7 @@ func (c *compiled) selects(s *Subject) (selects, decided bool) {
 	if !c.workload.Matches(labels.Set(s.Labels)) {
 		return false, true
 	}
-	if s.NamespaceKnown {
-		return c.namespace.Matches(labels.Set(s.NamespaceLabels)), true
-	}
-	known := labels.Set{corev1.LabelMetadataName: s.Namespace}
-	decided = true
-	if !c.selectable {
-		return false, true
-	}
-	for i := range c.requirements {
-		r := &c.requirements[i]
-		if r.Key() != corev1.LabelMetadataName {
-			decided = false
-		} else if !r.Matches(known) {
-			return false, true
-		}
-	}
-	return true, decided
+	return c.namespace.selects(s)
 }
 
 func (c *compiled) exempts(s *Subject) bool {
