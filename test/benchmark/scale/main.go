@@ -175,10 +175,11 @@ func (s *scene) ready(ctx context.Context, services int) error {
 }
 
 // settled waits until a webhook that nobody asks has done what it does after a start or a
-// change; at most a minute, since what it does all the time is part of its cost.
+// change, with pauses between; at most a minute, since what it does all the time is part of its cost.
 func (s *scene) settled(ctx context.Context) error {
 	pid := s.webhook.Process().PID()
-	const look = 2 * time.Second
+	const look, quiet = 2 * time.Second, 5
+	seen := 0
 	for range 30 {
 		before, err := load.CPU(pid)
 		if err != nil {
@@ -193,7 +194,10 @@ func (s *scene) settled(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if after-before < look/50 {
+		if seen++; after-before >= look/50 {
+			seen = 0
+		}
+		if seen == quiet {
 			break
 		}
 	}
