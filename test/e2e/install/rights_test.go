@@ -63,7 +63,6 @@ func (r right) String() string {
 // The webhook runs with the roles that are shipped and no others. The API server's audit log
 // tells that it asked for nothing else, and that each right is used.
 func TestItHasTheRightsThatItUsesAndNoOthers(t *testing.T) {
-	t.Parallel() // with the other that only adds to what there is
 	installed(t)
 	exercise(t)
 

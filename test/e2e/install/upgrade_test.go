@@ -23,7 +23,6 @@ import (
 // stored, and decide alike; and nothing fails while one takes over from the other. Both
 // versions here are builds of this source; test/stored holds it against what earlier sources stored.
 func TestUpgradingReplicaByReplica(t *testing.T) {
-	t.Parallel() // with the other that only adds to what there is
 	installed(t)
 	t.Cleanup(func() { require.NoError(t, link("v0.1.0")) })
 	for i, r := range hook.Replicas {
