@@ -159,8 +159,10 @@ func (e *expansion) warn(format string, args ...any) {
 
 // clamped tells that a value the manifest states was lowered by a policy.
 func (e *expansion) clamped(by, format string, args ...any) {
-	e.warn(format+" by %s", append(args, by)...)
+	said := fmt.Sprintf(format+" by %s", append(args, by)...)
+	e.result.Warnings = append(e.result.Warnings, said)
 	if v, ok := e.Policies.Clamping(by); ok {
+		v.Error = &field.Error{Type: field.ErrorTypeForbidden, Detail: said}
 		e.result.Clamped = append(e.result.Clamped, v)
 	}
 }

@@ -135,6 +135,13 @@ func TestWarnings(t *testing.T) {
 			Warnings:         []string{"spec.template.metadata.annotations[autoscaling.knative.dev/max-scale] asks for up to 30 pods; policy soft allows at most 20 (bounds.maxScale.max)"},
 			AuditAnnotations: map[string]string{"gpusPerPod": "asks for 2 GPUs per pod; policy soft allows at most 1 (bounds.gpusPerPod.max)"}}, validated)
 	})
+	t.Run("a value that is lowered, by its old and its new one, to the user and to the audit log", func(t *testing.T) {
+		mutated, _ := both(t, request(big, ""), world(`{metadata: {name: soft}, spec: {bounds: {maxScale: {max: 20, enforcement: Clamp}}}}`))
+		require.Len(t, mutated.Warnings, 1)
+		assert.Regexp(t, `\b30\b.*\b20\b.*soft`, mutated.Warnings[0])
+		assert.Equal(t, map[string]string{"maxScale": mutated.Warnings[0]}, mutated.AuditAnnotations)
+		assert.NotEmpty(t, mutated.Patch)
+	})
 	t.Run("parameters without a label", func(t *testing.T) {
 		mutated, validated := both(t, request(strings.Replace(bad, `kubetorch.com/autoscale: "true"`, `team: research`, 1), ""), world())
 		warning := `autoscale.kubetorch.com/max-scale, autoscale.kubetorch.com/window: no effect without the label kubetorch.com/autoscale (set it to "true" or to a profile's name)`

@@ -183,7 +183,11 @@ func (r *Request) validatePolicy() *admissionv1.AdmissionResponse {
 func (r *Request) answer(v Verdict) *admissionv1.AdmissionResponse {
 	a := &admissionv1.AdmissionResponse{UID: r.raw.UID, Allowed: !v.Refused(), Warnings: shorten(v.Warnings)}
 	r.decisions = v.decisions(r.mutating)
-	for _, x := range v.Audited {
+	noted := v.Audited
+	if r.mutating && !v.Refused() {
+		noted = slices.Concat(noted, v.Clamped)
+	}
+	for _, x := range noted {
 		if a.AuditAnnotations == nil {
 			a.AuditAnnotations = map[string]string{}
 		}
