@@ -11,6 +11,9 @@ import (
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/audit"
+	"github.com/kubetorch/webhook/pkg/inventory"
+	"github.com/kubetorch/webhook/pkg/inventory/inventorytest"
+	"github.com/kubetorch/webhook/pkg/manifest"
 )
 
 const two = `{metadata: {name: strict}, spec: {bounds: {gpusPerPod: {max: 2}}}}`
@@ -144,16 +147,34 @@ func TestAuditFindsWhatBreaksABound(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			in := input(t, c.policies, c.objects...)
-			before, err := json.Marshal(in.Objects)
-			require.NoError(t, err)
-			r := audit.Run(in)
-			assert.Equal(t, c.want, lines(r))
-			assert.Equal(t, c.looked, r.Objects)
-			after, err := json.Marshal(in.Objects)
-			require.NoError(t, err)
-			assert.Equal(t, string(before), string(after), "nothing is touched")
+			for _, in.Objects = range [][]inventory.Item{in.Objects, kept(t, in.Objects)} {
+				before := seen(t, in.Objects)
+				r := audit.Run(in)
+				assert.Equal(t, c.want, lines(r))
+				assert.Equal(t, c.looked, r.Objects)
+				assert.Equal(t, before, seen(t, in.Objects), "nothing is touched")
+			}
 		})
 	}
+}
+
+// kept is what lists keep of objects.
+func kept(t *testing.T, items []inventory.Item) []inventory.Item {
+	t.Helper()
+	var all []manifest.Object
+	for i := range items {
+		all = append(all, items[i].Object())
+	}
+	return inventorytest.List(t, all...).All()
+}
+
+func seen(t *testing.T, items []inventory.Item) string {
+	t.Helper()
+	var text strings.Builder
+	for i := range items {
+		require.NoError(t, json.NewEncoder(&text).Encode(items[i].Object()))
+	}
+	return text.String()
 }
 
 func TestWithoutKnativeADeploymentIsWhatItIs(t *testing.T) {

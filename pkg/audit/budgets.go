@@ -10,7 +10,6 @@ import (
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/count"
 	"github.com/kubetorch/webhook/pkg/inventory"
-	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/policy"
 	"github.com/kubetorch/webhook/pkg/review"
 )
@@ -65,13 +64,13 @@ func exceeded(b *policy.Budget, kind, name, bound string, claimed, most int64) F
 // inventory sorts what was listed by kinds.
 func (c *cluster) inventory() *inventory.Objects {
 	o := &inventory.Objects{Namespaces: c.Namespaces, Knative: c.Served}
-	kinds := map[schema.GroupKind]*[]manifest.Object{
+	kinds := map[schema.GroupKind]*[]inventory.Item{
 		review.DeploymentKind: &o.Deployments, review.ServiceKind: &o.Services, review.ConfigurationKind: &o.Configurations,
 		review.RouteKind: &o.Routes, review.RevisionKind: &o.Revisions, review.AutoscalerKind: &o.PodAutoscalers,
 	}
-	for _, each := range c.Objects {
-		if into := kinds[placeOf(each).kind]; into != nil {
-			*into = append(*into, each)
+	for i := range c.Objects {
+		if into := kinds[placeOf(c.Objects[i].Object()).kind]; into != nil {
+			*into = append(*into, c.Objects[i])
 		}
 	}
 	return o

@@ -1,8 +1,6 @@
 package audit
 
 import (
-	"slices"
-
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/kubetorch/webhook/pkg/controller/handover"
@@ -15,7 +13,7 @@ import (
 // is what is reported.
 
 func (c *cluster) configuration(o manifest.Object) (d policy.Demand, covered bool) {
-	return policy.ConfigurationDemand(o, c.Knative, c.gpus(), c.beside(o, review.RevisionKind)), c.covered(o)
+	return policy.ConfigurationDemand(o, c.Knative, c.gpus(), c.beside(o, review.RevisionKind, policy.RevisionsToRead(o)...)), c.covered(o)
 }
 
 func (c *cluster) revision(o manifest.Object) (d policy.Demand, covered bool) {
@@ -23,11 +21,16 @@ func (c *cluster) revision(o manifest.Object) (d policy.Demand, covered bool) {
 }
 
 func (c *cluster) route(o manifest.Object) (d policy.Demand, covered bool) {
-	return policy.RouteDemand(o, c.beside(o, review.ConfigurationKind), c.beside(o, review.RevisionKind), c.Knative, c.gpus()), c.covered(o)
+	configurations := c.beside(o, review.ConfigurationKind, policy.NamedConfigurations(o)...)
+	names := policy.NamedRevisions(o)
+	for _, configuration := range configurations {
+		names = append(names, policy.RevisionsToRead(configuration)...)
+	}
+	return policy.RouteDemand(o, configurations, c.beside(o, review.RevisionKind, names...), c.Knative, c.gpus()), c.covered(o)
 }
 
 func (c *cluster) autoscaler(o manifest.Object) (d policy.Demand, covered bool) {
-	target := c.beside(o, review.DeploymentKind)[policy.ScaledDeployment(o)]
+	target := c.one(o, review.DeploymentKind, policy.ScaledDeployment(o))
 	if owner := c.owner(o, review.RevisionKind); owner != nil && target == nil {
 		// Knative made its Deployment after Deployments were listed, or none yet.
 		admitted := policy.RevisionDemand(owner, c.Knative, c.gpus())
@@ -46,7 +49,7 @@ func (c *cluster) owner(o manifest.Object, kind schema.GroupKind) manifest.Objec
 	if err != nil || gv.Group != kind.Group || named.Kind != kind.Kind || named.UID == "" {
 		return nil
 	}
-	if found := c.beside(o, kind)[named.Name]; manifest.Text(found, "metadata", "uid") == named.UID {
+	if found := c.one(o, kind, named.Name); manifest.Text(found, "metadata", "uid") == named.UID {
 		return found
 	}
 	return nil
@@ -58,13 +61,8 @@ func (c *cluster) retired(revision manifest.Object) bool {
 	if c.owner(revision, review.ConfigurationKind) == nil {
 		return false
 	}
-	name := manifest.Text(revision, "metadata", "name")
-	for _, kind := range []schema.GroupKind{review.ServiceKind, review.RouteKind} {
-		for _, o := range c.beside(revision, kind) {
-			if slices.Contains(policy.NamedRevisions(o), name) {
-				return false
-			}
-		}
+	if c.named[placeOf(revision).namespace][manifest.Text(revision, "metadata", "name")] {
+		return false
 	}
 	actual, seen := manifest.Whole(revision, "status", "actualReplicas")
 	desired, wanted := manifest.Whole(revision, "status", "desiredReplicas")

@@ -1,13 +1,13 @@
 package audit
 
 import (
-	"maps"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/kubetorch/webhook/pkg/controller/handover"
 	"github.com/kubetorch/webhook/pkg/convert"
+	"github.com/kubetorch/webhook/pkg/inventory"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/mutate"
 	"github.com/kubetorch/webhook/pkg/policy"
@@ -23,17 +23,30 @@ type place struct {
 // cluster is the input, by place and name.
 type cluster struct {
 	Input
-	objects map[place]map[string]manifest.Object
+	objects map[place]map[string]*inventory.Item
+	// named are the revisions that traffic of a Service or a Route names, by namespace.
+	named map[string]map[string]bool
 }
 
 func index(in Input) *cluster {
-	c := &cluster{Input: in, objects: map[place]map[string]manifest.Object{}}
-	for _, o := range in.Objects {
+	c := &cluster{Input: in, objects: map[place]map[string]*inventory.Item{}, named: map[string]map[string]bool{}}
+	for i := range in.Objects {
+		item := &in.Objects[i]
+		o := item.Object()
 		at := placeOf(o)
 		if c.objects[at] == nil {
-			c.objects[at] = map[string]manifest.Object{}
+			c.objects[at] = map[string]*inventory.Item{}
 		}
-		c.objects[at][manifest.Text(o, "metadata", "name")] = o
+		c.objects[at][item.Name] = item
+		if at.kind != review.ServiceKind && at.kind != review.RouteKind {
+			continue
+		}
+		for _, name := range policy.NamedRevisions(o) {
+			if c.named[at.namespace] == nil {
+				c.named[at.namespace] = map[string]bool{}
+			}
+			c.named[at.namespace][name] = true
+		}
 	}
 	return c
 }
@@ -43,9 +56,25 @@ func placeOf(o manifest.Object) place {
 	return place{schema.GroupKind{Group: gv.Group, Kind: manifest.Text(o, "kind")}, manifest.Text(o, "metadata", "namespace")}
 }
 
-// beside are the objects of a kind in the namespace of another.
-func (c *cluster) beside(o manifest.Object, kind schema.GroupKind) map[string]manifest.Object {
-	return c.objects[place{kind, placeOf(o).namespace}]
+// beside are those objects of a kind in the namespace of another that have one of the names.
+func (c *cluster) beside(o manifest.Object, kind schema.GroupKind, names ...string) map[string]manifest.Object {
+	var found map[string]manifest.Object
+	there := c.objects[place{kind, placeOf(o).namespace}]
+	for _, name := range names {
+		if item := there[name]; item != nil {
+			if found == nil {
+				found = map[string]manifest.Object{}
+			}
+			found[name] = item.Object()
+		}
+	}
+	return found
+}
+
+// one is the object of a kind and a name in the namespace of another; nil where there is
+// none.
+func (c *cluster) one(o manifest.Object, kind schema.GroupKind, name string) manifest.Object {
+	return c.beside(o, kind, name)[name]
 }
 
 // beside is a review.Live of what was listed.
@@ -55,34 +84,33 @@ type beside struct {
 }
 
 func (b beside) Named(kind schema.GroupKind, names ...string) map[string]manifest.Object {
-	found := map[string]manifest.Object{}
-	for _, name := range names {
-		if o, ok := b.beside(b.object, kind)[name]; ok {
-			found[name] = o
-		}
-	}
-	return found
+	return b.beside(b.object, kind, names...)
 }
 
 func (b beside) All(kind schema.GroupKind) []manifest.Object {
-	return slices.Collect(maps.Values(b.beside(b.object, kind)))
+	var all []manifest.Object
+	for _, item := range b.objects[place{kind, placeOf(b.object).namespace}] {
+		all = append(all, item.Object())
+	}
+	return all
 }
 
 // violations are the bounds that an object breaks; concerned is false for what bounds are
 // not about.
-func (c *cluster) violations(o manifest.Object) (found []policy.Violation, concerned bool) {
-	at := placeOf(o)
-	if slices.Contains(c.Excluded, at.namespace) {
-		return nil, false
+func (c *cluster) violations(item *inventory.Item) (o manifest.Object, found []policy.Violation, concerned bool) {
+	if slices.Contains(c.Excluded, item.Namespace) {
+		return nil, nil, false
 	}
+	o = item.Object()
+	at := placeOf(o)
 	var d policy.Demand
 	covered := false
 	switch at.kind {
 	case review.DeploymentKind:
 		if !review.ConcernsDeployment(o, c.world(o)) {
-			return nil, false
+			return o, nil, false
 		}
-		return c.deployment(o), true
+		return o, c.deployment(item, o), true
 	case review.ServiceKind:
 		d = c.service(o)
 	case review.ConfigurationKind:
@@ -94,26 +122,28 @@ func (c *cluster) violations(o manifest.Object) (found []policy.Violation, conce
 	case review.AutoscalerKind:
 		d, covered = c.autoscaler(o)
 	default:
-		return nil, false
+		return o, nil, false
 	}
 	if covered {
-		return nil, true
+		return o, nil, true
 	}
-	return c.selection(o).Audit(d), true
+	return o, c.selection(o).Audit(d), true
 }
 
 // world is what the verdict on an object depends on.
 func (c *cluster) world(o manifest.Object) review.World {
-	revision, _, _ := convert.RevisionOwner(o)
+	var revision manifest.Object
+	if name, _, ok := convert.RevisionOwner(o); ok {
+		revision = c.one(o, review.RevisionKind, name)
+	}
 	return review.World{
 		Policies: c.Policies, Knative: c.Knative,
 		NamespaceLabels: func(name string) (map[string]string, bool) {
 			labels, known := c.Namespaces[name]
 			return labels, known
 		},
-		Revisions: c.beside(o, review.RevisionKind),
-		Live:      beside{c, o},
-		Cluster:   &review.Cluster{Knative: c.Served, Revision: c.beside(o, review.RevisionKind)[revision]},
+		Live:    beside{c, o},
+		Cluster: &review.Cluster{Knative: c.Served, Revision: revision},
 	}
 }
 
@@ -133,12 +163,12 @@ func (c *cluster) selection(o manifest.Object) policy.Selection {
 func (c *cluster) gpus() policy.GPUResources { return c.Policies.GPUResources() }
 
 func (c *cluster) service(o manifest.Object) policy.Demand {
-	return policy.ServiceDemand(o, mutate.LatestRevision(o), c.Knative, c.gpus(), c.beside(o, review.RevisionKind))
+	return policy.ServiceDemand(o, mutate.LatestRevision(o), c.Knative, c.gpus(), c.beside(o, review.RevisionKind, policy.RevisionsToRead(o)...))
 }
 
 // deployment holds a Deployment against the bounds: the pods that it runs by itself, and
 // what it is to become. The Knative Service that it became is there to be judged itself.
-func (c *cluster) deployment(o manifest.Object) []policy.Violation {
+func (c *cluster) deployment(item *inventory.Item, o manifest.Object) []policy.Violation {
 	if c.covered(o) {
 		return nil
 	}
@@ -147,13 +177,13 @@ func (c *cluster) deployment(o manifest.Object) []policy.Violation {
 	if !mutate.ReadIntent(o).Expands() || !c.Served || claimsOwner {
 		return c.selection(o).Audit(d)
 	}
-	if handover.Owns(o, c.beside(o, review.ServiceKind)[handover.ServiceName(o)]) {
+	if handover.Owns(o, c.one(o, review.ServiceKind, handover.ServiceName(o))) {
 		if d.PeakPods == 0 {
 			return nil
 		}
 		return c.selection(o).Audit(d)
 	}
-	v := review.ForObject(o, placeOf(o).namespace).Convert(c.world(o), nil).Verdict
+	v := review.ForObject(item.Whole(), item.Namespace).Convert(c.world(o), nil).Verdict
 	found := slices.Concat(c.selection(o).Audit(d), v.Denied, v.Warned, v.Audited)
 	return slices.DeleteFunc(found, func(x policy.Violation) bool { _, invalid := c.Policies.Invalid()[x.Policy]; return invalid })
 }

@@ -72,7 +72,8 @@ func runAudit(ctx context.Context, o *options.Audit, in io.Reader, out, errOut i
 		if err != nil {
 			return err
 		}
-		input.Objects, input.Namespaces = offline.Objects(docs)
+		objects, namespaces := offline.Objects(docs)
+		input.Objects, input.Namespaces = inventory.AllOf(objects), namespaces
 		input.Served = true
 	} else if budgets, err = readCluster(ctx, o, &input, budgets, generations); err != nil {
 		return err
@@ -103,8 +104,12 @@ func readCluster(ctx context.Context, o *options.Audit, input *audit.Input, budg
 	if err != nil {
 		return nil, fmt.Errorf("finding the cluster: %w", err)
 	}
+	source, err := inventory.NewSource(config, nil)
+	if err != nil {
+		return nil, fmt.Errorf("finding the cluster: %w", err)
+	}
 	if len(o.Policies) == 0 {
-		stored, err := inventory.Policies(ctx, client)
+		stored, err := inventory.Policies(ctx, source)
 		if err != nil {
 			return nil, err
 		}
@@ -119,7 +124,7 @@ func readCluster(ctx context.Context, o *options.Audit, input *audit.Input, budg
 	if input.Knative, err = inventory.Knative(ctx, client, o.KnativeNamespace); err != nil {
 		return nil, err
 	}
-	objects, err := inventory.List(ctx, client)
+	objects, err := inventory.List(ctx, source)
 	if err != nil {
 		return nil, err
 	}

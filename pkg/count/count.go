@@ -2,6 +2,7 @@ package count
 
 import (
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -32,29 +33,14 @@ type Claimant struct {
 // object is left out only if the owner is there, with the UID that the child names, and
 // asks for as much.
 func All(w review.World, o *inventory.Objects) []Claimant {
-	c := &counter{w: w, gpus: w.Policies.GPUResources(), objects: o, byUID: map[string]*owner{}, revisions: map[string]policy.Revisions{}, routed: map[string]bool{}, configurationUID: map[string]string{}, controlled: map[string]policy.Revisions{}, uncounted: map[string]bool{}}
-	for _, r := range o.Revisions {
-		namespace := manifest.Text(r, "metadata", "namespace")
-		if c.revisions[namespace] == nil {
-			c.revisions[namespace] = policy.Revisions{}
-		}
-		c.revisions[namespace][manifest.Text(r, "metadata", "name")] = r
-		if owner := handover.ControllerOf(r).UID; owner != "" {
-			if c.controlled[owner] == nil {
-				c.controlled[owner] = policy.Revisions{}
+	c := &counter{w: w, gpus: w.Policies.GPUResources(), objects: o, byUID: map[string]*owner{}, revisions: index(o.Revisions), routed: map[name]bool{},
+		configurationUID: map[name]string{}, uncounted: map[string]bool{}}
+	for _, items := range [][]inventory.Item{o.Services, o.Routes} {
+		for i := range items {
+			for _, revision := range policy.RoutedRevisions(items[i].Object()) {
+				c.routed[name{items[i].Namespace, revision}] = true
 			}
-			c.controlled[owner][manifest.Text(r, "metadata", "name")] = r
 		}
-	}
-	for _, o := range slices.Concat(o.Services, o.Routes) {
-		for _, name := range policy.RoutedRevisions(o) {
-			c.routed[manifest.Text(o, "metadata", "namespace")+"/"+name] = true
-		}
-	}
-	for _, o := range o.Configurations {
-		c.configurationUID[manifest.Text(o, "metadata", "namespace")+"/"+manifest.Text(o, "metadata", "name")] = uid(o)
-		// Traffic to the latest revision goes to the latest that is ready, once it is sent there.
-		c.routed[manifest.Text(o, "metadata", "namespace")+"/"+manifest.Text(o, "status", "latestReadyRevisionName")] = true
 	}
 	c.services()
 	c.configurations()
@@ -64,21 +50,36 @@ func All(w review.World, o *inventory.Objects) []Claimant {
 	return c.claimants
 }
 
+// name of an object of a known kind.
+type name struct{ namespace, name string }
+
+func nameOf(i *inventory.Item) name { return name{i.Namespace, i.Name} }
+
+// index has the items by name.
+func index(items []inventory.Item) map[name]*inventory.Item {
+	m := make(map[name]*inventory.Item, len(items))
+	for i := range items {
+		m[nameOf(&items[i])] = &items[i]
+	}
+	return m
+}
+
 // owner is an object whose children are compared with it.
 type owner struct {
-	// template of a Service or a Configuration, or the Revision itself.
+	name
+	kind string
+	// template of a Service or a Configuration, or the Revision itself: pods and GPUs.
 	template policy.Demand
 	// names are the revisions that are counted already, with the latest one.
 	names  map[string]bool
 	latest string
 	// claimant has the claim of the Service or Configuration; -1 for a Revision.
-	claimant              int
-	kind, namespace, name string
+	claimant int
 }
 
-func newOwner(o manifest.Object, kind string, template policy.Demand) *owner {
-	return &owner{template: template, names: map[string]bool{}, latest: manifest.Text(o, "status", "latestCreatedRevisionName"), claimant: -1,
-		kind: kind, namespace: manifest.Text(o, "metadata", "namespace"), name: manifest.Text(o, "metadata", "name")}
+func newOwner(i *inventory.Item, o manifest.Object, kind string, template policy.Demand) *owner {
+	template.Paths, template.Parts, template.Warnings = nil, nil, nil
+	return &owner{name: nameOf(i), kind: kind, template: template, latest: manifest.Text(o, "status", "latestCreatedRevisionName"), claimant: -1}
 }
 
 type counter struct {
@@ -88,88 +89,110 @@ type counter struct {
 	claimants []Claimant
 
 	byUID     map[string]*owner
-	revisions map[string]policy.Revisions // by namespace
-	// controlled are the revisions by the UID of their controller.
-	controlled map[string]policy.Revisions
-	// configurationUID are the UIDs of Configurations, by namespace and name.
-	configurationUID map[string]string
+	revisions map[name]*inventory.Item
+	// configurationUID are the UIDs of Configurations.
+	configurationUID map[name]string
 	// routed are the revisions that traffic of any Service or Route goes to, or goes to
-	// without naming them once it is sent to a Configuration, by namespace and name: without
-	// pods now, they get them back at the next request.
-	routed map[string]bool
+	// without naming them once it is sent to a Configuration: without pods now, they get
+	// them back at the next request.
+	routed map[name]bool
 	// uncounted are the other superseded revisions without pods, by UID.
 	uncounted map[string]bool
 }
 
-func (c *counter) add(o manifest.Object, kind string, key ledger.Key, parts []policy.Part) int {
-	c.claimants = append(c.claimants, Claimant{Key: key, Kind: kind, Namespace: manifest.Text(o, "metadata", "namespace"),
-		Name: manifest.Text(o, "metadata", "name"), Parts: parts})
+func (c *counter) add(i *inventory.Item, kind string, key ledger.Key, parts []policy.Part) int {
+	// Claims are kept for longer than what was listed.
+	c.claimants = append(c.claimants, Claimant{Key: key, Kind: kind, Namespace: strings.Clone(i.Namespace), Name: strings.Clone(i.Name), Parts: parts})
 	return len(c.claimants) - 1
 }
 
-func uid(o manifest.Object) string { return manifest.Text(o, "metadata", "uid") }
+func keyOf(i *inventory.Item) ledger.Key { return ledger.ForUID(types.UID(i.UID)) }
 
 // controller is the owner of a child, if it is there and of the kind that makes such
 // children.
-func (c *counter) controller(child manifest.Object, kind string) *owner {
-	if o := c.byUID[handover.ControllerOf(child).UID]; o != nil && o.kind == kind && o.namespace == manifest.Text(child, "metadata", "namespace") {
+func (c *counter) controller(child *inventory.Item, kind string) *owner {
+	if o := c.byUID[child.Controller]; o != nil && o.kind == kind && o.namespace == child.Namespace {
 		return o
 	}
 	return nil
 }
 
+// known are the revisions that the claim of a Service or a Configuration depends on, as far
+// as they are there and are wanted.
+func (c *counter) known(i *inventory.Item, o manifest.Object, wanted func(*inventory.Item) bool) policy.Revisions {
+	var known policy.Revisions
+	for _, revision := range policy.RevisionsToRead(o) {
+		if r := c.revisions[name{i.Namespace, revision}]; r != nil && wanted(r) {
+			if known == nil {
+				known = policy.Revisions{}
+			}
+			known[revision] = r.Object()
+		}
+	}
+	return known
+}
+
 func (c *counter) services() {
-	for _, s := range c.objects.Services {
-		latest := mutate.LatestRevision(s)
-		own := c.own(s)
-		d := policy.ServiceDemand(s, latest, c.w.Knative, c.gpus, own)
+	for i := range c.objects.Configurations {
+		configuration := &c.objects.Configurations[i]
+		c.configurationUID[nameOf(configuration)] = configuration.UID
+	}
+	for i := range c.objects.Services {
+		item := &c.objects.Services[i]
+		s := item.Object()
+		controller := c.configurationUID[nameOf(item)]
+		own := c.known(item, s, func(r *inventory.Item) bool { return controller != "" && r.Controller == controller })
+		d := policy.ServiceDemand(s, mutate.LatestRevision(s), c.w.Knative, c.gpus, own)
 		// What its traffic names of others' revisions counts where it belongs, and what
 		// is not there does not count.
 		d.Parts = slices.DeleteFunc(d.Parts, func(p policy.Part) bool { return p.Revision != "" && own[p.Revision] == nil })
-		o := newOwner(s, "Service", d)
+		o := newOwner(item, s, "Service", d)
 		for _, name := range policy.NamedRevisions(s) {
+			if o.names == nil {
+				o.names = map[string]bool{}
+			}
 			o.names[name] = own[name] != nil
 		}
-		o.claimant = c.add(s, "Service", review.ServiceKey(s), d.Parts)
-		c.byUID[uid(s)] = o
+		o.claimant = c.add(item, "Service", review.ServiceKey(s), d.Parts)
+		c.byUID[item.UID] = o
 	}
 }
 
-// own are the revisions that the Configuration of a Service controls.
-func (c *counter) own(service manifest.Object) policy.Revisions {
-	return c.controlled[c.configurationUID[manifest.Text(service, "metadata", "namespace")+"/"+manifest.Text(service, "metadata", "name")]]
-}
-
 func (c *counter) configurations() {
-	for _, o := range c.objects.Configurations {
-		d := policy.ConfigurationDemand(o, c.w.Knative, c.gpus, c.revisions[manifest.Text(o, "metadata", "namespace")])
-		mine := newOwner(o, "Configuration", d)
+	for i := range c.objects.Configurations {
+		item := &c.objects.Configurations[i]
+		o := item.Object()
+		// Traffic to the latest revision goes to the latest that is ready, once it is sent there.
+		c.routed[name{item.Namespace, manifest.Text(o, "status", "latestReadyRevisionName")}] = true
+		d := policy.ConfigurationDemand(o, c.w.Knative, c.gpus, c.known(item, o, func(*inventory.Item) bool { return true }))
+		mine := newOwner(item, o, "Configuration", d)
 		// A Service has one Configuration, of its own name.
-		if s := c.controller(o, "Service"); s != nil && s.name == mine.name && d.WithinGPUs(&s.template) {
+		if s := c.controller(item, "Service"); s != nil && s.name == mine.name && d.WithinGPUs(&s.template) {
 			mine.names, mine.claimant = s.names, s.claimant
 		} else {
-			mine.claimant = c.add(o, "Configuration", ledger.ForUID(types.UID(uid(o))), d.Parts)
+			mine.claimant = c.add(item, "Configuration", keyOf(item), d.Parts)
 		}
-		c.byUID[uid(o)] = mine
+		c.byUID[item.UID] = mine
 	}
 }
 
 // revisionsByThemselves counts the revisions that no claim has in it yet.
 func (c *counter) revisionsByThemselves() {
-	for _, r := range c.objects.Revisions {
+	for i := range c.objects.Revisions {
+		item := &c.objects.Revisions[i]
+		r := item.Object()
 		d := policy.RevisionDemand(r, c.w.Knative, c.gpus)
-		name := manifest.Text(r, "metadata", "name")
-		of := c.controller(r, "Configuration")
-		c.byUID[uid(r)] = newOwner(r, "Revision", d)
+		of := c.controller(item, "Configuration")
+		c.byUID[item.UID] = newOwner(item, r, "Revision", d)
 		switch {
 		case of == nil:
-			c.add(r, "Revision", ledger.ForUID(types.UID(uid(r))), d.Parts)
-		case of.names[name]: // its Service's traffic names it
-		case name == of.latest && d.WithinGPUs(&of.template):
-		case name == of.latest:
-			c.add(r, "Revision", ledger.ForUID(types.UID(uid(r))), d.Parts)
-		case policy.AtZero(r) && !c.routed[manifest.Text(r, "metadata", "namespace")+"/"+name]:
-			c.uncounted[uid(r)] = true
+			c.add(item, "Revision", keyOf(item), d.Parts)
+		case of.names[item.Name]: // its Service's traffic names it
+		case item.Name == of.latest && d.WithinGPUs(&of.template):
+		case item.Name == of.latest:
+			c.add(item, "Revision", keyOf(item), d.Parts)
+		case policy.AtZero(r) && !c.routed[nameOf(item)]:
+			c.uncounted[item.UID] = true
 		default:
 			claimant := &c.claimants[of.claimant]
 			claimant.Overlap = append(claimant.Overlap, d.Parts...)
@@ -178,57 +201,58 @@ func (c *counter) revisionsByThemselves() {
 }
 
 func (c *counter) podAutoscalers() {
-	targets := map[string]manifest.Object{}
-	for _, d := range c.objects.Deployments {
-		targets[manifest.Text(d, "metadata", "namespace")+"/"+manifest.Text(d, "metadata", "name")] = d
-	}
-	for _, p := range c.objects.PodAutoscalers {
-		target := targets[manifest.Text(p, "metadata", "namespace")+"/"+policy.ScaledDeployment(p)]
+	targets := index(c.objects.Deployments)
+	for i := range c.objects.PodAutoscalers {
+		item := &c.objects.PodAutoscalers[i]
+		p := item.Object()
+		scaled := policy.ScaledDeployment(p)
+		var target manifest.Object
+		if t := targets[name{item.Namespace, scaled}]; t != nil {
+			target = t.Object()
+		}
 		d := policy.AutoscalerDemand(p, target, c.w.Knative, c.gpus)
-		if r := c.controller(p, "Revision"); r != nil && r.name == manifest.Text(p, "metadata", "name") && d.WithinGPUs(&r.template) &&
-			policy.ScaledDeployment(p) == kmeta.ChildName(r.name, "-deployment") {
+		if r := c.controller(item, "Revision"); r != nil && r.name == nameOf(item) && d.WithinGPUs(&r.template) &&
+			scaled == kmeta.ChildName(item.Name, "-deployment") {
 			continue
 		}
-		c.add(p, "PodAutoscaler", ledger.ForUID(types.UID(uid(p))), d.Parts)
+		c.add(item, "PodAutoscaler", keyOf(item), d.Parts)
 	}
 }
 
 func (c *counter) deployments() {
-	live := map[string]manifest.Object{}
-	for _, s := range c.objects.Services {
-		live[manifest.Text(s, "metadata", "namespace")+"/"+manifest.Text(s, "metadata", "name")] = s
-	}
-	for _, o := range c.objects.Deployments {
+	live := index(c.objects.Services)
+	for i := range c.objects.Deployments {
+		item := &c.objects.Deployments[i]
+		o := item.Object()
 		if !review.ConcernsDeployment(o, c.w) {
 			continue
 		}
 		d := policy.DeploymentDemand(o, c.gpus)
-		if name, id, ok := convert.RevisionOwner(o); ok {
+		if revision, id, ok := convert.RevisionOwner(o); ok {
 			r := c.byUID[id]
-			if r != nil && !c.uncounted[id] && r.kind == "Revision" && r.namespace == manifest.Text(o, "metadata", "namespace") && d.WithinGPUs(&r.template) && manifest.Text(o, "metadata", "name") == kmeta.ChildName(name, "-deployment") {
+			if r != nil && !c.uncounted[id] && r.kind == "Revision" && r.namespace == item.Namespace && d.WithinGPUs(&r.template) && item.Name == kmeta.ChildName(revision, "-deployment") {
 				continue
 			}
 		}
 		if len(d.Parts) > 0 {
-			c.add(o, "Deployment", ledger.ForUID(types.UID(uid(o))), d.Parts)
+			c.add(item, "Deployment", keyOf(item), d.Parts)
 		}
-		c.plan(o, live)
+		c.plan(item, o, live)
 	}
 }
 
 // plan counts the Knative Service that a Deployment is to become, for as long as there is
 // none.
-func (c *counter) plan(o manifest.Object, live map[string]manifest.Object) {
+func (c *counter) plan(item *inventory.Item, o manifest.Object, live map[name]*inventory.Item) {
 	if !mutate.ReadIntent(o).Expands() || c.w.Cluster == nil || !c.w.Cluster.Knative {
 		return
 	}
-	name := handover.ServiceName(o)
-	if s := live[manifest.Text(o, "metadata", "namespace")+"/"+name]; s != nil && handover.Owns(o, s) {
+	if s := live[name{item.Namespace, handover.ServiceName(o)}]; s != nil && handover.Owns(o, s.Object()) {
 		return // it is counted as it is
 	}
-	service, verdict, _ := review.Become(c.w, o, nil)
+	service, verdict, _ := review.Become(c.w, item.Whole(), nil)
 	if service != nil && !verdict.Refused() && len(verdict.Demand.Parts) > 0 {
-		c.claimants[c.add(o, "Deployment", review.PlanKey(o), verdict.Demand.Parts)].Plan = true
+		c.claimants[c.add(item, "Deployment", review.PlanKey(o), verdict.Demand.Parts)].Plan = true
 	}
 }
 

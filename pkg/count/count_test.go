@@ -10,6 +10,7 @@ import (
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/inventory"
+	"github.com/kubetorch/webhook/pkg/inventory/inventorytest"
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/policy"
@@ -49,9 +50,9 @@ func objects(t *testing.T, texts ...string) *inventory.Objects {
 		require.NoError(t, err)
 		object, err := manifest.Decode(raw)
 		require.NoError(t, err)
-		into := map[string]*[]manifest.Object{"Service": &o.Services, "Configuration": &o.Configurations, "Revision": &o.Revisions,
+		into := map[string]*[]inventory.Item{"Service": &o.Services, "Configuration": &o.Configurations, "Revision": &o.Revisions,
 			"Route": &o.Routes, "PodAutoscaler": &o.PodAutoscalers, "Deployment": &o.Deployments}[manifest.Text(object, "kind")]
-		*into = append(*into, object)
+		*into = append(*into, inventory.Of(object))
 	}
 	return o
 }
@@ -141,7 +142,13 @@ func TestAll(t *testing.T) {
 		"no GPUs, no claim": {[]string{sub(serviceText, "gpu: 2", "gpu: 0"), sub(deploymentText, "gpu: 8", "gpu: 0")}, map[string]sums{}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			assert.Equal(t, test.want, counted(All(world(), objects(t, test.objects...))))
+			full := objects(t, test.objects...)
+			assert.Equal(t, test.want, counted(All(world(), full)))
+			var listed []manifest.Object
+			for _, i := range full.All() {
+				listed = append(listed, i.Object())
+			}
+			assert.Equal(t, test.want, counted(All(world(), inventorytest.List(t, listed...))), "what is kept of a list")
 		})
 	}
 }

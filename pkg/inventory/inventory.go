@@ -9,9 +9,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/dynamic"
 
-	"github.com/kubetorch/webhook/pkg/controller/handover"
+	"github.com/kubetorch/webhook/pkg/jsonscan"
 	"github.com/kubetorch/webhook/pkg/manifest"
 )
 
@@ -30,11 +29,9 @@ var (
 	namespaces = Kind{Version: "v1", Resource: "namespaces"}
 )
 
-// Objects are the objects of a cluster, by kind. They lack what nobody counts and nobody
-// needs to see: managed fields, the values of environment variables, and copies of the
-// whole object in annotations.
+// Objects are the objects of a cluster, by kind, as far as counts and audits look at them.
 type Objects struct {
-	Deployments, Services, Configurations, Revisions, Routes, PodAutoscalers []manifest.Object
+	Deployments, Services, Configurations, Revisions, Routes, PodAutoscalers []Item
 	// Knative is whether the API server serves Knative Services, if they were asked for.
 	Knative bool
 	// Namespaces are the labels of all namespaces, by name.
@@ -42,7 +39,7 @@ type Objects struct {
 }
 
 // All are the objects of all kinds.
-func (o *Objects) All() []manifest.Object {
+func (o *Objects) All() []Item {
 	return slices.Concat(o.Deployments, o.Services, o.Configurations, o.Routes, o.Revisions, o.PodAutoscalers)
 }
 
@@ -69,19 +66,26 @@ const pageSize = 500
 // Deployments own Knative Services and belong to Revisions. They come first: a Deployment
 // whose pods a Knative Service takes over meanwhile is listed with its pods. The other way
 // round, a Deployment that gets its pods back meanwhile is an update that admission sees.
-func List(ctx context.Context, client dynamic.Interface, kinds ...Kind) (*Objects, error) {
-	o := &Objects{}
-	all, err := list(ctx, client, namespaces, labelled)
+func List(ctx context.Context, source Source, kinds ...Kind) (*Objects, error) {
+	r := &reading{source: source}
+	o := &Objects{Namespaces: map[string]map[string]string{}}
+	err := r.list(ctx, namespaces, func() { clear(o.Namespaces) }, func(raw []byte) error {
+		text, ok := jsonscan.Prune(nil, raw, labels)
+		if !ok {
+			text = raw
+		}
+		n, err := decode(text)
+		if err == nil {
+			o.Namespaces[manifest.Text(n, "metadata", "name")] = manifest.Texts(n, "metadata", "labels")
+		}
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	o.Namespaces = make(map[string]map[string]string, len(all))
-	for _, n := range all {
-		o.Namespaces[manifest.Text(n, "metadata", "name")] = manifest.Texts(n, "metadata", "labels")
-	}
 	for _, each := range []struct {
 		kind Kind
-		into *[]manifest.Object
+		into *[]Item
 	}{
 		{Deployments, &o.Deployments},
 		{Services, &o.Services},
@@ -94,7 +98,7 @@ func List(ctx context.Context, client dynamic.Interface, kinds ...Kind) (*Object
 			continue
 		}
 		var err error
-		*each.into, err = list(ctx, client, each.kind, essence)
+		*each.into, err = r.items(ctx, each.kind, func(*Item) bool { return true })
 		switch {
 		case err == nil:
 			o.Knative = o.Knative || each.kind == Services
@@ -102,7 +106,7 @@ func List(ctx context.Context, client dynamic.Interface, kinds ...Kind) (*Object
 			return nil, err
 		}
 	}
-	if err := late(ctx, client, o); err != nil {
+	if err := r.late(ctx, o); err != nil {
 		return nil, err
 	}
 	return o, nil
@@ -112,62 +116,89 @@ func List(ctx context.Context, client dynamic.Interface, kinds ...Kind) (*Object
 // Without them, whoever creates many Services sees their children counted a second time.
 // Only those are taken that nobody has changed yet: an older template of theirs, or a
 // revision that their traffic names, could have been missed.
-func late(ctx context.Context, client dynamic.Interface, o *Objects) error {
+func (r *reading) late(ctx context.Context, o *Objects) error {
 	for _, each := range []struct {
 		kind     Kind
-		owners   *[]manifest.Object
-		children func() []manifest.Object // with those that were just read
+		owners   *[]Item
+		children func() [][]Item // with those that were just read
 	}{
-		{Revisions, &o.Revisions, func() []manifest.Object { return o.PodAutoscalers }},
-		{Configurations, &o.Configurations, func() []manifest.Object { return o.Revisions }},
-		{Services, &o.Services, func() []manifest.Object { return slices.Concat(o.Configurations, o.Routes) }},
+		{Revisions, &o.Revisions, func() [][]Item { return [][]Item{o.PodAutoscalers} }},
+		{Configurations, &o.Configurations, func() [][]Item { return [][]Item{o.Revisions} }},
+		{Services, &o.Services, func() [][]Item { return [][]Item{o.Configurations, o.Routes} }},
 	} {
 		missing := map[string]bool{}
-		for _, c := range each.children() {
-			if uid := handover.ControllerOf(c).UID; uid != "" {
-				missing[uid] = true
+		for _, children := range each.children() {
+			for i := range children {
+				if uid := children[i].Controller; uid != "" {
+					missing[uid] = true
+				}
 			}
 		}
-		for _, owner := range *each.owners {
-			delete(missing, manifest.Text(owner, "metadata", "uid"))
+		for i := range *each.owners {
+			delete(missing, (*each.owners)[i].UID)
 		}
 		if len(missing) == 0 {
 			continue
 		}
-		again, err := list(ctx, client, each.kind, essence)
+		again, err := r.items(ctx, each.kind, func(owner *Item) bool { return missing[owner.UID] && owner.generation == 1 })
 		if err != nil && !apierrors.IsNotFound(err) {
 			return err
 		}
-		for _, owner := range again {
-			generation, _ := manifest.Whole(owner, "metadata", "generation")
-			if missing[manifest.Text(owner, "metadata", "uid")] && generation == 1 {
-				*each.owners = append(*each.owners, owner)
-			}
-		}
+		*each.owners = append(*each.owners, again...)
 	}
 	return nil
 }
 
-// list reads one kind, page by page. All pages are of the moment of the first one.
-func list(ctx context.Context, client dynamic.Interface, kind Kind, keep func(manifest.Object) manifest.Object) ([]manifest.Object, error) {
-	var objects []manifest.Object
+// items reads one kind, as far as they are wanted.
+func (r *reading) items(ctx context.Context, kind Kind, wanted func(*Item) bool) (items []Item, err error) {
+	err = r.list(ctx, kind, func() { items = nil }, func(raw []byte) error {
+		i, err := r.item(raw, kinds[kind])
+		if err == nil && wanted(&i) {
+			items = append(items, i)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+// list reads one kind, page by page, and each object of a page as it comes. All are of the
+// moment of the first page; again tells that they were not, and that all come once more.
+func (r *reading) list(ctx context.Context, kind Kind, again func(), object func(raw []byte) error) error {
 	options := metav1.ListOptions{Limit: pageSize} // no resourceVersion: not older than now
 	for {
-		page, err := client.Resource(kind).List(ctx, options)
+		next, err := r.page(ctx, kind, options, object)
 		switch {
 		case apierrors.IsResourceExpired(err) && options.Continue != "":
 			// That moment is forgotten. Another one, at once.
-			objects, options = nil, metav1.ListOptions{}
+			again()
+			options = metav1.ListOptions{}
 			continue
 		case err != nil:
-			return nil, fmt.Errorf("listing %s: %w", kind.GroupResource(), err)
+			return fmt.Errorf("listing %s: %w", kind.GroupResource(), err)
+		case next == "":
+			return nil
 		}
-		for i := range page.Items {
-			objects = append(objects, keep(page.Items[i].Object))
-			page.Items[i].Object = nil
-		}
-		if options.Continue = page.GetContinue(); options.Continue == "" {
-			return objects, nil
-		}
+		options.Continue = next
 	}
+}
+
+// page reads one page, and tells how to go on.
+func (r *reading) page(ctx context.Context, kind Kind, options metav1.ListOptions, object func(raw []byte) error) (next string, err error) {
+	body, err := r.source.Read(ctx, kind, options)
+	if err != nil {
+		return "", err
+	}
+	defer body.Close()
+	err = jsonscan.Items(body, "items", object, func(key string, raw []byte) error {
+		if key != "metadata" {
+			return nil
+		}
+		metadata, err := decode(raw)
+		next = manifest.Text(metadata, "continue")
+		return err
+	})
+	return next, err
 }

@@ -1,6 +1,7 @@
 package inventory_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -15,10 +16,10 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 
 	"github.com/kubetorch/webhook/pkg/inventory"
+	"github.com/kubetorch/webhook/pkg/inventory/inventorytest"
 	"github.com/kubetorch/webhook/pkg/manifest"
 )
 
@@ -74,13 +75,21 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer(http.StatusOK, manifest.Object{"apiVersion": "x/v1", "kind": "ThingList", "metadata": metadata, "items": page})
 }
 
-func (s *server) client(t *testing.T) dynamic.Interface {
+func (s *server) source(t *testing.T) inventory.Source {
 	t.Helper()
 	listener := httptest.NewServer(s)
 	t.Cleanup(listener.Close)
-	c, err := dynamic.NewForConfig(&rest.Config{Host: listener.URL})
+	source, err := inventory.NewSource(&rest.Config{Host: listener.URL}, nil)
 	require.NoError(t, err)
-	return c
+	return source
+}
+
+// seen are listed objects as counts see them.
+func seen(items []inventory.Item) (objects []manifest.Object) {
+	for i := range items {
+		objects = append(objects, items[i].Object())
+	}
+	return objects
 }
 
 func named(name string) manifest.Object {
@@ -93,13 +102,13 @@ func TestOwnersAreListedBeforeTheirChildren(t *testing.T) {
 		"deployments": {named("d")}, "services": {named("s")}, "configurations": {named("c")},
 		"routes": {named("t")}, "revisions": {named("r")}, "podautoscalers": {named("p")},
 	}}
-	got, err := inventory.List(t.Context(), s.client(t))
+	got, err := inventory.List(t.Context(), s.source(t))
 	require.NoError(t, err)
-	one := func(name string) []manifest.Object { return []manifest.Object{named(name)} }
-	assert.Equal(t, &inventory.Objects{
-		Deployments: one("d"), Services: one("s"), Configurations: one("c"), Routes: one("t"), Revisions: one("r"), PodAutoscalers: one("p"), Knative: true,
-		Namespaces: map[string]map[string]string{"team": {"a": "b"}, "bare": nil},
-	}, got)
+	for name, items := range map[string][]inventory.Item{"d": got.Deployments, "s": got.Services, "c": got.Configurations, "t": got.Routes, "r": got.Revisions, "p": got.PodAutoscalers} {
+		assert.Equal(t, []manifest.Object{named(name)}, seen(items))
+	}
+	assert.True(t, got.Knative)
+	assert.Equal(t, map[string]map[string]string{"team": {"a": "b"}, "bare": nil}, got.Namespaces)
 	assert.Equal(t, []string{"namespaces", "deployments", "services", "configurations", "routes", "revisions", "podautoscalers"}, s.asked)
 }
 
@@ -128,11 +137,11 @@ func TestOwnersThatWereMadeMeanwhileAreRead(t *testing.T) {
 			"configurations": {made("new-c", "new", 1), made("changed-c", "changed", 2)},
 		},
 	}
-	got, err := inventory.List(t.Context(), s.client(t))
+	got, err := inventory.List(t.Context(), s.source(t))
 	require.NoError(t, err)
-	names := func(objects []manifest.Object) (names []string) {
-		for _, o := range objects {
-			names = append(names, manifest.Text(o, "metadata", "name"))
+	names := func(items []inventory.Item) (names []string) {
+		for i := range items {
+			names = append(names, items[i].Name)
 		}
 		return names
 	}
@@ -143,25 +152,26 @@ func TestOwnersThatWereMadeMeanwhileAreRead(t *testing.T) {
 
 func TestAllPagesAreRead(t *testing.T) {
 	s := &server{items: map[string][]manifest.Object{"namespaces": {}, "services": {named("a"), named("b"), named("c"), named("d"), named("e")}}}
-	got, err := inventory.List(t.Context(), s.client(t), inventory.Services)
+	got, err := inventory.List(t.Context(), s.source(t), inventory.Services)
 	require.NoError(t, err)
-	assert.Equal(t, s.items["services"], got.Services)
+	assert.Equal(t, s.items["services"], seen(got.Services))
 	assert.Equal(t, []string{"namespaces", "services", "services 2", "services 4"}, s.asked)
 }
 
 func TestAListThatExpiresStartsAgain(t *testing.T) {
 	s := &server{items: map[string][]manifest.Object{"namespaces": {}, "services": {named("a"), named("b"), named("c")}}, expire: map[string]bool{"services": true}}
-	got, err := inventory.List(t.Context(), s.client(t), inventory.Services)
+	got, err := inventory.List(t.Context(), s.source(t), inventory.Services)
 	require.NoError(t, err)
-	assert.Equal(t, s.items["services"], got.Services, "each once")
+	assert.Equal(t, s.items["services"], seen(got.Services), "each once")
 	assert.Equal(t, []string{"namespaces", "services", "services 2", "services"}, s.asked)
 }
 
 func TestWithoutKnativeThereAreDeployments(t *testing.T) {
 	s := &server{items: map[string][]manifest.Object{"namespaces": {}, "deployments": {named("d")}}}
-	got, err := inventory.List(t.Context(), s.client(t))
+	got, err := inventory.List(t.Context(), s.source(t))
 	require.NoError(t, err)
-	assert.Equal(t, &inventory.Objects{Deployments: []manifest.Object{named("d")}, Namespaces: map[string]map[string]string{}}, got)
+	assert.Equal(t, []manifest.Object{named("d")}, seen(got.Deployments))
+	assert.Equal(t, &inventory.Objects{Deployments: got.Deployments, Namespaces: map[string]map[string]string{}}, got)
 }
 
 func TestWhatCannotBeReadIsNotTakenForNothing(t *testing.T) {
@@ -173,7 +183,7 @@ func TestWhatCannotBeReadIsNotTakenForNothing(t *testing.T) {
 	} {
 		s := &server{items: map[string][]manifest.Object{"namespaces": {}, "deployments": {named("d")}, "services": {}, "revisions": {}},
 			fail: map[string]*apierrors.StatusError{resource: failure}}
-		got, err := inventory.List(t.Context(), s.client(t))
+		got, err := inventory.List(t.Context(), s.source(t))
 		assert.ErrorContains(t, err, "listing "+resource)
 		assert.Nil(t, got)
 	}
@@ -181,10 +191,11 @@ func TestWhatCannotBeReadIsNotTakenForNothing(t *testing.T) {
 
 func TestNamespacesAreServedEverywhere(t *testing.T) {
 	s := &server{items: map[string][]manifest.Object{"deployments": {}}}
-	_, err := inventory.List(t.Context(), s.client(t))
+	_, err := inventory.List(t.Context(), s.source(t))
 	assert.True(t, apierrors.IsNotFound(err), "%v", err)
 }
 
+// A Deployment that may be converted keeps what a conversion reads.
 func TestCopiesAndSecretsAreDropped(t *testing.T) {
 	pods := func(env ...any) manifest.Object {
 		return manifest.Object{"containers": []any{manifest.Object{"image": "a", "env": env}}, "initContainers": []any{manifest.Object{"env": env}}}
@@ -194,22 +205,76 @@ func TestCopiesAndSecretsAreDropped(t *testing.T) {
 		for k, v := range more {
 			annotations[k] = v
 		}
-		return manifest.Object{"name": "x", "annotations": annotations}
+		return manifest.Object{"name": "x", "annotations": annotations, "labels": manifest.Object{"kubetorch.com/autoscale": "true"}}
 	}
-	full := metadata(manifest.Object{"kubectl.kubernetes.io/last-applied-configuration": "{}", "kubetorch.com/applied": "{}"})
+	full := metadata(manifest.Object{"kubectl.kubernetes.io/last-applied-configuration": "{s3cret}", "kubetorch.com/applied": "{s3cret}"})
 	full["managedFields"] = []any{metav1.ManagedFieldsEntry{Manager: "m"}}
 	secret := []any{manifest.Object{"name": "TOKEN", "value": "s3cret"}, manifest.Object{"name": "PORT", "value": "8080"}}
 	public := []any{manifest.Object{"name": "TOKEN"}, manifest.Object{"name": "PORT", "value": "8080"}}
 	object := func(metadata, spec manifest.Object) manifest.Object {
 		return manifest.Object{"apiVersion": "x/v1", "kind": "Thing", "metadata": metadata, "spec": spec}
 	}
+	template := manifest.Object{"template": manifest.Object{"spec": pods(secret...)}}
 	s := &server{items: map[string][]manifest.Object{
-		"namespaces": {},
-		"services":   {object(full, manifest.Object{"template": manifest.Object{"spec": pods(secret...)}})},
-		"revisions":  {object(full, pods(secret...))},
+		"namespaces": {}, "deployments": {object(full, template)}, "services": {object(full, template)}, "revisions": {object(full, pods(secret...))},
 	}}
-	got, err := inventory.List(t.Context(), s.client(t))
+	got, err := inventory.List(t.Context(), s.source(t))
 	require.NoError(t, err)
-	assert.Equal(t, []manifest.Object{object(metadata(nil), manifest.Object{"template": manifest.Object{"spec": pods(public...)}})}, got.Services)
-	assert.Equal(t, []manifest.Object{object(metadata(nil), pods(public...))}, got.Revisions)
+	assert.Equal(t, manifest.Object{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata(nil), "spec": manifest.Object{"template": manifest.Object{"spec": pods(public...)}}},
+		got.Deployments[0].Whole())
+	for _, i := range got.All() {
+		assert.NotContains(t, fmt.Sprintf("%+v", i), "s3cret")
+		assert.NotContains(t, fmt.Sprintf("%+v", i), "managedFields")
+	}
+}
+
+// What is out of the ordinary, and no JSON that an API server writes, is read all the same.
+func TestUnusualObjectsAreRead(t *testing.T) {
+	deep := strings.Repeat(`{"a":`, 200) + "1" + strings.Repeat("}", 200)
+	texts := inventorytest.Texts{
+		{Version: "v1", Resource: "namespaces"}: `{"items": null, "metadata": {}}`,
+		inventory.Services: `{"metadata": {}, "items": [
+			{"spec": {"template": {"spec": {"z": 1, "containers": [{"resources": {"limits": {"b": 1, "a": 2}}}]}}}, "metadata": {"name": "unordered"}},
+			{"metadata": {"name": "twice", "name": "late", "labels": {"x": "\ud83d\ude00"}}, "spec": {}},
+			{"metadata": {"name": "deep"}, "spec": {"template": {"spec": {"nodeSelector": ` + deep + `}}}}
+		]} `,
+	}
+	got, err := inventory.List(t.Context(), texts)
+	require.NoError(t, err)
+	names := []string{}
+	for _, o := range seen(got.Services) {
+		names = append(names, manifest.Text(o, "metadata", "name"))
+		assert.Equal(t, "Service", o["kind"])
+		assert.Equal(t, "serving.knative.dev/v1", o["apiVersion"])
+	}
+	assert.Equal(t, []string{"unordered", "late", "deep"}, names)
+	assert.Equal(t, "\U0001f600", manifest.Text(got.Services[1].Object(), "metadata", "labels", "x"))
+}
+
+func TestAnAnswerThatIsNoListIsAnError(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"kind": "Thing"}`:         "listing namespaces: there is no list of items",
+		`{"items": [{}`:             "unexpected EOF",
+		`{"items": [{"a": 1]}`:      "listing namespaces: ",
+		`{"items": [{]}}`:           "listing namespaces: ",
+		`{"items": [7]}`:            "listing namespaces: ",
+		`<html>`:                    `unexpected "<" in JSON`,
+		`{"items": []} {"items": 1`: `unexpected "{" in JSON`,
+	} {
+		_, err := inventory.List(t.Context(), inventorytest.Texts{{Version: "v1", Resource: "namespaces"}: text})
+		assert.ErrorContains(t, err, want, text)
+	}
+}
+
+// One list at a time is read, and whoever waits for his turn may stop waiting.
+func TestListsAreReadByTurns(t *testing.T) {
+	lists := inventory.NewLists(inventorytest.Of())
+	require.NoError(t, lists.Use(t.Context(), func(*inventory.Objects) {
+		ctx, stop := context.WithCancel(t.Context())
+		stop()
+		assert.ErrorIs(t, lists.Use(ctx, func(*inventory.Objects) { t.Error("two at once") }), context.Canceled)
+	}))
+	used := false
+	require.NoError(t, lists.Use(t.Context(), func(*inventory.Objects) { used = true }))
+	assert.True(t, used)
 }

@@ -19,11 +19,19 @@ var configMaps = Kind{Version: "v1", Resource: "configmaps"}
 
 // Policies reads all ComputePolicies as they are stored. It is an error if the API server
 // does not serve them.
-func Policies(ctx context.Context, client dynamic.Interface) ([]manifest.Object, error) {
-	return list(ctx, client, ComputePolicies, func(o manifest.Object) manifest.Object {
+func Policies(ctx context.Context, source Source) ([]manifest.Object, error) {
+	var policies []manifest.Object
+	r := &reading{source: source}
+	err := r.list(ctx, ComputePolicies, func() { policies = nil }, func(raw []byte) error {
+		o, err := decode(raw)
 		delete(manifest.Map(o, "metadata"), "managedFields")
-		return o
+		policies = append(policies, o)
+		return err
 	})
+	if err != nil {
+		return nil, err
+	}
+	return policies, nil
 }
 
 // Knative reads how Knative is configured in a namespace. What is not there is Knative's

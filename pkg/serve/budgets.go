@@ -50,7 +50,7 @@ type ledgers struct {
 // newLedgers sets budgets up. namespaces reads the labels of namespaces, served tells whether
 // there are Knative Services.
 func newLedgers(mgr ctrl.Manager, config *rest.Config, clientset kubernetes.Interface, events record.EventRecorder,
-	o ClusterOptions, e *edge, namespaces namespaces, served func() bool, registry prometheus.Registerer,
+	o ClusterOptions, e *edge, namespaces namespaces, lists *inventory.Lists, served func() bool, registry prometheus.Registerer,
 ) (*ledgers, error) {
 	// Its clients are its own, so that counting takes no admission's place.
 	client, err := dynamic.NewForConfigAndClient(config, mgr.GetHTTPClient())
@@ -94,7 +94,7 @@ func newLedgers(mgr ctrl.Manager, config *rest.Config, clientset kubernetes.Inte
 	replicas := &budget.Replicas{Client: clientset, Namespace: o.Namespace, Service: o.Service}
 	l.controller = budgets.New(budgets.Options{
 		Store:     &budget.API{Client: counting},
-		Inventory: func(ctx context.Context) (*inventory.Objects, error) { return inventory.List(ctx, counting) },
+		Inventory: func(ctx context.Context, count func(*inventory.Objects)) error { return lists.Use(ctx, count) },
 		Replicas:  replicas.All,
 		World: func() (review.World, bool) {
 			now := e.current.Load()

@@ -25,6 +25,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/certificate"
 	"github.com/kubetorch/webhook/pkg/controller"
+	"github.com/kubetorch/webhook/pkg/inventory"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/metric"
 	"github.com/kubetorch/webhook/pkg/version"
@@ -186,13 +187,20 @@ func addReads(mgr ctrl.Manager, config *rest.Config, o ClusterOptions, e *edge, 
 	events := record.NewBroadcaster()
 	events.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: clientset.CoreV1().Events("")})
 	recorder := events.NewRecorder(mgr.GetScheme(), eventSource)
-	l, err := newLedgers(mgr, config, clientset, recorder, o, e, namespaceReads, presence.Served, registry)
+	uncompressed := rest.CopyConfig(config)
+	uncompressed.DisableCompression = true // the API server is near
+	source, err := inventory.NewSource(uncompressed, mgr.GetHTTPClient())
+	if err != nil {
+		return err
+	}
+	lists := inventory.NewLists(source)
+	l, err := newLedgers(mgr, config, clientset, recorder, o, e, namespaceReads, lists, presence.Served, registry)
 	if err != nil {
 		return err
 	}
 	e.charging = l.charging
 	e.decided = gauges.decided
-	lookAtAll, err := addControllers(mgr, config, clientset, recorder, o, e, presence, l, registry)
+	lookAtAll, err := addControllers(mgr, config, clientset, recorder, o, e, presence, l, lists, registry)
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/kubetorch/webhook/pkg/controller"
 	"github.com/kubetorch/webhook/pkg/controller/audit"
+	"github.com/kubetorch/webhook/pkg/inventory"
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/review"
 )
@@ -32,7 +33,7 @@ func Excluded(own, knative string) []string {
 // addControllers sets up what runs in one replica at a time. Its clients are its own, so
 // that no admission waits for a place in the controller's rate limit. lookAtAll has them look
 // at everything again, after a change of policies or of Knative.
-func addControllers(mgr ctrl.Manager, config *rest.Config, clientset kubernetes.Interface, events record.EventRecorder, o ClusterOptions, e *edge, presence *controller.Presence, l *ledgers, registry prometheus.Registerer) (lookAtAll func(), err error) {
+func addControllers(mgr ctrl.Manager, config *rest.Config, clientset kubernetes.Interface, events record.EventRecorder, o ClusterOptions, e *edge, presence *controller.Presence, l *ledgers, lists *inventory.Lists, registry prometheus.Registerer) (lookAtAll func(), err error) {
 	client, err := dynamic.NewForConfigAndClient(config, mgr.GetHTTPClient())
 	if err != nil {
 		return nil, fmt.Errorf("making a client: %w", err)
@@ -52,7 +53,7 @@ func addControllers(mgr ctrl.Manager, config *rest.Config, clientset kubernetes.
 		return nil, err
 	}
 	auditor := audit.New(audit.Auditor{
-		Client: client, Knative: e.knative, Excluded: Excluded(o.Namespace, o.KnativeNamespace),
+		Client: client, Lists: lists, Knative: e.knative, Excluded: Excluded(o.Namespace, o.KnativeNamespace),
 		Interval: o.AuditInterval, Metrics: metrics, Log: o.Log.WithName("audit"),
 	})
 	presence.OnChange(auditor.Changed)

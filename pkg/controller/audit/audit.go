@@ -27,6 +27,7 @@ import (
 // Auditor audits in the replica that leads.
 type Auditor struct {
 	Client dynamic.Interface
+	Lists  *inventory.Lists
 	// Knative is the configuration in use; an error while there is none.
 	Knative func() (*knative.Config, error)
 	// Excluded are the namespaces that admission leaves alone.
@@ -99,18 +100,20 @@ func (a *Auditor) audit(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	stored, err := inventory.Policies(ctx, a.Client)
+	stored, err := a.Lists.Policies(ctx)
 	if err != nil {
 		return err
 	}
 	set := policy.CompileStored(stored)
-	objects, err := inventory.List(ctx, a.Client)
+	var report audit.Report
+	err = a.Lists.Use(ctx, func(objects *inventory.Objects) {
+		report = audit.Run(audit.Input{Policies: set, Knative: config, Served: objects.Knative, Objects: objects.All(), Namespaces: objects.Namespaces, Excluded: a.Excluded})
+	})
 	if err != nil {
 		return errors.Join(err, a.write(ctx, stored, set.Describe(), func(d policy.Description, generation int64, before v1alpha1.ComputePolicyStatus) v1alpha1.ComputePolicyStatus {
 			return audit.Unaudited(d, generation, before, now)
 		}))
 	}
-	report := audit.Run(audit.Input{Policies: set, Knative: config, Served: objects.Knative, Objects: objects.All(), Namespaces: objects.Namespaces, Excluded: a.Excluded})
 	a.Metrics.found(report)
 	a.Log.V(1).Info("audited", "policies", len(report.Policies), "objects", report.Objects, "violations", len(report.Findings))
 	return a.write(ctx, stored, report.Policies, func(d policy.Description, generation int64, before v1alpha1.ComputePolicyStatus) v1alpha1.ComputePolicyStatus {

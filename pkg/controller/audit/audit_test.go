@@ -1,8 +1,10 @@
 package audit
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -40,6 +42,20 @@ func stored(kind, namespace, name string, spec manifest.Object) *unstructured.Un
 	return o
 }
 
+// lists are what the fake client lists, as text.
+type lists struct {
+	client *dynamicfake.FakeDynamicClient
+}
+
+func (l lists) Read(ctx context.Context, kind inventory.Kind, options metav1.ListOptions) (io.ReadCloser, error) {
+	list, err := l.client.Resource(kind).List(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	text, err := list.MarshalJSON()
+	return io.NopCloser(bytes.NewReader(text)), err
+}
+
 func cluster(t *testing.T, objects ...runtime.Object) (*dynamicfake.FakeDynamicClient, *Auditor) {
 	t.Helper()
 	client := dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[inventory.Kind]string{
@@ -49,7 +65,7 @@ func cluster(t *testing.T, objects ...runtime.Object) (*dynamicfake.FakeDynamicC
 	}, objects...)
 	metrics, err := NewMetrics(prometheus.NewRegistry())
 	require.NoError(t, err)
-	return client, New(Auditor{Client: client, Knative: func() (*knative.Config, error) { return knative.Default(), nil },
+	return client, New(Auditor{Client: client, Lists: inventory.NewLists(lists{client}), Knative: func() (*knative.Config, error) { return knative.Default(), nil },
 		Interval: 10 * time.Minute, Metrics: metrics, Log: logr.Discard()})
 }
 

@@ -44,8 +44,8 @@ type Store interface {
 // Options of a controller.
 type Options struct {
 	Store Store
-	// Inventory reads all objects uncached.
-	Inventory func(context.Context) (*inventory.Objects, error)
+	// Inventory reads all objects uncached, and has them counted before it returns.
+	Inventory func(ctx context.Context, count func(*inventory.Objects)) error
 	// Replicas are what all webhook replicas go by.
 	Replicas func(context.Context) ([]budget.Seen, error)
 	// World is what verdicts are based on, without the labels of namespaces; ok is false
@@ -146,16 +146,18 @@ func (c *Controller) round(ctx context.Context) (next time.Duration, err error) 
 		return 0, nil
 	}
 	listed := time.Now()
-	objects, err := c.Inventory(ctx)
+	r := &round{Controller: c, replicas: replicas, agreed: agreed, listed: listed, rules: policy.Rules(w.Policies, w.Knative)}
+	err = c.Inventory(ctx, func(objects *inventory.Objects) {
+		r.namespaces = objects.Namespaces
+		w.NamespaceLabels = func(name string) (map[string]string, bool) {
+			labels, known := r.namespaces[name]
+			return labels, known
+		}
+		r.all = count.All(w, objects)
+	})
 	if err != nil {
 		return 0, err
 	}
-	w.NamespaceLabels = func(name string) (map[string]string, bool) {
-		labels, known := objects.Namespaces[name]
-		return labels, known
-	}
-	all := count.All(w, objects)
-	r := &round{Controller: c, replicas: replicas, agreed: agreed, listed: listed, rules: policy.Rules(w.Policies, w.Knative), all: all, namespaces: objects.Namespaces}
 	var failed error // of one budget; the others go on
 	for i := range stored {
 		in, err := r.budget(ctx, &stored[i])

@@ -91,17 +91,18 @@ func (f *fake) change(do func()) {
 	synctest.Wait()
 }
 
-func (f *fake) inventory(context.Context) (*inventory.Objects, error) {
+func (f *fake) inventory(_ context.Context, count func(*inventory.Objects)) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	o := &inventory.Objects{Namespaces: map[string]map[string]string{"a": {}}}
 	for uid, gpus := range f.objects {
-		o.Deployments = append(o.Deployments, manifest.Object{"apiVersion": "apps/v1", "kind": "Deployment",
+		o.Deployments = append(o.Deployments, inventory.Of(manifest.Object{"apiVersion": "apps/v1", "kind": "Deployment",
 			"metadata": manifest.Object{"name": uid, "namespace": "a", "uid": uid},
 			"spec": manifest.Object{"replicas": int64(1), "template": manifest.Object{"spec": manifest.Object{"containers": []any{
-				manifest.Object{"resources": manifest.Object{"limits": manifest.Object{"nvidia.com/gpu": gpus}}}}}}}})
+				manifest.Object{"resources": manifest.Object{"limits": manifest.Object{"nvidia.com/gpu": gpus}}}}}}}}))
 	}
-	return o, nil
+	count(o)
+	return nil
 }
 
 // charge is an admission.
@@ -298,11 +299,12 @@ func TestASlowCountIsFollowedByABoundedRest(t *testing.T) {
 		var listed []time.Time
 		slow := 30 * time.Second // as while the API server stands still
 		c := New(Options{Store: store, Wait: wait, Log: logr.Discard(),
-			Inventory: func(context.Context) (*inventory.Objects, error) {
+			Inventory: func(_ context.Context, count func(*inventory.Objects)) error {
 				listed = append(listed, time.Now())
 				time.Sleep(slow)
 				slow = 0
-				return &inventory.Objects{}, nil
+				count(&inventory.Objects{})
+				return nil
 			},
 			Replicas: func(context.Context) ([]budget.Seen, error) { return nil, nil },
 			World: func() (review.World, bool) {

@@ -84,10 +84,11 @@ func TestABudgetThatCannotBeWrittenDoesNotHoldUpTheOthers(t *testing.T) {
 				}
 				gpus := int64(3)
 				c := New(Options{Store: store, Wait: wait, Log: logr.Discard(),
-					Inventory: func(context.Context) (*inventory.Objects, error) {
+					Inventory: func(_ context.Context, count func(*inventory.Objects)) error {
 						deployment := manifest.Object{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": manifest.Object{"name": "d", "namespace": "ns", "uid": "d"},
 							"spec": manifest.Object{"template": manifest.Object{"spec": manifest.Object{"containers": []any{manifest.Object{"resources": manifest.Object{"limits": manifest.Object{"nvidia.com/gpu": gpus}}}}}}}}
-						return &inventory.Objects{Deployments: []manifest.Object{deployment}, Namespaces: map[string]map[string]string{"ns": {}}}, nil
+						count(&inventory.Objects{Deployments: inventory.AllOf([]manifest.Object{deployment}), Namespaces: map[string]map[string]string{"ns": {}}})
+						return nil
 					},
 					Replicas: func(context.Context) ([]budget.Seen, error) { return []budget.Seen{{Budgets: seen, Rules: rules}}, nil },
 					World: func() (review.World, bool) {

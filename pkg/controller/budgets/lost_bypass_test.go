@@ -68,8 +68,9 @@ func TestALedgerThatIsLostIsWaitedForLikeANewOne(t *testing.T) {
 					"spec": manifest.Object{"template": manifest.Object{"metadata": manifest.Object{"annotations": manifest.Object{"autoscaling.knative.dev/max-scale": "4"}},
 						"spec": manifest.Object{"containers": []any{manifest.Object{"resources": manifest.Object{"limits": manifest.Object{"nvidia.com/gpu": "2"}}}}}}}}
 				c := New(Options{Store: store, Wait: wait, Log: logr.Discard(),
-					Inventory: func(context.Context) (*inventory.Objects, error) {
-						return &inventory.Objects{Services: []manifest.Object{service}, Namespaces: map[string]map[string]string{"ns": {}}}, nil
+					Inventory: func(_ context.Context, count func(*inventory.Objects)) error {
+						count(&inventory.Objects{Services: inventory.AllOf([]manifest.Object{service}), Namespaces: map[string]map[string]string{"ns": {}}})
+						return nil
 					},
 					Replicas: func(context.Context) ([]budget.Seen, error) {
 						return []budget.Seen{{Budgets: map[string]string{"b": policy.Version("u", 1)}, Rules: rules}}, nil

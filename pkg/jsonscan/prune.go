@@ -1,0 +1,175 @@
+package jsonscan
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+)
+
+// Shape says which keys of an object are kept, or of each object in a list. One without any
+// keeps the whole value.
+type Shape struct {
+	Fields map[string]*Shape
+	// Key tells of further keys whether they are kept, with their whole values.
+	Key func(key []byte) bool
+	// Digest is whether the object gets the key DigestKey, with a digest of all that it was:
+	// two that are equal but for what is null or empty have the same.
+	Digest bool
+}
+
+// DigestKey is the key of a digest.
+const DigestKey = "kubetorch.com/digest"
+
+var whole = &Shape{}
+
+func (s *Shape) of(key []byte) *Shape {
+	if kept := s.Fields[string(key)]; kept != nil {
+		return kept
+	}
+	if s.Key != nil && s.Key(key) {
+		return whole
+	}
+	return nil
+}
+
+// Prune appends what a shape keeps of a JSON text. What is kept is not checked for keys that
+// stand twice.
+func Prune(out, raw []byte, s *Shape) ([]byte, bool) {
+	r := NewReader(raw)
+	defer r.Release()
+	out, ok := r.prune(out, s)
+	return out, ok && r.End()
+}
+
+func (r *Reader) prune(out []byte, s *Shape) ([]byte, bool) {
+	first := r.peek()
+	if (s.Fields == nil && s.Key == nil) || (first != '{' && first != '[') {
+		raw, ok := r.Raw()
+		return append(out, raw...), ok
+	}
+	var digest string
+	if first == '{' && s.Digest {
+		start := r.pos
+		b, _, ok := r.canonical(r.buffer[:0])
+		r.buffer = b[:0]
+		if !ok {
+			return out, false
+		}
+		if len(b) > 0 {
+			sum := sha256.Sum256(b)
+			digest = base64.RawStdEncoding.EncodeToString(sum[:])
+		}
+		r.pos = start
+	}
+	if first == '[' {
+		out = append(out, '[')
+		kept := 0
+		ok := r.Elements(func() (ok bool) {
+			if kept++; kept > 1 {
+				out = append(out, ',')
+			}
+			out, ok = r.prune(out, s)
+			return ok
+		})
+		return append(out, ']'), ok
+	}
+	out = append(out, '{')
+	kept := 0
+	ok := r.members(func(key []byte) (ok bool) {
+		field := s.of(key)
+		if field == nil {
+			return r.skip()
+		}
+		if kept++; kept > 1 {
+			out = append(out, ',')
+		}
+		out = append(append(append(out, '"'), key...), '"', ':')
+		out, ok = r.prune(out, field)
+		return ok
+	})
+	if digest != "" {
+		if kept > 0 {
+			out = append(out, ',')
+		}
+		out = append(append(append(out, `"`+DigestKey+`":"`...), digest...), '"')
+	}
+	return append(out, '}'), ok
+}
+
+// members reads an object whose keys have no escapes. The function reads the value of each.
+func (r *Reader) members(value func(key []byte) bool) bool {
+	if !r.take('{') || r.depth == maxDepth {
+		return false
+	}
+	r.depth++
+	for n := 0; ; n++ {
+		if r.peek() == '}' && n == 0 {
+			break
+		}
+		key, ok := r.key()
+		if !ok || !r.take(':') || !value(key) {
+			return false
+		}
+		if r.peek() != ',' {
+			break
+		}
+		r.pos++
+	}
+	r.depth--
+	return r.take('}')
+}
+
+// canonical appends a value without what is null or empty in objects. It takes objects
+// whose keys are in order, as API servers write custom resources.
+func (r *Reader) canonical(out []byte) (result []byte, empty, ok bool) {
+	start := len(out)
+	switch r.peek() {
+	case '{':
+		out = append(out, '{')
+		var last []byte
+		kept, first := 0, true
+		ok := r.members(func(key []byte) bool {
+			if !first && bytes.Compare(last, key) >= 0 {
+				return false
+			}
+			last, first = key, false
+			before := len(out)
+			if kept > 0 {
+				out = append(out, ',')
+			}
+			out = append(append(append(out, '"'), key...), '"', ':')
+			var empty, ok bool
+			if out, empty, ok = r.canonical(out); empty {
+				out = out[:before]
+			} else {
+				kept++
+			}
+			return ok
+		})
+		if kept == 0 {
+			return out[:start], true, ok
+		}
+		return append(out, '}'), false, ok
+	case '[':
+		out = append(out, '[')
+		n := 0
+		ok := r.Elements(func() bool {
+			if n++; n > 1 {
+				out = append(out, ',')
+			}
+			var empty, ok bool
+			if out, empty, ok = r.canonical(out); empty {
+				out = append(out, "null"...)
+			}
+			return ok
+		})
+		if n == 0 {
+			return out[:start], true, ok
+		}
+		return append(out, ']'), false, ok
+	case 'n':
+		return out, true, r.Null()
+	}
+	raw, ok := r.Raw()
+	return append(out, raw...), false, ok
+}
