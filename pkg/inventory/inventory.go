@@ -70,7 +70,7 @@ func List(ctx context.Context, source Source, kinds ...Kind) (*Objects, error) {
 	r := &reading{source: source}
 	o := &Objects{Namespaces: map[string]map[string]string{}}
 	err := r.list(ctx, namespaces, func() { clear(o.Namespaces) }, func(raw []byte) error {
-		text, ok := jsonscan.Prune(nil, raw, labels)
+		text, _, ok := jsonscan.Prune(nil, raw, labels)
 		if !ok {
 			text = raw
 		}

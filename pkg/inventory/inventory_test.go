@@ -236,6 +236,7 @@ func TestUnusualObjectsAreRead(t *testing.T) {
 		inventory.Services: `{"metadata": {}, "items": [
 			{"spec": {"template": {"spec": {"z": 1, "containers": [{"resources": {"limits": {"b": 1, "a": 2}}}]}}}, "metadata": {"name": "unordered"}},
 			{"metadata": {"name": "twice", "name": "late", "labels": {"x": "\ud83d\ude00"}}, "spec": {}},
+			{"metadata": {"name": "lists"}, "spec": {"template": [{"spec": {"a": 1}}], "traffic": {}}},
 			{"metadata": {"name": "deep"}, "spec": {"template": {"spec": {"nodeSelector": ` + deep + `}}}}
 		]} `,
 	}
@@ -247,7 +248,7 @@ func TestUnusualObjectsAreRead(t *testing.T) {
 		assert.Equal(t, "Service", o["kind"])
 		assert.Equal(t, "serving.knative.dev/v1", o["apiVersion"])
 	}
-	assert.Equal(t, []string{"unordered", "late", "deep"}, names)
+	assert.Equal(t, []string{"unordered", "late", "lists", "deep"}, names)
 	assert.Equal(t, "\U0001f600", manifest.Text(got.Services[1].Object(), "metadata", "labels", "x"))
 }
 

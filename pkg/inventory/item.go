@@ -1,6 +1,9 @@
 package inventory
 
 import (
+	"encoding/base64"
+	"maps"
+
 	"github.com/kubetorch/webhook/pkg/controller/handover"
 	"github.com/kubetorch/webhook/pkg/jsonscan"
 	"github.com/kubetorch/webhook/pkg/manifest"
@@ -17,10 +20,15 @@ type Item struct {
 	// head is the text of all but the spec, and whole that of the object, if it may be
 	// converted.
 	head, whole string
+	// digest is that of all that stood in the pod template.
+	digest jsonscan.Digest
 	// spec has the spec, and is shared by objects that have the same. Without a head it is
 	// the object.
 	spec manifest.Object
 }
+
+// digestKey stands for what was left out of a pod template, so that two are equal that were.
+const digestKey = "kubetorch.com/digest"
 
 // Of is an item of an object as it is.
 func Of(o manifest.Object) Item {
@@ -53,6 +61,14 @@ func (i *Item) Object() manifest.Object {
 	o, _ := jsonscan.ObjectIn(i.head) // it was read before
 	for key, value := range i.spec {
 		o[key] = value
+	}
+	if i.digest != (jsonscan.Digest{}) && manifest.Map(o, i.kept.digest...) != nil {
+		at := o
+		for _, key := range i.kept.digest {
+			own := maps.Clone(manifest.Map(at, key)) // not of all that share it
+			at[key], at = own, own
+		}
+		at[digestKey] = base64.RawStdEncoding.EncodeToString(i.digest[:])
 	}
 	if o["apiVersion"] == nil && o["kind"] == nil {
 		o["apiVersion"], o["kind"] = i.kept.apiVersion, i.kept.kind

@@ -53,23 +53,31 @@ var (
 // kept is what is kept of a kind: head of each object, spec once for all that are alike.
 type kept struct {
 	apiVersion, kind string
-	head, spec       *shape
+	// object is what is kept, in a head and, where others are likely to have the same, a spec.
+	object, head, spec *shape
+	// digest is where the digest belongs.
+	digest []string
 }
 
-// keep is made of shapes; where objects have no spec in common it is part of the head.
 func keep(kind Kind, name string, alike bool, annotations, spec, status *shape) *kept {
-	k := &kept{apiVersion: kind.GroupVersion().String(), kind: name, head: &shape{Fields: fields{
+	k := &kept{apiVersion: kind.GroupVersion().String(), kind: name, object: &shape{Fields: fields{
 		"apiVersion": all, "kind": all,
 		"metadata": {Fields: fields{"name": all, "namespace": all, "uid": all, "generation": all, "deletionTimestamp": all, "labels": all,
 			"annotations": annotations, "ownerReferences": controllers}},
+		"spec": spec,
 	}}}
 	if status != nil {
-		k.head.Fields["status"] = status
+		k.object.Fields["status"] = status
 	}
-	if alike {
-		k.spec = &shape{Fields: fields{"spec": spec}}
-	} else {
-		k.head.Fields["spec"] = spec
+	k.head, k.spec = of("apiVersion", "kind", "metadata", "status"), of("spec")
+	if !alike {
+		k.head, k.spec = of("apiVersion", "kind", "metadata", "spec", "status"), nil
+	}
+	switch {
+	case spec.Digest:
+		k.digest = []string{"spec"}
+	case spec.Fields["template"] == template:
+		k.digest = []string{"spec", "template", "spec"}
 	}
 	return k
 }
@@ -89,9 +97,10 @@ var kinds = map[Kind]*kept{
 
 // reading is what the reading of lists shares.
 type reading struct {
-	source  Source
-	pool    jsonscan.Pool
-	scratch []byte
+	source Source
+	pool   jsonscan.Pool
+	// Scratch space for what is kept of an object, and for a part of that.
+	object, part []byte
 }
 
 // item is what is kept of an object.
@@ -131,20 +140,25 @@ func decode(raw []byte) (manifest.Object, error) {
 }
 
 func (r *reading) kept(raw []byte, k *kept) (Item, bool) {
-	b, ok := jsonscan.Prune(r.scratch[:0], raw, k.head)
-	r.scratch = b[:0]
+	object, digest, ok := jsonscan.Prune(r.object[:0], raw, k.object)
+	r.object = object[:0]
 	if !ok {
 		return Item{}, false
 	}
-	i := Item{kept: k, head: string(b)}
+	b, _, ok := jsonscan.Prune(r.part[:0], object, k.head)
+	r.part = b[:0]
+	if !ok {
+		return Item{}, false
+	}
+	i := Item{kept: k, head: string(b), digest: digest}
 	head, ok := jsonscan.ObjectIn(i.head)
 	if !ok {
 		return Item{}, false
 	}
 	i.describe(head)
 	if k.spec != nil {
-		b, ok = jsonscan.Prune(r.scratch[:0], raw, k.spec)
-		r.scratch = b[:0]
+		b, _, ok = jsonscan.Prune(r.part[:0], object, k.spec)
+		r.part = b[:0]
 		if !ok {
 			return Item{}, false
 		}

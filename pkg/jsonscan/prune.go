@@ -3,7 +3,6 @@ package jsonscan
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/base64"
 )
 
 // Shape says which keys of an object are kept, or of each object in a list. One without any
@@ -12,13 +11,13 @@ type Shape struct {
 	Fields map[string]*Shape
 	// Key tells of further keys whether they are kept, with their whole values.
 	Key func(key []byte) bool
-	// Digest is whether the object gets the key DigestKey, with a digest of all that it was:
-	// two that are equal but for what is null or empty have the same.
+	// Digest is whether Prune gives a digest of the object, of which there must be one.
 	Digest bool
 }
 
-// DigestKey is the key of a digest.
-const DigestKey = "kubetorch.com/digest"
+// Digest of an object: two that are equal but for what is null or empty have the same. It is
+// zero for an object without anything else.
+type Digest [16]byte
 
 var whole = &Shape{}
 
@@ -33,21 +32,27 @@ func (s *Shape) of(key []byte) *Shape {
 }
 
 // Prune appends what a shape keeps of a JSON text. What is kept is not checked for keys that
-// stand twice.
-func Prune(out, raw []byte, s *Shape) ([]byte, bool) {
+// stand twice. An object with a digest has to have its keys in order, as API servers write
+// custom resources.
+func Prune(out, raw []byte, s *Shape) (pruned []byte, digest Digest, ok bool) {
 	r := NewReader(raw)
 	defer r.Release()
-	out, ok := r.prune(out, s)
-	return out, ok && r.End()
+	p := pruner{Reader: r}
+	pruned, ok = p.prune(out, s)
+	return pruned, p.digest, ok && r.End()
 }
 
-func (r *Reader) prune(out []byte, s *Shape) ([]byte, bool) {
+type pruner struct {
+	*Reader
+	digest Digest
+}
+
+func (r *pruner) prune(out []byte, s *Shape) ([]byte, bool) {
 	first := r.peek()
 	if (s.Fields == nil && s.Key == nil) || (first != '{' && first != '[') {
 		raw, ok := r.Raw()
 		return append(out, raw...), ok
 	}
-	var digest string
 	if first == '{' && s.Digest {
 		start := r.pos
 		b, _, ok := r.canonical(r.buffer[:0])
@@ -57,7 +62,7 @@ func (r *Reader) prune(out []byte, s *Shape) ([]byte, bool) {
 		}
 		if len(b) > 0 {
 			sum := sha256.Sum256(b)
-			digest = base64.RawStdEncoding.EncodeToString(sum[:])
+			r.digest = Digest(sum[:])
 		}
 		r.pos = start
 	}
@@ -87,12 +92,6 @@ func (r *Reader) prune(out []byte, s *Shape) ([]byte, bool) {
 		out, ok = r.prune(out, field)
 		return ok
 	})
-	if digest != "" {
-		if kept > 0 {
-			out = append(out, ',')
-		}
-		out = append(append(append(out, `"`+DigestKey+`":"`...), digest...), '"')
-	}
 	return append(out, '}'), ok
 }
 
@@ -119,8 +118,8 @@ func (r *Reader) members(value func(key []byte) bool) bool {
 	return r.take('}')
 }
 
-// canonical appends a value without what is null or empty in objects. It takes objects
-// whose keys are in order, as API servers write custom resources.
+// canonical appends a value without what is null or empty in objects, whose keys have to be
+// in order.
 func (r *Reader) canonical(out []byte) (result []byte, empty, ok bool) {
 	start := len(out)
 	switch r.peek() {
