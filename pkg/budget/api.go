@@ -2,7 +2,9 @@ package budget
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"net/http"
 	"sync"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -10,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/policy"
@@ -20,6 +23,8 @@ var resource = v1alpha1.GroupVersion.WithResource("gpubudgets")
 // API is the Store of a cluster.
 type API struct {
 	Client dynamic.Interface
+	// Writes is a client of the API group; nil where nothing is written.
+	Writes rest.Interface
 	// Cache gives a budget as it was a moment ago, not to be changed; nil where there is
 	// none.
 	Cache func(ctx context.Context, name string) (*unstructured.Unstructured, error)
@@ -62,19 +67,30 @@ func (a *API) Live(ctx context.Context, name string) (*v1alpha1.GPUBudget, error
 	return decode(o)
 }
 
-// Write stores the status.
+// Write stores the status. The answer is asked for without the ledger, which is the same as
+// was sent and may be large.
 func (a *API) Write(ctx context.Context, b *v1alpha1.GPUBudget) (*v1alpha1.GPUBudget, error) {
-	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(b)
+	stored := *b
+	stored.TypeMeta = metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "GPUBudget"}
+	body, err := json.Marshal(&stored)
 	if err != nil {
 		return nil, fmt.Errorf("writing GPUBudget %s: %w", b.Name, err)
 	}
-	o := &unstructured.Unstructured{Object: content}
-	o.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("GPUBudget"))
-	stored, err := a.Client.Resource(resource).UpdateStatus(ctx, o, metav1.UpdateOptions{})
+	answer, err := a.Writes.Put().Resource(resource.Resource).Name(b.Name).SubResource("status").
+		SetHeader("Content-Type", "application/json").SetHeader("Accept", "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1").Body(body).DoRaw(ctx)
 	if err != nil {
 		return nil, err // says what and why itself, and its kind is looked at
 	}
-	return decode(stored)
+	var after metav1.PartialObjectMetadata
+	if err := json.Unmarshal(answer, &after); err != nil {
+		return nil, fmt.Errorf("writing GPUBudget %s: reading the answer: %w", b.Name, err)
+	}
+	if after.ResourceVersion == "" {
+		return nil, fmt.Errorf("writing GPUBudget %s: the answer has no resource version", b.Name)
+	}
+	stored.ObjectMeta = after.ObjectMeta
+	stored.ManagedFields = nil
+	return &stored, nil
 }
 
 // List are all budgets as they are. One that cannot be decoded is left out: it holds for
@@ -116,4 +132,11 @@ func decode(o *unstructured.Unstructured) (*v1alpha1.GPUBudget, error) {
 	}
 	b.ManagedFields = nil
 	return b, nil
+}
+
+// NewWriter makes a client for API.Writes.
+func NewWriter(config *rest.Config, client *http.Client) (rest.Interface, error) {
+	config = dynamic.ConfigFor(config)
+	config.GroupVersion, config.APIPath = &v1alpha1.GroupVersion, "/apis"
+	return rest.RESTClientForConfigAndClient(config, client)
 }

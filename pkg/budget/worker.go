@@ -35,7 +35,8 @@ type worker struct {
 	waiting []*attempt
 	running bool
 
-	// Of the goroutine that runs.
+	// known is the latest budget that was read or written, with no charge in it that is not
+	// stored. Of the goroutine that runs.
 	known *state
 }
 
@@ -100,7 +101,9 @@ func (w *worker) batch(batch []*attempt) {
 		write, refused, batch = w.decide(now, batch)
 		if len(refused) > 0 && !live {
 			// What was read may be old. Nobody is refused for that.
-			w.known = nil
+			if len(write) > 0 {
+				w.known = nil // it holds what is not stored
+			}
 			batch = append(batch, append(write, refused...)...)
 			live = true
 			now, err = w.live(ctx)
@@ -108,9 +111,11 @@ func (w *worker) batch(batch []*attempt) {
 		}
 		finish(refused)
 		if len(write) == 0 {
+			w.known = now
 			finish(batch)
 			return
 		}
+		w.known = nil // the ledger of now holds what is not stored yet
 		next, failed := w.write(ctx, now)
 		w.metrics.wrote(w.name, len(write), failed)
 		if failed == nil {
@@ -119,7 +124,7 @@ func (w *worker) batch(batch []*attempt) {
 			finish(batch)
 			return
 		}
-		w.known, batch = nil, append(batch, write...)
+		batch = append(batch, write...)
 		if !apierrors.IsConflict(failed) || try >= maxWrites {
 			err = failed
 			break
@@ -192,13 +197,17 @@ func (w *worker) recent(ctx context.Context) (*state, error) {
 	case w.known != nil && !newer(cached.ResourceVersion, w.known.budget.ResourceVersion):
 		return w.known, nil
 	}
-	return read(cached), nil
+	w.known = read(cached)
+	return w.known, nil
 }
 
 func (w *worker) live(ctx context.Context) (*state, error) {
 	b, err := w.store.Live(ctx, w.name)
-	if err != nil || b == nil {
+	switch {
+	case err != nil || b == nil:
 		return nil, err
+	case w.known != nil && w.known.budget.UID == b.UID && w.known.budget.ResourceVersion == b.ResourceVersion:
+		return w.known, nil
 	}
 	return read(b), nil
 }

@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"cmp"
-	"encoding/binary"
 	"fmt"
 	"maps"
 	"slices"
@@ -59,6 +58,9 @@ type Book struct {
 	// settlements is how often the ledger was settled.
 	settlements int64
 	sums        *sums // nil until it is needed
+	// written is how the settled claims of a namespace are written, as long as they are
+	// what they were then.
+	written map[string]written
 }
 
 // Read reads the ledger of a status. One whose sums are not those of its claims has been
@@ -68,7 +70,7 @@ func Read(status *v1alpha1.GPUBudgetStatus) (*Book, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := b.figures().shown(status); err != nil {
+	if err := b.shown(status); err != nil {
 		return nil, err
 	}
 	return b, nil
@@ -100,37 +102,30 @@ func read(status *v1alpha1.GPUBudgetStatus) (*Book, error) {
 // figures are the sums that a status shows.
 type figures struct {
 	used, reserved, overlap, workloads int64
-	in                                 map[string]int64 // used by namespace
 }
 
 func (b *Book) figures() figures {
-	f := figures{in: make(map[string]int64, len(b.settled))}
-	for name, claims := range b.settled {
-		for _, a := range claims {
-			f.in[name] = sum(f.in[name], a.GPUs)
-			f.overlap = sum(f.overlap, a.Overlap)
-		}
-		f.used = sum(f.used, f.in[name])
-		f.workloads += int64(len(claims))
-	}
+	s := b.totals()
+	f := figures{used: s.settled.all.gpus.capped(), reserved: s.beyond.all.gpus.capped(), overlap: s.held().Overlap, workloads: s.claims}
 	for key, r := range b.reservations {
-		settled, there := b.settled[r.namespace][key]
-		f.reserved = sum(f.reserved, max(0, r.GPUs-settled.GPUs))
-		f.overlap = sum(f.overlap, max(0, r.Overlap-settled.Overlap))
-		if !there {
+		if _, there := b.settled[r.namespace][key]; !there {
 			f.workloads++
 		}
 	}
 	return f
 }
 
+// used is what the settled claims of a namespace hold.
+func (b *Book) used(namespace string) int64 { return b.totals().settled.in[namespace].gpus.capped() }
+
 // shown is an error where a status shows other sums.
-func (f figures) shown(status *v1alpha1.GPUBudgetStatus) error {
+func (b *Book) shown(status *v1alpha1.GPUBudgetStatus) error {
 	for i := range status.Namespaces {
-		if n := &status.Namespaces[i]; n.Used != f.in[n.Name] {
-			return fmt.Errorf("status.namespaces[%s].used is %d, and the claims are %d", n.Name, n.Used, f.in[n.Name])
+		if n := &status.Namespaces[i]; n.Used != b.used(n.Name) {
+			return fmt.Errorf("status.namespaces[%s].used is %d, and the claims are %d", n.Name, n.Used, b.used(n.Name))
 		}
 	}
+	f := b.figures()
 	for _, sum := range []struct {
 		name        string
 		stated, sum int64
@@ -148,7 +143,7 @@ func (b *Book) Write(status *v1alpha1.GPUBudgetStatus, maximum int64) {
 	status.Namespaces, status.Reservations, status.Settlements = nil, nil, b.settlements
 	f := b.figures()
 	for _, name := range slices.Sorted(maps.Keys(b.settled)) {
-		status.Namespaces = append(status.Namespaces, v1alpha1.NamespaceClaims{Name: name, Used: f.in[name], Claims: encode(b.settled[name])})
+		status.Namespaces = append(status.Namespaces, v1alpha1.NamespaceClaims{Name: name, Used: b.used(name), Claims: b.encoded(name)})
 	}
 	for key, r := range b.reservations {
 		status.Reservations = append(status.Reservations, v1alpha1.Reservation{Key: key.String(), Namespace: r.namespace,
@@ -165,36 +160,6 @@ func (b *Book) amount(namespace string, key Key) Amount {
 	return b.settled[namespace][key].Max(b.reservations[key].Amount)
 }
 
-// sums are what all claims hold together, in all and by namespace.
-type sums struct {
-	all Amount
-	in  map[string]Amount
-}
-
-func (s *sums) add(namespace string, a Amount) {
-	s.all = s.all.Add(a)
-	s.in[namespace] = s.in[namespace].Add(a)
-}
-
-// totals adds up what the ledger holds; Charge keeps it up to date.
-func (b *Book) totals() *sums {
-	if b.sums != nil {
-		return b.sums
-	}
-	b.sums = &sums{in: make(map[string]Amount, len(b.settled))}
-	for namespace, claims := range b.settled {
-		for key, a := range claims {
-			if _, ok := b.reservations[key]; !ok {
-				b.sums.add(namespace, a)
-			}
-		}
-	}
-	for key, r := range b.reservations {
-		b.sums.add(r.namespace, b.amount(r.namespace, key))
-	}
-	return b.sums
-}
-
 // Lists tells whether a namespace is listed.
 func (b *Book) Lists(namespace string) bool { _, ok := b.settled[namespace]; return ok }
 
@@ -202,36 +167,4 @@ func (b *Book) Lists(namespace string) bool { _, ok := b.settled[namespace]; ret
 func (b *Book) Equal(other *Book) bool {
 	return maps.Equal(b.reservations, other.reservations) &&
 		maps.EqualFunc(b.settled, other.settled, func(a, b map[Key]Amount) bool { return maps.Equal(a, b) })
-}
-
-func encode(claims map[Key]Amount) []byte {
-	var out []byte
-	for _, key := range slices.SortedFunc(maps.Keys(claims), func(a, b Key) int { return slices.Compare(a[:], b[:]) }) {
-		a := claims[key]
-		out = append(out, key[:]...)
-		out = binary.AppendUvarint(out, uint64(a.GPUs))
-		out = binary.AppendUvarint(out, uint64(a.Overlap))
-	}
-	return out
-}
-
-func decode(in []byte) (map[Key]Amount, error) {
-	claims := make(map[Key]Amount, len(in)/18)
-	for len(in) > 0 {
-		if len(in) < len(Key{}) {
-			return nil, fmt.Errorf("claims end in the middle of a key")
-		}
-		key := Key(in[:16])
-		in = in[16:]
-		var numbers [2]int64
-		for i := range numbers {
-			n, length := binary.Uvarint(in)
-			if length <= 0 || n > Most {
-				return nil, fmt.Errorf("claims hold a number that cannot be read")
-			}
-			numbers[i], in = int64(n), in[length:]
-		}
-		claims[key] = Amount{GPUs: numbers[0], Overlap: numbers[1]}
-	}
-	return claims, nil
 }

@@ -37,34 +37,12 @@ type Outcome struct {
 
 // Try tells what Charge would do.
 func (b *Book) Try(limits Limits, charges ...Charge) Outcome {
-	o, _ := b.try(limits, charges)
-	return o
-}
-
-// Charge raises the claims of one admission, all of one namespace, all or none of them. The
-// token marks the entries as touched by this admission. Entries that are as high already
-// fit whatever the limits say: they are counted.
-func (b *Book) Charge(limits Limits, token string, charges ...Charge) Outcome {
-	o, added := b.try(limits, charges)
-	if !o.Fits {
-		return o
-	}
-	for _, c := range charges {
-		b.reservations[c.Key] = reservation{Amount: b.amount(c.Namespace, c.Key).Max(c.Amount.capped()),
-			namespace: c.Namespace, kind: c.Kind, name: c.Name, token: token}
-	}
-	if len(charges) > 0 {
-		b.totals().add(charges[0].Namespace, added)
-	}
-	return o
-}
-
-func (b *Book) try(limits Limits, charges []Charge) (o Outcome, added Amount) {
 	if len(charges) == 0 {
-		return Outcome{Fits: true}, added
+		return Outcome{Fits: true}
 	}
 	namespace := charges[0].Namespace
-	all, inNamespace := b.totals().all, b.totals().in[namespace]
+	all, inNamespace := b.totals().held(), b.totals().heldIn(namespace)
+	var added Amount
 	for _, c := range charges {
 		before := b.amount(c.Namespace, c.Key)
 		after := before.Max(c.Amount.capped())
@@ -83,7 +61,7 @@ func (b *Book) try(limits Limits, charges []Charge) (o Outcome, added Amount) {
 		}
 		return need <= limit
 	}
-	o = Outcome{Raised: added.GPUs, Fits: fits(all, limits.Max), Free: free(all, limits.Max), Of: limits.Max}
+	o := Outcome{Raised: added.GPUs, Fits: fits(all, limits.Max), Free: free(all, limits.Max), Of: limits.Max}
 	if limits.MaxPerNamespace != nil {
 		left := free(inNamespace, *limits.MaxPerNamespace)
 		if within := fits(inNamespace, *limits.MaxPerNamespace); !within || (o.Fits && left < o.Free) {
@@ -93,41 +71,35 @@ func (b *Book) try(limits Limits, charges []Charge) (o Outcome, added Amount) {
 	if o.Fits {
 		o.Free = max(0, o.Free-added.GPUs-added.Overlap)
 	} else {
-		o.Reserved = b.reserved()
+		o.Reserved = b.totals().beyond.all.gpus.capped()
 	}
-	return o, added
+	return o
+}
+
+// Charge raises the claims of one admission, all of one namespace, all or none of them. The
+// token marks the entries as touched by this admission. Entries that are as high already
+// fit whatever the limits say: they are counted.
+func (b *Book) Charge(limits Limits, token string, charges ...Charge) Outcome {
+	o := b.Try(limits, charges...)
+	if !o.Fits {
+		return o
+	}
+	for _, c := range charges {
+		b.reserve(c.Key, reservation{Amount: b.amount(c.Namespace, c.Key).Max(c.Amount.capped()),
+			namespace: c.Namespace, kind: c.Kind, name: c.Name, token: token})
+	}
+	return o
 }
 
 func free(taken Amount, limit int64) int64 {
 	return max(0, limit-sum(taken.GPUs, taken.Overlap))
 }
 
-// reserved is what reservations hold beyond settled claims.
-func (b *Book) reserved() int64 {
-	var n int64
-	for key, r := range b.reservations {
-		n = sum(n, max(0, r.GPUs-b.settled[r.namespace][key].GPUs))
-	}
-	return n
-}
-
 // Set makes a claim what it is to be, up or down: for a ledger that nothing else writes
 // and that is told of everything, as without a cluster. A claim of 0 is not kept.
 func (b *Book) Set(namespace string, key Key, a Amount) {
-	delete(b.reservations, key)
+	b.release(key)
 	b.settle(namespace, key, a)
-}
-
-func (b *Book) settle(namespace string, key Key, a Amount) {
-	b.sums = nil
-	if a == (Amount{}) {
-		delete(b.settled[namespace], key)
-		return
-	}
-	if b.settled[namespace] == nil {
-		b.settled[namespace] = map[Key]Amount{}
-	}
-	b.settled[namespace][key] = a
 }
 
 // Within tells whether the claims are within the limits; beyond are the namespaces that
@@ -139,14 +111,16 @@ func (b *Book) Within(limits Limits) (within bool, beyond []string) {
 		}
 		return a.GPUs
 	}
-	totals := b.totals()
 	if limits.MaxPerNamespace != nil {
-		for name, a := range totals.in {
-			if held(a) > *limits.MaxPerNamespace {
-				beyond = append(beyond, name)
+		for _, in := range []map[string]totals{b.totals().settled.in, b.totals().beyond.in} {
+			for name := range in {
+				if held(b.totals().heldIn(name)) > *limits.MaxPerNamespace {
+					beyond = append(beyond, name)
+				}
 			}
 		}
 		slices.Sort(beyond)
+		beyond = slices.Compact(beyond) // one may be in both
 	}
-	return held(totals.all) <= limits.Max && len(beyond) == 0, beyond
+	return held(b.totals().held()) <= limits.Max && len(beyond) == 0, beyond
 }

@@ -225,7 +225,7 @@ func (m *model) requestStep(q *request) (ended bool) {
 			return false
 		}
 		if outcome.Raised > 0 {
-			all := m.book(&m.budget).totals().all
+			all := m.book(&m.budget).totals().held()
 			require.LessOrEqual(m.t, all.GPUs, limits.Max, "an admission took the ledger above the budget")
 		}
 		q.stage = 3
@@ -282,7 +282,7 @@ func (m *model) controllerStep(c *rounds) {
 				}
 				settled.Write(&status, *c.base.budget.Spec.Max)
 				if m.write(c.base, status) {
-					if commit(settled); settled.totals().all.GPUs < book.totals().all.GPUs {
+					if commit(settled); settled.totals().held().GPUs < book.totals().held().GPUs {
 						m.lowered++
 					}
 					return
@@ -316,7 +316,7 @@ func (m *model) controllerStep(c *rounds) {
 		c.tracker.Rebuild(c.live, nil, c.base.budget.Status.Settlements).Write(&status, *c.base.budget.Spec.Max)
 		status.Conditions = conditionsFor(c.base.budget.Generation)
 		if m.write(c.base, status) {
-			m.allowed = max(*m.budget.Spec.Max, m.book(&m.budget).totals().all.GPUs)
+			m.allowed = max(*m.budget.Spec.Max, m.book(&m.budget).totals().held().GPUs)
 			m.rebuilt++
 		}
 	}

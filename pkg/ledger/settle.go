@@ -89,7 +89,7 @@ func Rebase(settled, from, now *Book) *Book {
 		to.settled[namespace] = maps.Clone(claims)
 	}
 	for key, r := range settled.reservations {
-		to.reservations[key] = r
+		to.reserve(key, r)
 	}
 	keep := func(namespace string, key Key) {
 		same := from.reservations[key] == now.reservations[key] && from.settled[namespace][key] == now.settled[namespace][key]
@@ -97,9 +97,9 @@ func Rebase(settled, from, now *Book) *Book {
 			return
 		}
 		to.settle(namespace, key, now.settled[namespace][key].Max(settled.settled[namespace][key]))
-		delete(to.reservations, key)
+		to.release(key)
 		if r, ok := now.reservations[key]; ok {
-			to.reservations[key] = r
+			to.reserve(key, r)
 		}
 	}
 	for _, book := range []*Book{from, now} {
@@ -174,7 +174,7 @@ func (s *settling) entry(namespace string, key Key) {
 		s.lookAgain(remaining)
 		s.settle(namespace, key, s.from.settled[namespace][key].Max(live))
 		if inFlight {
-			s.to.reservations[key] = r
+			s.to.reserve(key, r)
 		}
 		return
 	}

@@ -65,6 +65,12 @@ func newLedgers(mgr ctrl.Manager, config *rest.Config, clientset kubernetes.Inte
 	if err != nil {
 		return nil, fmt.Errorf("making a client: %w", err)
 	}
+	var writers [2]rest.Interface
+	for i := range writers {
+		if writers[i], err = budget.NewWriter(config, mgr.GetHTTPClient()); err != nil {
+			return nil, fmt.Errorf("making a client: %w", err)
+		}
+	}
 	writes, err := budget.NewMetrics(registry)
 	if err != nil {
 		return nil, fmt.Errorf("registering metrics: %w", err)
@@ -73,7 +79,7 @@ func newLedgers(mgr ctrl.Manager, config *rest.Config, clientset kubernetes.Inte
 	if err != nil {
 		return nil, fmt.Errorf("registering metrics: %w", err)
 	}
-	api := &budget.API{Client: client, Cache: func(ctx context.Context, name string) (*unstructured.Unstructured, error) {
+	api := &budget.API{Client: client, Writes: writers[0], Cache: func(ctx context.Context, name string) (*unstructured.Unstructured, error) {
 		found := stored("GPUBudget")
 		err := mgr.GetCache().Get(ctx, types.NamespacedName{Name: name}, found)
 		if apierrors.IsNotFound(err) {
@@ -93,7 +99,7 @@ func newLedgers(mgr ctrl.Manager, config *rest.Config, clientset kubernetes.Inte
 	}
 	replicas := &budget.Replicas{Client: clientset, Namespace: o.Namespace, Service: o.Service}
 	l.controller = budgets.New(budgets.Options{
-		Store:     &budget.API{Client: counting},
+		Store:     &budget.API{Client: counting, Writes: writers[1]},
 		Inventory: func(ctx context.Context, count func(*inventory.Objects)) error { return lists.Use(ctx, count) },
 		Replicas:  replicas.All,
 		World: func() (review.World, bool) {

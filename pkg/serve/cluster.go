@@ -82,6 +82,7 @@ func Cluster(ctx context.Context, o ClusterOptions) error {
 	}
 	config := rest.CopyConfig(o.Config)
 	config.QPS, config.Burst = clientQPS, clientBurst
+	config.DisableCompression = true // lists and ledgers are large, the API server is near, and it pays for packing them
 	config.UserAgent = "kubetorch-webhook/" + version.Get().Version
 
 	feeds := newWatches()
