@@ -279,3 +279,26 @@ func TestListsAreReadByTurns(t *testing.T) {
 	require.NoError(t, lists.Use(t.Context(), func(*inventory.Objects) { used = true }))
 	assert.True(t, used)
 }
+
+// An API server that does not know a group answers with no Status.
+func TestAKindOfAnUnknownGroupHasNoObjects(t *testing.T) {
+	var encodings []string
+	listener := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		encodings = append(encodings, r.Header.Get("Accept-Encoding"))
+		if r.URL.Path != "/api/v1/namespaces" && r.URL.Path != "/apis/apps/v1/deployments" {
+			http.NotFound(w, r)
+			return
+		}
+		_, _ = w.Write([]byte(`{"items":[]}`))
+	}))
+	t.Cleanup(listener.Close)
+	for plain, encoding := range map[bool]string{true: "identity", false: "gzip"} {
+		source, err := inventory.NewSource(&rest.Config{Host: listener.URL, DisableCompression: plain}, http.DefaultClient)
+		require.NoError(t, err)
+		encodings = nil
+		got, err := inventory.List(t.Context(), source)
+		require.NoError(t, err)
+		assert.Equal(t, &inventory.Objects{Namespaces: map[string]map[string]string{}}, got)
+		assert.Equal(t, slices.Repeat([]string{encoding}, 7), encodings)
+	}
+}
