@@ -2,7 +2,6 @@ package controller
 
 import (
 	"context"
-	"maps"
 	"strings"
 	"sync"
 
@@ -12,6 +11,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/kubetorch/webhook/pkg/controller/handover"
+	"github.com/kubetorch/webhook/pkg/mutate"
 	"github.com/kubetorch/webhook/pkg/parameter"
 )
 
@@ -129,8 +129,16 @@ func lean(o any) (any, error) {
 		return o, nil // a tombstone
 	}
 	ours := func(texts map[string]string) map[string]string {
-		kept := maps.Clone(texts)
-		maps.DeleteFunc(kept, func(key, _ string) bool { return !strings.HasPrefix(key, "kubetorch.com/") && !parameter.IsKey(key) })
+		var kept map[string]string
+		for key, text := range texts {
+			if key == mutate.RecordAnnotation || key == handover.AppliedAnnotation || !(strings.HasPrefix(key, "kubetorch.com/") || parameter.IsKey(key)) {
+				continue // the two are long
+			}
+			if kept == nil {
+				kept = map[string]string{}
+			}
+			kept[key] = text
+		}
 		return kept
 	}
 	return &metav1.PartialObjectMetadata{TypeMeta: m.TypeMeta, ObjectMeta: metav1.ObjectMeta{
