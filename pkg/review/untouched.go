@@ -33,10 +33,14 @@ func Untouched(raw *admissionv1.AdmissionRequest, object, old jsonscan.Outline, 
 	return !policies.Clamps() && free(object.Labels) && free(object.Annotations)
 }
 
-// free tells whether labels or annotations have no key of ours. Neither does one that is
-// written with escapes.
+// free tells whether labels or annotations have no key of ours.
 func free(texts []byte) bool {
-	return !bytes.Contains(texts, domain) && !bytes.Contains(texts, []byte(`\u`))
+	if !bytes.Contains(texts, domain) && !bytes.Contains(texts, []byte(`\u`)) {
+		return true
+	}
+	var room [32][]byte
+	ours, ok := keys(texts, room[:0])
+	return ok && len(ours) == 0
 }
 
 // sameKeys tells whether two objects' labels or annotations agree on our keys, in their order.
@@ -58,7 +62,8 @@ func sameKeys(now, old []byte) bool {
 	return true
 }
 
-// keys are our keys and their values, one after the other.
+// keys are our keys and their values, one after the other. It is not ok where a key is written
+// with escapes.
 func keys(texts []byte, to [][]byte) (found [][]byte, ok bool) {
 	if texts == nil {
 		return nil, true

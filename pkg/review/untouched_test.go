@@ -30,6 +30,7 @@ func TestOnlyWhatTheMutatingStepLeavesAloneIsNotDecoded(t *testing.T) {
 		want     bool
 	}{
 		"a new Service without a key of ours":                     {now: plain, want: true},
+		"one that was applied with the label":                     {now: object(``, `"kubectl.kubernetes.io/last-applied-configuration":"{\"labels\":{\"kubetorch.com/autoscale\":\"\u003ctrue\"}}"`, spec), want: true},
 		"one without labels":                                      {now: `{"metadata":{"name":"svc"},` + spec + `}`, want: true},
 		"one that a policy might clamp":                           {now: plain, clamps: true},
 		"one with the label":                                      {now: labelled("")},
