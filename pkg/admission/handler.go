@@ -14,6 +14,7 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/kubetorch/webhook/pkg/jsonscan"
 	"github.com/kubetorch/webhook/pkg/tracing"
 )
 
@@ -44,6 +45,10 @@ type Options struct {
 	Caller func(*http.Request) error
 	// Tracer traces requests. Nil does not.
 	Tracer *tracing.Tracer
+	// Untouched tells whether a request is to be admitted as it is, by where parts of its
+	// objects are in their texts: most need not be decoded for that. Nil, and false, leave it
+	// to the verdict.
+	Untouched func(request *admissionv1.AdmissionRequest, object, old jsonscan.Outline) bool
 }
 
 const (
@@ -123,7 +128,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer body.release() // the objects of the request are in it
-	request, fault := decode(body.bytes)
+	request, parts, fault := decode(body.bytes)
 	step.End()
 	if fault != nil {
 		span.Refused(fault.code)
@@ -137,7 +142,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.Metrics.reject(h.Path, rejectedAnswered)
 		response = busy()
 	} else {
-		response = h.safely(ctx, request)
+		response = h.safely(ctx, request, parts)
 	}
 	response.UID = request.UID
 	if err := writeReview(w, response); err != nil {
@@ -162,7 +167,7 @@ func (h *handler) check(r *http.Request, flying int) *httpError {
 }
 
 // safely decides and turns a panic, or no verdict at all, into a refusal.
-func (h *handler) safely(ctx context.Context, request *admissionv1.AdmissionRequest) (response *admissionv1.AdmissionResponse) {
+func (h *handler) safely(ctx context.Context, request *admissionv1.AdmissionRequest, parts *outlines) (response *admissionv1.AdmissionResponse) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			h.Metrics.panicked(h.Path)
@@ -171,6 +176,9 @@ func (h *handler) safely(ctx context.Context, request *admissionv1.AdmissionRequ
 			response = internalError(request)
 		}
 	}()
+	if parts != nil && h.Untouched != nil && h.Untouched(request, parts.object, parts.old) {
+		return &admissionv1.AdmissionResponse{Allowed: true}
+	}
 	if response = h.decide(ctx, request); response == nil {
 		h.Log.Error(nil, "no verdict", "path", h.Path, "uid", request.UID)
 		response = internalError(request)

@@ -11,8 +11,8 @@ import (
 
 // scan reads the envelope as API servers write it. Anything else is not ok, and left to
 // the decoder that can say what is wrong.
-func scan(data []byte) (*admissionv1.AdmissionRequest, bool) {
-	s := scanner{jsonscan.NewReader(data)}
+func scan(data []byte) (*admissionv1.AdmissionRequest, *outlines, bool) {
+	s := scanner{jsonscan.NewReader(data), &outlines{}}
 	defer s.Release()
 	var version, kind string
 	var request *admissionv1.AdmissionRequest
@@ -28,11 +28,17 @@ func scan(data []byte) (*admissionv1.AdmissionRequest, bool) {
 		}
 		return false
 	})
-	return request, ok && s.End() && version == admissionv1.SchemeGroupVersion.String() && kind == "AdmissionReview" &&
+	return request, s.outlines, ok && s.End() && version == admissionv1.SchemeGroupVersion.String() && kind == "AdmissionReview" &&
 		request != nil && request.UID != ""
 }
 
-type scanner struct{ *jsonscan.Reader }
+// outlines are where the parts of a request's objects are.
+type outlines struct{ object, old jsonscan.Outline }
+
+type scanner struct {
+	*jsonscan.Reader
+	*outlines
+}
 
 func (s scanner) request(r *admissionv1.AdmissionRequest) bool {
 	return s.Fields(func(key []byte) bool {
@@ -62,11 +68,11 @@ func (s scanner) request(r *admissionv1.AdmissionRequest) bool {
 		case "userInfo":
 			return s.user(&r.UserInfo)
 		case "object":
-			return s.object(&r.Object)
+			return s.object(&r.Object, &s.outlines.object)
 		case "oldObject":
-			return s.object(&r.OldObject)
+			return s.object(&r.OldObject, &s.old)
 		case "options":
-			return s.object(&r.Options)
+			return s.object(&r.Options, &jsonscan.Outline{})
 		case "dryRun":
 			dry, ok := s.Bool()
 			r.DryRun = &dry
@@ -152,8 +158,9 @@ func (s scanner) texts(to *[]string) bool {
 }
 
 // object leaves out null, as runtime.RawExtension does.
-func (s scanner) object(to *runtime.RawExtension) bool {
-	raw, ok := s.Raw()
+func (s scanner) object(to *runtime.RawExtension, outline *jsonscan.Outline) bool {
+	raw, parts, ok := s.Outline()
+	*outline = parts
 	if string(raw) != "null" {
 		to.Raw = raw
 	}

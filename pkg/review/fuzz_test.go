@@ -3,6 +3,7 @@ package review_test
 import (
 	"encoding/json"
 	"net/http"
+	"reflect"
 	"testing"
 
 	jsonpatch "github.com/evanphx/json-patch/v5"
@@ -12,6 +13,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
+	"github.com/kubetorch/webhook/pkg/jsonscan"
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/policy"
 	"github.com/kubetorch/webhook/pkg/review"
@@ -55,12 +57,15 @@ var fuzzOperations = []admissionv1.Operation{admissionv1.Create, admissionv1.Upd
 func FuzzRequest(f *testing.F) {
 	service := []byte(`{"apiVersion":"serving.knative.dev/v1","kind":"Service","metadata":{"name":"svc","generation":2,"labels":{"kubetorch.com/autoscale":"true","autoscale.kubetorch.com/max-scale":"4"},"annotations":{"compute.kubetorch.com/gpus":"1"}},"spec":{"template":{"spec":{"containers":[{"image":"model","resources":{"limits":{"nvidia.com/gpu":"1"}}}]}},"traffic":[{"revisionName":"svc-1","tag":"a"}]},"status":{"observedGeneration":2,"latestCreatedRevisionName":"svc-00002"}}`)
 	unlabelled := []byte(`{"metadata":{"annotations":{"kubetorch.com/autoscale":"true"}},"spec":{"template":{"metadata":{"annotations":{"autoscaling.knative.dev/maxScale":"99999999999"}},"spec":{"containers":[{"resources":{"requests":{"nvidia.com/gpu":0.5,"example.com/gpu":null}}}],"resourceClaims":[1]}}}}`)
+	plain := []byte(`{"metadata":{"name":"svc","labels":{"a":"b"},"annotations":{"c":"d"}},"spec":{"template":{"metadata":{"annotations":{"autoscaling.knative.dev/maxScale":"9","kubetorch.com/autoscale":"true"}},"spec":{"containers":[{"image":"a"}]}}}}`)
 	rules := []byte(`{"metadata":{"name":"p"},"spec":{"defaults":{"autoscale":{"maxScale":7,"target":"x"},"compute":{"cpus":-1}},"bounds":{"maxScale":{"max":1},"memoryPerPod":{"max":"1 Gi"}},"profiles":{"compute":[{"name":"true"}]},"exempt":[{}],"gpuResources":["*"]}}`)
 	for world := range fuzzWorlds {
 		for kind := range fuzzKinds {
 			for operation := range fuzzOperations {
 				f.Add(uint8(world), uint8(kind), uint8(operation), "ml", "svc", service, unlabelled)
 				f.Add(uint8(world), uint8(kind), uint8(operation), "unknown", "", unlabelled, service)
+				f.Add(uint8(world), uint8(kind), uint8(operation), "ml", "svc", plain, plain)
+				f.Add(uint8(world), uint8(kind), uint8(operation), "ml", "svc", service, service)
 				f.Add(uint8(world), uint8(kind), uint8(operation), "", "p", rules, []byte("null"))
 			}
 		}
@@ -83,7 +88,41 @@ func FuzzRequest(f *testing.F) {
 			}
 			checkAnswer(t, answer, object)
 		}
+		checkUntouched(t, raw, w)
 	})
+}
+
+// outline is where the parts of an object are, as they are found in a request.
+func outline(object []byte) (o jsonscan.Outline, ok bool) {
+	r := jsonscan.NewReader(object)
+	defer r.Release()
+	_, o, ok = r.Outline()
+	return o, (ok && r.End()) || len(object) == 0
+}
+
+// checkUntouched tells whether a request that need not be decoded was taken for one, and
+// fails where decoding it makes a difference.
+func checkUntouched(t *testing.T, raw *admissionv1.AdmissionRequest, w review.World) bool {
+	t.Helper()
+	object, ok := outline(raw.Object.Raw)
+	old, readable := outline(raw.OldObject.Raw)
+	if !ok || !readable || !review.Untouched(raw, object, old, w.Policies) {
+		return false
+	}
+	request, answer := review.Read(raw)
+	if request == nil {
+		if answer.Allowed || answer.Result.Code == http.StatusBadRequest {
+			return true // the validating step says that it cannot be read
+		}
+		t.Fatalf("is not untouched, but refused: %v", answer)
+	}
+	if answer = request.Mutate(w); !reflect.DeepEqual(answer, review.Allow(raw.UID)) {
+		t.Fatalf("is not untouched, but answered with %v %s", answer, answer.Patch)
+	}
+	if len(request.Decisions()) > 0 {
+		t.Fatalf("is not untouched: %v", request.Decisions())
+	}
+	return true
 }
 
 func checkAnswer(t *testing.T, a *admissionv1.AdmissionResponse, object []byte) {
