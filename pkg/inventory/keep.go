@@ -19,7 +19,8 @@ type (
 	fields = map[string]*shape
 )
 
-// What counts and audits look at. Labels are kept, as any of them may select an object; of
+// What counts and audits look at; whoever reads more adds it here, and to the objects of
+// kept_test.go in pkg/audit. Labels are kept, as any of them may select an object; of
 // annotations those that say how it scales, and parameters.
 var (
 	all = &shape{}
