@@ -9,10 +9,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
-	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/audit"
 	"github.com/kubetorch/webhook/pkg/count"
 	"github.com/kubetorch/webhook/pkg/inventory"
@@ -57,7 +55,7 @@ func family() []string {
   spec: {protocolType: http1, scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: app-00002-deployment}}, status: {desiredScale: 1}}`,
 		`{apiVersion: autoscaling.internal.knative.dev/v1alpha1, kind: PodAutoscaler, metadata: {name: mine, namespace: ml, uid: p9, annotations: {` + scale + `}, ` + metadata + `}, spec: {scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: none}}}`,
 		`{apiVersion: apps/v1, kind: Deployment, metadata: {name: app-00002-deployment, namespace: ml, uid: d2, annotations: {deployment.kubernetes.io/revision: "1"}, ` + owned(serving, "Revision", "app-00002", "r2") + `, ` + metadata + `},
-  spec: {replicas: 2, selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {` + podText + `}}}, status: {replicas: 2}}`,
+  spec: {replicas: 2, selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{resources: {limits: {nvidia.com/gpu: 2}}}]}}}, status: {replicas: 2}}`,
 		`{apiVersion: apps/v1, kind: Deployment, metadata: {name: trainer, namespace: ml, uid: d3, annotations: {compute.kubetorch.com/gpus: "1"}, ` + metadata + `},
   spec: {replicas: 3, selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {` + podText + `}}}}`,
 		`{apiVersion: apps/v1, kind: Deployment, metadata: {name: plan, namespace: ml, uid: d4, labels: {kubetorch.com/autoscale: "true", tier: prod}, annotations: {autoscale.kubetorch.com/max-scale: "5", kubetorch.com/replicas: "2", kubetorch.com/exempt-from: pods}},
@@ -72,11 +70,6 @@ var strictest = []string{
 
 // verdicts are all that counts and audits say of objects, listed or as they are.
 func verdicts(in audit.Input) string {
-	limit := int64(1)
-	budgets := []v1alpha1.GPUBudget{
-		{ObjectMeta: metav1.ObjectMeta{Name: "all"}, Spec: v1alpha1.GPUBudgetSpec{Max: &limit, Rollout: v1alpha1.RolloutStrict}},
-		{ObjectMeta: metav1.ObjectMeta{Name: "l4"}, Spec: v1alpha1.GPUBudgetSpec{Max: &limit, GPUTypes: []string{"L4"}}},
-	}
 	o := &inventory.Objects{Namespaces: in.Namespaces, Knative: true}
 	into := map[string]*[]inventory.Item{"Service": &o.Services, "Configuration": &o.Configurations, "Revision": &o.Revisions, "Route": &o.Routes,
 		"PodAutoscaler": &o.PodAutoscalers, "Deployment": &o.Deployments}
@@ -87,7 +80,7 @@ func verdicts(in audit.Input) string {
 	w := review.World{Policies: in.Policies, Knative: in.Knative, Cluster: &review.Cluster{Knative: true},
 		NamespaceLabels: func(name string) (map[string]string, bool) { l, ok := in.Namespaces[name]; return l, ok }}
 	report := audit.Run(in)
-	return fmt.Sprintf("%d %+v\n%+v\n%+v", report.Objects, report.Findings, audit.Budgets(in, budgets), count.All(w, o))
+	return fmt.Sprintf("%d %+v\n%+v", report.Objects, report.Findings, count.All(w, o))
 }
 
 // Whatever stands in any one field, or is missing there, what is kept of objects gives the
