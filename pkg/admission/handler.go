@@ -91,13 +91,12 @@ type handler struct {
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	ctx, cancel := context.WithTimeout(r.Context(), timeout(r))
-	defer cancel()
-	ctx, span := h.Tracer.Admission(ctx, r.Header, h.Path)
+	deadline := start.Add(timeout(r))
+	// What was accepted is decided: only its own deadline ends it.
+	ctx, span := h.Tracer.Admission(context.WithoutCancel(r.Context()), r.Header, h.Path)
 	defer span.End()
 	// A body that trickles in must hold neither a place nor the connection for ever.
 	// The server sets a new deadline before it reads the next request.
-	deadline, _ := ctx.Deadline()
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(deadline) // writers of tests have none
 
@@ -110,10 +109,12 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if r.ContentLength < 0 || r.ContentLength > largeBody {
+		waiting, cancel := context.WithDeadline(ctx, deadline)
+		defer cancel()
 		select {
 		case h.places <- struct{}{}:
 			defer func() { <-h.places }()
-		case <-ctx.Done():
+		case <-waiting.Done():
 			span.Refused(http.StatusServiceUnavailable)
 			h.refuse(w, r, &httpError{http.StatusServiceUnavailable, "too many large requests at the same time"}, start)
 			return
@@ -135,14 +136,21 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.refuse(w, r, fault, start)
 		return
 	}
-	_ = control.SetReadDeadline(time.Time{}) // the server now watches for the caller going away
 
 	var response *admissionv1.AdmissionResponse
 	if flying > h.MaxConcurrent {
 		h.Metrics.reject(h.Path, rejectedAnswered)
 		response = busy()
 	} else {
-		response = h.safely(ctx, request, parts)
+		response = h.safely(request, func() *admissionv1.AdmissionResponse {
+			if parts != nil && h.Untouched != nil && h.Untouched(request, parts.object, parts.old) {
+				return &admissionv1.AdmissionResponse{Allowed: true}
+			}
+			_ = control.SetReadDeadline(time.Time{}) // the server now watches for the caller going away
+			ctx, cancel := context.WithDeadline(ctx, deadline)
+			defer cancel()
+			return h.decide(ctx, request)
+		})
 	}
 	response.UID = request.UID
 	if err := writeReview(w, response); err != nil {
@@ -167,7 +175,7 @@ func (h *handler) check(r *http.Request, flying int) *httpError {
 }
 
 // safely decides and turns a panic, or no verdict at all, into a refusal.
-func (h *handler) safely(ctx context.Context, request *admissionv1.AdmissionRequest, parts *outlines) (response *admissionv1.AdmissionResponse) {
+func (h *handler) safely(request *admissionv1.AdmissionRequest, decide func() *admissionv1.AdmissionResponse) (response *admissionv1.AdmissionResponse) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			h.Metrics.panicked(h.Path)
@@ -176,10 +184,7 @@ func (h *handler) safely(ctx context.Context, request *admissionv1.AdmissionRequ
 			response = internalError(request)
 		}
 	}()
-	if parts != nil && h.Untouched != nil && h.Untouched(request, parts.object, parts.old) {
-		return &admissionv1.AdmissionResponse{Allowed: true}
-	}
-	if response = h.decide(ctx, request); response == nil {
+	if response = decide(); response == nil {
 		h.Log.Error(nil, "no verdict", "path", h.Path, "uid", request.UID)
 		response = internalError(request)
 	}

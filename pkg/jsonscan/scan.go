@@ -313,37 +313,12 @@ func (r *Reader) Raw() ([]byte, bool) {
 	return r.raw[start:r.pos:r.pos], true
 }
 
+// skip passes over a value.
 func (r *Reader) skip() bool {
-	switch r.peek() {
-	case '{':
-		if r.depth == maxDepth {
-			return false
-		}
-		r.pos, r.depth = r.pos+1, r.depth+1
-		for n := 0; ; n++ {
-			if r.peek() == '}' && n == 0 {
-				break
-			}
-			if !r.skipString() || !r.take(':') || !r.skip() {
-				return false
-			}
-			if r.peek() != ',' {
-				break
-			}
-			r.pos++
-		}
-		r.depth--
-		return r.take('}')
-	case '[':
-		return r.Elements(r.skip)
-	case '"':
-		return r.skipString()
-	case 'n':
-		return r.Null()
-	case 't', 'f':
-		_, ok := r.Bool()
-		return ok
+	end := r.past(r.pos)
+	if end < 0 {
+		return false
 	}
-	_, _, ok := r.scanNumber()
-	return ok
+	r.pos = end
+	return true
 }

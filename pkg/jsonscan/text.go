@@ -25,56 +25,24 @@ func (r *Reader) key() ([]byte, bool) {
 // character.
 func (r *Reader) plain(pos int) int {
 	const ones, highs = 0x0101010101010101, 0x8080808080808080
-	start := pos
-	for ; pos+8 <= len(r.raw); pos += 8 {
-		x := binary.LittleEndian.Uint64(r.raw[pos:])
+	raw := r.raw[pos:]
+	i := 0
+	for ; len(raw)-i >= 8; i += 8 {
+		x := binary.LittleEndian.Uint64(raw[i : i+8])
 		quote, slash := x^(ones*'"'), x^(ones*'\\')
 		// The lowest high bit that is set belongs to a byte that stops; those above it may
 		// be wrong. Bytes beyond ASCII never look like any of the three.
 		stops := ((quote-ones)&^quote | (slash-ones)&^slash | (x-ones*0x20)&^x) & highs
 		if stops != 0 {
-			return pos - start + bits.TrailingZeros64(stops)/8
+			return i + bits.TrailingZeros64(stops)>>3
 		}
 	}
-	for ; pos < len(r.raw); pos++ {
-		if c := r.raw[pos]; c == '"' || c == '\\' || c < 0x20 {
+	for ; i < len(raw); i++ {
+		if c := raw[i]; c == '"' || c == '\\' || c < 0x20 {
 			break
 		}
 	}
-	return pos - start
-}
-
-func (r *Reader) skipString() bool {
-	if !r.take('"') {
-		return false
-	}
-	for {
-		if r.pos += r.plain(r.pos); r.pos >= len(r.raw) {
-			return false
-		}
-		switch r.raw[r.pos] {
-		case '"':
-			r.pos++
-			return true
-		case '\\':
-			if r.pos+1 >= len(r.raw) {
-				return false
-			}
-			switch r.raw[r.pos+1] {
-			case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
-				r.pos += 2
-			case 'u':
-				if _, ok := r.hex(r.pos + 2); !ok {
-					return false
-				}
-				r.pos += 6
-			default:
-				return false
-			}
-		default:
-			return false
-		}
-	}
+	return i
 }
 
 // String reads a string.

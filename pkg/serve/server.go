@@ -138,14 +138,13 @@ func resolve(address string) (host string, port int, err error) {
 }
 
 // closeWhile makes callers open a new connection for their next request once the
-// process drains, so that it goes to another replica. What was accepted is decided:
-// the end of the process does not cancel it, only its own deadline does.
+// process drains, so that it goes to another replica.
 func closeWhile(draining *atomic.Bool, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if draining.Load() {
 			w.Header().Set("Connection", "close")
 		}
-		h.ServeHTTP(w, r.WithContext(context.WithoutCancel(r.Context())))
+		h.ServeHTTP(w, r)
 	})
 }
 
