@@ -55,22 +55,43 @@ func appendValue(b []byte, v any) ([]byte, error) {
 	return append(b, text...), err
 }
 
+// How a byte stands in a JSON string as encoding/json writes it.
+const (
+	asItIs  = iota
+	escaped // behind a backslash
+	other   // in a way that encoding/json knows
+)
+
+var inText = func() (how [256]byte) {
+	for c := range how {
+		switch {
+		case c == '"', c == '\\':
+			how[c] = escaped
+		case c < ' ', c >= 0x7f, c == '<', c == '>', c == '&':
+			how[c] = other
+		}
+	}
+	return how
+}()
+
 func appendText(b []byte, text string) []byte {
 	before := len(b)
 	b = append(b, '"')
 	done := 0
-	for i := range len(text) {
-		switch c := text[i]; {
-		case c == '"', c == '\\':
-			b = append(append(b, text[done:i]...), '\\')
-			done = i
-		case c < ' ', c >= 0x7f, c == '<', c == '>', c == '&':
+	for i := 0; i < len(text); i++ {
+		how := inText[text[i]]
+		if how == asItIs {
+			continue
+		}
+		if how == other {
 			quoted, err := json.Marshal(text)
 			if err != nil {
 				panic(err) // a string always marshals
 			}
 			return append(b[:before], quoted...)
 		}
+		b = append(append(b, text[done:i]...), '\\')
+		done = i
 	}
 	return append(append(b, text[done:]...), '"')
 }
