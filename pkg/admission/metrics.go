@@ -3,6 +3,7 @@ package admission
 import (
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -35,6 +36,27 @@ type Metrics struct {
 	duration, patch            *prometheus.HistogramVec
 	inFlight                   *prometheus.GaugeVec
 	paths                      map[string]pathMetrics
+
+	mu sync.RWMutex
+	// counters are those of requests; looking one up by its labels takes longer.
+	counters map[decided]prometheus.Counter
+}
+
+// decided are the labels of a request that got an answer in the protocol.
+type decided struct{ path, operation, kind, verdict, status string }
+
+// counter is the one of some labels.
+func (m *Metrics) counter(d decided) prometheus.Counter {
+	m.mu.RLock()
+	c := m.counters[d]
+	m.mu.RUnlock()
+	if c == nil {
+		c = m.requests.WithLabelValues(d.path, d.operation, d.kind, d.verdict, d.status)
+		m.mu.Lock()
+		m.counters[d] = c
+		m.mu.Unlock()
+	}
+	return c
 }
 
 // pathMetrics are the metrics of one path.
@@ -58,6 +80,7 @@ func NewMetrics(paths ...string) *Metrics {
 		requests: metric.AdmissionRequests.CounterVec(), rejected: metric.AdmissionRejected.CounterVec(),
 		panics: metric.AdmissionPanics.CounterVec(), duration: metric.AdmissionDuration.HistogramVec(),
 		patch: metric.AdmissionPatchSize.HistogramVec(), inFlight: metric.AdmissionInFlight.GaugeVec(),
+		counters: map[decided]prometheus.Counter{},
 	}
 	known := make(map[string]pathMetrics, len(paths))
 	for _, path := range paths {
@@ -93,7 +116,7 @@ func (m *Metrics) decided(path string, request *admissionv1.AdmissionRequest, ve
 	if m == nil {
 		return
 	}
-	m.requests.WithLabelValues(path, operation(request.Operation), kind(request.Kind), verdict, status(code)).Inc()
+	m.counter(decided{path, operation(request.Operation), kind(request.Kind), verdict, status(code)}).Inc()
 	of := m.of(path)
 	of.duration.Observe(took.Seconds())
 	if patch > 0 {

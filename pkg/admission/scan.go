@@ -72,7 +72,7 @@ func (s scanner) request(r *admissionv1.AdmissionRequest) bool {
 		case "oldObject":
 			return s.object(&r.OldObject, &s.old)
 		case "options":
-			return s.object(&r.Options, &jsonscan.Outline{})
+			return s.object(&r.Options, nil)
 		case "dryRun":
 			dry, ok := s.Bool()
 			r.DryRun = &dry
@@ -157,10 +157,15 @@ func (s scanner) texts(to *[]string) bool {
 	})
 }
 
-// object leaves out null, as runtime.RawExtension does.
+// object leaves out null, as runtime.RawExtension does. The outline may be nil.
 func (s scanner) object(to *runtime.RawExtension, outline *jsonscan.Outline) bool {
-	raw, parts, ok := s.Outline()
-	*outline = parts
+	var raw []byte
+	var ok bool
+	if outline == nil {
+		raw, ok = s.Raw()
+	} else {
+		raw, *outline, ok = s.Outline()
+	}
 	if string(raw) != "null" {
 		to.Raw = raw
 	}

@@ -35,12 +35,35 @@ func Untouched(raw *admissionv1.AdmissionRequest, object, old jsonscan.Outline, 
 
 // free tells whether labels or annotations have no key of ours.
 func free(texts []byte) bool {
-	if !bytes.Contains(texts, domain) && !bytes.Contains(texts, []byte(`\u`)) {
+	if !mayHaveKeys(texts) {
 		return true
 	}
 	var room [32][]byte
 	ours, ok := keys(texts, room[:0])
 	return ok && len(ours) == 0
+}
+
+// mayHaveKeys is false where no string begins with a name in our domain, and none has letters
+// that are written as escapes.
+func mayHaveKeys(texts []byte) bool {
+	if bytes.Contains(texts, []byte(`\u`)) {
+		return true
+	}
+	for rest := texts; ; {
+		at := bytes.Index(rest, domain)
+		if at < 0 {
+			return false
+		}
+		begin := at
+		for begin > 0 && (rest[begin-1] == '.' || ('a' <= rest[begin-1] && rest[begin-1] <= 'z')) {
+			begin--
+		}
+		// A quote behind a backslash is inside of a string.
+		if begin == 0 || (rest[begin-1] == '"' && (begin == 1 || rest[begin-2] != '\\')) {
+			return true
+		}
+		rest = rest[at+len(domain):]
+	}
 }
 
 // sameKeys tells whether two objects' labels or annotations agree on our keys, in their order.

@@ -31,6 +31,11 @@ func TestOnlyWhatTheMutatingStepLeavesAloneIsNotDecoded(t *testing.T) {
 	}{
 		"a new Service without a key of ours":                     {now: plain, want: true},
 		"one that was applied with the label":                     {now: object(``, `"kubectl.kubernetes.io/last-applied-configuration":"{\"labels\":{\"kubetorch.com/autoscale\":\"\u003ctrue\"}}"`, spec), want: true},
+		"one that was applied with the label, by other means":     {now: object(``, `"kubectl.kubernetes.io/last-applied-configuration":"{\"labels\":{\"kubetorch.com/autoscale\":\"true\"}}"`, spec), want: true},
+		"one with a value that begins like a key":                 {now: object(``, `"a":"kubetorch.com/autoscale"`, spec), want: true},
+		"one with the label behind such a value":                  {now: object(`"a":"b kubetorch.com/autoscale kubetorch.com","kubetorch.com/autoscale":"true"`, ``, spec)},
+		"one with a label in an older way of writing JSON":        {now: object(`"kubetorch.com\/autoscale":"true"`, ``, spec)},
+		"one with a label behind a backslash":                     {now: object(`"a":"\\","kubetorch.com/autoscale":"true"`, ``, spec)},
 		"one without labels":                                      {now: `{"metadata":{"name":"svc"},` + spec + `}`, want: true},
 		"one that a policy might clamp":                           {now: plain, clamps: true},
 		"one with the label":                                      {now: labelled("")},
