@@ -1,5 +1,7 @@
 package jsonscan
 
+import "math/bits"
+
 // The functions here pass over values without reading them. They take the position of a value
 // and return the one behind it, -1 if there is none.
 
@@ -96,19 +98,27 @@ func (r *Reader) pastWord(pos int, word string) int {
 
 // pastString is the position behind the string whose quote is at pos.
 func (r *Reader) pastString(pos int) int {
+	raw := r.raw
 	pos++
 	for {
-		if pos += r.plain(pos); pos >= len(r.raw) {
+		if len(raw)-pos >= 8 {
+			stops := stopsIn(raw[pos : pos+8])
+			if stops == 0 {
+				pos += 8
+				continue
+			}
+			pos += bits.TrailingZeros64(stops) >> 3
+		} else if pos += r.plain(pos); pos >= len(raw) {
 			return -1
 		}
-		switch r.raw[pos] {
+		switch raw[pos] {
 		case '"':
 			return pos + 1
 		case '\\':
-			if pos+1 >= len(r.raw) {
+			if pos+1 >= len(raw) {
 				return -1
 			}
-			switch r.raw[pos+1] {
+			switch raw[pos+1] {
 			case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
 				pos += 2
 			case 'u':

@@ -24,16 +24,10 @@ func (r *Reader) key() ([]byte, bool) {
 // plain is how many bytes from pos on are neither a quote, a backslash nor a control
 // character.
 func (r *Reader) plain(pos int) int {
-	const ones, highs = 0x0101010101010101, 0x8080808080808080
 	raw := r.raw[pos:]
 	i := 0
 	for ; len(raw)-i >= 8; i += 8 {
-		x := binary.LittleEndian.Uint64(raw[i : i+8])
-		quote, slash := x^(ones*'"'), x^(ones*'\\')
-		// The lowest high bit that is set belongs to a byte that stops; those above it may
-		// be wrong. Bytes beyond ASCII never look like any of the three.
-		stops := ((quote-ones)&^quote | (slash-ones)&^slash | (x-ones*0x20)&^x) & highs
-		if stops != 0 {
+		if stops := stopsIn(raw[i : i+8]); stops != 0 {
 			return i + bits.TrailingZeros64(stops)>>3
 		}
 	}
@@ -43,6 +37,16 @@ func (r *Reader) plain(pos int) int {
 		}
 	}
 	return i
+}
+
+// stopsIn has the high bit of the first of eight bytes that is not plain, and maybe bits above.
+func stopsIn(eight []byte) uint64 {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	x := binary.LittleEndian.Uint64(eight)
+	quote, slash := x^(ones*'"'), x^(ones*'\\')
+	// The lowest high bit that is set belongs to a byte that stops; those above it may
+	// be wrong. Bytes beyond ASCII never look like any of the three.
+	return ((quote-ones)&^quote | (slash-ones)&^slash | (x-ones*0x20)&^x) & highs
 }
 
 // String reads a string.
@@ -59,11 +63,11 @@ func (r *Reader) String() (string, bool) {
 	return r.escaped(start)
 }
 
-// Word reads a string that is likely one of some words, which then is not copied.
-func (r *Reader) Word(words map[string]string) (string, bool) {
+// Word reads a string. Known may have it already, so that it is not copied; else it gives "".
+func (r *Reader) Word(known func(text []byte) string) (string, bool) {
 	before := r.pos
 	if text, ok := r.key(); ok {
-		if word, known := words[string(text)]; known {
+		if word := known(text); word != "" {
 			return word, true
 		}
 		return string(text), true

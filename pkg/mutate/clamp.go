@@ -25,8 +25,11 @@ func (e *expansion) clampPod() {
 // not clear which one could do with less, and the bound refuses.
 func (e *expansion) clampGPUs() {
 	c, ok := e.Policies.Ceiling(policy.BoundGPUsPerPod, policy.ClampBounds)
+	if !ok {
+		return
+	}
 	n := policy.CountGPUs(e.podSpec(), e.path, e.Policies.GPUResources())
-	if !ok || n.PerPod <= c.Max.Value() || len(n.Malformed) > 0 || (e.old != nil && e.old.GPUs.PerPod >= n.PerPod) {
+	if n.PerPod <= c.Max.Value() || len(n.Malformed) > 0 || (e.old != nil && e.old.GPUs.PerPod >= n.PerPod) {
 		return
 	}
 	e.clampContainer(func(name string) bool { return e.Policies.GPUResources().Match(name) }, c, n.PerPod == math.MaxInt64)
