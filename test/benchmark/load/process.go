@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -26,6 +27,12 @@ func CPU(pid int) (time.Duration, error) {
 	system, errSystem := strconv.Atoi(fields[12])
 	return time.Duration(user+system) * tick, errors.Join(errUser, errSystem)
 }
+
+// Pause stops a process until Resume.
+func Pause(pid int) error { return syscall.Kill(pid, syscall.SIGSTOP) }
+
+// Resume lets a process go on.
+func Resume(pid int) error { return syscall.Kill(pid, syscall.SIGCONT) }
 
 // Resident is the memory of a process in MiB.
 func Resident(pid int) (float64, error) {
