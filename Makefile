@@ -30,6 +30,7 @@ unit: ## Run the tests that need no control plane
 	@echo "== unit tests"
 	@$(GO) test -timeout 15m $$($(GO) list ./... | grep -v -e /test/controlplane -e /test/e2e -e /test/kustomize -e /test/chart)
 	@cd test/monitoring && $(GO) test ./...
+	@cd hack/release && $(GO) test ./...
 
 .PHONY: e2e
 e2e: $(BIN) tools ## Run the tests on a real API server with Knative
@@ -74,6 +75,30 @@ $(BIN): $(SOURCES)
 	@mkdir -p bin
 	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o $(BIN) ./cmd/webhook
 
+# What an image is made of: programs without symbols, for each platform, and the moment of the
+# commit, so that the same commit gives the same bytes on every machine.
+PLATFORMS    ?= linux/amd64 linux/arm64
+IMAGE        ?= ghcr.io/kubetorch/kubetorch-webhook
+IMAGES       := $(CACHE)/image
+COMMIT       := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+COMMITTED    := $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/null),0)
+IMAGELDFLAGS := -s -w $(LDFLAGS) -X github.com/kubetorch/webhook/pkg/version.commit=$(COMMIT)
+ANNOTATIONS  := title=kubetorch-webhook licenses=Apache-2.0 vendor=kubetorch version=$(VERSION) revision=$(COMMIT) \
+  url=https://github.com/kubetorch/webhook source=https://github.com/kubetorch/webhook \
+  documentation=https://github.com/kubetorch/webhook/tree/main/docs created=$(shell date -u -d @$(COMMITTED) +%FT%TZ)
+
+.PHONY: image
+image: ## Build the image as an OCI layout in dist/image, without a container engine
+	@echo "== building the image $(IMAGE):$(VERSION) for $(PLATFORMS): a minute or two for each platform at first"
+	@for platform in $(PLATFORMS); do \
+	  CGO_ENABLED=0 GOOS=$${platform%/*} GOARCH=$${platform#*/} $(GO) build -trimpath -buildvcs=false \
+	    -ldflags "$(IMAGELDFLAGS)" -o $(IMAGES)/$$platform/kubetorch-webhook ./cmd/webhook; \
+	done
+	@mkdir -p dist
+	@cd hack/release && $(GO) run ./cmd/image -reference $(IMAGE):$(VERSION) -layout $(abspath dist/image) -created $(COMMITTED) \
+	  $(foreach a,$(ANNOTATIONS),-annotation org.opencontainers.image.$(a)) \
+	  $(foreach p,$(PLATFORMS),$(p)=$(abspath $(IMAGES)/$(p)/kubetorch-webhook))
+
 .PHONY: tools
 tools: ## Build the local control plane's programs into .cache/
 	@$(CONTROLPLANE) build
@@ -111,6 +136,7 @@ verify: generate ## Fail if generated files, go.mod or formatting are out of dat
 	@cd test/monitoring && $(GO) mod tidy -diff
 	@cd test/benchmark && $(GO) mod tidy -diff
 	@cd test/benchmark/reviews && $(GO) mod tidy -diff
+	@cd hack/release && $(GO) mod tidy -diff
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "not gofmt-ed: $$unformatted"; exit 1; }
 	@echo "== generated files, go.mod and formatting are up to date"
 
@@ -120,6 +146,7 @@ lint: $(GENTOOLS)/staticcheck ## Run go vet and staticcheck
 	@cd test/gitops && $(GO) vet ./...
 	@cd test/monitoring && $(GO) vet ./...
 	@cd test/benchmark && $(GO) vet ./...
+	@cd hack/release && $(GO) vet ./...
 	@$(GENTOOLS)/staticcheck ./...
 	@echo "== vet and staticcheck found nothing"
 
