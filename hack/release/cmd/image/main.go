@@ -12,10 +12,10 @@ import (
 	"fmt"
 	"os"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/kubetorch/webhook/hack/release/image"
+	"github.com/kubetorch/webhook/hack/release/pairs"
 )
 
 func main() {
@@ -23,23 +23,6 @@ func main() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-}
-
-// pairs are key=value arguments, of which there may be several.
-type pairs map[string]string
-
-func (p pairs) String() string { return "" }
-
-func (p pairs) Set(text string) error {
-	key, value, ok := strings.Cut(text, "=")
-	if !ok || key == "" {
-		return errors.New("give KEY=VALUE")
-	}
-	if _, twice := p[key]; twice {
-		return fmt.Errorf("%s is given twice", key)
-	}
-	p[key] = value
-	return nil
 }
 
 func run(args []string) error {
@@ -50,7 +33,7 @@ func run(args []string) error {
 	archive := flags.String("archive", "", "file to write an archive of the layout to, for ctr images import and podman load")
 	created := flags.String("created", "0", "when the image was made, in seconds since 1970, as in SOURCE_DATE_EPOCH")
 	flags.StringVar(&o.Name, "name", "", "the program's name in the image (default: its file's)")
-	flags.Var(pairs(o.Annotations), "annotation", "KEY=VALUE, as often as needed")
+	flags.Var(pairs.Pairs(o.Annotations), "annotation", "KEY=VALUE, as often as needed")
 	flags.Func("arg", "an argument that the program gets by default, as often as needed", func(text string) error {
 		o.Args = append(o.Args, text)
 		return nil
@@ -59,7 +42,7 @@ func run(args []string) error {
 		return err
 	}
 	for _, program := range flags.Args() {
-		if err := pairs(o.Programs).Set(program); err != nil {
+		if err := pairs.Pairs(o.Programs).Set(program); err != nil {
 			return fmt.Errorf("%s: give programs as PLATFORM=FILE: %w", program, err)
 		}
 	}
