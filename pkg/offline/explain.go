@@ -7,14 +7,14 @@ import (
 	"strconv"
 	"text/tabwriter"
 
-	"github.com/kubetorch/webhook/pkg/mutate"
+	"github.com/kubetorch/webhook/pkg/expand"
 	"github.com/kubetorch/webhook/pkg/policy"
 )
 
 // Explanation is where the settings of one workload come from.
 type Explanation struct {
 	Workload string           `json:"workload"`
-	Settings []mutate.Setting `json:"settings"`
+	Settings []expand.Setting `json:"settings"`
 	Claim    Claim            `json:"claim"`
 	Bounds   []policy.Room    `json:"bounds"`
 }

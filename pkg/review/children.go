@@ -6,9 +6,9 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/kubetorch/webhook/pkg/expand"
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
-	"github.com/kubetorch/webhook/pkg/mutate"
 	"github.com/kubetorch/webhook/pkg/policy"
 )
 
@@ -110,7 +110,7 @@ func (r *Request) asksTheSame() bool {
 	}
 	switch r.kind() {
 	case ServiceKind:
-		return same("spec") && same("status", "traffic") && mutate.Unchanged(r.old, r.object)
+		return same("spec") && same("status", "traffic") && expand.Unchanged(r.old, r.object)
 	case ConfigurationKind:
 		return same("spec", "template")
 	case RevisionKind:

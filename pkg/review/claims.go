@@ -8,10 +8,10 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
-	"github.com/kubetorch/webhook/pkg/controller/handover"
-	"github.com/kubetorch/webhook/pkg/ledger"
+	"github.com/kubetorch/webhook/pkg/budget/ledger"
+	"github.com/kubetorch/webhook/pkg/deployments/handover"
+	"github.com/kubetorch/webhook/pkg/expand"
 	"github.com/kubetorch/webhook/pkg/manifest"
-	"github.com/kubetorch/webhook/pkg/mutate"
 	"github.com/kubetorch/webhook/pkg/policy"
 )
 
@@ -96,7 +96,7 @@ func (r *Request) Claims(w World) []Claim {
 	// its traffic names.
 	controls := r.controls(w)
 	c.Old = slices.DeleteFunc(slices.Clone(c.Old), func(p policy.Part) bool { return p.Revision != "" && !controls(w.Revisions[p.Revision]) })
-	if !mutate.SameTemplate(r.old, r.object) {
+	if !expand.SameTemplate(r.old, r.object) {
 		c.Overlap = r.replaced(w, old.Parts, d.Parts)
 	}
 	// With another owner it has another key from now on. Until the next count the entry under
@@ -142,7 +142,7 @@ func newClaim(key ledger.Key, kind string, d policy.Demand, old *policy.Demand) 
 // as far as they were not seen without pods: the one of the old template, which may not be
 // made yet, and those that it had replaced.
 func (r *Request) replaced(w World, old, now []policy.Part) []policy.Part {
-	latest := mutate.LatestRevision(r.old)
+	latest := expand.LatestRevision(r.old)
 	named := func(name string) bool {
 		return slices.ContainsFunc(now, func(n policy.Part) bool { return name != "" && n.Revision == name })
 	}
@@ -207,7 +207,7 @@ func (r *Request) deploymentClaims(w World) []Claim {
 	if r.leftOwner(w) {
 		claims[0].Old = nil // its owner's entry, not its own
 	}
-	expands := mutate.ReadIntent(r.object).Expands() && w.knative()
+	expands := expand.ReadIntent(r.object).Expands() && w.knative()
 	if r.expandedBefore() && (!expands || PlanKey(r.old) != PlanKey(r.object)) {
 		claims = append(claims, Claim{Key: PlanKey(r.old), Kind: DeploymentKind.Kind}) // nothing any more
 	}
@@ -240,7 +240,7 @@ func (r *Request) childClaims(w World) []Claim {
 	if r.leftOwner(w) || r.woken() || r.aimed() {
 		c.Old = nil // nothing was charged for it under its own key
 	}
-	if r.kind() == ConfigurationKind && r.old != nil && len(old.Parts)+len(d.Parts) > 0 && !mutate.SameTemplate(r.old, r.object) && !r.Covered(w) {
+	if r.kind() == ConfigurationKind && r.old != nil && len(old.Parts)+len(d.Parts) > 0 && !expand.SameTemplate(r.old, r.object) && !r.Covered(w) {
 		c.Overlap = r.replaced(w, old.Parts, d.Parts)
 	}
 	if r.kind() == RouteKind && old != nil {

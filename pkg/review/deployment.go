@@ -7,9 +7,9 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/kubetorch/webhook/pkg/convert"
+	"github.com/kubetorch/webhook/pkg/expand"
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
-	"github.com/kubetorch/webhook/pkg/mutate"
 	"github.com/kubetorch/webhook/pkg/parameter"
 	"github.com/kubetorch/webhook/pkg/policy"
 )
@@ -30,7 +30,7 @@ func (r *Request) Convert(w World, live manifest.Object) Conversion {
 	ksvc, notes, errs := convert.Service(withoutBookkeeping(r.object))
 	c := Conversion{Service: ksvc, Notes: notes}
 	if ksvc == nil {
-		c.Verdict.Errors = append(errs, mutate.ReadIntent(r.object).Errors...)
+		c.Verdict.Errors = append(errs, expand.ReadIntent(r.object).Errors...)
 		return c
 	}
 	raw := *r.raw
@@ -54,8 +54,8 @@ func (r *Request) Convert(w World, live manifest.Object) Conversion {
 		v.Denied[i].Error = notes.Relate(r.place(field.ErrorList{x.Error}))[0]
 	}
 	v.Warnings = shorten(append(notes.Warnings, v.Warnings...))
-	if s, ok := mutate.ReadIntent(r.object).Stated[parameter.ServiceName.Name]; ok && !v.Refused() {
-		v.Settings = append(v.Settings, mutate.Setting{Name: s.Parameter.Name, Value: s.Text, From: s.From})
+	if s, ok := expand.ReadIntent(r.object).Stated[parameter.ServiceName.Name]; ok && !v.Refused() {
+		v.Settings = append(v.Settings, expand.Setting{Name: s.Parameter.Name, Value: s.Text, From: s.From})
 	}
 	c.Verdict = v
 	return c
@@ -75,7 +75,7 @@ func recreate(ksvc manifest.Object, s policy.Selection, v *Verdict) field.ErrorL
 // place moves errors about annotations that an expansion wrote to the parameters that they
 // come from.
 func (r *Request) place(errs field.ErrorList) field.ErrorList {
-	stated := mutate.ReadIntent(r.object).Stated
+	stated := expand.ReadIntent(r.object).Stated
 	template := field.NewPath("spec", "template", "metadata", "annotations")
 	native := manifest.Texts(r.object, "spec", "template", "metadata", "annotations")
 	placed := slices.Clone(errs)
@@ -84,7 +84,7 @@ func (r *Request) place(errs field.ErrorList) field.ErrorList {
 		if key = strings.TrimSuffix(key, "]"); !ok || native[key] != "" {
 			continue
 		}
-		if s, ok := stated[mutate.ParameterOf(key)]; ok {
+		if s, ok := stated[expand.ParameterOf(key)]; ok {
 			copied := *e
 			copied.Field = s.Path.String()
 			placed[i] = &copied
@@ -118,15 +118,15 @@ func (r *Request) AdmitFixed(w World) Verdict {
 	return v
 }
 
-func (r *Request) fix(w World, o manifest.Object) mutate.Result {
-	return mutate.Deployment(mutate.Input{Object: o, Old: r.old, Policies: r.selection(w)})
+func (r *Request) fix(w World, o manifest.Object) expand.Result {
+	return expand.Deployment(expand.Input{Object: o, Old: r.old, Policies: r.selection(w)})
 }
 
 // ConcernsDeployment tells whether a Deployment is converted, filled in or judged: it
 // carries one of the two labels, or its pods ask for GPUs. Parameters alone make no
 // workload, and get a warning.
 func ConcernsDeployment(o manifest.Object, w World) bool {
-	intent := mutate.ReadIntent(o)
+	intent := expand.ReadIntent(o)
 	if intent.FillsResources() || intent.Autoscale.Off || intent.Compute.Off || len(intent.Stated) > 0 {
 		return true
 	}

@@ -7,10 +7,10 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
-	"github.com/kubetorch/webhook/pkg/controller/handover"
 	"github.com/kubetorch/webhook/pkg/convert"
+	"github.com/kubetorch/webhook/pkg/deployments/handover"
+	"github.com/kubetorch/webhook/pkg/expand"
 	"github.com/kubetorch/webhook/pkg/manifest"
-	"github.com/kubetorch/webhook/pkg/mutate"
 	"github.com/kubetorch/webhook/pkg/policy"
 )
 
@@ -92,10 +92,10 @@ func (r *Request) harmless(w World, policies, excused []string) []string {
 	}
 	before := own(r.old)
 	grown = append(grown, bounds.Judge(own(now), &before).Denied...)
-	if mutate.ReadIntent(r.object).Expands() && !sameWorkload(r.old, r.object) {
+	if expand.ReadIntent(r.object).Expands() && !sameWorkload(r.old, r.object) {
 		left := append(slices.Clone(policies), excused...)
 		becomes := func(o manifest.Object) *policy.Demand {
-			if !mutate.ReadIntent(o).Expands() {
+			if !expand.ReadIntent(o).Expands() {
 				return nil
 			}
 			ksvc := r.with(o, left).Convert(w, nil).Service
@@ -123,14 +123,14 @@ func (r *Request) with(deployment manifest.Object, exempt []string) *Request {
 }
 
 // recordExemptions makes the record what it is to be.
-func (r *Request) recordExemptions(w World) []mutate.Operation {
+func (r *Request) recordExemptions(w World) []expand.Operation {
 	text := strings.Join(r.carried(w), ",")
 	annotations := manifest.Map(r.object, "metadata", "annotations")
 	now, there := annotations[handover.ExemptAnnotation]
 	switch {
 	case text == "" && there:
 		delete(annotations, handover.ExemptAnnotation)
-		return []mutate.Operation{{Op: "remove", Path: mutate.Pointer("metadata", "annotations", handover.ExemptAnnotation)}}
+		return []expand.Operation{{Op: "remove", Path: expand.Pointer("metadata", "annotations", handover.ExemptAnnotation)}}
 	case text != "" && now != text:
 		return r.annotate(handover.ExemptAnnotation, text)
 	}

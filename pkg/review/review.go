@@ -11,9 +11,9 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/kubetorch/webhook/pkg/expand"
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
-	"github.com/kubetorch/webhook/pkg/mutate"
 	"github.com/kubetorch/webhook/pkg/policy"
 )
 
@@ -169,9 +169,9 @@ func (r *Request) selectPolicies(w World) policy.Selection {
 	return w.Policies.For(subject(r.object), subject(r.old)).Without(r.exempted(w))
 }
 
-func (r *Request) expand(w World) mutate.Result {
-	if r.old != nil && !mutate.Unchanged(r.old, r.object) {
+func (r *Request) expand(w World) expand.Result {
+	if r.old != nil && !expand.Unchanged(r.old, r.object) {
 		r.old = clone(r.old) // the object is about to change, and they may have parts in common
 	}
-	return mutate.Service(mutate.Input{Object: r.object, Old: r.old, Policies: r.selection(w), Knative: w.Knative, Revisions: w.Revisions})
+	return expand.Service(expand.Input{Object: r.object, Old: r.old, Policies: r.selection(w), Knative: w.Knative, Revisions: w.Revisions})
 }
