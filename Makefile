@@ -79,7 +79,7 @@ $(BIN): $(SOURCES)
 # commit, so that the same commit gives the same bytes on every machine.
 PLATFORMS    ?= linux/amd64 linux/arm64
 IMAGE        ?= ghcr.io/kubetorch/kubetorch-webhook
-IMAGES       := $(CACHE)/image
+IMAGES       := bin/image
 COMMIT       := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 COMMITTED    := $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/null),0)
 IMAGELDFLAGS := -s -w $(LDFLAGS) -X github.com/kubetorch/webhook/pkg/version.commit=$(COMMIT)
@@ -95,8 +95,18 @@ image: ## Build the image as an OCI layout in dist/image, without a container en
 	    -ldflags "$(IMAGELDFLAGS)" -o $(IMAGES)/$$platform/kubetorch-webhook ./cmd/webhook; \
 	done
 	@mkdir -p dist
-	@cd hack/release && $(GO) run ./cmd/image -reference $(IMAGE):$(VERSION) -layout $(abspath dist/image) -created $(COMMITTED) \
-	  $(foreach a,$(ANNOTATIONS),-annotation org.opencontainers.image.$(a)) \
+	@cd hack/release && $(GO) run ./cmd/image -reference $(IMAGE):$(VERSION) -layout $(abspath dist/image) \
+	  $(foreach a,$(ANNOTATIONS),-annotation org.opencontainers.image.$(a)) -created $(COMMITTED) \
+	  $(foreach p,$(PLATFORMS),$(p)=$(abspath $(IMAGES)/$(p)/kubetorch-webhook))
+
+RELEASEFLAGS := $(foreach a,$(ANNOTATIONS),-annotation org.opencontainers.image.$(a)) -created $(COMMITTED)
+
+.PHONY: release
+release: ## Write image, chart, install.yaml, SBOM and checksums of VERSION into dist/
+	@case "$(VERSION)" in v[0-9]*.[0-9]*.[0-9]*) ;; *) echo "say which: make release VERSION=v0.1.0"; exit 1;; esac
+	@rm -rf dist
+	@$(MAKE) --no-print-directory image VERSION=$(VERSION)
+	@cd hack/release && $(GO) run ./cmd/release -version $(VERSION) -root $(abspath .) -out $(abspath dist) $(RELEASEFLAGS) \
 	  $(foreach p,$(PLATFORMS),$(p)=$(abspath $(IMAGES)/$(p)/kubetorch-webhook))
 
 .PHONY: tools
@@ -118,13 +128,15 @@ $(GENTOOLS)/%: hack/tools/go.mod hack/tools/go.sum
 	@echo "== building $*"
 	@cd hack/tools && GOBIN=$(abspath $(GENTOOLS)) $(GO) install $$($(GO) list -f '{{.ImportPath}}' tool | grep "/$*$$")
 
-GENERATED := pkg/apis deploy/crd docs/parameters.md docs/metrics.md charts/kubetorch-webhook/templates/generated
+GENERATED := pkg/apis deploy/crd deploy/base/webhooks pkg/registration/webhooks.json docs/parameters.md docs/metrics.md \
+  charts/kubetorch-webhook/templates/generated charts/kubetorch-webhook/generated charts/kubetorch-webhook/values.schema.json
 
 .PHONY: generate
 generate: $(GENTOOLS)/controller-gen ## Write deepcopy functions, CRDs and the references of parameters and metrics
 	@$(GENTOOLS)/controller-gen object paths=./pkg/apis/...
 	@$(GENTOOLS)/controller-gen crd paths=./pkg/apis/... output:crd:dir=deploy/crd
 	@$(GO) run ./hack/docs docs/parameters.md docs/metrics.md
+	@$(GO) run ./hack/registration deploy/base deploy/base/webhooks pkg/registration/webhooks.json
 	@$(GO) run ./hack/chart . charts/kubetorch-webhook
 
 .PHONY: verify
