@@ -12,6 +12,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/cluster"
 	"github.com/kubetorch/webhook/pkg/policy"
 	"github.com/kubetorch/webhook/pkg/review"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // Budgets tells which budgets the claims of what exists are beyond, as their ledgers count
@@ -34,12 +35,12 @@ func Budgets(in Input, budgets []v1alpha1.GPUBudget) []Finding {
 		for _, namespace := range slices.Sorted(maps.Keys(claims)) {
 			var n int64
 			for _, a := range claims[namespace] {
-				n = policy.SaturatingAdd(n, a.GPUs)
+				n = workload.SaturatingAdd(n, a.GPUs)
 				if limit.Rollout == v1alpha1.RolloutStrict {
-					n = policy.SaturatingAdd(n, a.Overlap)
+					n = workload.SaturatingAdd(n, a.Overlap)
 				}
 			}
-			total = policy.SaturatingAdd(total, n)
+			total = workload.SaturatingAdd(total, n)
 			if most := limit.MaxPerNamespace; most != nil && n > *most {
 				beyond = append(beyond, exceeded(b, "Namespace", namespace, "maxPerNamespace", n, *most))
 			}
@@ -54,7 +55,7 @@ func Budgets(in Input, budgets []v1alpha1.GPUBudget) []Finding {
 
 func exceeded(b *policy.Budget, kind, name, bound string, claimed, most int64) Finding {
 	amount := fmt.Sprint(claimed)
-	if claimed == policy.Unbounded {
+	if claimed == workload.Unbounded {
 		amount = "unbounded"
 	}
 	return Finding{Policy: "GPUBudget/" + b.Name, Enforcement: v1alpha1.Deny, ObjectViolation: v1alpha1.ObjectViolation{Kind: kind, Name: name, Bound: bound,

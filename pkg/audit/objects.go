@@ -12,6 +12,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/policy"
 	"github.com/kubetorch/webhook/pkg/review"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // place is where the objects of one kind and namespace are.
@@ -41,7 +42,7 @@ func index(in Input) *indexed {
 		if at.kind != review.ServiceKind && at.kind != review.RouteKind {
 			continue
 		}
-		for _, name := range policy.NamedRevisions(o) {
+		for _, name := range workload.NamedRevisions(o) {
 			if c.named[at.namespace] == nil {
 				c.named[at.namespace] = map[string]bool{}
 			}
@@ -103,7 +104,7 @@ func (c *indexed) violations(item *cluster.Item) (o manifest.Object, found []pol
 	}
 	o = item.Object()
 	at := placeOf(o)
-	var d policy.Demand
+	var d workload.Usage
 	covered := false
 	switch at.kind {
 	case review.DeploymentKind:
@@ -160,10 +161,10 @@ func (c *indexed) selection(o manifest.Object) policy.Selection {
 		Labels: manifest.Texts(o, "metadata", "labels")})
 }
 
-func (c *indexed) gpus() policy.GPUResources { return c.Policies.GPUResources() }
+func (c *indexed) gpus() workload.GPUResources { return c.Policies.GPUResources() }
 
-func (c *indexed) service(o manifest.Object) policy.Demand {
-	return policy.ServiceDemand(o, expand.LatestRevision(o), c.Knative, c.gpus(), c.beside(o, review.RevisionKind, policy.RevisionsToRead(o)...))
+func (c *indexed) service(o manifest.Object) workload.Usage {
+	return workload.ServiceUsage(o, expand.LatestRevision(o), c.Knative, c.gpus(), c.beside(o, review.RevisionKind, workload.RevisionsToRead(o)...))
 }
 
 // deployment holds a Deployment against the bounds: the pods that it runs by itself, and
@@ -172,7 +173,7 @@ func (c *indexed) deployment(item *cluster.Item, o manifest.Object) []policy.Vio
 	if c.covered(o) {
 		return nil
 	}
-	d := policy.DeploymentDemand(o, c.gpus())
+	d := workload.DeploymentUsage(o, c.gpus())
 	_, _, claimsOwner := convert.RevisionOwner(o)
 	if !expand.ReadIntent(o).Expands() || !c.Served || claimsOwner {
 		return c.selection(o).Audit(d)

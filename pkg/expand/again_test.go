@@ -14,10 +14,10 @@ import (
 // manifest's containers in the place of the stored ones.
 func TestTheOriginalManifestAgainIsNobodysEdit(t *testing.T) {
 	newDefaults := under(defaultPolicy("{window: 2m, maxScale: 3, target: \"7\", progressDeadline: 20m}"), house)
-	full := func() *workload {
+	full := func() *manifestBuilder {
 		return autoscaled("cpus", "2", "memory", "1024Mi", "gpus", "1", "shared-memory-limit", "1Gi", "concurrency", "5")
 	}
-	listsReplaced := func(w *workload) {
+	listsReplaced := func(w *manifestBuilder) {
 		containers := full().object["spec"].(manifest.Object)["template"].(manifest.Object)["spec"].(manifest.Object)["containers"]
 		w.put(containers, "spec", "template", "spec", "containers")
 	}
@@ -27,12 +27,12 @@ func TestTheOriginalManifestAgainIsNobodysEdit(t *testing.T) {
 		"by replace, after defaults changed":            {stored: autoscaled("max-scale", "4"), put: true, then: newDefaults},
 		"with every kind of place, by replace":          {stored: full(), at: c, put: true, then: &then},
 		"with every kind of place, server-side":         {stored: full(), at: c, then: &then, change: listsReplaced},
-		"with a label of the Service's, by replace":     {stored: autoscaled("max-scale", "4"), put: true, then: newDefaults, change: func(w *workload) { w.label("team", "vision") }},
-		"under a revision name of the user's, likewise": {stored: autoscaled("max-scale", "4").put("inference-blue", "spec", "template", "metadata", "name"), put: true, then: newDefaults, change: func(w *workload) { w.label("team", "vision") }},
+		"with a label of the Service's, by replace":     {stored: autoscaled("max-scale", "4"), put: true, then: newDefaults, change: func(w *manifestBuilder) { w.label("team", "vision") }},
+		"under a revision name of the user's, likewise": {stored: autoscaled("max-scale", "4").put("inference-blue", "spec", "template", "metadata", "name"), put: true, then: newDefaults, change: func(w *manifestBuilder) { w.label("team", "vision") }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			old := l.at.asStored(t, l.stored)
-			now := &workload{clone(old)}
+			now := &manifestBuilder{clone(old)}
 			if l.put {
 				now = l.stored.copied()
 				now.put(old["metadata"].(manifest.Object)["generation"], "metadata", "generation").put(old["status"], "status")
@@ -69,19 +69,21 @@ func recordOf(o manifest.Object) string {
 // keeps the revision name that the user chose. Knative then fills nothing in, and refuses
 // any other template than the stored one.
 func TestReplacesOfNamedRevisions(t *testing.T) {
-	named := func(w *workload) *workload { return w.put("inference-blue", "spec", "template", "metadata", "name") }
-	everything := func() *workload {
+	named := func(w *manifestBuilder) *manifestBuilder {
+		return w.put("inference-blue", "spec", "template", "metadata", "name")
+	}
+	everything := func() *manifestBuilder {
 		return named(autoscaled("max-scale", "4", "cpus", "2", "gpus", "1", "gpu-type", "L4", "gpu-memory", "20Gi", "concurrency", "8", "shared-memory-limit", "1Gi", "queue-name", "research", "service-account-name", "runner", "inactivity-ttl", "2h"))
 	}
-	labelled := func(w *workload) { w.label("team", "vision") }
+	labelled := func(w *manifestBuilder) { w.label("team", "vision") }
 	at := gpuCluster()
 	for name, c := range map[string]struct {
-		stored *workload
+		stored *manifestBuilder
 		then   cluster
-		change func(*workload)
+		change func(*manifestBuilder)
 	}{
 		"with another label":         {everything(), at, labelled},
-		"with nothing else":          {everything(), at, func(*workload) {}},
+		"with nothing else":          {everything(), at, func(*manifestBuilder) {}},
 		"under another policy":       {everything(), at.under(defaultPolicy("{window: 2m, maxScale: 3}")), labelled},
 		"of the compute label alone": {named(plain().label("kubetorch.com/compute", "true").params("cpus", "2")), at, labelled},
 	} {
@@ -108,7 +110,7 @@ func TestReplacesOfNamedRevisions(t *testing.T) {
 		assert.Equal(t, manifest.At(now.object, "spec"), manifest.At(out.object, "spec"))
 	})
 	t.Run("what the user takes out of the template stays out, and Knative refuses it", func(t *testing.T) {
-		probed := func() *workload {
+		probed := func() *manifestBuilder {
 			return everything().pod(onePod(`readinessProbe: {httpGet: {path: /ready}, periodSeconds: 5}`))
 		}
 		now := everything()
@@ -124,9 +126,9 @@ func TestReplacesOfNamedRevisions(t *testing.T) {
 	})
 	const warning = "spec.template.metadata.name is still inference-blue, so changed parameters have no effect; choose a new name to roll them out"
 	runLater(t, map[string]later{
-		"a profile that no policy has is refused": {stored: everything(), at: at, change: func(w *workload) { w.label("kubetorch.com/autoscale", "bath") },
+		"a profile that no policy has is refused": {stored: everything(), at: at, change: func(w *manifestBuilder) { w.label("kubetorch.com/autoscale", "bath") },
 			refused: []string{`metadata.labels[kubetorch.com/autoscale]: Invalid value: "bath": unknown autoscale profile; no policy that selects this workload has any`}, warnings: []string{warning}},
-		"distributing is refused": {stored: everything(), at: at, change: func(w *workload) { w.params("distribute", "pytorch") },
+		"distributing is refused": {stored: everything(), at: at, change: func(w *manifestBuilder) { w.params("distribute", "pytorch") },
 			refused: []string{param("distribute", "pytorch", "autoscaling and distributed computing are mutually exclusive")}, warnings: []string{warning}},
 	})
 }
@@ -158,10 +160,10 @@ func TestReplacesUnderOtherPolicies(t *testing.T) {
 // what it did not make stays.
 func TestRemovedParametersLeaveNothing(t *testing.T) {
 	at := gpuCluster()
-	with := func() *workload {
+	with := func() *manifestBuilder {
 		return autoscaled("gpus", "1", "gpu-type", "L4", "gpu-memory", "20Gi", "shared-memory-limit", "1Gi", "queue-name", "research", "cpus", "2")
 	}
-	without := func(w *workload) *workload {
+	without := func(w *manifestBuilder) *manifestBuilder {
 		return w.copied().without("gpus", "gpu-type", "gpu-memory", "shared-memory-limit", "queue-name", "cpus")
 	}
 	template := func(o manifest.Object) any {
@@ -176,20 +178,20 @@ func TestRemovedParametersLeaveNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			out := at.create(t, with().pod(c.pod).object)
 			require.Empty(t, out.refused)
-			again := at.update(t, out.object, without(&workload{out.object}).object)
+			again := at.update(t, out.object, without(&manifestBuilder{out.object}).object)
 			require.Empty(t, again.refused)
 			assert.Equal(t, map[string]any(read(c.want)), template(again.object))
 		})
 	}
 	t.Run("the record of a Service that is no longer labelled", func(t *testing.T) {
 		out := cluster{}.create(t, autoscaled().object)
-		off := (&workload{clone(out.object)}).drop("metadata", "labels")
+		off := (&manifestBuilder{clone(out.object)}).drop("metadata", "labels")
 		assert.NotContains(t, manifest.Map(cluster{}.update(t, out.object, off.object).object, "metadata"), "annotations")
 	})
 	t.Run("what Knative fills in again is left", func(t *testing.T) {
 		at := inCluster("defaults", "revision-cpu-request", "400m", "defaults", "container-concurrency", "7")
 		old := at.asStored(t, autoscaled("cpus", "400m", "concurrency", "7"))
-		out := at.update(t, old, (&workload{clone(old)}).without("cpus", "concurrency").object)
+		out := at.update(t, old, (&manifestBuilder{clone(old)}).without("cpus", "concurrency").object)
 		require.Empty(t, out.refused)
 		assert.Equal(t, manifest.At(old, "spec", "template", "spec"), manifest.At(out.object, "spec", "template", "spec"))
 		assert.Empty(t, at.update(t, old, at.defaulted(t, out.object)).patch)

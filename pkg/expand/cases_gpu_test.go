@@ -72,7 +72,7 @@ func TestCasesGPUs(t *testing.T) {
 }
 
 func TestCasesLabels(t *testing.T) {
-	labelled := func(name, text string) *workload { return autoscaled().label(key(name), text) }
+	labelled := func(name, text string) *manifestBuilder { return autoscaled().label(key(name), text) }
 	refusal := func(name, text, message string) []string {
 		return []string{"metadata.labels[" + key(name) + "]: Invalid value: " + strconv.Quote(text) + ": " + message}
 	}

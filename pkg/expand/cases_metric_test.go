@@ -82,7 +82,7 @@ func TestCasesClass(t *testing.T) {
 	for _, class := range []string{"keda.autoscaling.knative.dev", "KPA.autoscaling.knative.dev", "", "kpa.autoscaling.knative.dev ", "keda.sh"} {
 		rows["E24 E26 a class that nothing serves is refused/"+class+"."] = row{in: autoscaled().native("class", class), refused: []string{nativeCause("class", class, noServer)}}
 	}
-	for name, w := range map[string]*workload{"with the class on the template": autoscaled().native("class", "kpa.autoscaling.knative.dev"), "without": autoscaled()} {
+	for name, w := range map[string]*manifestBuilder{"with the class on the template": autoscaled().native("class", "kpa.autoscaling.knative.dev"), "without": autoscaled()} {
 		rows["E30 an unknown algorithm is refused in Knative's words/"+name] = row{in: w.native("metric-aggregation-algorithm", "foo"),
 			refused: []string{"spec.template.metadata.annotations[autoscaling.knative.dev/metric-aggregation-algorithm]: Invalid value: invalid value: foo"}}
 	}

@@ -22,7 +22,7 @@ func onePod(fields string) string {
 }
 
 func TestCasesExpansion(t *testing.T) {
-	h1 := func() *workload {
+	h1 := func() *manifestBuilder {
 		return autoscaled("cpus", "4", "memory", "16Gi", "gpus", "1", "gpu-type", "L4", "min-scale", "0", "max-scale", "4", "concurrency", "8",
 			"target", "8", "scale-down-delay", "1m", "scale-to-zero-pod-retention-period", "10m", "progress-deadline", "20m")
 	}
@@ -104,10 +104,10 @@ func TestCasesPodSpec(t *testing.T) {
 	disabled := func(path, flag string) []string {
 		return []string{forbidden(path)[0] + "; the cluster's Knative has " + flag + " disabled" + askAdmin}
 	}
-	selecting := func() *workload {
+	selecting := func() *manifestBuilder {
 		return autoscaled().pod(`{nodeSelector: {pool: gpu}, containers: [{image: "ghcr.io/acme/inference:v1"}]}`)
 	}
-	capability := func() *workload {
+	capability := func() *manifestBuilder {
 		return autoscaled().pod(onePod(`securityContext: {capabilities: {add: [SYS_PTRACE]}}`))
 	}
 	rows := map[string]row{

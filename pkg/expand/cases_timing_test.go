@@ -86,7 +86,7 @@ func TestCasesDelaysAndDeadlines(t *testing.T) {
 			{"progress-deadline", "999999h", "expected 1s <= 999999h <= 24h0m0s"}},
 		"a progress deadline of nothing, which would never deploy, is refused": {{"progress-deadline", "0s", "expected 1s <= 0s <= 24h0m0s"}},
 	})
-	slowStart := func(parameters ...string) *workload {
+	slowStart := func(parameters ...string) *manifestBuilder {
 		return autoscaled(parameters...).pod(`{containers: [{image: "ghcr.io/acme/inference:v1",
 			startupProbe: {httpGet: {path: /health, port: 8080}, periodSeconds: 5, failureThreshold: 180}}]}`)
 	}

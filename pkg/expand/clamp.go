@@ -12,6 +12,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/parameter"
 	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // clampPod lowers what one pod asks for where a policy clamps it.
@@ -28,7 +29,7 @@ func (e *expansion) clampGPUs() {
 	if !ok {
 		return
 	}
-	n := policy.CountGPUs(e.podSpec(), e.path, e.Policies.GPUResources())
+	n := workload.CountGPUs(e.podSpec(), e.path, e.Policies.GPUResources())
 	if n.PerPod <= c.Max.Value() || len(n.Malformed) > 0 || (e.old != nil && e.old.GPUs.PerPod >= n.PerPod) {
 		return
 	}
@@ -137,12 +138,12 @@ func (e *expansion) clampUnlabelled() {
 	}
 	for _, b := range []struct {
 		bound, key string
-		of         func(*policy.Demand) int64
+		of         func(*workload.Usage) int64
 	}{
-		{policy.BoundRetention, knative.RetentionKey, func(d *policy.Demand) int64 { return int64(d.Retention) }},
-		{policy.BoundScaleDownDelay, knative.ScaleDownDelayKey, func(d *policy.Demand) int64 { return int64(d.ScaleDownDelay) }},
-		{policy.BoundProgressDeadline, knative.ProgressDeadlineKey, func(d *policy.Demand) int64 { return int64(d.ProgressDeadline) }},
-		{policy.BoundMinScale, knative.MinScaleKey, func(d *policy.Demand) int64 { return d.MinScale }},
+		{policy.BoundRetention, knative.RetentionKey, func(d *workload.Usage) int64 { return int64(d.Retention) }},
+		{policy.BoundScaleDownDelay, knative.ScaleDownDelayKey, func(d *workload.Usage) int64 { return int64(d.ScaleDownDelay) }},
+		{policy.BoundProgressDeadline, knative.ProgressDeadlineKey, func(d *workload.Usage) int64 { return int64(d.ProgressDeadline) }},
+		{policy.BoundMinScale, knative.MinScaleKey, func(d *workload.Usage) int64 { return d.MinScale }},
 	} {
 		c, ok := e.Policies.Ceiling(b.bound, policy.ClampBounds)
 		if ok && b.of(&d) > c.Max.Value() && (e.old == nil || b.of(e.old) < b.of(&d)) {
@@ -156,7 +157,7 @@ func (e *expansion) clampUnlabelled() {
 }
 
 // clampPeak lowers max-scale, and initial-scale with it, to a ceiling of pods.
-func (e *expansion) clampPeak(c policy.Ceiling, d policy.Demand) {
+func (e *expansion) clampPeak(c policy.Ceiling, d workload.Usage) {
 	if d.PeakPods <= c.Max.Value() || e.asBefore(d.PeakPods, d) {
 		return
 	}
@@ -166,7 +167,7 @@ func (e *expansion) clampPeak(c policy.Ceiling, d policy.Demand) {
 			if n, err := parameter.ParseScale(text); err == nil {
 				return n
 			}
-			return policy.Unbounded
+			return workload.Unbounded
 		}
 		return absent
 	}

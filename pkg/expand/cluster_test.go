@@ -20,13 +20,14 @@ import (
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/policy"
 	"github.com/kubetorch/webhook/pkg/review"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // cluster is what surrounds a workload.
 type cluster struct {
 	knative   *knative.Config
 	policies  []v1alpha1.ComputePolicy
-	revisions policy.Revisions
+	revisions workload.Revisions
 }
 
 // inCluster is a cluster with Knative ConfigMap keys (config map, key, value, ...).

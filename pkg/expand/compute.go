@@ -8,7 +8,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/parameter"
-	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // compute writes the compute parameters on the serving container and the pod.
@@ -227,11 +227,11 @@ func (e *expansion) allowed(p *parameter.Parameter, w want, flag string) bool {
 }
 
 // demandOf measures an object as it is.
-func (e *expansion) demandOf(o manifest.Object) policy.Demand {
+func (e *expansion) demandOf(o manifest.Object) workload.Usage {
 	if manifest.Text(o, "kind") == "Deployment" {
-		return policy.DeploymentDemand(o, e.Policies.GPUResources())
+		return workload.DeploymentUsage(o, e.Policies.GPUResources())
 	}
-	return policy.ServiceDemand(o, "", e.Knative, e.Policies.GPUResources(), e.Revisions)
+	return workload.ServiceUsage(o, "", e.Knative, e.Policies.GPUResources(), e.Revisions)
 }
 
 // imagined is a copy of the object with other resources of the serving container, by

@@ -77,7 +77,7 @@ func TestProfilesWhoseGPUsAreNotAllowed(t *testing.T) {
 	at := func(bounds string) cluster {
 		return gpuCluster().under(`{metadata: {name: profiles}, spec: {profiles: {compute: [{name: l4, gpus: 2, gpuType: L4}, {name: memory, gpuMemory: 20Gi}]}}}`, `{metadata: {name: strict}, spec: {bounds: `+bounds+`}}`)
 	}
-	l4 := func() *workload { return autoscaled("max-scale", "4").label("kubetorch.com/compute", "l4") }
+	l4 := func() *manifestBuilder { return autoscaled("max-scale", "4").label("kubetorch.com/compute", "l4") }
 	const label = "metadata.labels[kubetorch.com/compute]: Forbidden: profile l4 of policy profiles asks for "
 	pinned := `nodeSelector: {nvidia.com/gpu.product: L4}, `
 	runRows(t, map[string]row{
@@ -107,9 +107,9 @@ func TestDefaultsUnderBoundsOnUpdate(t *testing.T) {
 	runLater(t, map[string]later{
 		"defaults that were there before the bounds stay": {stored: autoscaled(), at: open, then: &strict, change: setImage, want: hpa(), pod: pod(v2, "2"), warnings: hpaGPUs},
 		"defaults of the same policy stay":                {stored: autoscaled("autoscaler-class", "hpa"), at: invalid, then: &others, change: setImage, want: hpa(), pod: pod(v2, "2"), warnings: hpaGPUs},
-		"default GPUs go by a max-scale that grows": {stored: autoscaled("max-scale", "4"), at: workload64, change: func(w *workload) { w.params("max-scale", "20") }, want: kpa("max-scale", "20"), pod: withGPUs("3", ""),
+		"default GPUs go by a max-scale that grows": {stored: autoscaled("max-scale", "4"), at: workload64, change: func(w *manifestBuilder) { w.params("max-scale", "20") }, want: kpa("max-scale", "20"), pod: withGPUs("3", ""),
 			warnings: []string{loweredDefault("gpus", "4", "policy p", "3", "policy p (bounds.gpusPerWorkload.max)")}},
 		"a GPU that is no longer asked for takes its type and memory along": {stored: autoscaled("gpus", "1"), at: gpuCluster().under(`{metadata: {name: p}, spec: {defaults: {compute: {gpuType: L4, gpuMemory: 20Gi}}}}`), want: kpa(),
-			change: func(w *workload) { w.without("gpus") }, pod: `{containers: [{image: "` + v1 + `"}]}`},
+			change: func(w *manifestBuilder) { w.without("gpus") }, pod: `{containers: [{image: "` + v1 + `"}]}`},
 	})
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/parameter"
 	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // Deployment fills in the resources of a Deployment that stays one, as its compute label
@@ -31,7 +32,7 @@ func Deployment(in Input) Result {
 	e.serving = manifest.ServingContainer(e.podSpec())
 	e.readRecord()
 	if in.Old != nil {
-		d := policy.DeploymentDemand(in.Old, in.Policies.GPUResources())
+		d := workload.DeploymentUsage(in.Old, in.Policies.GPUResources())
 		e.old = &d
 	}
 	count := Setting{}
@@ -68,12 +69,12 @@ func Deployment(in Input) Result {
 
 // clampReplicas lowers the number of pods where a policy clamps.
 func (e *expansion) clampReplicas() {
-	replicas := policy.Replicas(e.object)
+	replicas := workload.Replicas(e.object)
 	c, ok := e.replicasCeiling(policy.ClampBounds)
 	if !ok || replicas <= c.Max.Value() || c.Max.Sign() <= 0 {
 		return
 	}
-	if d := policy.DeploymentDemand(e.object, e.Policies.GPUResources()); e.asBefore(replicas, d) {
+	if d := workload.DeploymentUsage(e.object, e.Policies.GPUResources()); e.asBefore(replicas, d) {
 		return
 	}
 	e.set(c.Max.Value(), "spec", "replicas")
@@ -83,7 +84,7 @@ func (e *expansion) clampReplicas() {
 // replicasCeiling is the most pods that a Deployment of fixed size may have: all of them
 // run at all times, so bounds on min-scale hold too.
 func (e *expansion) replicasCeiling(which policy.Which) (policy.Ceiling, bool) {
-	c, ok := e.Policies.PeakCeiling(policy.DeploymentDemand(e.object, e.Policies.GPUResources()), which)
+	c, ok := e.Policies.PeakCeiling(workload.DeploymentUsage(e.object, e.Policies.GPUResources()), which)
 	if other, found := e.Policies.Ceiling(policy.BoundMinScale, which); found && (!ok || other.Max.Cmp(c.Max) < 0) {
 		c, ok = other, true
 	}

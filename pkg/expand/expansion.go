@@ -13,6 +13,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/parameter"
 	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // Input is all that an expansion depends on.
@@ -25,7 +26,7 @@ type Input struct {
 	Policies policy.Selection
 	Knative  *knative.Config
 	// Revisions that traffic names, as far as they are known.
-	Revisions policy.Revisions
+	Revisions workload.Revisions
 }
 
 // Result of an expansion. With Errors or Denied the patch is empty and the object is
@@ -60,7 +61,7 @@ type expansion struct {
 	serving int         // index of the serving container, -1 if unclear
 	before  Record      // what an earlier expansion set
 	after   entries     // what this one sets
-	old     *policy.Demand
+	old     *workload.Usage
 	result  Result
 	class   string
 	values  settings
@@ -88,7 +89,7 @@ func Service(in Input) Result {
 	e.serving = manifest.ServingContainer(e.podSpec())
 	e.readRecord()
 	if in.Old != nil {
-		d := policy.ServiceDemand(in.Old, LatestRevision(in.Old), in.Knative, in.Policies.GPUResources(), in.Revisions)
+		d := workload.ServiceUsage(in.Old, LatestRevision(in.Old), in.Knative, in.Policies.GPUResources(), in.Revisions)
 		e.old = &d
 	}
 	if named := SameNamedRevision(in.Old, in.Object); named != "" {

@@ -12,6 +12,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/parameter"
 	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // gpus settles the GPUs of the serving container, their memory and their type.
@@ -129,8 +130,8 @@ func (e *expansion) brokenByGPUs(n int64, kind *gpuType) []policy.Violation {
 	name, text := e.Policies.GPUResource(), strconv.FormatInt(n, 10)
 	d := e.demandOf(e.imagined(map[string]string{"requests." + name: text, "limits." + name: text}))
 	d.PeakPods = e.podsAsked(d)
-	d.Claim = policy.SaturatingAdd(policy.SaturatingMul(d.GPUs.PerPod, policy.SaturatingMul(d.PeakPods, 1+d.UnknownRevisions)), d.OtherClaims)
-	d.GPUType, _ = policy.GPUType(e.withoutOwnSelector())
+	d.Claim = workload.SaturatingAdd(workload.SaturatingMul(d.GPUs.PerPod, workload.SaturatingMul(d.PeakPods, 1+d.UnknownRevisions)), d.OtherClaims)
+	d.GPUType, _ = workload.GPUType(e.withoutOwnSelector())
 	if kind != nil && kind.value != "" {
 		d.GPUType = kind.value
 	}
@@ -145,16 +146,16 @@ func (e *expansion) brokenByGPUs(n int64, kind *gpuType) []policy.Violation {
 func (e *expansion) gpusThatFit() int64 {
 	total, ok := e.Policies.Ceiling(policy.BoundGPUsPerWorkload, policy.AllBounds)
 	if !ok {
-		return policy.Unbounded
+		return workload.Unbounded
 	}
 	d := e.demandOf(e.object)
-	return max(0, total.Max.Value()-d.OtherClaims) / max(1, policy.SaturatingMul(e.podsAsked(d), 1+d.UnknownRevisions))
+	return max(0, total.Max.Value()-d.OtherClaims) / max(1, workload.SaturatingMul(e.podsAsked(d), 1+d.UnknownRevisions))
 }
 
 // podsAsked is the number of pods that a default number of GPUs has to fit: what the
 // workload states, at least 1, as far as no policy lowers it. A default max-scale is
 // lowered to fit the GPUs.
-func (e *expansion) podsAsked(d policy.Demand) int64 {
+func (e *expansion) podsAsked(d workload.Usage) int64 {
 	pods := d.PeakPods
 	if e.intent.Expands() {
 		pods = 1
@@ -190,7 +191,7 @@ func (e *expansion) otherGPUs(name string) string {
 		for other, v := range manifest.Map(e.servingContainer(), "resources", list) {
 			l, _ := e.locate(list + "." + other)
 			_, isNative := e.native(l, typeOf(l.name))
-			if n, ok := policy.WholeGPUs(v); other != name && isNative && e.Policies.GPUResources().Match(other) && (!ok || n > 0) {
+			if n, ok := workload.WholeGPUs(v); other != name && isNative && e.Policies.GPUResources().Match(other) && (!ok || n > 0) {
 				return other
 			}
 		}
@@ -201,18 +202,18 @@ func (e *expansion) otherGPUs(name string) string {
 // checkGPUs refuses GPU quantities that Knative takes and Kubernetes then refuses.
 func (e *expansion) checkGPUs() {
 	pod := e.path.Child("spec")
-	e.result.Errors = append(e.result.Errors, policy.CountGPUs(e.podSpec(), pod, e.Policies.GPUResources()).Malformed...)
+	e.result.Errors = append(e.result.Errors, workload.CountGPUs(e.podSpec(), pod, e.Policies.GPUResources()).Malformed...)
 	for _, list := range []string{"initContainers", "containers"} {
 		for i, c := range manifest.Objects(e.podSpec(), list) {
 			requests, limits := manifest.Map(c, "resources", "requests"), manifest.Map(c, "resources", "limits")
 			at := pod.Child(list).Index(i).Child("resources")
 			for name, v := range requests {
-				n, ok := policy.WholeGPUs(v)
+				n, ok := workload.WholeGPUs(v)
 				if !ok || !e.Policies.GPUResources().Match(name) {
 					continue
 				}
 				limit, stated := limits[name]
-				m, whole := policy.WholeGPUs(limit)
+				m, whole := workload.WholeGPUs(limit)
 				switch {
 				case !stated:
 					e.result.Errors = append(e.result.Errors, field.Required(at.Child("limits").Key(name), "GPUs need a limit equal to the request"))

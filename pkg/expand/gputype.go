@@ -9,6 +9,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/parameter"
 	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // gpuType is the kind of GPU that a pod is to be pinned to.
@@ -28,7 +29,7 @@ func (e *expansion) chooseGPUType() *gpuType {
 	if s := e.usable(e.intent.Stated[p.Name]); s != nil {
 		return e.newGPUType(want{text: s.Text, from: s.From, stated: s})
 	}
-	if _, pinned := policy.GPUType(e.withoutOwnSelector()); pinned || e.bad[p.Name] {
+	if _, pinned := workload.GPUType(e.withoutOwnSelector()); pinned || e.bad[p.Name] {
 		return nil
 	}
 	var leftOut []string
@@ -104,5 +105,5 @@ func (e *expansion) pin(t *gpuType) {
 
 // asksForGPUs tells whether the pod asks for any GPU, stated or by default.
 func (e *expansion) asksForGPUs() bool {
-	return policy.CountGPUs(e.podSpec(), e.path, e.Policies.GPUResources()).PerPod > 0
+	return workload.CountGPUs(e.podSpec(), e.path, e.Policies.GPUResources()).PerPod > 0
 }

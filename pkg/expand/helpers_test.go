@@ -14,12 +14,12 @@ import (
 	"github.com/kubetorch/webhook/pkg/parameter"
 )
 
-// workload builds a Knative Service the way a user would write it.
-type workload struct{ object manifest.Object }
+// manifestBuilder builds a Knative Service the way a user would write it.
+type manifestBuilder struct{ object manifest.Object }
 
 // plain is a Service without labels of ours.
-func plain() *workload {
-	return &workload{read(`
+func plain() *manifestBuilder {
+	return &manifestBuilder{read(`
 apiVersion: serving.knative.dev/v1
 kind: Service
 metadata: {name: inference, namespace: ml}
@@ -33,19 +33,19 @@ spec:
 
 // autoscaled is a Service that opts in to autoscaling, with parameters (name, value, ...)
 // as annotations.
-func autoscaled(parameters ...string) *workload {
+func autoscaled(parameters ...string) *manifestBuilder {
 	return plain().label(parameter.AutoscaleLabel, "true").params(parameters...)
 }
 
 // onHPA is an autoscaled Service of the class hpa that requests cpu and memory.
-func onHPA(parameters ...string) *workload {
+func onHPA(parameters ...string) *manifestBuilder {
 	return autoscaled("autoscaler-class", "hpa", "cpus", "2", "memory", "4Gi").params(parameters...)
 }
 
 // hpaResources are the resources that onHPA ends up with.
 const hpaResources = `{containers: [{image: "ghcr.io/acme/inference:v1", resources: {requests: {cpu: "2", memory: 4Gi}}}]}`
 
-func (w *workload) put(value any, keys ...string) *workload {
+func (w *manifestBuilder) put(value any, keys ...string) *manifestBuilder {
 	o := w.object
 	for _, k := range keys[:len(keys)-1] {
 		if _, ok := o[k].(manifest.Object); !ok {
@@ -57,17 +57,17 @@ func (w *workload) put(value any, keys ...string) *workload {
 	return w
 }
 
-func (w *workload) drop(keys ...string) *workload {
+func (w *manifestBuilder) drop(keys ...string) *manifestBuilder {
 	delete(manifest.Map(w.object, keys[:len(keys)-1]...), keys[len(keys)-1])
 	return w
 }
 
-func (w *workload) label(key, value string) *workload {
+func (w *manifestBuilder) label(key, value string) *manifestBuilder {
 	return w.put(value, "metadata", "labels", key)
 }
 
 // params sets parameters by name, or other annotations of the object by their full key.
-func (w *workload) params(pairs ...string) *workload {
+func (w *manifestBuilder) params(pairs ...string) *manifestBuilder {
 	for i := 0; i < len(pairs); i += 2 {
 		w.put(pairs[i+1], "metadata", "annotations", key(pairs[i]))
 	}
@@ -75,7 +75,7 @@ func (w *workload) params(pairs ...string) *workload {
 }
 
 // without removes parameters.
-func (w *workload) without(names ...string) *workload {
+func (w *manifestBuilder) without(names ...string) *manifestBuilder {
 	for _, n := range names {
 		w.drop("metadata", "annotations", key(n))
 	}
@@ -84,7 +84,7 @@ func (w *workload) without(names ...string) *workload {
 
 // native sets annotations of the template: those of Knative's autoscaler by the last
 // part of the key, others by the full one.
-func (w *workload) native(pairs ...string) *workload {
+func (w *manifestBuilder) native(pairs ...string) *manifestBuilder {
 	for i := 0; i < len(pairs); i += 2 {
 		w.put(pairs[i+1], "spec", "template", "metadata", "annotations", nativeKey(pairs[i]))
 	}
@@ -92,12 +92,12 @@ func (w *workload) native(pairs ...string) *workload {
 }
 
 // pod replaces the pod spec.
-func (w *workload) pod(text string) *workload {
+func (w *manifestBuilder) pod(text string) *manifestBuilder {
 	return w.put(map[string]any(read(text)), "spec", "template", "spec")
 }
 
 // with sets what a YAML text says at a path.
-func (w *workload) with(text string, keys ...string) *workload {
+func (w *manifestBuilder) with(text string, keys ...string) *manifestBuilder {
 	var v any
 	if err := yaml.Unmarshal([]byte(text), &v); err != nil {
 		panic(err)
@@ -105,7 +105,7 @@ func (w *workload) with(text string, keys ...string) *workload {
 	return w.put(normalised(v), keys...)
 }
 
-func (w *workload) copied() *workload { return &workload{clone(w.object)} }
+func (w *manifestBuilder) copied() *manifestBuilder { return &manifestBuilder{clone(w.object)} }
 
 func key(name string) string {
 	for _, p := range parameter.Table {
@@ -195,7 +195,7 @@ func templateOf(o manifest.Object) (map[string]string, manifest.Object) {
 
 // row is one case: a Service, where it is created, and all that comes of it.
 type row struct {
-	in *workload
+	in *manifestBuilder
 	at cluster
 	// want are all annotations of the template; pod is its pod spec where that changes.
 	want map[string]string

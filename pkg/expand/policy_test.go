@@ -35,7 +35,7 @@ func TestDefaults(t *testing.T) {
 	low := `{metadata: {name: a-low}, spec: {priority: 1, defaults: {autoscale: {maxScale: 3, window: 30s, metric: rps, target: 20}, compute: {cpus: 1}}}}`
 	high := `{metadata: {name: z-high}, spec: {priority: 2, defaults: {autoscale: {maxScale: 4}},
 		profiles: {autoscale: [{name: batch, minScale: 1, metric: rps, target: "50", scaleToZeroPodRetentionPeriod: 2m}], compute: [{name: l4, gpus: 1, gpuType: L4, cpus: "4", memory: 16Gi}]}}}`
-	batch := func(parameters ...string) *workload {
+	batch := func(parameters ...string) *manifestBuilder {
 		return plain().label("kubetorch.com/autoscale", "batch").params(parameters...)
 	}
 	withPolicies := inCluster("autoscaler", "max-scale", "6", "autoscaler", "scale-down-delay", "15s",
@@ -163,8 +163,8 @@ func TestClampsOnUpdate(t *testing.T) {
 	at := *under(`{metadata: {name: clamp}, spec: {bounds: {maxScale: {max: 5, enforcement: Clamp}, cpusPerPod: {max: 4, enforcement: Clamp}}}}`)
 	looser := under(`{metadata: {name: clamp}, spec: {bounds: {maxScale: {max: 8, enforcement: Clamp}, cpusPerPod: {max: 6, enforcement: Clamp}}}}`)
 	warnings := []string{lowered("max-scale", "9", "5", "maxScale")}
-	release := func(pairs ...string) func(*workload) {
-		return func(w *workload) { setImage(w); w.params(pairs...) }
+	release := func(pairs ...string) func(*manifestBuilder) {
+		return func(w *manifestBuilder) { setImage(w); w.params(pairs...) }
 	}
 	runLater(t, map[string]later{
 		"a lowered parameter stays where it is":               {stored: autoscaled("max-scale", "9"), at: at, unchanged: true},
@@ -172,12 +172,12 @@ func TestClampsOnUpdate(t *testing.T) {
 		"it does not grow with the bound":                     {stored: autoscaled("max-scale", "9"), at: at, then: looser, change: release(), want: kpa("max-scale", "5"), pod: releasedPod, warnings: warnings},
 		"a changed parameter is lowered anew":                 {stored: autoscaled("max-scale", "9"), at: at, then: looser, change: release("max-scale", "10"), want: kpa("max-scale", "8"), pod: releasedPod, warnings: []string{lowered("max-scale", "10", "8", "maxScale")}},
 		"a parameter within the bound is taken":               {stored: autoscaled("max-scale", "9"), at: at, change: release("max-scale", "3"), want: kpa("max-scale", "3"), pod: releasedPod},
-		"a lowered annotation applied again is lowered again": {stored: autoscaled().native("max-scale", "9"), at: at, change: func(w *workload) { w.native("max-scale", "9") }, want: kpa("max-scale", "5"), warnings: warnings},
-		"it stays lowered after the bound grew":               {stored: autoscaled().native("max-scale", "9"), at: at, then: looser, change: func(w *workload) { w.native("max-scale", "9") }, want: kpa("max-scale", "5"), warnings: warnings},
+		"a lowered annotation applied again is lowered again": {stored: autoscaled().native("max-scale", "9"), at: at, change: func(w *manifestBuilder) { w.native("max-scale", "9") }, want: kpa("max-scale", "5"), warnings: warnings},
+		"it stays lowered after the bound grew":               {stored: autoscaled().native("max-scale", "9"), at: at, then: looser, change: func(w *manifestBuilder) { w.native("max-scale", "9") }, want: kpa("max-scale", "5"), warnings: warnings},
 		"a replace by the original manifest is lowered again": {stored: autoscaled().native("max-scale", "9"), at: at, put: true, want: kpa("max-scale", "5"), warnings: warnings},
 		"a lowered cpu stays where it is with a new image":    {stored: autoscaled("cpus", "9"), at: at, then: looser, change: release(), want: kpa("max-scale", "5"), pod: `{containers: [{image: "ghcr.io/acme/inference:v2", resources: {requests: {cpu: "4"}}}]}`, warnings: []string{clampedPeak}},
 		"a lowered request on the template applied again stays": {stored: autoscaled().pod(onePod(`resources: {requests: {cpu: "9"}}`)), at: at, want: kpa("max-scale", "5"), pod: onePod(`resources: {requests: {cpu: "4"}}`),
-			change: func(w *workload) {
+			change: func(w *manifestBuilder) {
 				w.with(`[{image: "ghcr.io/acme/inference:v1", resources: {requests: {cpu: "9"}}}]`, "spec", "template", "spec", "containers")
 			},
 			warnings: []string{clampedPeak, "cpu 9 per pod lowered to 4 by policy clamp (bounds.cpusPerPod.max)"}},

@@ -28,7 +28,7 @@ func record(fields ...string) string {
 }
 
 // recorded adds a record to a workload.
-func (w *workload) recorded(fields ...string) *workload {
+func (w *manifestBuilder) recorded(fields ...string) *manifestBuilder {
 	return w.params(expand.RecordAnnotation, record(fields...))
 }
 
@@ -72,45 +72,47 @@ func TestForgedRecordsOnNewServices(t *testing.T) {
 }
 
 func TestForgedRecordsOnStoredServices(t *testing.T) {
-	forge := func(fields ...string) func(*workload) { return func(w *workload) { w.recorded(fields...) } }
+	forge := func(fields ...string) func(*manifestBuilder) {
+		return func(w *manifestBuilder) { w.recorded(fields...) }
+	}
 	clamp := *under(`{metadata: {name: clamp}, spec: {bounds: {maxScale: {max: 5, enforcement: Clamp}}}}`)
 	runLater(t, map[string]later{
 		"a record without entries is none of the user's": {stored: autoscaled("max-scale", "4"), want: kpa("max-scale", "6"),
-			change: func(w *workload) { w.params(expand.RecordAnnotation, "{}", "max-scale", "6") }},
+			change: func(w *manifestBuilder) { w.params(expand.RecordAnnotation, "{}", "max-scale", "6") }},
 		"one with a forged default is none either": {stored: autoscaled("max-scale", "4"), want: kpa("max-scale", "6"),
-			change: func(w *workload) {
+			change: func(w *manifestBuilder) {
 				w.recorded(nativeKey("target"), "NaN", "built-in, for concurrency", "", nativeKey("max-scale"), "99", "x", "x").params("max-scale", "6")
 			}},
 		"a lowered value is kept only as it is stored": {stored: autoscaled("max-scale", "9"), at: clamp, want: kpa("max-scale", "5"), pod: releasedPod,
-			change: func(w *workload) {
+			change: func(w *manifestBuilder) {
 				setImage(w)
 				w.recorded(nativeKey("max-scale"), "50", "annotation autoscale.kubetorch.com/max-scale: 9", "policy clamp (x)")
 			}, warnings: []string{lowered("max-scale", "9", "5", "maxScale")}},
 		"a policy that nobody has refuses nothing": {stored: autoscaled("max-scale", "9"), at: clamp, then: under(),
-			change: func(w *workload) {
+			change: func(w *manifestBuilder) {
 				w.recorded(nativeKey("max-scale"), "5", "annotation autoscale.kubetorch.com/max-scale: 9", "policy forged (x)").params("min-scale", "7")
 			},
 			refused:  []string{param("min-scale", "7", "min-scale 7 is above max-scale 5, to which a policy lowered 9 earlier; state max-scale anew")},
 			warnings: []string{"max-scale 9 lowered to 5 by policy forged (x)"}},
 		"the policy that refuses is the one in force": {stored: autoscaled("max-scale", "9"), at: clamp, code: 403,
-			change: func(w *workload) {
+			change: func(w *manifestBuilder) {
 				w.recorded(nativeKey("max-scale"), "5", "annotation autoscale.kubetorch.com/max-scale: 9", "policy forged (x)").params("min-scale", "7")
 			},
 			refused:  []string{"metadata.annotations[autoscale.kubetorch.com/min-scale]: Forbidden: min-scale 7 is above max-scale 5, to which policy clamp (bounds.maxScale.max) lowers it"},
 			warnings: []string{"max-scale 9 lowered to 5 by policy forged (x)"}},
 	})
-	for name, change := range map[string]func(*workload){
+	for name, change := range map[string]func(*manifestBuilder){
 		"forged":    forge(nativeKey("target"), "NaN", "built-in, for concurrency", ""),
-		"empty":     func(w *workload) { w.params(expand.RecordAnnotation, "{}") },
-		"no record": func(w *workload) { w.params(expand.RecordAnnotation, "x") },
-		"gone":      func(w *workload) { w.without(expand.RecordAnnotation) },
-		"another text": func(w *workload) {
+		"empty":     func(w *manifestBuilder) { w.params(expand.RecordAnnotation, "{}") },
+		"no record": func(w *manifestBuilder) { w.params(expand.RecordAnnotation, "x") },
+		"gone":      func(w *manifestBuilder) { w.without(expand.RecordAnnotation) },
+		"another text": func(w *manifestBuilder) {
 			w.params(expand.RecordAnnotation, `{"`+nativeKey("max-scale")+`":{"value":"4","from":"me"}}`)
 		},
 	} {
 		t.Run("a record that an update changes alone is put back/"+name, func(t *testing.T) {
 			old := cluster{}.asStored(t, autoscaled("max-scale", "4"))
-			now := &workload{clone(old)}
+			now := &manifestBuilder{clone(old)}
 			change(now)
 			out := cluster{}.update(t, old, now.object)
 			require.Empty(t, out.refused)
@@ -119,13 +121,13 @@ func TestForgedRecordsOnStoredServices(t *testing.T) {
 	}
 	t.Run("a record that an update adds is taken out", func(t *testing.T) {
 		old := plain().label("kubetorch.com/autoscale", "true").object
-		out := cluster{}.update(t, old, (&workload{clone(old)}).recorded(nativeKey("max-scale"), "4", "built-in", "").object)
+		out := cluster{}.update(t, old, (&manifestBuilder{clone(old)}).recorded(nativeKey("max-scale"), "4", "built-in", "").object)
 		require.Empty(t, out.refused)
 		assert.Equal(t, old, out.object)
 	})
 	t.Run("one on a Service without a label gives nothing away once it has one", func(t *testing.T) {
 		old := plain().recorded(nativeKey("max-scale"), "500", "built-in", "", nativeKey("target"), "NaN", "built-in, for concurrency", "").object
-		out := cluster{}.update(t, old, (&workload{clone(old)}).label("kubetorch.com/autoscale", "true").object)
+		out := cluster{}.update(t, old, (&manifestBuilder{clone(old)}).label("kubetorch.com/autoscale", "true").object)
 		require.Empty(t, out.refused)
 		got, _ := templateOf(out.object)
 		assert.Equal(t, kpa(), got)
@@ -143,7 +145,7 @@ func TestDamagedRecords(t *testing.T) {
 	for name, entry := range was {
 		for _, value := range []string{"", "abc", "-1", "0", "NaN", "1e999999999", "922E372036854775808", "[]", `["dedicated","dedicated"]`, "{", "null", "\x00"} {
 			for _, by := range []string{"", "policy x (y)"} {
-				now := &workload{touched(stored)}
+				now := &manifestBuilder{touched(stored)}
 				now.recorded(name, value, entry.From, by)
 				assert.NotPanics(t, func() {
 					out := at.update(t, stored, now.object)

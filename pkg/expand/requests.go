@@ -9,6 +9,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/parameter"
 	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // request is one of the resources that the serving container requests.
@@ -17,12 +18,12 @@ type request struct {
 	resource  string
 	// bound on the sum over the pod, which of measures; none for disks.
 	bound string
-	of    func(policy.Demand) resource.Quantity
+	of    func(workload.Usage) resource.Quantity
 }
 
 var (
-	cpuRequest    = request{parameter.CPUs, "cpu", policy.BoundCPUsPerPod, func(d policy.Demand) resource.Quantity { return d.CPUs }}
-	memoryRequest = request{parameter.Memory, "memory", policy.BoundMemoryPerPod, func(d policy.Demand) resource.Quantity { return d.Memory }}
+	cpuRequest    = request{parameter.CPUs, "cpu", policy.BoundCPUsPerPod, func(d workload.Usage) resource.Quantity { return d.CPUs }}
+	memoryRequest = request{parameter.Memory, "memory", policy.BoundMemoryPerPod, func(d workload.Usage) resource.Quantity { return d.Memory }}
 	diskRequest   = request{parameter: parameter.DiskSize, resource: "ephemeral-storage"}
 
 	requests = []request{cpuRequest, memoryRequest, diskRequest}

@@ -11,6 +11,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/parameter"
 	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // scaleValue is one of min-, max- and initial-scale on its way to being settled.
@@ -55,7 +56,7 @@ func (e *expansion) scales() {
 	}
 }
 
-func (e *expansion) maxScale(demand policy.Demand) scaleValue {
+func (e *expansion) maxScale(demand workload.Usage) scaleValue {
 	p := parameter.MaxScale
 	if s := e.explicit(p); s != nil {
 		n, _ := parameter.ParseScale(s.Text)
@@ -120,11 +121,11 @@ func (e *expansion) lowered(s *Statement) (Entry, bool) {
 
 // asBefore tells whether a peak of pods is no more than the stored object already has,
 // with no more GPUs.
-func (e *expansion) asBefore(pods int64, d policy.Demand) bool {
+func (e *expansion) asBefore(pods int64, d workload.Usage) bool {
 	return e.old != nil && e.old.PeakPods >= pods && e.old.GPUs.PerPod >= d.GPUs.PerPod && e.old.OtherClaims >= d.OtherClaims
 }
 
-func (e *expansion) minScale(s *Statement, maximum scaleValue, demand policy.Demand) scaleValue {
+func (e *expansion) minScale(s *Statement, maximum scaleValue, demand workload.Usage) scaleValue {
 	p := parameter.MinScale
 	if s != nil {
 		n, _ := parameter.ParseScale(s.Text)

@@ -29,7 +29,7 @@ func TestExpandingTwiceChangesNothing(t *testing.T) {
 		"with policies":                      gpuCluster().under(clamping, `{metadata: {name: defaults}, spec: {defaults: {autoscale: {concurrency: 4, minScale: 1, metric: rps, target: 30}, compute: {cpus: 1, memory: 2Gi, diskSize: 5Gi, sharedMemoryLimit: 1Gi, queueName: shared, serviceAccountName: runner, launchTimeout: 12m}}}}`),
 		"with GPUs and deadlines by default": gpuCluster().under(`{spec: {defaults: {autoscale: {progressDeadline: 20m, autoscalerClass: hpa}, compute: {gpus: 1, gpuType: L4, gpuMemory: 20Gi, inactivityTtl: 1h}}}}`),
 	}
-	workloads := map[string]*workload{
+	workloads := map[string]*manifestBuilder{
 		"plain":                     plain(),
 		"bare":                      autoscaled(),
 		"everything":                autoscaled("cpus", "2", "memory", "4Gi", "disk-size", "10Gi", "shared-memory-limit", "1Gi", "concurrency", "8", "window", "2m", "queue-name", "research", "inactivity-ttl", "2h", "launch-timeout", "12m"),
@@ -131,7 +131,7 @@ func TestPatchTouchesOnlyItsOwnPlaces(t *testing.T) {
 // TestOddObjects puts values of every JSON type in every place that an expansion looks at:
 // nothing panics, and a Service without our labels is never refused.
 func TestOddObjects(t *testing.T) {
-	base := func() *workload {
+	base := func() *manifestBuilder {
 		return autoscaled("cpus", "2", "gpus", "1", "shared-memory-limit", "1Gi", "max-scale", "3").native("window", "60s").
 			pod(`{containerConcurrency: 1, nodeSelector: {a: b}, tolerations: [{key: a}], volumes: [{name: v, emptyDir: {sizeLimit: 1Gi}}], initContainers: [{name: i, resources: {limits: {nvidia.com/gpu: 1}}}],
 				containers: [{name: c, image: "a/b:v1", ports: [{containerPort: 8080}], resources: {limits: {cpu: 4}, requests: {cpu: 2}}, volumeMounts: [{name: v, mountPath: /dev/shm}], startupProbe: {httpGet: {port: 80}}}]}`).

@@ -12,13 +12,13 @@ import (
 
 // later is an update of a Service that was created and that Knative then filled in.
 type later struct {
-	stored *workload
+	stored *manifestBuilder
 	at     cluster
 	// then is the cluster at the time of the update; the same one unless it is given.
 	then *cluster
 	// change is what the update does to the stored object; put starts from the manifest
 	// that was created instead, as kubectl replace does.
-	change func(*workload)
+	change func(*manifestBuilder)
 	put    bool
 
 	// unchanged expects an empty patch. Else want are all annotations of the template,
@@ -32,7 +32,7 @@ type later struct {
 }
 
 // asStored is an object as it stands in the API server after Knative has seen it.
-func (c cluster) asStored(t *testing.T, w *workload) manifest.Object {
+func (c cluster) asStored(t *testing.T, w *manifestBuilder) manifest.Object {
 	t.Helper()
 	out := c.create(t, w.object)
 	require.Empty(t, out.refused)
@@ -49,7 +49,7 @@ func (l later) run(t *testing.T) {
 	if l.then != nil {
 		then = *l.then
 	}
-	now := &workload{clone(old)}
+	now := &manifestBuilder{clone(old)}
 	if l.put {
 		now = l.stored.copied()
 		now.put(old["metadata"].(manifest.Object)["generation"], "metadata", "generation").put(old["status"], "status")
@@ -96,7 +96,7 @@ func runLater(t *testing.T, updates map[string]later) {
 }
 
 // setImage is the change of somebody who releases a new version.
-func setImage(w *workload) {
+func setImage(w *manifestBuilder) {
 	manifest.Objects(w.object, "spec", "template", "spec", "containers")[0]["image"] = "ghcr.io/acme/inference:v2"
 }
 
@@ -109,33 +109,33 @@ func defaultPolicy(settings string) string {
 func under(texts ...string) *cluster { c := inCluster().under(texts...); return &c }
 
 func TestUpdatesThatChangeNothing(t *testing.T) {
-	named := func() *workload {
+	named := func() *manifestBuilder {
 		return autoscaled("max-scale", "4").put("inference-blue", "spec", "template", "metadata", "name")
 	}
 	runLater(t, map[string]later{
 		"M1 the same object": {stored: autoscaled("max-scale", "4"), unchanged: true},
 		"M9 an empty patch by Knative's storage migration": {stored: autoscaled("max-scale", "30"), then: under(house), unchanged: true},
 		"H8 a label of the Service alone": {stored: autoscaled("max-scale", "4"), unchanged: true,
-			change: func(w *workload) { w.label("team", "vision") }},
+			change: func(w *manifestBuilder) { w.label("team", "vision") }},
 		"a policy's new default alone": {stored: autoscaled(), then: under(defaultPolicy("{maxScale: 5, window: 2m}")), unchanged: true},
 		"a policy's bound alone": {stored: autoscaled(), unchanged: true,
 			then: under(`{spec: {bounds: {maxScale: {max: 3, enforcement: Clamp}, scaleDownDelay: {max: 5s, enforcement: Clamp}}}}`)},
 		"a policy that is gone": {stored: autoscaled(), at: *under(defaultPolicy("{maxScale: 5}")), then: under(), unchanged: true},
 		"M2 a label of the Service beside a revision name of the user's": {stored: named(), unchanged: true,
-			change: func(w *workload) { w.label("team", "vision") }},
+			change: func(w *manifestBuilder) { w.label("team", "vision") }},
 		"M3 and a policy's new default": {stored: named(), then: under(defaultPolicy("{window: 2m}")), unchanged: true,
-			change: func(w *workload) { w.label("team", "vision") }},
+			change: func(w *manifestBuilder) { w.label("team", "vision") }},
 		"M7 a creator that a PUT drops is Knative's business": {stored: autoscaled("serving.knative.dev/creator", "somebody"), unchanged: true,
-			change: func(w *workload) { w.drop("metadata", "annotations", "serving.knative.dev/creator") }},
+			change: func(w *manifestBuilder) { w.drop("metadata", "annotations", "serving.knative.dev/creator") }},
 		"M8 so is a forged modifier": {stored: autoscaled(), unchanged: true,
-			change: func(w *workload) { w.params("serving.knative.dev/lastModifier", "eve") }},
+			change: func(w *manifestBuilder) { w.params("serving.knative.dev/lastModifier", "eve") }},
 		"traffic alone": {stored: autoscaled(), unchanged: true,
-			change: func(w *workload) { w.with(`[{revisionName: inference-00001, percent: 100}]`, "spec", "traffic") }},
+			change: func(w *manifestBuilder) { w.with(`[{revisionName: inference-00001, percent: 100}]`, "spec", "traffic") }},
 	})
 }
 
 func TestUpdatesOfNamedRevisions(t *testing.T) {
-	named := func(name string, parameters ...string) *workload {
+	named := func(name string, parameters ...string) *manifestBuilder {
 		return autoscaled(parameters...).put(name, "spec", "template", "metadata", "name")
 	}
 	t.Run("M5 a name without the Service's as its prefix is refused", func(t *testing.T) {
@@ -146,28 +146,28 @@ func TestUpdatesOfNamedRevisions(t *testing.T) {
 	})
 	runLater(t, map[string]later{
 		"M4 a new name rolls out changed parameters": {stored: named("inference-blue", "max-scale", "4"), want: kpa("max-scale", "6"),
-			change: func(w *workload) {
+			change: func(w *manifestBuilder) {
 				w.put("inference-green", "spec", "template", "metadata", "name").params("max-scale", "6")
 			}},
 		"M3 an unchanged name keeps the template, with a warning about the parameters": {stored: named("inference-blue", "max-scale", "4"), unchanged: true,
-			change:   func(w *workload) { w.params("max-scale", "6") },
+			change:   func(w *manifestBuilder) { w.params("max-scale", "6") },
 			warnings: []string{"spec.template.metadata.name is still inference-blue, so changed parameters have no effect; choose a new name to roll them out"}},
 		"M3 the label added to a Service with a name keeps the template": {
 			stored: plain().put("inference-blue", "spec", "template", "metadata", "name"), unchanged: true,
-			change:   func(w *workload) { w.label("kubetorch.com/autoscale", "true") },
+			change:   func(w *manifestBuilder) { w.label("kubetorch.com/autoscale", "true") },
 			warnings: []string{"spec.template.metadata.name is still inference-blue, so changed parameters have no effect; choose a new name to roll them out"}},
 		"M3 a bad parameter is refused all the same": {stored: named("inference-blue", "max-scale", "4"),
-			change:   func(w *workload) { w.params("max-scale", "six") },
+			change:   func(w *manifestBuilder) { w.params("max-scale", "six") },
 			refused:  []string{param("max-scale", "six", "invalid value: six"+scaleAllowed)},
 			warnings: []string{"spec.template.metadata.name is still inference-blue, so changed parameters have no effect; choose a new name to roll them out"}},
 	})
 }
 
 func TestUpdatesOfParameters(t *testing.T) {
-	remove := func(names ...string) func(*workload) {
-		return func(w *workload) { w.without(names...) }
+	remove := func(names ...string) func(*manifestBuilder) {
+		return func(w *manifestBuilder) { w.without(names...) }
 	}
-	set := func(pairs ...string) func(*workload) { return func(w *workload) { w.params(pairs...) } }
+	set := func(pairs ...string) func(*manifestBuilder) { return func(w *manifestBuilder) { w.params(pairs...) } }
 	runLater(t, map[string]later{
 		"a changed parameter is followed":              {stored: autoscaled("max-scale", "4"), change: set("max-scale", "6"), want: kpa("max-scale", "6")},
 		"a changed parameter is followed by a replace": {stored: autoscaled("max-scale", "4"), put: true, change: set("max-scale", "6"), want: kpa("max-scale", "6")},
@@ -190,13 +190,13 @@ func TestUpdatesOfParameters(t *testing.T) {
 			then: under(defaultPolicy("{window: 2m, maxScale: 3}")), want: kpa("window", "90s", "max-scale", "7", "min-scale", "1")},
 		"the camelCase spelling stays": {stored: autoscaled().native("maxScale", "7"), change: set("min-scale", "1"),
 			want: minus(kpa("maxScale", "7", "min-scale", "1"), "max-scale")},
-		"an edit of an annotation that was a default becomes the user's": {stored: autoscaled(), change: func(w *workload) { w.native("max-scale", "7") }, want: kpa("max-scale", "7")},
-		"an edit of an annotation that a parameter states is refused": {stored: autoscaled("max-scale", "4"), change: func(w *workload) { w.native("max-scale", "7") },
+		"an edit of an annotation that was a default becomes the user's": {stored: autoscaled(), change: func(w *manifestBuilder) { w.native("max-scale", "7") }, want: kpa("max-scale", "7")},
+		"an edit of an annotation that a parameter states is refused": {stored: autoscaled("max-scale", "4"), change: func(w *manifestBuilder) { w.native("max-scale", "7") },
 			refused: []string{param("max-scale", "4", "differs from spec.template.metadata.annotations[autoscaling.knative.dev/max-scale]: 7; state it once")}},
-		"a deleted annotation comes back": {stored: autoscaled("max-scale", "4"), change: func(w *workload) {
+		"a deleted annotation comes back": {stored: autoscaled("max-scale", "4"), change: func(w *manifestBuilder) {
 			w.drop("spec", "template", "metadata", "annotations", "autoscaling.knative.dev/max-scale")
 		}, want: kpa("max-scale", "4")},
-		"M6 a bound holds for an edit of the template alone": {stored: autoscaled(), at: inCluster().under(house), change: func(w *workload) { w.native("max-scale", "30") }, code: 403,
+		"M6 a bound holds for an edit of the template alone": {stored: autoscaled(), at: inCluster().under(house), change: func(w *manifestBuilder) { w.native("max-scale", "30") }, code: 403,
 			refused: []string{"spec.template.metadata.annotations[autoscaling.knative.dev/max-scale]: Forbidden: asks for up to 30 pods; policy house allows at most 20 (bounds.maxScale.max)"}},
 		"a limit where Knative had filled in none": {stored: autoscaled(), change: set("concurrency", "8"), want: kpa("target", "8"),
 			pod: `{containerConcurrency: 8, containers: [{image: "ghcr.io/acme/inference:v1"}]}`},
@@ -208,7 +208,7 @@ func TestUpdatesOfParameters(t *testing.T) {
 		"a request removed again makes way for the cluster's": {stored: autoscaled("memory", "4Gi"), change: remove("memory"), want: kpa(),
 			at: inCluster("defaults", "revision-memory-request", "1Gi")},
 		"a parameter moved from an annotation to a label": {stored: autoscaled("max-scale", "4"), want: kpa("max-scale", "4"),
-			change: func(w *workload) { w.without("max-scale").label(key("max-scale"), "4") }},
+			change: func(w *manifestBuilder) { w.without("max-scale").label(key("max-scale"), "4") }},
 	})
 }
 
@@ -226,36 +226,38 @@ func TestUpdatesOfTheSpec(t *testing.T) {
 		"H9 also when the policy has other defaults by then": {stored: autoscaled("cpus", "2"), at: *under(five), then: under(seven), put: true,
 			want: kpa("max-scale", "5", "window", "2m"), pod: onePod(`resources: {requests: {cpu: "2"}}`)},
 		"a record that is no record is passed over": {stored: autoscaled("max-scale", "4"), want: kpa("max-scale", "6"),
-			change: func(w *workload) { w.params(expand.RecordAnnotation, "}", "max-scale", "6") }},
+			change: func(w *manifestBuilder) { w.params(expand.RecordAnnotation, "}", "max-scale", "6") }},
 	})
 }
 
 func TestUpdatesOfTheLabel(t *testing.T) {
-	for name, change := range map[string]func(*workload){
-		"removed":         func(w *workload) { w.drop("metadata", "labels", "kubetorch.com/autoscale") },
-		"set to false":    func(w *workload) { w.label("kubetorch.com/autoscale", "false") },
-		"gone with a PUT": func(w *workload) { w.drop("metadata", "labels"); w.without("kubetorch.com/expansion") },
+	for name, change := range map[string]func(*manifestBuilder){
+		"removed":         func(w *manifestBuilder) { w.drop("metadata", "labels", "kubetorch.com/autoscale") },
+		"set to false":    func(w *manifestBuilder) { w.label("kubetorch.com/autoscale", "false") },
+		"gone with a PUT": func(w *manifestBuilder) { w.drop("metadata", "labels"); w.without("kubetorch.com/expansion") },
 	} {
 		t.Run("a label "+name+" leaves the template and drops the record", func(t *testing.T) {
 			old := cluster{}.asStored(t, autoscaled().label("team", "vision"))
-			now := &workload{clone(old)}
+			now := &manifestBuilder{clone(old)}
 			change(now)
 			out := cluster{}.update(t, old, now.object)
 			assert.Empty(t, out.refused)
 			assert.Equal(t, manifest.At(old, "spec"), manifest.At(out.object, "spec"))
 			assert.NotContains(t, manifest.Texts(out.object, "metadata", "annotations"), expand.RecordAnnotation)
-			again := cluster{}.update(t, out.object, (&workload{clone(out.object)}).label("kubetorch.com/autoscale", "true").object)
+			again := cluster{}.update(t, out.object, (&manifestBuilder{clone(out.object)}).label("kubetorch.com/autoscale", "true").object)
 			assert.Empty(t, again.refused)
 			assert.Equal(t, manifest.At(old, "spec"), manifest.At(again.object, "spec"), "the label again keeps the values, now the user's")
 		})
 	}
 	runLater(t, map[string]later{
-		"the label added expands": {stored: plain(), change: func(w *workload) { w.label("kubetorch.com/autoscale", "true") }, want: kpa()},
+		"the label added expands": {stored: plain(), change: func(w *manifestBuilder) { w.label("kubetorch.com/autoscale", "true") }, want: kpa()},
 		"M18 a bound holds without the label": {stored: autoscaled(), at: inCluster().under(house), code: 403,
-			change:  func(w *workload) { w.drop("metadata", "labels", "kubetorch.com/autoscale").native("max-scale", "30") },
+			change: func(w *manifestBuilder) {
+				w.drop("metadata", "labels", "kubetorch.com/autoscale").native("max-scale", "30")
+			},
 			refused: []string{"spec.template.metadata.annotations[autoscaling.knative.dev/max-scale]: Forbidden: asks for up to 30 pods; policy house allows at most 20 (bounds.maxScale.max)"}},
 		"from autoscale to compute keeps the autoscaler's annotations": {stored: autoscaled("max-scale", "4", "cpus", "2"), want: kpa("max-scale", "4"), pod: onePod(`resources: {requests: {cpu: "3"}}`),
-			change: func(w *workload) {
+			change: func(w *manifestBuilder) {
 				w.drop("metadata", "labels", "kubetorch.com/autoscale").label("kubetorch.com/compute", "true").params("cpus", "3").without("max-scale")
 			}},
 	})

@@ -9,6 +9,7 @@ import (
 
 	"github.com/kubetorch/webhook/pkg/expand"
 	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // Explanation is where the settings of one workload come from.
@@ -41,7 +42,7 @@ func explanations(outcomes []Outcome) []Explanation {
 }
 
 func bounded(n int64) int64 {
-	if n == policy.Unbounded {
+	if n == workload.Unbounded {
 		return -1
 	}
 	return n

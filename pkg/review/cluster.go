@@ -8,7 +8,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/deployments/handover"
 	"github.com/kubetorch/webhook/pkg/expand"
 	"github.com/kubetorch/webhook/pkg/manifest"
-	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // Cluster is what else there is in the cluster that the verdict on a Deployment depends
@@ -105,11 +105,11 @@ func (r *Request) madeByKnative(w World) bool {
 
 // withinRevision tells whether a Deployment that Knative made asks for no more than its
 // Revision, which was admitted.
-func (r *Request) withinRevision(w World, d policy.Demand, gpus policy.GPUResources) bool {
+func (r *Request) withinRevision(w World, d workload.Usage, gpus workload.GPUResources) bool {
 	if w.Cluster == nil {
 		return false
 	}
-	admitted := policy.RevisionDemand(w.Cluster.Revision, w.Knative, gpus)
+	admitted := workload.RevisionUsage(w.Cluster.Revision, w.Knative, gpus)
 	return d.Within(&admitted)
 }
 

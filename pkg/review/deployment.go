@@ -7,11 +7,13 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/kubetorch/webhook/pkg/convert"
+	"github.com/kubetorch/webhook/pkg/deployments/handover"
 	"github.com/kubetorch/webhook/pkg/expand"
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/parameter"
 	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // Conversion is the Knative Service that a Deployment becomes.
@@ -49,6 +51,9 @@ func (r *Request) Convert(w World, live manifest.Object) Conversion {
 	if notes.Recreate {
 		errs = append(errs, recreate(ksvc, r.selection(w), &v)...)
 	}
+	if tooLarge := handover.CheckApplied(ksvc); tooLarge != nil {
+		errs = append(errs, tooLarge)
+	}
 	v.Errors = append(errs, without(notes.Relate(r.place(v.Errors)), errs)...)
 	for i, x := range v.Denied {
 		v.Denied[i].Error = notes.Relate(r.place(field.ErrorList{x.Error}))[0]
@@ -65,7 +70,7 @@ func (r *Request) Convert(w World, live manifest.Object) Conversion {
 func recreate(ksvc manifest.Object, s policy.Selection, v *Verdict) field.ErrorList {
 	at := field.NewPath("spec", "strategy", "type")
 	const beside = "Knative starts the pods of a new version beside those of the old one"
-	if policy.CountGPUs(manifest.Map(ksvc, "spec", "template", "spec"), nil, s.GPUResources()).PerPod > 0 {
+	if workload.CountGPUs(manifest.Map(ksvc, "spec", "template", "spec"), nil, s.GPUResources()).PerPod > 0 {
 		return field.ErrorList{field.Invalid(at, "Recreate", beside+", so a rollout needs the GPUs twice; remove it if the cluster has them to spare")}
 	}
 	v.Warnings = append(v.Warnings, at.String()+" Recreate has no effect: "+beside+"; a volume that one node at a time can mount holds them back")
@@ -103,10 +108,10 @@ func (r *Request) AdmitFixed(w World) Verdict {
 		return v
 	}
 	selection := r.selection(w)
-	d := policy.DeploymentDemand(r.object, selection.GPUResources())
-	var old *policy.Demand
+	d := workload.DeploymentUsage(r.object, selection.GPUResources())
+	var old *workload.Usage
 	if r.old != nil {
-		o := policy.DeploymentDemand(r.old, selection.GPUResources())
+		o := workload.DeploymentUsage(r.old, selection.GPUResources())
 		old = &o
 	}
 	judged := selection.Judge(d, old)
@@ -130,6 +135,6 @@ func ConcernsDeployment(o manifest.Object, w World) bool {
 	if intent.FillsResources() || intent.Autoscale.Off || intent.Compute.Off || len(intent.Stated) > 0 {
 		return true
 	}
-	n := policy.CountGPUs(manifest.Map(o, "spec", "template", "spec"), nil, w.Policies.GPUResources())
+	n := workload.CountGPUs(manifest.Map(o, "spec", "template", "spec"), nil, w.Policies.GPUResources())
 	return n.PerPod > 0 || len(n.Unknown)+len(n.Malformed) > 0
 }

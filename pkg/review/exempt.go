@@ -12,6 +12,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/expand"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // A policy may exempt by user, group or service account. What the controller makes of a
@@ -77,12 +78,12 @@ func (r *Request) harmless(w World, policies, excused []string) []string {
 	bounds := r.selection(w)
 	gpus := bounds.GPUResources()
 	var grown []policy.Violation
-	own := func(o manifest.Object) policy.Demand {
+	own := func(o manifest.Object) workload.Usage {
 		o = clone(o)
 		if spec := manifest.Map(o, "spec"); spec != nil {
 			spec["replicas"] = handover.Remembered(o)
 		}
-		return policy.DeploymentDemand(o, gpus)
+		return workload.DeploymentUsage(o, gpus)
 	}
 	now := clone(r.object)
 	if manifest.Text(now, "metadata", "annotations", handover.ReplicasAnnotation) == "" { // an update that lacks it gets it back
@@ -94,7 +95,7 @@ func (r *Request) harmless(w World, policies, excused []string) []string {
 	grown = append(grown, bounds.Judge(own(now), &before).Denied...)
 	if expand.ReadIntent(r.object).Expands() && !sameWorkload(r.old, r.object) {
 		left := append(slices.Clone(policies), excused...)
-		becomes := func(o manifest.Object) *policy.Demand {
+		becomes := func(o manifest.Object) *workload.Usage {
 			if !expand.ReadIntent(o).Expands() {
 				return nil
 			}
@@ -102,7 +103,7 @@ func (r *Request) harmless(w World, policies, excused []string) []string {
 			if ksvc == nil {
 				return nil
 			}
-			d := policy.ServiceDemand(ksvc, "", w.Knative, gpus, nil)
+			d := workload.ServiceUsage(ksvc, "", w.Knative, gpus, nil)
 			return &d
 		}
 		d := becomes(r.object)

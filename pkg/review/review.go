@@ -15,6 +15,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // World is everything outside a request that its verdict depends on.
@@ -25,7 +26,7 @@ type World struct {
 	// be had, as offline.
 	NamespaceLabels func(name string) (labels map[string]string, known bool)
 	// Revisions that the request's traffic names (Request.NamedRevisions), by name.
-	Revisions policy.Revisions
+	Revisions workload.Revisions
 	// Cluster is nil where there is none to ask, and so is Live.
 	Cluster *Cluster
 	Live    Live
@@ -130,8 +131,8 @@ func (r *Request) NamedRevisions() []string {
 	if (r.kind() != ServiceKind && r.kind() != ConfigurationKind) || r.asksTheSame() {
 		return nil
 	}
-	names := policy.RevisionsToRead(r.object)
-	for _, n := range policy.RevisionsToRead(r.old) {
+	names := workload.RevisionsToRead(r.object)
+	for _, n := range workload.RevisionsToRead(r.old) {
 		if !slices.Contains(names, n) {
 			names = append(names, n)
 		}

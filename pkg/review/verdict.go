@@ -18,6 +18,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/parameter"
 	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // Verdict is what becomes of an object: refused for Errors or Denied, else admitted.
@@ -29,7 +30,7 @@ type Verdict struct {
 	// Warned and Audited broke a bound and are admitted; Clamped were lowered to it.
 	Warned, Audited, Clamped []policy.Violation
 	Settings                 []expand.Setting
-	Demand                   policy.Demand
+	Demand                   workload.Usage
 	Room                     []policy.Room
 }
 
@@ -67,17 +68,17 @@ func (r *Request) expanded(w World) Verdict {
 
 // demands measures the new and, on UPDATE, the old Service, with the revisions that its
 // traffic names and those that are named elsewhere.
-func (r *Request) demands(w World, elsewhere ...string) (policy.Demand, *policy.Demand) {
+func (r *Request) demands(w World, elsewhere ...string) (workload.Usage, *workload.Usage) {
 	gpus := r.selection(w).GPUResources()
-	d := policy.ServiceDemand(r.object, r.latestRevision(), w.Knative, gpus, w.Revisions, elsewhere...)
+	d := workload.ServiceUsage(r.object, r.latestRevision(), w.Knative, gpus, w.Revisions, elsewhere...)
 	if r.old == nil {
 		return d, nil
 	}
-	old := policy.ServiceDemand(r.old, expand.LatestRevision(r.old), w.Knative, gpus, w.Revisions, elsewhere...)
+	old := workload.ServiceUsage(r.old, expand.LatestRevision(r.old), w.Knative, gpus, w.Revisions, elsewhere...)
 	return d, &old
 }
 
-func union(a, b policy.Revisions) policy.Revisions {
+func union(a, b workload.Revisions) workload.Revisions {
 	all := maps.Clone(b)
 	maps.Copy(all, a)
 	return all

@@ -14,6 +14,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/policy"
 	"github.com/kubetorch/webhook/pkg/review"
+	"github.com/kubetorch/webhook/pkg/workload"
 	"knative.dev/pkg/kmeta"
 )
 
@@ -23,7 +24,7 @@ type Claimant struct {
 	Key                   ledger.Key
 	Namespace, Kind, Name string
 	// Parts are the claim; Overlap is what replaced revisions hold that have pods still.
-	Parts, Overlap []policy.Part
+	Parts, Overlap []workload.Part
 	// Plan is whether nothing of it is there yet: it keeps what was charged for it, and no
 	// more.
 	Plan bool
@@ -37,7 +38,7 @@ func All(w review.World, o *cluster.Objects) []Claimant {
 		configurationUID: map[name]string{}, uncounted: map[string]bool{}}
 	for _, items := range [][]cluster.Item{o.Services, o.Routes} {
 		for i := range items {
-			for _, revision := range policy.RoutedRevisions(items[i].Object()) {
+			for _, revision := range workload.RoutedRevisions(items[i].Object()) {
 				c.routed[name{items[i].Namespace, revision}] = true
 			}
 		}
@@ -69,7 +70,7 @@ type owner struct {
 	name
 	kind string
 	// template of a Service or a Configuration, or the Revision itself: pods and GPUs.
-	template policy.Demand
+	template workload.Usage
 	// names are the revisions that are counted already, with the latest one.
 	names  map[string]bool
 	latest string
@@ -77,14 +78,14 @@ type owner struct {
 	claimant int
 }
 
-func newOwner(i *cluster.Item, o manifest.Object, kind string, template policy.Demand) *owner {
+func newOwner(i *cluster.Item, o manifest.Object, kind string, template workload.Usage) *owner {
 	template.Paths, template.Parts, template.Warnings = nil, nil, nil
 	return &owner{name: nameOf(i), kind: kind, template: template, latest: manifest.Text(o, "status", "latestCreatedRevisionName"), claimant: -1}
 }
 
 type counter struct {
 	w         review.World
-	gpus      policy.GPUResources
+	gpus      workload.GPUResources
 	objects   *cluster.Objects
 	claimants []Claimant
 
@@ -100,7 +101,7 @@ type counter struct {
 	uncounted map[string]bool
 }
 
-func (c *counter) add(i *cluster.Item, kind string, key ledger.Key, parts []policy.Part) int {
+func (c *counter) add(i *cluster.Item, kind string, key ledger.Key, parts []workload.Part) int {
 	// Claims are kept for longer than what was listed.
 	c.claimants = append(c.claimants, Claimant{Key: key, Kind: kind, Namespace: strings.Clone(i.Namespace), Name: strings.Clone(i.Name), Parts: parts})
 	return len(c.claimants) - 1
@@ -119,12 +120,12 @@ func (c *counter) controller(child *cluster.Item, kind string) *owner {
 
 // known are the revisions that the claim of a Service or a Configuration depends on, as far
 // as they are there and are wanted.
-func (c *counter) known(i *cluster.Item, o manifest.Object, wanted func(*cluster.Item) bool) policy.Revisions {
-	var known policy.Revisions
-	for _, revision := range policy.RevisionsToRead(o) {
+func (c *counter) known(i *cluster.Item, o manifest.Object, wanted func(*cluster.Item) bool) workload.Revisions {
+	var known workload.Revisions
+	for _, revision := range workload.RevisionsToRead(o) {
 		if r := c.revisions[name{i.Namespace, revision}]; r != nil && wanted(r) {
 			if known == nil {
-				known = policy.Revisions{}
+				known = workload.Revisions{}
 			}
 			known[revision] = r.Object()
 		}
@@ -142,12 +143,12 @@ func (c *counter) services() {
 		s := item.Object()
 		controller := c.configurationUID[nameOf(item)]
 		own := c.known(item, s, func(r *cluster.Item) bool { return controller != "" && r.Controller == controller })
-		d := policy.ServiceDemand(s, expand.LatestRevision(s), c.w.Knative, c.gpus, own)
+		d := workload.ServiceUsage(s, expand.LatestRevision(s), c.w.Knative, c.gpus, own)
 		// What its traffic names of others' revisions counts where it belongs, and what
 		// is not there does not count.
-		d.Parts = slices.DeleteFunc(d.Parts, func(p policy.Part) bool { return p.Revision != "" && own[p.Revision] == nil })
+		d.Parts = slices.DeleteFunc(d.Parts, func(p workload.Part) bool { return p.Revision != "" && own[p.Revision] == nil })
 		o := newOwner(item, s, "Service", d)
-		for _, name := range policy.NamedRevisions(s) {
+		for _, name := range workload.NamedRevisions(s) {
 			if o.names == nil {
 				o.names = map[string]bool{}
 			}
@@ -164,7 +165,7 @@ func (c *counter) configurations() {
 		o := item.Object()
 		// Traffic to the latest revision goes to the latest that is ready, once it is sent there.
 		c.routed[name{item.Namespace, manifest.Text(o, "status", "latestReadyRevisionName")}] = true
-		d := policy.ConfigurationDemand(o, c.w.Knative, c.gpus, c.known(item, o, func(*cluster.Item) bool { return true }))
+		d := workload.ConfigurationUsage(o, c.w.Knative, c.gpus, c.known(item, o, func(*cluster.Item) bool { return true }))
 		mine := newOwner(item, o, "Configuration", d)
 		// A Service has one Configuration, of its own name.
 		if s := c.controller(item, "Service"); s != nil && s.name == mine.name && d.WithinGPUs(&s.template) {
@@ -181,7 +182,7 @@ func (c *counter) revisionsByThemselves() {
 	for i := range c.objects.Revisions {
 		item := &c.objects.Revisions[i]
 		r := item.Object()
-		d := policy.RevisionDemand(r, c.w.Knative, c.gpus)
+		d := workload.RevisionUsage(r, c.w.Knative, c.gpus)
 		of := c.controller(item, "Configuration")
 		c.byUID[item.UID] = newOwner(item, r, "Revision", d)
 		switch {
@@ -191,7 +192,7 @@ func (c *counter) revisionsByThemselves() {
 		case item.Name == of.latest && d.WithinGPUs(&of.template):
 		case item.Name == of.latest:
 			c.add(item, "Revision", keyOf(item), d.Parts)
-		case policy.AtZero(r) && !c.routed[nameOf(item)]:
+		case workload.AtZero(r) && !c.routed[nameOf(item)]:
 			c.uncounted[item.UID] = true
 		default:
 			claimant := &c.claimants[of.claimant]
@@ -205,12 +206,12 @@ func (c *counter) podAutoscalers() {
 	for i := range c.objects.PodAutoscalers {
 		item := &c.objects.PodAutoscalers[i]
 		p := item.Object()
-		scaled := policy.ScaledDeployment(p)
+		scaled := workload.ScaledDeployment(p)
 		var target manifest.Object
 		if t := targets[name{item.Namespace, scaled}]; t != nil {
 			target = t.Object()
 		}
-		d := policy.AutoscalerDemand(p, target, c.w.Knative, c.gpus)
+		d := workload.AutoscalerUsage(p, target, c.w.Knative, c.gpus)
 		if r := c.controller(item, "Revision"); r != nil && r.name == nameOf(item) && d.WithinGPUs(&r.template) &&
 			scaled == kmeta.ChildName(item.Name, "-deployment") {
 			continue
@@ -227,7 +228,7 @@ func (c *counter) deployments() {
 		if !review.ConcernsDeployment(o, c.w) {
 			continue
 		}
-		d := policy.DeploymentDemand(o, c.gpus)
+		d := workload.DeploymentUsage(o, c.gpus)
 		if revision, id, ok := convert.RevisionOwner(o); ok {
 			r := c.byUID[id]
 			if r != nil && !c.uncounted[id] && r.kind == "Revision" && r.namespace == item.Namespace && d.WithinGPUs(&r.template) && item.Name == kmeta.ChildName(revision, "-deployment") {

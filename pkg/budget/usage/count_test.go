@@ -15,6 +15,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/policy"
 	"github.com/kubetorch/webhook/pkg/review"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // The objects of one Service, whose pods have 2 GPUs each, as Knative keeps them.
@@ -70,10 +71,10 @@ func counted(all []Claimant) map[string]sums {
 	for _, c := range all {
 		s := n[c.Kind+" "+c.Name]
 		for _, p := range c.Parts {
-			s.gpus = policy.SaturatingAdd(s.gpus, p.GPUs)
+			s.gpus = workload.SaturatingAdd(s.gpus, p.GPUs)
 		}
 		for _, p := range c.Overlap {
-			s.overlap = policy.SaturatingAdd(s.overlap, p.GPUs)
+			s.overlap = workload.SaturatingAdd(s.overlap, p.GPUs)
 		}
 		if s != (sums{}) {
 			n[c.Kind+" "+c.Name] = s
@@ -138,7 +139,7 @@ func TestAll(t *testing.T) {
 		"one that is to become a Service":                                 {[]string{labelledText}, map[string]sums{"Deployment plan": {gpus: 5}}},
 		"its own pods beside that":                                        {[]string{sub(labelledText, "replicas: 0", "replicas: 3", "image: nginx:1", "image: nginx:1, resources: {limits: {nvidia.com/gpu: 1}}")}, map[string]sums{"Deployment plan": {gpus: 8}}},
 		"a Service without a limit to its scale": {
-			[]string{sub(serviceText, `"4"`, `"0"`)}, map[string]sums{"Service svc": {gpus: policy.Unbounded}}},
+			[]string{sub(serviceText, `"4"`, `"0"`)}, map[string]sums{"Service svc": {gpus: workload.Unbounded}}},
 		"no GPUs, no claim": {[]string{sub(serviceText, "gpu: 2", "gpu: 0"), sub(deploymentText, "gpu: 8", "gpu: 0")}, map[string]sums{}},
 	} {
 		t.Run(name, func(t *testing.T) {

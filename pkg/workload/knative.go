@@ -1,4 +1,4 @@
-package policy
+package workload
 
 import (
 	"slices"
@@ -10,37 +10,37 @@ import (
 	"github.com/kubetorch/webhook/pkg/manifest"
 )
 
-// ConfigurationDemand measures a Knative Configuration: its template. revisions holds what
+// ConfigurationUsage measures a Knative Configuration: its template. revisions holds what
 // is known of RevisionsToRead.
-func ConfigurationDemand(configuration manifest.Object, kn *knative.Config, gpus GPUResources, revisions Revisions) Demand {
+func ConfigurationUsage(configuration manifest.Object, kn *knative.Config, gpus GPUResources, revisions Revisions) Usage {
 	template := manifest.Object{"spec": manifest.Object{"template": manifest.At(configuration, "spec", "template")}}
-	return ServiceDemand(template, "", kn, gpus, revisions)
+	return ServiceUsage(template, "", kn, gpus, revisions)
 }
 
-// RevisionDemand measures a Knative Revision, whose scale stands on its own metadata and
+// RevisionUsage measures a Knative Revision, whose scale stands on its own metadata and
 // whose spec is that of its pods.
-func RevisionDemand(revision manifest.Object, kn *knative.Config, gpus GPUResources) Demand {
-	d := podDemand(manifest.Map(revision, "metadata", "annotations"), manifest.Map(revision, "spec"),
+func RevisionUsage(revision manifest.Object, kn *knative.Config, gpus GPUResources) Usage {
+	d := podUsage(manifest.Map(revision, "metadata", "annotations"), manifest.Map(revision, "spec"),
 		field.NewPath("metadata", "annotations"), field.NewPath("spec"), kn, gpus)
 	d.claim(d.part(manifest.Text(revision, "metadata", "name")))
 	return d
 }
 
 func revisionPart(revision manifest.Object, name string, kn *knative.Config, gpus GPUResources) Part {
-	d := RevisionDemand(revision, kn, gpus)
+	d := RevisionUsage(revision, kn, gpus)
 	return d.part(name)
 }
 
 // targetPath is where a PodAutoscaler names what it scales.
 var targetPath = field.NewPath("spec", "scaleTargetRef")
 
-// AutoscalerDemand measures a Knative PodAutoscaler: as many pods as it may start of what
+// AutoscalerUsage measures a Knative PodAutoscaler: as many pods as it may start of what
 // it scales. target is the Deployment that it scales, nil for one that is not known: its
 // GPUs then cannot be counted, and a bound on GPUs refuses it.
-func AutoscalerDemand(autoscaler, target manifest.Object, kn *knative.Config, gpus GPUResources) Demand {
+func AutoscalerUsage(autoscaler, target manifest.Object, kn *knative.Config, gpus GPUResources) Usage {
 	podSpec := manifest.Map(target, "spec", "template", "spec")
-	d := podDemand(manifest.Map(autoscaler, "metadata", "annotations"), podSpec, field.NewPath("metadata", "annotations"), targetPath, kn, gpus)
-	d.CPUs, d.Memory = number(0), number(0) // asked for by the Deployment itself
+	d := podUsage(manifest.Map(autoscaler, "metadata", "annotations"), podSpec, field.NewPath("metadata", "annotations"), targetPath, kn, gpus)
+	d.CPUs, d.Memory = Number(0), Number(0) // asked for by the Deployment itself
 	inTarget := func(errs field.ErrorList) {
 		for i, e := range errs {
 			placed := *e
@@ -106,13 +106,13 @@ func NamedConfigurations(route manifest.Object) []string {
 	return names
 }
 
-// RouteDemand measures a Knative Route: the revisions that its traffic names, tags
+// RouteUsage measures a Knative Route: the revisions that its traffic names, tags
 // included, and the templates of the Configurations that it names. Only its claim is
 // filled in, since a Route has no pods of its own. A revision that is not known counts
 // like the largest part that is.
-func RouteDemand(route manifest.Object, configurations map[string]manifest.Object, revisions Revisions, kn *knative.Config, gpus GPUResources) Demand {
+func RouteUsage(route manifest.Object, configurations map[string]manifest.Object, revisions Revisions, kn *knative.Config, gpus GPUResources) Usage {
 	traffic := field.NewPath("spec", "traffic")
-	d := Demand{Paths: map[string]*field.Path{peakPath: traffic}, pod: traffic}
+	d := Usage{Paths: map[string]*field.Path{PeakKey: traffic}, pod: traffic}
 	latest := map[string]manifest.Object{}
 	var unknown []string
 	for _, name := range NamedConfigurations(route) {
@@ -122,7 +122,7 @@ func RouteDemand(route manifest.Object, configurations map[string]manifest.Objec
 			continue
 		}
 		latest[manifest.Text(c, "status", "latestCreatedRevisionName")] = manifest.Map(c, "spec", "template")
-		for _, p := range ConfigurationDemand(c, kn, gpus, revisions).Parts {
+		for _, p := range ConfigurationUsage(c, kn, gpus, revisions).Parts {
 			d.claim(p)
 		}
 	}
@@ -154,7 +154,7 @@ func RouteDemand(route manifest.Object, configurations map[string]manifest.Objec
 // Within tells whether a demand asks for no more than another, in any respect that a
 // bound can speak of. Of a Deployment of fixed size that is the GPUs and the pods: Knative
 // adds a container of its own to them.
-func (d *Demand) Within(other *Demand) bool {
+func (d *Usage) Within(other *Usage) bool {
 	uncounted := len(d.GPUs.Malformed)+len(d.GPUs.Unknown)+len(other.GPUs.Malformed)+len(other.GPUs.Unknown) > 0
 	switch {
 	case !d.WithinGPUs(other), uncounted && !d.GPUs.SameRequests(other.GPUs):
@@ -168,16 +168,16 @@ func (d *Demand) Within(other *Demand) bool {
 
 // WithinGPUs tells whether a demand has no more pods than another, no more GPUs in each, and
 // none of a type that the other has not: by what bounds go by, and by what budgets do.
-func (d *Demand) WithinGPUs(other *Demand) bool {
+func (d *Usage) WithinGPUs(other *Usage) bool {
 	return d.GPUs.PerPod <= other.GPUs.PerPod && d.PeakPods <= other.PeakPods && (d.GPUs.PerPod == 0 ||
 		((other.GPUType == "" || d.GPUType == other.GPUType) && (other.product == "" || d.product == other.product)))
 }
 
 // SameType tells whether budgets take the GPUs of two demands for the same type.
-func (d *Demand) SameType(other *Demand) bool { return d.product == other.product }
+func (d *Usage) SameType(other *Usage) bool { return d.product == other.product }
 
 // RaisePeak makes the demand of a Deployment one of at least so many pods.
-func (d *Demand) RaisePeak(pods int64) {
+func (d *Usage) RaisePeak(pods int64) {
 	if pods > d.PeakPods {
 		d.PeakPods, d.Parts, d.Claim = pods, nil, 0
 		d.claim(d.part(""))
@@ -186,7 +186,7 @@ func (d *Demand) RaisePeak(pods int64) {
 
 // OfRevision is what the PodAutoscaler of a Revision asks for: the pods of the Revision,
 // on the PodAutoscaler's own terms.
-func (d Demand) OfRevision(revision *Demand) Demand {
+func (d Usage) OfRevision(revision *Usage) Usage {
 	d.GPUs, d.GPUType, d.product, d.CPUs, d.Memory, d.Parts, d.Claim = revision.GPUs, revision.GPUType, revision.product, revision.CPUs, revision.Memory, nil, 0
 	d.claim(d.part(""))
 	return d

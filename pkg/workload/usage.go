@@ -1,6 +1,7 @@
-package policy
+package workload
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -13,8 +14,8 @@ import (
 	"github.com/kubetorch/webhook/pkg/parameter"
 )
 
-// Demand is what an object asks of the cluster, in the terms that bounds speak of.
-type Demand struct {
+// Usage is what an object asks of the cluster, in the terms that bounds speak of.
+type Usage struct {
 	// Fixed is whether the number of pods never changes by itself: bounds on how an
 	// autoscaler behaves do not apply.
 	Fixed bool
@@ -45,9 +46,9 @@ type Demand struct {
 	pod   *field.Path
 	// Warnings tell what had to be assumed.
 	Warnings []string
-	// unreadable is a scale that Knative or we cannot read, with its key; it counts as
+	// Unreadable is a scale that Knative or we cannot read, with its key; it counts as
 	// unbounded.
-	unreadable string
+	Unreadable string
 }
 
 // Part is a share of a claim.
@@ -62,39 +63,49 @@ type Part struct {
 }
 
 // claim adds a part.
-func (d *Demand) claim(p Part) {
+func (d *Usage) claim(p Part) {
 	if p.GPUs > 0 {
 		d.Parts, d.Claim = append(d.Parts, p), SaturatingAdd(d.Claim, p.GPUs)
 	}
 }
 
 // part is what one template or Deployment claims.
-func (d *Demand) part(revision string) Part {
+func (d *Usage) part(revision string) Part {
 	return Part{Revision: revision, GPUs: SaturatingMul(d.GPUs.PerPod, d.PeakPods), Type: d.product}
 }
 
 // Outgrows tells whether a demand that is unbounded, as an old one is, asks for more pods or
 // more GPUs in each, or has more such parts: the claims alone do not show it.
-func (d *Demand) Outgrows(old *Demand) bool {
+func (d *Usage) Outgrows(old *Usage) bool {
 	return d.Claim == Unbounded && old.Claim == Unbounded &&
 		(d.GPUs.PerPod > old.GPUs.PerPod || d.PeakPods > old.PeakPods || d.unboundedParts() > old.unboundedParts())
 }
 
 // Asks words the claim: "40 GPUs (4 x 10 pods)".
-func (d *Demand) Asks() string { return asksWorkload(d) }
+func (d *Usage) Asks() string {
+	s := CountText(d.Claim, "GPU")
+	if d.PeakPods == 0 && d.Claim > 0 {
+		return s + " over all that it names"
+	}
+	detail := fmt.Sprintf("%s x %s", NumberText(d.GPUs.PerPod), CountText(d.PeakPods, "pod"))
+	if others := d.Claim - SaturatingMul(d.GPUs.PerPod, d.PeakPods); others > 0 {
+		detail += fmt.Sprintf(", and %s of other revisions in traffic", CountText(others, "GPU"))
+	}
+	return s + " (" + detail + ")"
+}
 
 // PeakPath is where the number of pods stands.
-func (d *Demand) PeakPath() *field.Path { return d.Paths[peakPath] }
+func (d *Usage) PeakPath() *field.Path { return d.Paths[PeakKey] }
 
-func (d *Demand) podPath() *field.Path {
+func (d *Usage) PodPath() *field.Path {
 	if d.pod == nil {
 		return field.NewPath("spec", "template", "spec")
 	}
 	return d.pod
 }
 
-// peakPath is the key in Paths of the value that the peak pods come from.
-const peakPath = "peak"
+// PeakKey is the key in Paths of the value that the peak pods come from.
+const PeakKey = "peak"
 
 // unlimited as a duration stands for a value that Knative will refuse.
 const unlimited = time.Duration(Unbounded)
@@ -102,13 +113,13 @@ const unlimited = time.Duration(Unbounded)
 // Revisions are the revisions of one namespace that are known, by name.
 type Revisions map[string]manifest.Object
 
-// ServiceDemand measures a Knative Service. latest is the revision that status says the
+// ServiceUsage measures a Knative Service. latest is the revision that status says the
 // present template made, empty if it makes a new one; revisions holds what is known of
 // those that traffic names. elsewhere are further revisions of the Service that something
 // else names, such as a Route that is not the Service's own.
-func ServiceDemand(service manifest.Object, latest string, kn *knative.Config, gpus GPUResources, revisions Revisions, elsewhere ...string) Demand {
+func ServiceUsage(service manifest.Object, latest string, kn *knative.Config, gpus GPUResources, revisions Revisions, elsewhere ...string) Usage {
 	template := manifest.Map(service, "spec", "template")
-	d := podDemand(manifest.Map(template, "metadata", "annotations"), manifest.Map(template, "spec"),
+	d := podUsage(manifest.Map(template, "metadata", "annotations"), manifest.Map(template, "spec"),
 		annotationsPath, podPath, kn, gpus)
 	own := d.part("")
 	named := manifest.Text(template, "metadata", "name")
@@ -218,8 +229,8 @@ func settingPath(at *field.Path, key string) *field.Path {
 	return at.Key(key)
 }
 
-func podDemand(annotations, podSpec manifest.Object, at, specPath *field.Path, kn *knative.Config, gpus GPUResources) Demand {
-	d := Demand{Paths: map[string]*field.Path{knative.ClassKey: settingPath(at, knative.ClassKey)}, pod: specPath, Class: kn.Class()}
+func podUsage(annotations, podSpec manifest.Object, at, specPath *field.Path, kn *knative.Config, gpus GPUResources) Usage {
+	d := Usage{Paths: map[string]*field.Path{knative.ClassKey: settingPath(at, knative.ClassKey)}, pod: specPath, Class: kn.Class()}
 	if _, class, ok := knative.Get(annotations, knative.ClassKey); ok {
 		d.Class = class
 	}
@@ -233,14 +244,14 @@ func podDemand(annotations, podSpec manifest.Object, at, specPath *field.Path, k
 		if ok {
 			var err error
 			if n, err = parameter.ParseScale(text); err != nil {
-				n, d.unreadable = Unbounded, k+": "+text
+				n, d.Unreadable = Unbounded, k+": "+text
 			}
 		}
 		if key == knative.MaxScaleKey && n == 0 {
 			n = Unbounded
 		}
-		if d.Paths[peakPath] == nil || n > d.PeakPods {
-			d.PeakPods, d.Paths[peakPath] = n, d.Paths[key]
+		if d.Paths[PeakKey] == nil || n > d.PeakPods {
+			d.PeakPods, d.Paths[PeakKey] = n, d.Paths[key]
 		}
 		return n
 	}
@@ -286,7 +297,7 @@ func podQuantity(podSpec, annotations manifest.Object, name string, kn *knative.
 			case v != nil:
 				var err error
 				if q, err = manifest.Quantity(v); err != nil {
-					q = number(Unbounded) // cannot be read, so it is beyond any bound
+					q = Number(Unbounded) // cannot be read, so it is beyond any bound
 				}
 			case d != nil && defaults:
 				q = *d
@@ -331,4 +342,15 @@ func podQuantity(podSpec, annotations manifest.Object, name string, kn *knative.
 		}
 	}
 	return peak
+}
+
+// unboundedParts is how many parts of a claim have no end.
+func (d *Usage) unboundedParts() int {
+	n := 0
+	for _, p := range d.Parts {
+		if p.GPUs == Unbounded {
+			n++
+		}
+	}
+	return n
 }

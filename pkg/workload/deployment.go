@@ -1,4 +1,4 @@
-package policy
+package workload
 
 import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -10,17 +10,17 @@ import (
 // plainKnative fills nothing in: Knative has no part in a Deployment of fixed size.
 var plainKnative = knative.Default()
 
-// DeploymentDemand measures a Deployment of fixed size: all its pods run all the time, and
+// DeploymentUsage measures a Deployment of fixed size: all its pods run all the time, and
 // bounds on how an autoscaler behaves do not apply.
-func DeploymentDemand(deployment manifest.Object, gpus GPUResources) Demand {
+func DeploymentUsage(deployment manifest.Object, gpus GPUResources) Usage {
 	replicas := field.NewPath("spec", "replicas")
 	podSpec := manifest.Map(deployment, "spec", "template", "spec")
-	d := Demand{
+	d := Usage{
 		Fixed:  true,
 		GPUs:   CountGPUs(podSpec, field.NewPath("spec", "template", "spec"), gpus),
 		CPUs:   podQuantity(podSpec, nil, "cpu", plainKnative),
 		Memory: podQuantity(podSpec, nil, "memory", plainKnative),
-		Paths:  map[string]*field.Path{peakPath: replicas, knative.MaxScaleKey: replicas, knative.MinScaleKey: replicas},
+		Paths:  map[string]*field.Path{PeakKey: replicas, knative.MaxScaleKey: replicas, knative.MinScaleKey: replicas},
 	}
 	d.MinScale = Replicas(deployment)
 	d.PeakPods = d.MinScale
