@@ -19,7 +19,7 @@ help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: $(BIN) tools ## Bring up a local control plane, expand the examples on it, tear it down
+demo: $(BIN) ## Bring up a local control plane, expand the examples on it, tear it down
 	@$(GO) run ./test/demo -binary $(BIN)
 
 .PHONY: test
@@ -71,7 +71,7 @@ bench-gate: ## Fail if a review allocates more than its limit, or costs too much
 build: $(BIN) ## Build bin/kubetorch-webhook
 
 $(BIN): $(SOURCES)
-	@echo "== building $(BIN)"
+	@echo "== building $(BIN): a minute or two at first"
 	@mkdir -p bin
 	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o $(BIN) ./cmd/webhook
 
@@ -114,7 +114,7 @@ tools: ## Build the local control plane's programs into .cache/
 	@$(CONTROLPLANE) build
 
 .PHONY: up
-up: $(BIN) tools ## Start a local control plane in the background and print its KUBECONFIG
+up: $(BIN) ## Start a local control plane in the background and print its KUBECONFIG
 	@$(CONTROLPLANE) up -hpa -webhook $(BIN) -manifests deploy
 
 .PHONY: down

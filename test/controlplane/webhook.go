@@ -257,7 +257,8 @@ func (r *Replica) Ready(ctx context.Context) error {
 }
 
 // probeClient does not verify certificates, like a kubelet's probes.
-var probeClient = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+// It keeps no connection: the webhook ends those that are not used, which clients complain of.
+var probeClient = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}}
 
 func (r *Replica) start() (err error) {
 	// The Deployment sets these as well.
