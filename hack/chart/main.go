@@ -36,7 +36,7 @@ func write(repository, into string) error {
 	if err := os.MkdirAll(into, 0o755); err != nil {
 		return err
 	}
-	for name, edit := range map[string]func(string) string{"mutating.yaml": injected, "validating.yaml": injected, "rbac.yaml": labelled} {
+	for name, edit := range map[string]func(string) string{"mutating.yaml": injected, "validating.yaml": injected, "rbac.yaml": labelled, "self.yaml": labelled} {
 		if err := convert(repository, "deploy/base/"+name, filepath.Join(into, name), "", edit); err != nil {
 			return err
 		}
@@ -97,6 +97,7 @@ func convert(repository, from, to, condition string, edit func(string) string) e
 	text = strings.NewReplacer(
 		"kubetorch-system", "{{ .Release.Namespace }}",
 		"kube-node-lease, kubetorch-system, cert-manager, knative-serving]", "kube-node-lease, {{ .Release.Namespace }}, cert-manager, {{ .Values.knativeNamespace }}]",
+		"'knative-serving']", "'{{ .Values.knativeNamespace }}']",
 		"system:serviceaccount:knative-serving:", "system:serviceaccount:{{ .Values.knativeNamespace }}:",
 	).Replace(text)
 	if edit != nil {
