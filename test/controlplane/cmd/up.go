@@ -33,6 +33,8 @@ func parseUp(command string, args []string) (upOptions, error) {
 	stateFlag(flags, &o.state)
 	flags.BoolVar(&o.Scheduler, "scheduler", false, "also run kube-scheduler")
 	flags.BoolVar(&o.HPA, "hpa", false, "also run Knative's autoscaler for the hpa class")
+	flags.BoolVar(&o.Pods, "pods", false, "run pods, on a node of its own in namespaces of its own; takes root")
+	flags.IntVar(&o.GPUs, "gpus", 0, "`number` of GPUs of the node that runs pods")
 	flags.StringVar(&o.webhook.Binary, "webhook", "", "also install the kubetorch webhook, running this `binary`")
 	flags.StringVar(&o.webhook.Manifests, "manifests", "deploy", "kustomize `folder` to install the webhook with")
 	flags.IntVar(&o.webhook.Replicas, "replicas", 1, "`number` of webhook processes")
@@ -148,6 +150,9 @@ func supervise(ctx context.Context, args []string) (err error) {
 	if err != nil {
 		return err
 	}
+	if o.Pods {
+		controlplane.Isolate()
+	}
 	s, err := openState(o.state)
 	if err != nil {
 		return err
@@ -157,7 +162,7 @@ func supervise(ctx context.Context, args []string) (err error) {
 		return fmt.Errorf("the control plane is already up: %w", err)
 	}
 	defer unlock()
-	if err := s.write(supervisor{PID: os.Getpid()}); err != nil {
+	if err := s.write(supervisor{PID: controlplane.OwnerPID()}); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.Remove(s.file("state.json"))) }()
@@ -168,11 +173,8 @@ func supervise(ctx context.Context, args []string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, c.Stop()) }()
-	if o.webhook.Binary != "" {
-		if _, err := c.InstallWebhook(ctx, o.webhook); err != nil {
-			return err
-		}
-		fmt.Fprintln(os.Stderr, "the webhook is installed")
+	if err := o.install(ctx, c); err != nil {
+		return err
 	}
 	for _, p := range c.Processes() {
 		go func() {
@@ -182,11 +184,34 @@ func supervise(ctx context.Context, args []string) (err error) {
 			}
 		}()
 	}
-	if err := s.write(supervisor{PID: os.Getpid(), Kubeconfig: c.Kubeconfig()}); err != nil {
+	if err := s.write(supervisor{PID: controlplane.OwnerPID(), Kubeconfig: c.Kubeconfig()}); err != nil {
 		return err
 	}
 	<-ctx.Done()
-	return s.write(supervisor{PID: os.Getpid()})
+	return s.write(supervisor{PID: controlplane.OwnerPID()})
+}
+
+// install installs the webhook, if one is given, and makes a lab reachable.
+func (o upOptions) install(ctx context.Context, c *controlplane.ControlPlane) error {
+	if o.Pods {
+		if err := c.Forward(ctx); err != nil {
+			return err
+		}
+	}
+	switch {
+	case o.webhook.Binary == "":
+		return nil
+	case o.Pods:
+		if err := c.InstallWebhookPods(ctx, o.webhook.Binary, o.webhook.Manifests); err != nil {
+			return err
+		}
+	default:
+		if _, err := c.InstallWebhook(ctx, o.webhook); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintln(os.Stderr, "the webhook is installed")
+	return nil
 }
 
 // down stops the supervisor and waits until everything it owned is gone.
