@@ -192,7 +192,50 @@ func prepareNamespaces(dir string) error {
 			return fmt.Errorf("mounting %s: %w", folder, err)
 		}
 	}
+	if err := pretendMachine(filepath.Join(dir, "machine")); err != nil {
+		return fmt.Errorf("pretending a machine: %w", err)
+	}
 	return unix.Sethostname([]byte(nodeName))
+}
+
+// The node pretends to have room for what users really ask for, of which its pods use
+// little.
+const (
+	pretendedCPUs   = 128
+	pretendedMemory = 1 << 30 // KiB
+)
+
+// pretendMachine mounts files over those from which a kubelet learns how large its machine is.
+func pretendMachine(dir string) error {
+	cpus, numa := filepath.Join(dir, "cpu"), filepath.Join(dir, "node")
+	files := map[string]string{
+		filepath.Join(cpus, "online"): fmt.Sprintf("0-%d\n", pretendedCPUs-1),
+		filepath.Join(dir, "meminfo"): fmt.Sprintf("MemTotal: %[1]d kB\nMemFree: %[1]d kB\nMemAvailable: %[1]d kB\n"+
+			"SwapTotal: 0 kB\nSwapFree: 0 kB\n", pretendedMemory),
+	}
+	for i := range pretendedCPUs {
+		// Without a topology a kubelet counts CPUs, and does not put its pods on certain ones.
+		files[filepath.Join(cpus, "cpu"+strconv.Itoa(i), "uevent")] = ""
+	}
+	if err := os.MkdirAll(numa, 0o755); err != nil {
+		return err
+	}
+	for file, text := range files {
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			return err
+		}
+	}
+	for from, to := range map[string]string{
+		cpus: "/sys/devices/system/cpu", numa: "/sys/devices/system/node", filepath.Join(dir, "meminfo"): "/proc/meminfo",
+	} {
+		if err := unix.Mount(from, to, "", unix.MS_BIND, ""); err != nil && !errors.Is(err, unix.ENOENT) {
+			return fmt.Errorf("mounting %s: %w", to, err)
+		}
+	}
+	return nil
 }
 
 // sweepLabs removes what labs left behind whose program was killed: their lock is free.

@@ -22,7 +22,7 @@ import (
 )
 
 // gpus is the number of GPUs of the node.
-const gpus = 16
+const gpus = 64
 
 var (
 	keepLogs = flag.Bool("pod-logs", false, "copy the logs of all programs to .cache/pods-logs")
