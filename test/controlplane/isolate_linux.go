@@ -201,7 +201,7 @@ func prepareNamespaces(dir string) error {
 // The node pretends to have room for what users really ask for, of which its pods use
 // little.
 const (
-	pretendedCPUs   = 128
+	pretendedCPUs   = 512
 	pretendedMemory = 1 << 30 // KiB
 )
 

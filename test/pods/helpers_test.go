@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 )
@@ -137,15 +138,21 @@ type podCount struct {
 	Ready, Live, All int
 }
 
-// countPods counts the pods with a label.
-func countPods(ctx context.Context, namespace, selector string) (podCount, error) {
-	var n podCount
-	list, err := client.Resource(podResource).Namespace(namespace).List(ctx, metav1.ListOptions{LabelSelector: selector})
+// listPods are the pods of a namespace, as far as the API server has told.
+func listPods(namespace string) (pods []*unstructured.Unstructured) {
+	list, err := allPods.ByNamespace(namespace).List(labels.Everything())
 	if err != nil {
-		return n, err
+		return nil
 	}
-	for i := range list.Items {
-		pod := &list.Items[i]
+	for _, object := range list {
+		pods = append(pods, object.(*unstructured.Unstructured))
+	}
+	return pods
+}
+
+// countPods counts the pods of a namespace.
+func countPods(namespace string) (n podCount) {
+	for _, pod := range listPods(namespace) {
 		if phase, _, _ := unstructured.NestedString(pod.Object, "status", "phase"); phase == "Succeeded" || phase == "Failed" {
 			continue
 		}
@@ -158,5 +165,15 @@ func countPods(ctx context.Context, namespace, selector string) (podCount, error
 			n.Ready++
 		}
 	}
-	return n, nil
+	return n
+}
+
+// countLabelled is the number of live pods of a namespace with a label.
+func countLabelled(namespace, label, value string) (n int) {
+	for _, pod := range listPods(namespace) {
+		if pod.GetDeletionTimestamp() == nil && pod.GetLabels()[label] == value {
+			n++
+		}
+	}
+	return n
 }

@@ -15,7 +15,9 @@ import (
 	"time"
 
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/dynamic/dynamicinformer"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
 
 	"github.com/kubetorch/webhook/test/controlplane"
 	"github.com/kubetorch/webhook/test/e2e/harness"
@@ -26,8 +28,11 @@ const gpus = 64
 
 var (
 	keepLogs = flag.Bool("pod-logs", false, "copy the logs of all programs to .cache/pods-logs")
+	page     = flag.Bool("page", false, "write what was observed into docs/scaling.md")
+	long     = flag.Bool("long", false, "also wait for the seed's own delays, some of which take ten minutes")
 	cluster  *controlplane.ControlPlane
 	client   dynamic.Interface
+	allPods  cache.GenericLister
 )
 
 func TestMain(m *testing.M) {
@@ -75,6 +80,10 @@ func run(ctx context.Context, m *testing.M) (code int, err error) {
 	if client, err = dynamic.NewForConfig(config); err != nil {
 		return 1, err
 	}
+	factory := dynamicinformer.NewDynamicSharedInformerFactory(client, 0)
+	allPods = factory.ForResource(podResource).Lister()
+	factory.Start(ctx.Done())
+	factory.WaitForCacheSync(ctx.Done())
 	binary, err := harness.Binary(ctx, dir)
 	if err != nil {
 		return 1, err
@@ -86,7 +95,10 @@ func run(ctx context.Context, m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	fmt.Fprintf(os.Stderr, "the lab is ready after %.0f s\n", time.Since(begin).Seconds())
-	return m.Run(), nil
+	if code = m.Run(); code == 0 && *page {
+		return 0, writePage(filepath.Join(root, "docs", "scaling.md"))
+	}
+	return code, nil
 }
 
 // appImage is the application under test.
