@@ -67,6 +67,7 @@ func buildMissing(ctx context.Context, log io.Writer, root string, entries []cac
 			missing = append(missing, e)
 		}
 	}
+	announce(b.log, missing)
 	for i, e := range missing {
 		if err := b.fetch(ctx, e, missing); err != nil {
 			return err

@@ -85,6 +85,7 @@ type ControlPlane struct {
 	options        Options
 	apiserver, kcm *Process
 	apiserverArgs  []string
+	imageTool      string // makes images, in a lab
 
 	pki        *pki
 	server     string
@@ -127,7 +128,7 @@ func Start(ctx context.Context, o Options) (*ControlPlane, error) {
 
 // Tools names the tools a control plane with these options needs.
 func (o Options) Tools() []string {
-	names := []string{Etcd, KubeAPIServer, KubeControllerManager, Kubectl, Kustomize}
+	names := []string{Etcd, KubeAPIServer, KubeControllerManager, Kubectl}
 	if o.Pods {
 		names = append(names, Containerd, ContainerdShim, Ctr, Kubelet, KubeProxy)
 	}
@@ -296,7 +297,7 @@ func (c *ControlPlane) RESTConfig() *rest.Config { return rest.CopyConfig(c.rest
 func (c *ControlPlane) LogDir() string { return c.dir.join("logs") }
 
 // Tool returns the path of a tool this control plane was started with, such as
-// Kubectl or Kustomize, or "" for any other. EnsureTools builds others.
+// Kubectl, or "" for any other. EnsureTools builds others.
 func (c *ControlPlane) Tool(name string) string { return c.tools[name] }
 
 // Kubectl runs kubectl with cluster-admin rights.

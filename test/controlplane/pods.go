@@ -217,6 +217,9 @@ func (c *ControlPlane) startContainerd(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if c.imageTool, err = c.buildPackage(ctx, "image", filepath.Join("hack", "release", "cmd", "image")); err != nil {
+		return err
+	}
 	return c.LoadProgram(ctx, pauseImage, "pause")
 }
 

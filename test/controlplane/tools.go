@@ -291,7 +291,11 @@ func EnsureTools(ctx context.Context, log io.Writer, names ...string) (map[strin
 	if err != nil {
 		return nil, err
 	}
-	entries, err := resolve(root, names)
+	paths, err := assets()
+	if err != nil {
+		return nil, err
+	}
+	entries, err := resolve(root, slices.DeleteFunc(slices.Clone(names), func(name string) bool { return paths[name] != "" }))
 	if err != nil {
 		return nil, err
 	}
@@ -300,7 +304,9 @@ func EnsureTools(ctx context.Context, log io.Writer, names ...string) (map[strin
 			return nil, err
 		}
 	}
-	paths := make(map[string]string, len(entries))
+	if paths == nil {
+		paths = make(map[string]string, len(entries))
+	}
 	for _, e := range entries {
 		paths[e.name] = e.path
 	}

@@ -71,7 +71,7 @@ func (c *ControlPlane) installWebhookPods(ctx context.Context, binary, manifests
 	if err := c.AwaitDeployment(ctx, webhookNamespace, webhookName); err != nil {
 		return err
 	}
-	return c.awaitCABundles(ctx, &Webhook{})
+	return c.awaitRegistered(ctx, &Webhook{})
 }
 
 // RestartWebhookPods does what kubectl rollout restart does, and waits until the rollout is

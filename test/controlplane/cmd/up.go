@@ -77,11 +77,17 @@ func up(ctx context.Context, args []string) error {
 			return errors.New("a control plane is starting or stopping; wait for it or take it down")
 		}
 		fmt.Fprintln(os.Stderr, "the control plane is already up")
+		tools, err := controlplane.EnsureTools(ctx, os.Stderr, controlplane.Kubectl)
+		if err != nil {
+			return err
+		}
 		printExport(supervisor.Kubeconfig)
+		printHints(tools[controlplane.Kubectl], o)
 		return nil
 	}
 	// Building here rather than in the supervisor lets Ctrl-C end it.
-	if _, err := controlplane.EnsureTools(ctx, os.Stderr, o.Tools()...); err != nil {
+	tools, err := controlplane.EnsureTools(ctx, os.Stderr, o.Tools()...)
+	if err != nil {
 		return err
 	}
 	if err := s.startSupervisor(ctx, args); err != nil {
@@ -92,6 +98,7 @@ func up(ctx context.Context, args []string) error {
 		return err
 	}
 	printExport(supervisor.Kubeconfig)
+	printHints(tools[controlplane.Kubectl], o)
 	return nil
 }
 
@@ -262,4 +269,24 @@ func printExport(kubeconfig string) {
 		kubeconfig = "'" + strings.ReplaceAll(kubeconfig, "'", `'\''`) + "'"
 	}
 	fmt.Printf("export KUBECONFIG=%s\n", kubeconfig)
+}
+
+// printHints says, beside the line for the shell, what else helps.
+func printHints(kubectl string, o upOptions) {
+	if o.Pods {
+		fmt.Fprintf(os.Stderr, `kubectl is %s
+Pods run on node pods, which has %d GPUs that are only numbers. No registry is asked: what has no
+image on the node stays ErrImagePull.
+`, kubectl, o.GPUs)
+		return
+	}
+	classes := "none of the hpa class is scaled"
+	if o.HPA {
+		classes = "only those of the hpa class are scaled"
+	}
+	fmt.Fprintf(os.Stderr, `kubectl is %s
+There are no nodes: pods stay Pending, so Deployments and Knative Services never become Ready
+(kubectl get ksvc says RevisionMissing or Unknown), and %s.
+What admission makes of manifests, and what the controllers write, is as in any cluster.
+`, kubectl, classes)
 }
