@@ -32,7 +32,7 @@ func TestCasesGPUs(t *testing.T) {
 			warnings: []string{loweredDefault("max-scale", "10", "built-in", "3", "policy house (bounds.gpusPerWorkload.max)")}},
 		"L10 what looks like GPUs and cannot be counted is refused under a bound": {in: autoscaled().pod(onePod(`resources: {limits: {acme.example/gpu-slice: 1}}`)),
 			at: inCluster().under(house), code: 403,
-			refused: []string{container + "limits[acme.example/gpu-slice]: Forbidden: looks like a GPU resource that no policy's gpuResources lists, so it cannot be counted; policy house bounds GPUs (bounds.gpusPerPod.max)"}},
+			refused: []string{container + "limits[acme.example/gpu-slice]: Forbidden: looks like a GPU resource that no policy's gpuResources lists, so it cannot be counted; the platform team lists it there, or in notGPUResources if it is no number of GPUs; policy house bounds GPUs (bounds.gpusPerPod.max)"}},
 		"L12 a GPU type names its own node label": {in: autoscaled("gpus", "1", "gpu-type", "cloud.google.com/gke-accelerator: nvidia-l4"), at: gpuCluster(), want: kpa(),
 			pod: `{nodeSelector: {cloud.google.com/gke-accelerator: nvidia-l4}, tolerations: ` + gpuTolerations + `,
 				containers: [{image: "ghcr.io/acme/inference:v1", resources: {requests: {nvidia.com/gpu: "1"}, limits: {nvidia.com/gpu: "1"}}}]}`},

@@ -191,6 +191,6 @@ func (b *Budget) Types() string { return strings.Join(b.types, ", ") }
 // defaults of Knative, the same objects claim something else.
 func Rules(s *Set, kn *knative.Config) string {
 	h := sha256.New()
-	fmt.Fprintf(h, "v1 %q %d %d %d", s.GPUResources(), kn.MinScale(), kn.MaxScale(), kn.InitialScale())
+	fmt.Fprintf(h, "v2 %s %d %d %d", s.GPUResources().Digest(), kn.MinScale(), kn.MaxScale(), kn.InitialScale())
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }

@@ -47,7 +47,7 @@ func TestDeploymentDemand(t *testing.T) {
 
 func TestAnnotationsOfADeploymentAddNothingToItsDemand(t *testing.T) {
 	d := workload.DeploymentUsage(manifest.Object{"spec": manifest.Object{"template": manifest.Object{
-		"metadata": manifest.Object{"annotations": manifest.Object{"autoscaling.knative.dev/max-scale": "50", "queue.sidecar.serving.knative.dev/cpu-resource-limit": "9"}}}}}, nil)
+		"metadata": manifest.Object{"annotations": manifest.Object{"autoscaling.knative.dev/max-scale": "50", "queue.sidecar.serving.knative.dev/cpu-resource-limit": "9"}}}}}, workload.GPUResources{})
 	assert.Equal(t, int64(1), d.PeakPods)
 	assert.True(t, d.CPUs.IsZero())
 }
