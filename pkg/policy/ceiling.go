@@ -24,6 +24,10 @@ const (
 
 	BoundGPUTypes          = "gpuTypes"
 	BoundAutoscalerClasses = "autoscalerClasses"
+
+	// UnlistedAccelerators is the field that says what counts: not a bound, but what a
+	// workload breaks that asks for an accelerator which no policy counts.
+	UnlistedAccelerators = "gpuResources"
 )
 
 // Ceiling is the lowest maximum that holds for a setting.

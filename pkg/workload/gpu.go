@@ -29,8 +29,9 @@ type GPUCount struct {
 	Malformed field.ErrorList
 	// Unknown are requests that look like GPUs and cannot be counted.
 	Unknown field.ErrorList
-	// Unlisted are the accelerators that no policy counts as GPUs, sorted.
-	Unlisted []string
+	// Unlisted are requests for accelerators that no policy counts as GPUs, one for each
+	// name, which is the value of the error.
+	Unlisted field.ErrorList
 	// requests are the GPU requests as they stand.
 	requests []gpuRequest
 }
@@ -195,7 +196,7 @@ func (c *gpuCounter) container(o manifest.Object, at gpuPlace) map[string]int64 
 					share = what.shareOf
 				}
 			case accelerator:
-				c.unlisted(name)
+				c.unlisted(at)
 			default:
 				c.note(at, v)
 				c.count.Unknown = append(c.count.Unknown, field.Forbidden(c.path(at), cannotCount(what)))
@@ -221,10 +222,14 @@ func (c *gpuCounter) whole(at gpuPlace, v any) int64 {
 	return whole
 }
 
-func (c *gpuCounter) unlisted(name string) {
-	if i, found := slices.BinarySearch(c.count.Unlisted, name); !found {
-		c.count.Unlisted = slices.Insert(c.count.Unlisted, i, name)
+func (c *gpuCounter) unlisted(at gpuPlace) {
+	if slices.ContainsFunc(c.count.Unlisted, func(e *field.Error) bool { return e.BadValue == at.name }) {
+		return
 	}
+	e := field.Forbidden(c.path(at), at.name+" is an accelerator that no policy's gpuResources lists, so it counts as no GPU; "+
+		"the platform team lists it there, or in notGPUResources to say so")
+	e.BadValue = at.name
+	c.count.Unlisted = append(c.count.Unlisted, e)
 }
 
 // cannotCount words why a request cannot be counted, and what to do about it.

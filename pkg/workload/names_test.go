@@ -15,7 +15,13 @@ type counts struct {
 	unlisted []string
 }
 
-func of(c workload.GPUCount) counts { return counts{c.PerPod, len(c.Unknown), c.Unlisted} }
+func of(c workload.GPUCount) counts {
+	n := counts{gpus: c.PerPod, unknown: len(c.Unknown)}
+	for _, e := range c.Unlisted {
+		n.unlisted = append(n.unlisted, e.BadValue.(string))
+	}
+	return n
+}
 
 func TestQualifiersOfAGPUCountNothingBesideIt(t *testing.T) {
 	for name, pod := range map[string]string{
