@@ -76,7 +76,7 @@ func (e *expansion) gpuCount(memory setting, kind *gpuType) {
 	value := Setting{Value: strconv.FormatInt(n, 10), From: w.from, By: w.by}
 	e.write(request, typeOf(request.name), value.Value, value)
 	e.write(limit, typeOf(limit.name), value.Value, value)
-	e.tolerations(w.from)
+	e.tolerations(name, w.from)
 }
 
 // lowerGPUs holds a default number of GPUs against every bound, given the pods that the
