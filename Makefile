@@ -28,7 +28,7 @@ test: unit e2e ## Run all tests, the end-to-end ones included
 .PHONY: unit
 unit: ## Run the tests that need no control plane
 	@echo "== unit tests"
-	@$(GO) test -timeout 15m $$($(GO) list ./... | grep -v -e /test/controlplane -e /test/e2e -e /test/kustomize -e /test/chart)
+	@$(GO) test -timeout 15m $$($(GO) list ./... | grep -v -e /test/controlplane -e /test/e2e -e /test/kustomize -e /test/chart -e /test/pods)
 	@cd test/monitoring && $(GO) test ./...
 	@cd hack/release && $(GO) test ./...
 
@@ -39,6 +39,17 @@ e2e: $(BIN) tools ## Run the tests on a real API server with Knative
 	@# at a time, since they often wait, and the one that takes longest first.
 	@KUBETORCH_WEBHOOK_BINARY=$(BIN) $(GO) test -count=1 -timeout 20m -p 2 -ldflags '-s -w' \
 	  ./test/e2e/budgets ./test/e2e/deployments ./test/e2e/... ./test/controlplane/... ./test/kustomize/... ./test/chart/...
+
+.PHONY: pods-packages
+pods-packages: ## Install Debian's packages that running pods takes
+	@hack/pods-packages.sh
+
+.PHONY: test-pods
+PODSFLAGS ?=
+test-pods: $(BIN) pods-packages ## Run the tests on a node that runs pods (root); PODSFLAGS="-page -long" writes docs/scaling.md
+	@echo "== tests with pods"
+	@$(CONTROLPLANE) build -pods
+	@KUBETORCH_WEBHOOK_BINARY=$(BIN) $(GO) test -count=1 -timeout 40m -parallel 40 -ldflags '-s -w' ./test/pods $(PODSFLAGS)
 
 .PHONY: fuzz
 FUZZTIME ?= 1m
@@ -114,8 +125,9 @@ tools: ## Build the local control plane's programs into .cache/
 	@$(CONTROLPLANE) build
 
 .PHONY: up
-up: $(BIN) ## Start a local control plane in the background and print its KUBECONFIG
-	@$(CONTROLPLANE) up -hpa -webhook $(BIN) -manifests deploy
+up: $(BIN) ## Start a local control plane in the background and print its KUBECONFIG; PODS=1 runs pods too (root)
+	@$(if $(PODS),hack/pods-packages.sh)
+	@$(CONTROLPLANE) up -hpa -webhook $(BIN) -manifests deploy $(if $(PODS),-pods -gpus 8)
 
 .PHONY: down
 down: ## Stop the control plane that make up started
@@ -146,6 +158,7 @@ verify: generate ## Fail if generated files, go.mod or formatting are out of dat
 	@$(GO) mod tidy -diff
 	@cd test/gitops && $(GO) mod tidy -diff
 	@cd test/monitoring && $(GO) mod tidy -diff
+	@cd test/controlplane/programs/gpus && $(GO) mod tidy -diff
 	@cd test/benchmark && $(GO) mod tidy -diff
 	@cd test/benchmark/reviews && $(GO) mod tidy -diff
 	@cd hack/release && $(GO) mod tidy -diff
@@ -157,6 +170,7 @@ lint: $(GENTOOLS)/staticcheck ## Run go vet and staticcheck
 	@$(GO) vet ./...
 	@cd test/gitops && $(GO) vet ./...
 	@cd test/monitoring && $(GO) vet ./...
+	@cd test/controlplane/programs/gpus && $(GO) vet ./...
 	@cd test/benchmark && $(GO) vet ./...
 	@cd hack/release && $(GO) vet ./...
 	@$(GENTOOLS)/staticcheck ./...

@@ -79,7 +79,16 @@ func tool(ctx context.Context, names []string) error {
 
 // build fills the tool cache with what this repository's tests need.
 func build(ctx context.Context, names []string) error {
-	_, err := controlplane.EnsureTools(ctx, os.Stderr, append(controlplane.Options{HPA: true, Scheduler: true, Nodes: 1}.Tools(), append(names, controlplane.Helm, controlplane.Kustomize)...)...)
+	flags := flag.NewFlagSet("build", flag.ContinueOnError)
+	pods := flags.Bool("pods", false, "build what running pods takes")
+	if err := flags.Parse(names); err != nil {
+		return err
+	}
+	tools := append(controlplane.Options{HPA: true, Scheduler: true, Nodes: 1}.Tools(), controlplane.Helm, controlplane.Kustomize)
+	if *pods {
+		tools = controlplane.Options{HPA: true, Pods: true}.Tools()
+	}
+	_, err := controlplane.EnsureTools(ctx, os.Stderr, append(tools, flags.Args()...)...)
 	if err == nil {
 		fmt.Fprintln(os.Stderr, "the control-plane tools are built")
 	}
