@@ -151,6 +151,14 @@ generate: $(GENTOOLS)/controller-gen ## Write deepcopy functions, CRDs and the r
 	@$(GO) run ./hack/registration deploy/base deploy/base/webhooks pkg/registration/webhooks.json
 	@$(GO) run ./hack/chart . charts/kubetorch-webhook
 
+.PHONY: man
+man: ## Write the manual pages of all commands into dist/man
+	@$(GO) run ./hack/man dist/man
+
+.PHONY: vulnerabilities
+vulnerabilities: $(GENTOOLS)/govulncheck ## Look known vulnerabilities of what is built up, which needs a network
+	@$(GENTOOLS)/govulncheck ./...
+
 .PHONY: verify
 verify: generate ## Fail if generated files, go.mod or formatting are out of date
 	@git diff --exit-code -- $(GENERATED) || { echo "run make generate and commit the result"; exit 1; }

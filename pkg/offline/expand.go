@@ -29,7 +29,7 @@ type Outcome struct {
 // Expand admits every object of the documents, in place, as if it were created.
 func Expand(docs []Document, in Inputs) []Outcome {
 	flat := flatten(docs)
-	w := review.World{Policies: policy.Compile(in.Policies), Knative: in.Knative, NamespaceLabels: namespaces(flat)}
+	w := review.World{Policies: policy.Compile(in.Policies), Knative: in.Knative, NamespaceLabels: namespaces(flat, in.Cluster)}
 	revisions := revisions(flat)
 	outcomes := make([]Outcome, len(flat))
 	taken := namesIn(flat)
@@ -127,11 +127,14 @@ func revisions(docs []Document) map[string]workload.Revisions {
 	return known
 }
 
-// namespaces knows the labels of the namespaces among the documents.
-func namespaces(docs []Document) func(string) (map[string]string, bool) {
+// namespaces knows the labels of the namespaces among the documents, and of those of a cluster.
+func namespaces(docs []Document, cluster *Cluster) func(string) (map[string]string, bool) {
 	known := labelsOf(docs)
 	return func(name string) (map[string]string, bool) {
 		labels, ok := known[name]
+		if !ok && cluster != nil {
+			labels, ok = cluster.Namespaces[name]
+		}
 		return labels, ok
 	}
 }

@@ -5,10 +5,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	kjson "sigs.k8s.io/json"
 
@@ -27,17 +29,29 @@ type Inputs struct {
 	Knative  *knative.Config
 	// NoKnative stands for a cluster without Knative.
 	NoKnative bool
+	// Cluster is what was read of a cluster; nil where none was asked.
+	Cluster *Cluster
 	// Warnings name what was passed over.
 	Warnings []string
 }
 
-// Load reads policies and Knative ConfigMaps from files. An invalid one is an error.
-func Load(policyFiles, knativeConfigFiles []string) (Inputs, error) {
-	policies, err := ReadDocuments(policyFiles, nil)
+// Cluster is what else was read of a cluster.
+type Cluster struct {
+	// Namespaces are the labels of all namespaces, by name.
+	Namespaces map[string]map[string]string
+	// UID is that of an object, empty if there is none: what it claims already is not claimed
+	// once more.
+	UID func(kind schema.GroupKind, namespace, name string) (string, error)
+}
+
+// Load reads policies and Knative ConfigMaps from files, "-" from stdin. An invalid one is an
+// error.
+func Load(policyFiles, knativeConfigFiles []string, stdin io.Reader) (Inputs, error) {
+	policies, err := ReadDocuments(policyFiles, stdin)
 	if err != nil {
 		return Inputs{}, err
 	}
-	configs, err := ReadDocuments(knativeConfigFiles, nil)
+	configs, err := ReadDocuments(knativeConfigFiles, stdin)
 	if err != nil {
 		return Inputs{}, err
 	}

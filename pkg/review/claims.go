@@ -3,6 +3,7 @@ package review
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	admissionv1 "k8s.io/api/admission/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -155,6 +156,19 @@ func (r *Request) replaced(w World, old, now []workload.Part) []workload.Part {
 		parts = append(parts, d.Parts...)
 	}
 	return parts
+}
+
+// KeyOf is the key of a stored object; of a Deployment that is to become a Knative Service, that
+// of its plan.
+func KeyOf(o manifest.Object, planned bool) ledger.Key {
+	switch kind := manifest.Text(o, "kind"); {
+	case planned:
+		return PlanKey(o)
+	case kind == ServiceKind.Kind && strings.HasPrefix(manifest.Text(o, "apiVersion"), ServiceKind.Group+"/"):
+		return ServiceKey(o)
+	default:
+		return key(o, kind)
+	}
 }
 
 // ServiceKey is the key of a Knative Service: that of the Deployment's plan where it says
