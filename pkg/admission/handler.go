@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"golang.org/x/sync/semaphore"
 	admissionv1 "k8s.io/api/admission/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -36,6 +37,9 @@ type Options struct {
 	// get 503. It bounds the memory that callers can make the process hold; ordinary
 	// requests never wait for a place. 0 means [DefaultMaxLarge].
 	MaxLarge int
+	// MaxValuesHeld is how many JSON values of reviews with more than some thousands are
+	// decoded at the same time. 0 means [DefaultMaxValuesHeld]; below [MaxValues] it is that.
+	MaxValuesHeld int
 	// MaxConcurrent is how many requests are decided at the same time. As many again are
 	// read and answered with 429 under their uid, which fails closed whatever the failure
 	// policy; what is above that gets an HTTP status of 429 unread, after which API servers
@@ -79,13 +83,20 @@ func Handler(decide func(context.Context, *admissionv1.AdmissionRequest) *admiss
 	if o.Log.GetSink() == nil {
 		o.Log = logr.Discard()
 	}
-	return &handler{decide: decide, Options: o, places: make(chan struct{}, o.MaxLarge)}
+	if o.MaxValuesHeld <= 0 {
+		o.MaxValuesHeld = DefaultMaxValuesHeld
+	}
+	return &handler{
+		decide: decide, Options: o, places: make(chan struct{}, o.MaxLarge),
+		held: semaphore.NewWeighted(int64(max(o.MaxValuesHeld, MaxValues))),
+	}
 }
 
 type handler struct {
 	Options
 	decide   Decide
 	places   chan struct{}
+	held     *semaphore.Weighted // JSON values
 	inFlight atomic.Int64
 }
 
@@ -149,6 +160,11 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			_ = control.SetReadDeadline(time.Time{}) // the server now watches for the caller going away
 			ctx, cancel := context.WithDeadline(ctx, deadline)
 			defer cancel()
+			release, refused := h.hold(ctx, body.bytes)
+			if refused != nil {
+				return refused
+			}
+			defer release()
 			return h.decide(ctx, request)
 		})
 	}
