@@ -51,7 +51,7 @@ func TestSumsAreExactAndRoundedUpOncePerClaim(t *testing.T) {
 		"too many to count":    {"2147483647", `{nvidia.com/mig-1g.10gb: 2147483647, nvidia.com/gpu: 2147483647}`, "17179869176/7", 5270498301865623554, "5270498301865623554 GPUs (17179869176/7 x 2147483647 pods)"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := workload.DeploymentUsage(read(`{spec: {replicas: `+test.replicas+`, template: {spec: {containers: [{resources: {limits: `+test.limits+`}}]}}}}`), known)
+			d := workload.DeploymentUsage(read(`{spec: {replicas: `+test.replicas+`, template: {spec: {containers: [{resources: {limits: `+test.limits+`}}]}}}}`), workload.Controlled{}, known)
 			assert.Equal(t, test.perPod, d.GPUs.Text())
 			assert.Equal(t, test.want, d.Claim)
 			assert.Equal(t, test.want, workload.Sum(d.Parts))
