@@ -65,7 +65,7 @@ func TestPartsOfAService(t *testing.T) {
 }
 
 func TestPartsOfADeployment(t *testing.T) {
-	d := workload.DeploymentUsage(read(`{spec: {replicas: 3, template: {spec: {nodeSelector: {nvidia.com/gpu.product: NVIDIA-L4}, containers: [{resources: {limits: {nvidia.com/gpu: 2}}}]}}}}`), gpus())
+	d := workload.DeploymentUsage(read(`{spec: {replicas: 3, template: {spec: {nodeSelector: {nvidia.com/gpu.product: NVIDIA-L4}, containers: [{resources: {limits: {nvidia.com/gpu: 2}}}]}}}}`), workload.Controlled{}, gpus())
 	assert.Equal(t, []workload.Part{{GPUs: 6, Type: "NVIDIA-L4"}}, d.Parts)
 	assert.EqualValues(t, 6, d.Claim)
 }

@@ -33,7 +33,7 @@ func TestDeploymentDemand(t *testing.T) {
 			if c.replicas != nil {
 				spec["replicas"] = c.replicas
 			}
-			d := workload.DeploymentUsage(manifest.Object{"spec": spec}, workload.BuiltInGPUResources)
+			d := workload.DeploymentUsage(manifest.Object{"spec": spec}, workload.Controlled{}, workload.BuiltInGPUResources)
 			assert.True(t, d.Fixed)
 			assert.Equal(t, []int64{c.pods, c.pods, c.claims, 2}, []int64{d.PeakPods, d.MinScale, d.Claim, d.GPUs.PerPod})
 			assert.Equal(t, "NVIDIA-L4", d.GPUType)
@@ -47,7 +47,7 @@ func TestDeploymentDemand(t *testing.T) {
 
 func TestAnnotationsOfADeploymentAddNothingToItsDemand(t *testing.T) {
 	d := workload.DeploymentUsage(manifest.Object{"spec": manifest.Object{"template": manifest.Object{
-		"metadata": manifest.Object{"annotations": manifest.Object{"autoscaling.knative.dev/max-scale": "50", "queue.sidecar.serving.knative.dev/cpu-resource-limit": "9"}}}}}, workload.GPUResources{})
+		"metadata": manifest.Object{"annotations": manifest.Object{"autoscaling.knative.dev/max-scale": "50", "queue.sidecar.serving.knative.dev/cpu-resource-limit": "9"}}}}}, workload.Controlled{}, workload.GPUResources{})
 	assert.Equal(t, int64(1), d.PeakPods)
 	assert.True(t, d.CPUs.IsZero())
 }

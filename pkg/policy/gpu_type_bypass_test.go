@@ -35,7 +35,7 @@ func TestNoLabelOfAnyNameTakesAPodOutOfABudget(t *testing.T) {
 			deployment := read(`{spec: {replicas: 4, template: {spec: {` + test.pod + `}}}}`)
 			pod := deployment["spec"].(map[string]any)["template"].(map[string]any)["spec"].(map[string]any)
 			pod["containers"] = []any{map[string]any{"resources": map[string]any{"limits": map[string]any{"nvidia.com/gpu": int64(2)}}}}
-			d := workload.DeploymentUsage(deployment, workload.BuiltInGPUResources)
+			d := workload.DeploymentUsage(deployment, workload.Controlled{}, workload.BuiltInGPUResources)
 			assert.Equal(t, test.want, budgets[0].Claim(d.Parts))
 		})
 	}

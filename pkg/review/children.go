@@ -134,11 +134,11 @@ func scaleOf(o manifest.Object) map[string]string {
 // deploymentDemands measures the new and, on UPDATE, the old Deployment as one of fixed size.
 func (r *Request) deploymentDemands(w World) (workload.Usage, *workload.Usage) {
 	gpus := r.selection(w).GPUResources()
-	d := workload.DeploymentUsage(r.object, gpus)
+	d := workload.DeploymentUsage(r.object, workload.Controlled{}, gpus)
 	if r.old == nil {
 		return d, nil
 	}
-	old := workload.DeploymentUsage(r.old, gpus)
+	old := workload.DeploymentUsage(r.old, workload.Controlled{}, gpus)
 	return d, &old
 }
 

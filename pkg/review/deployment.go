@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/kubetorch/webhook/pkg/convert"
+	"github.com/kubetorch/webhook/pkg/deployments/handover"
 	"github.com/kubetorch/webhook/pkg/expand"
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
@@ -49,6 +50,9 @@ func (r *Request) Convert(w World, live manifest.Object) Conversion {
 	}
 	if notes.Recreate {
 		errs = append(errs, recreate(ksvc, r.selection(w), &v)...)
+	}
+	if tooLarge := handover.CheckApplied(ksvc); tooLarge != nil {
+		errs = append(errs, tooLarge)
 	}
 	v.Errors = append(errs, without(notes.Relate(r.place(v.Errors)), errs)...)
 	for i, x := range v.Denied {
@@ -104,10 +108,10 @@ func (r *Request) AdmitFixed(w World) Verdict {
 		return v
 	}
 	selection := r.selection(w)
-	d := workload.DeploymentUsage(r.object, selection.GPUResources())
+	d := workload.DeploymentUsage(r.object, workload.Controlled{}, selection.GPUResources())
 	var old *workload.Usage
 	if r.old != nil {
-		o := workload.DeploymentUsage(r.old, selection.GPUResources())
+		o := workload.DeploymentUsage(r.old, workload.Controlled{}, selection.GPUResources())
 		old = &o
 	}
 	judged := selection.Judge(d, old)

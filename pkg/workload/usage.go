@@ -29,6 +29,8 @@ type Usage struct {
 	Claim int64
 	// Parts are what the claim is made of; those without GPUs are left out.
 	Parts []Part
+	// Overlap is what pods hold beside the claim while a Deployment's template is rolled out.
+	Overlap []Part
 	// OtherClaims is the part of Claim of the other revisions that are known;
 	// UnknownRevisions are those that are not, each counted like the latest template.
 	OtherClaims      int64
