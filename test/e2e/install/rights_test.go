@@ -30,6 +30,7 @@ var spare = map[string]string{
 	"list configmaps config-defaults":                                                     lists,
 	"list configmaps config-deployment":                                                   lists,
 	"list configmaps config-features":                                                     lists,
+	"list deviceclasses.resource.k8s.io":                                                  lists,
 	"list secrets kubetorch-webhook-ca":                                                   lists,
 	"list customresourcedefinitions.apiextensions.k8s.io services.serving.knative.dev":    lists,
 	"list mutatingwebhookconfigurations.admissionregistration.k8s.io kubetorch-webhook":   lists,
