@@ -179,8 +179,13 @@ func (d *Usage) SameType(other *Usage) bool { return d.product == other.product 
 // RaisePeak makes the demand of a Deployment one of at least so many pods.
 func (d *Usage) RaisePeak(pods int64) {
 	if pods > d.PeakPods {
-		d.PeakPods, d.Parts, d.Claim = pods, nil, 0
-		d.claim(d.part(""))
+		d.PeakPods = pods
+		raised := d.part("")
+		for _, p := range d.Parts {
+			raised = raised.or(p)
+		}
+		d.Parts, d.Claim = nil, 0
+		d.claim(raised)
 	}
 }
 
