@@ -39,7 +39,7 @@ func (v *Verdict) Refused() bool { return len(v.Errors)+len(v.Denied) > 0 }
 
 // Mutate answers a mutating review: the expansion as a patch, or why there is none.
 func (r *Request) Mutate(w World) *admissionv1.AdmissionResponse {
-	if r.isPolicy() || r.isChild() {
+	if r.of != ServiceKind && r.of != DeploymentKind {
 		return Allow(r.raw.UID)
 	}
 	r.mutating = true
@@ -100,8 +100,15 @@ func (r *Request) Validate(w World) *admissionv1.AdmissionResponse {
 // bounds of the policies that select it, and a labelled Service against the rules for
 // those. The object is left as it is.
 func (r *Request) Judge(w World) Verdict {
-	if r.isChild() {
+	switch {
+	case r.isChild():
 		return r.judgeChild(w)
+	case r.hasPods():
+		return r.judgePods(w)
+	case r.of == workload.HorizontalPodAutoscalerKind:
+		return r.judgeTarget(w)
+	case r.of == workload.LimitRangeKind:
+		return r.verdict(r.selection(w), r.limitRangeUsage(), nil)
 	}
 	return r.judgeService(w)
 }
