@@ -208,6 +208,7 @@ func (r *Request) answer(v Verdict) *admissionv1.AdmissionResponse {
 		a.AuditAnnotations[x.Bound] = x.Error.Detail
 	}
 	if v.Refused() {
+		a.AuditAnnotations = refusedBy(a.AuditAnnotations, v.Denied)
 		a.Result = v.Status(r.raw.Kind.Group, r.raw.Kind.Kind, r.name)
 		return a
 	}
@@ -258,6 +259,31 @@ func (v *Verdict) Status(group, kind, name string) *metav1.Status {
 	of := schema.GroupKind{Group: group, Kind: strings.ToLower(kind)} // the core group has no name
 	s.Message = fmt.Sprintf("%s %q %s: %s", of, name, word, strings.Join(messages, "; "))
 	return s
+}
+
+// RefusedBy is the audit annotation of a refusal that names the policies and budgets, and which
+// of their bounds were broken: "platform: gpusPerPod, maxScale". It quotes nothing of the object.
+const RefusedBy = "refused-by"
+
+func refusedBy(annotations map[string]string, denied []policy.Violation) map[string]string {
+	bounds := map[string][]string{}
+	for _, x := range denied {
+		if !slices.Contains(bounds[x.Policy], x.Bound) {
+			bounds[x.Policy] = append(bounds[x.Policy], x.Bound)
+		}
+	}
+	var all []string
+	for _, name := range slices.Sorted(maps.Keys(bounds)) {
+		all = append(all, name+": "+strings.Join(bounds[name], ", "))
+	}
+	if len(all) == 0 {
+		return annotations
+	}
+	if annotations == nil {
+		annotations = map[string]string{}
+	}
+	annotations[RefusedBy] = strings.Join(all, "; ")
+	return annotations
 }
 
 // shorten keeps warnings within what the API server passes on: 256 characters are
