@@ -40,6 +40,7 @@ type target struct {
 	address string // host and port to dial
 	host    string // of the request
 	hold    time.Duration
+	burn    time.Duration // of CPU
 	client  *http.Client
 }
 
@@ -80,7 +81,7 @@ func (l *load) send(ctx context.Context, to target) {
 }
 
 func (to target) get(ctx context.Context) (a answer, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+to.address+"/?hold="+to.hold.String(), nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+to.address+"/?hold="+to.hold.String()+"&burn="+to.burn.String(), nil)
 	if err != nil {
 		return a, err
 	}

@@ -59,7 +59,7 @@ func run(ctx context.Context, m *testing.M) (code int, err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	begin := time.Now()
-	cluster, err = controlplane.Start(ctx, controlplane.Options{Pods: true, GPUs: gpus, Log: os.Stderr})
+	cluster, err = controlplane.Start(ctx, controlplane.Options{Pods: true, GPUs: gpus, HPA: true, Log: os.Stderr})
 	if err != nil {
 		return 1, err
 	}
