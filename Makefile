@@ -50,7 +50,7 @@ test-pods: $(BIN) pods-packages ## Run the tests on a node that runs pods (root)
 	@echo "== tests with pods"
 	@$(CONTROLPLANE) build -pods
 	@$(GO) test -count=1 -timeout 10m ./test/pods/cleanup
-	@KUBETORCH_WEBHOOK_BINARY=$(BIN) $(GO) test -count=1 -timeout 40m -parallel 40 ./test/pods $(PODSFLAGS)
+	@KUBETORCH_WEBHOOK_BINARY=$(BIN) $(GO) test -count=1 -timeout 40m -parallel 8 ./test/pods $(PODSFLAGS)
 
 .PHONY: fuzz
 FUZZTIME ?= 1m

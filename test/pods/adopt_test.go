@@ -42,7 +42,9 @@ func TestADeploymentThatServesIsAdoptedAndComesBackWithoutAFailedRequest(t *test
 	asking, stopAsking := context.WithCancel(t.Context())
 	var clients sync.WaitGroup
 	throughCore := newLoad()
-	clients.Go(func() { throughCore.concurrent(asking, throughService(clusterIP, 200*time.Millisecond), 8, time.Hour) })
+	clients.Go(func() {
+		throughCore.concurrent(asking, throughService(clusterIP, 200*time.Millisecond), 8, forTime(10*time.Minute))
+	})
 	defer stopAsking()
 	time.Sleep(2 * time.Second)
 
@@ -56,7 +58,7 @@ func TestADeploymentThatServesIsAdoptedAndComesBackWithoutAFailedRequest(t *test
 	throughKnative := newLoad()
 	defer stopKnative()
 	clients.Go(func() {
-		throughKnative.concurrent(askingKnative, throughIngress(ns, "serve", 200*time.Millisecond), 8, time.Hour)
+		throughKnative.concurrent(askingKnative, throughIngress(ns, "serve", 200*time.Millisecond), 8, forTime(10*time.Minute))
 	})
 	own := func() (n int) {
 		for name := range liveNames(ns) {

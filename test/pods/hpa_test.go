@@ -31,7 +31,7 @@ func TestTheHPAClassScalesByCPU(t *testing.T) {
 	to.burn = 20 * time.Millisecond
 	l, begin := newLoad(), time.Now()
 	const rate = 12
-	l.perSecond(t.Context(), to, rate, 2*time.Minute)
+	l.perSecond(t.Context(), to, rate, forTime(2*time.Minute))
 	end := time.Now()
 	got, _ := settled(pods.between(begin, end))
 	drawIf(t, "hpa by cpu", pods.end(), pods.begin, begin, end, fmt.Sprintf("%d requests a second of %s of CPU each", rate, to.burn))

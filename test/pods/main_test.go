@@ -71,9 +71,12 @@ func run(ctx context.Context, m *testing.M) (code int, err error) {
 		}
 		err = errors.Join(err, cluster.Stop())
 	}()
-	go func() { // the tests' own commands end with what they ask
+	go func() { // tests wait for much, and need not wait for that
 		<-ctx.Done()
-		_ = cluster.Stop()
+		if err := cluster.Stop(); err != nil {
+			fmt.Fprintln(os.Stderr, "pods:", err)
+		}
+		os.Exit(130)
 	}()
 	config := cluster.RESTConfig()
 	config.WarningHandler = rest.NoWarnings{}
@@ -89,6 +92,9 @@ func run(ctx context.Context, m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	if err := cluster.InstallWebhookPods(ctx, binary, filepath.Join(root, "deploy")); err != nil {
+		return 1, err
+	}
+	if err := harness.AwaitAdmission(ctx, cluster); err != nil {
 		return 1, err
 	}
 	if err := cluster.LoadProgram(ctx, appImage, "app"); err != nil {

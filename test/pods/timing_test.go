@@ -16,7 +16,6 @@ type shrink struct {
 	example    string // only of the seed's own
 	parameters map[string]string
 	requests   int
-	load       time.Duration
 	full, low  int // pods under load, and in the end
 	// The first pod may go between earliest and latest after the load's end, the last of
 	// those that go until done.
@@ -29,29 +28,29 @@ type shrink struct {
 var shrinks = map[string]shrink{
 	"window 10s, no delay": {
 		parameters: map[string]string{"target": "10", "min-scale": "1", "max-scale": "5", "window": "10s", "scale-down-delay": "0s"},
-		requests:   20, load: 30 * time.Second, full: 3, low: 1,
+		requests:   20, full: 3, low: 1,
 		earliest: 0, latest: 20 * time.Second, done: 40 * time.Second, why: "as the average over the window falls",
 	},
 	"window 40s, no delay": {
 		parameters: map[string]string{"target": "10", "min-scale": "1", "max-scale": "5", "window": "40s", "scale-down-delay": "0s"},
-		requests:   20, load: 60 * time.Second, full: 3, low: 1,
+		requests:   20, full: 3, low: 1,
 		earliest: 8 * time.Second, latest: 60 * time.Second, done: 100 * time.Second, why: "as the average over the window falls",
 	},
 	"window 10s, scale-down-delay 40s": {
 		parameters: map[string]string{"target": "10", "min-scale": "1", "max-scale": "5", "window": "10s", "scale-down-delay": "40s"},
-		requests:   20, load: 30 * time.Second, full: 3, low: 1,
+		requests:   20, full: 3, low: 1,
 		earliest: 38 * time.Second, latest: 65 * time.Second, done: 90 * time.Second, why: "not before the delay",
 	},
 	"to zero, no retention": {
 		parameters: map[string]string{"target": "10", "min-scale": "0", "max-scale": "5", "window": "10s", "scale-down-delay": "0s",
 			"scale-to-zero-pod-retention-period": "0s"},
-		requests: 5, load: 20 * time.Second, full: 1, low: 0, cold: true,
+		requests: 5, full: 1, low: 0, cold: true,
 		earliest: 10 * time.Second, latest: 60 * time.Second, done: 60 * time.Second, why: "window, then the cluster's grace period of up to 30s",
 	},
 	"to zero, retention 60s": {
 		parameters: map[string]string{"target": "10", "min-scale": "0", "max-scale": "5", "window": "10s", "scale-down-delay": "0s",
 			"scale-to-zero-pod-retention-period": "60s"},
-		requests: 5, load: 20 * time.Second, full: 1, low: 0, cold: true,
+		requests: 5, full: 1, low: 0, cold: true,
 		earliest: 60 * time.Second, latest: 110 * time.Second, done: 110 * time.Second, why: "window, then retention",
 	},
 	"initial-scale 3": {
@@ -63,14 +62,14 @@ var shrinks = map[string]shrink{
 		example: `min_scale=0, scale_to_zero_pod_retention_period="5m", scale_down_delay="2m"`,
 		parameters: map[string]string{"cpus": "2", "gpus": "1", "min-scale": "0", "scale-to-zero-pod-retention-period": "5m",
 			"scale-down-delay": "2m"},
-		requests: 5, load: 30 * time.Second, full: 1, low: 0, cold: true, long: true,
+		requests: 5, full: 1, low: 0, cold: true, long: true,
 		earliest: 5 * time.Minute, latest: 10 * time.Minute, done: 10 * time.Minute, why: "window 60s, delay 2m, retention 5m",
 	},
 	"the guide's batch processing": {
 		example: `min_scale=0, max_scale=20, metric="rps", target=50, scale_to_zero_pod_retention_period="2m"`,
 		parameters: map[string]string{"cpus": "8", "memory": "32Gi", "min-scale": "0", "max-scale": "20", "metric": "rps", "target": "50",
 			"scale-to-zero-pod-retention-period": "2m"},
-		requests: 5, load: 30 * time.Second, full: 1, low: 0, cold: true, long: true,
+		requests: 5, full: 1, low: 0, cold: true, long: true,
 		earliest: 2 * time.Minute, latest: 6 * time.Minute, done: 6 * time.Minute, why: "window 60s, delay 1m, retention 2m",
 	},
 	"the guide's scaling timing": {
@@ -97,8 +96,17 @@ func TestPodsGoWhenTheParametersSay(t *testing.T) {
 			awaitReady(t, client.Resource(services).Namespace(ns), "app", "Ready")
 			l, to := newLoad(), throughIngress(ns, "app", time.Second)
 			begin := time.Now()
-			l.concurrent(t.Context(), to, c.requests, c.load)
+			// Until there are as many pods as the load asks for, for longer than a window.
+			l.concurrent(t.Context(), to, c.requests, func() bool {
+				now := time.Now()
+				got, since := settled(pods.between(begin, now))
+				return got == c.full && since >= 20*time.Second || now.Sub(begin) >= mostLoad
+			})
 			end := time.Now()
+			if c.requests == 0 { // nothing but the initial scale asks for pods
+				begin = pods.begin
+				end = begin.Add(whenReady(pods.between(begin, end), c.full))
+			}
 			eventually(t, fmt.Sprintf("%d pods", c.low), c.done+30*time.Second, func() error {
 				if n := countPods(ns).Live; n > c.low || time.Since(end) < c.earliest {
 					return fmt.Errorf("there are %d", n)
@@ -125,7 +133,11 @@ func TestPodsGoWhenTheParametersSay(t *testing.T) {
 				name, c.example, fmt.Sprintf("%d", c.full), fmt.Sprintf("%.0f s", first.Seconds()), fmt.Sprintf("%.0f s", last.Seconds()),
 				fmt.Sprintf("%d", c.low), c.why, start, fmt.Sprintf("%d, %d failed", l.answers(), len(l.failed())),
 			})
-			drawIf(t, name, pods.end(), pods.begin, begin, end, fmt.Sprintf("%d requests at a time", c.requests))
+			what := fmt.Sprintf("%d requests at a time", c.requests)
+			if c.requests == 0 {
+				what = "until all are ready; there is no load"
+			}
+			drawIf(t, name, pods.end(), pods.begin, begin, end, what)
 
 			assert.Equal(t, c.full, mostReady(after), "pods at most")
 			assert.Equal(t, c.low, after[len(after)-1].Live, "pods in the end")
@@ -152,6 +164,16 @@ func shrinking(samples []sample, end time.Duration, full, low int) (first, last 
 		}
 	}
 	return first, last
+}
+
+// whenReady is when there were so many ready pods first, or when the samples end.
+func whenReady(samples []sample, pods int) (at time.Duration) {
+	for _, s := range samples {
+		if at = s.at; s.Ready >= pods {
+			break
+		}
+	}
+	return at
 }
 
 // TestAContainerThatNeverGetsReadyFailsAtItsProgressDeadline.
@@ -232,7 +254,7 @@ func TestTrafficGoesToTwoRevisionsByTheirWeights(t *testing.T) {
 	})
 	pods := observe(t.Context(), ns)
 	l, begin := newLoad(), time.Now()
-	l.concurrent(t.Context(), throughIngress(ns, "app", 500*time.Millisecond), 30, 60*time.Second)
+	l.concurrent(t.Context(), throughIngress(ns, "app", 500*time.Millisecond), 30, forTime(75*time.Second))
 	end := time.Now()
 	share := float64(l.revisions["app-00001"]) / float64(l.answers())
 	perRevision := map[string]int{}
