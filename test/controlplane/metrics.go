@@ -55,27 +55,18 @@ func (c *ControlPlane) installMetrics(ctx context.Context) error {
 }
 
 func metricsDeployment(o *unstructured.Unstructured, image string, labels map[string]any) error {
-	containers, _, err := unstructured.NestedSlice(o.Object, "spec", "template", "spec", "containers")
-	if err != nil || len(containers) != 1 {
-		return fmt.Errorf("it does not have one container: %w", err)
-	}
-	container := containers[0].(map[string]any)
-	container["image"] = image
-	container["args"] = []any{
-		"--cert-dir=/tmp", "--secure-port=10250", "--kubelet-preferred-address-types=InternalIP",
-		"--kubelet-use-node-status-port", "--kubelet-insecure-tls", "--metric-resolution=10s",
-	}
-	for _, set := range []struct {
-		value  any
-		fields []string
-	}{
-		{labels, []string{"spec", "selector", "matchLabels"}},
-		{labels, []string{"spec", "template", "metadata", "labels"}},
-		{containers, []string{"spec", "template", "spec", "containers"}},
-	} {
-		if err := unstructured.SetNestedField(o.Object, set.value, set.fields...); err != nil {
-			return err
+	err := changeContainer(o, func(container map[string]any) {
+		container["image"] = image
+		container["args"] = []any{
+			"--cert-dir=/tmp", "--secure-port=10250", "--kubelet-preferred-address-types=InternalIP",
+			"--kubelet-use-node-status-port", "--kubelet-insecure-tls", "--metric-resolution=10s",
 		}
+	})
+	if err != nil {
+		return err
 	}
-	return nil
+	if err := unstructured.SetNestedMap(o.Object, labels, "spec", "selector", "matchLabels"); err != nil {
+		return err
+	}
+	return unstructured.SetNestedMap(o.Object, labels, "spec", "template", "metadata", "labels")
 }

@@ -25,7 +25,7 @@ var (
 	budgets      = schema.GroupVersionResource{Group: "policy.kubetorch.com", Version: "v1alpha1", Resource: "gpubudgets"}
 )
 
-const patience = 3 * time.Minute
+const patience = 5 * time.Minute
 
 var namespaceNumber atomic.Int64
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -151,6 +152,13 @@ func (l *load) failed() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.Clone(l.failures)
+}
+
+// pods are the number of answers by pod.
+func (l *load) pods() map[string]int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return maps.Clone(l.hosts)
 }
 
 // quantile is a latency that a share of the requests stayed below.
