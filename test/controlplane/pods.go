@@ -221,7 +221,7 @@ func (c *ControlPlane) startContainerd(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if c.imageTool, err = c.buildPackage(ctx, "image", filepath.Join("hack", "release", "cmd", "image")); err != nil {
+	if c.imageTool, err = c.buildPackage(ctx, "image", imageCommand); err != nil {
 		return err
 	}
 	return c.LoadProgram(ctx, pauseImage, "pause")

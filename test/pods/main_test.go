@@ -23,8 +23,8 @@ import (
 	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
-// gpus is the number of GPUs of the node.
-const gpus = 64
+// lab is what all tests share.
+var lab = controlplane.Options{Pods: true, GPUs: 64, HPA: true, Log: os.Stderr}
 
 var (
 	keepLogs = flag.Bool("pod-logs", false, "copy the logs of all programs to .cache/pods-logs")
@@ -36,7 +36,7 @@ var (
 )
 
 func TestMain(m *testing.M) {
-	controlplane.Isolate()
+	controlplane.Isolate(lab)
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code, err := run(ctx, m)
@@ -59,7 +59,7 @@ func run(ctx context.Context, m *testing.M) (code int, err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	begin := time.Now()
-	cluster, err = controlplane.Start(ctx, controlplane.Options{Pods: true, GPUs: gpus, HPA: true, Log: os.Stderr})
+	cluster, err = controlplane.Start(ctx, lab)
 	if err != nil {
 		return 1, err
 	}

@@ -23,6 +23,8 @@ import (
 	"github.com/kubetorch/webhook/test/controlplane"
 )
 
+var lab = controlplane.Options{Pods: true, GPUs: 2, WithoutKnative: true}
+
 // asLab makes the test binary a program that runs pods. Its value says how it ends.
 const asLab = "CLEANUP_TEST_AS_LAB"
 
@@ -38,7 +40,7 @@ func TestMain(m *testing.M) {
 	if how == "" {
 		os.Exit(m.Run())
 	}
-	controlplane.Isolate()
+	controlplane.Isolate(lab)
 	if err := runLab(how); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -55,7 +57,7 @@ func runLab(how string) (err error) {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	c, err := controlplane.Start(ctx, controlplane.Options{Pods: true, GPUs: 2, WithoutKnative: true})
+	c, err := controlplane.Start(ctx, lab)
 	if err != nil {
 		return err
 	}
