@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"golang.org/x/sync/semaphore"
 	admissionv1 "k8s.io/api/admission/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -36,6 +37,9 @@ type Options struct {
 	// and get 429. It bounds the memory that callers can make the process hold; ordinary
 	// requests never wait for a place. 0 means [DefaultMaxLarge].
 	MaxLarge int
+	// MaxValuesHeld is how many JSON values of reviews with more than some thousands are
+	// decoded at the same time. 0 means [DefaultMaxValuesHeld]; below [MaxValues] it is that.
+	MaxValuesHeld int
 	// MaxConcurrent is how many requests are decided at the same time. All further ones are
 	// answered with 429 under their uid, which holds whatever the failure policy; of those
 	// above twice as many only the first bytes are kept. 0 means [DefaultMaxConcurrent].
@@ -78,13 +82,20 @@ func Handler(decide func(context.Context, *admissionv1.AdmissionRequest) *admiss
 	if o.Log.GetSink() == nil {
 		o.Log = logr.Discard()
 	}
-	return &handler{decide: decide, Options: o, places: make(chan struct{}, o.MaxLarge)}
+	if o.MaxValuesHeld <= 0 {
+		o.MaxValuesHeld = DefaultMaxValuesHeld
+	}
+	return &handler{
+		decide: decide, Options: o, places: make(chan struct{}, o.MaxLarge),
+		held: semaphore.NewWeighted(int64(max(o.MaxValuesHeld, MaxValues))),
+	}
 }
 
 type handler struct {
 	Options
 	decide   Decide
 	places   chan struct{}
+	held     *semaphore.Weighted // JSON values
 	inFlight atomic.Int64
 }
 
@@ -156,6 +167,11 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			if parts != nil && h.Untouched != nil && h.Untouched(request, parts.object, parts.old) {
 				return &admissionv1.AdmissionResponse{Allowed: true}
 			}
+			release, refused := h.hold(ctx, body.bytes)
+			if refused != nil {
+				return refused
+			}
+			defer release()
 			return h.decide(ctx, request)
 		})
 	}()

@@ -69,7 +69,9 @@ func recordOf(o manifest.Object) string {
 // keeps the revision name that the user chose. Knative then fills nothing in, and refuses
 // any other template than the stored one.
 func TestReplacesOfNamedRevisions(t *testing.T) {
-	named := func(w *manifestBuilder) *manifestBuilder { return w.put("inference-blue", "spec", "template", "metadata", "name") }
+	named := func(w *manifestBuilder) *manifestBuilder {
+		return w.put("inference-blue", "spec", "template", "metadata", "name")
+	}
 	everything := func() *manifestBuilder {
 		return named(autoscaled("max-scale", "4", "cpus", "2", "gpus", "1", "gpu-type", "L4", "gpu-memory", "20Gi", "concurrency", "8", "shared-memory-limit", "1Gi", "queue-name", "research", "service-account-name", "runner", "inactivity-ttl", "2h"))
 	}

@@ -252,7 +252,9 @@ func TestUpdatesOfTheLabel(t *testing.T) {
 	runLater(t, map[string]later{
 		"the label added expands": {stored: plain(), change: func(w *manifestBuilder) { w.label("kubetorch.com/autoscale", "true") }, want: kpa()},
 		"M18 a bound holds without the label": {stored: autoscaled(), at: inCluster().under(house), code: 403,
-			change:  func(w *manifestBuilder) { w.drop("metadata", "labels", "kubetorch.com/autoscale").native("max-scale", "30") },
+			change: func(w *manifestBuilder) {
+				w.drop("metadata", "labels", "kubetorch.com/autoscale").native("max-scale", "30")
+			},
 			refused: []string{"spec.template.metadata.annotations[autoscaling.knative.dev/max-scale]: Forbidden: asks for up to 30 pods; policy house allows at most 20 (bounds.maxScale.max)"}},
 		"from autoscale to compute keeps the autoscaler's annotations": {stored: autoscaled("max-scale", "4", "cpus", "2"), want: kpa("max-scale", "4"), pod: onePod(`resources: {requests: {cpu: "3"}}`),
 			change: func(w *manifestBuilder) {

@@ -68,6 +68,9 @@ var (
 
 // The process.
 var (
+	Registered = define(Gauge, "registered",
+		"Whether a webhook configuration (mutating, validating) is as it has to be for bounds and budgets to hold: 1, or 0 while it is missing, closed or altered.",
+		"configuration")
 	BuildInfo         = define(Gauge, "build_info", "Always 1; the labels say what is running.", "version", "commit", "go")
 	CertificateExpiry = define(Gauge, "certificate_expiry_timestamp_seconds",
 		"When the serving certificate ends, in Unix seconds; 0 while there is none.")
