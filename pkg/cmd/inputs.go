@@ -55,6 +55,9 @@ func readInputs(ctx context.Context, o *options.Expand, in *offline.Inputs) erro
 	} else if err != nil {
 		return fmt.Errorf("looking for Knative: %w", err)
 	}
+	if in.Classes, err = cluster.DeviceClasses(ctx, client); err != nil {
+		return err
+	}
 	namespaces, err := client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}).List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return fmt.Errorf("listing Namespaces: %w", err)

@@ -25,7 +25,7 @@ func Run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 		printError(errOut, err)
 		return exitUnusable
 	}
-	root.SetArgs(args)
+	root.SetArgs(append([]string{}, args...)) // nil would stand for those of the process
 	root.SetIn(in)
 	root.SetOut(out)
 	root.SetErr(errOut)
@@ -62,7 +62,9 @@ func newRoot() *cobra.Command {
 	root.Version = version.Get().Version
 	root.SetVersionTemplate("kubetorch-webhook {{.Version}}\n")
 	root.SetFlagErrorFunc(unknownFlag)
-	root.AddCommand(newServe(), newExpand(), newExplain(), newAudit(), newCheck(), newKRM(), newParameters(), newVersion())
+	root.AddCommand(
+		newServe(), newExpand(), newExplain(), newSimulate(), newAudit(), newCheck(), newKRM(), newParameters(), newVersion(),
+	)
 	complete(root)
 	return root
 }

@@ -192,6 +192,9 @@ func (w *worker) decide(now *state, batch []*attempt) (write, refused, rest []*a
 func (a *attempt) charge(now *state, token string) (written bool) {
 	limits, charges := Limits(now.budget), a.demand.Charges
 	if a.answer = (Answer{Outcome: now.book.Try(limits, charges...)}); a.answer.Fits {
+		if a.demand.Unwritten && a.answer.Raised == 0 {
+			return false
+		}
 		if !a.dryRun {
 			a.answer.Outcome = now.book.Charge(limits, token, charges...)
 		}
