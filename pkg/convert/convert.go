@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/parameter"
 )
@@ -18,8 +19,18 @@ var (
 	podPath      = templatePath.Child("spec")
 )
 
+// Surroundings are what a conversion depends on beside the Deployment itself.
+type Surroundings struct {
+	// Knative is the cluster's configuration, whose timeouts count; nil is Knative as it comes.
+	Knative *knative.Config
+	// Services are the core Services of the Deployment's namespace.
+	Services []manifest.Object
+}
+
 // conversion is the state of one call of Service.
 type conversion struct {
+	deployment          manifest.Object // as its author wrote it
+	around              Surroundings
 	spec                manifest.Object // of the Deployment, in canonical form
 	templateAnnotations manifest.Object
 	out                 manifest.Object // the pod spec
@@ -33,8 +44,11 @@ type conversion struct {
 // Service makes the Knative Service that stands for a Deployment, as yet unexpanded. What
 // it cannot hold is refused, all at once, and left out of the result, so that the rest can
 // be judged too; the result is nil only for what is no Deployment at all.
-func Service(deployment manifest.Object) (service manifest.Object, notes Notes, errs field.ErrorList) {
-	c := &conversion{out: manifest.Object{}, unjudged: map[string]bool{}}
+func Service(deployment manifest.Object, around Surroundings) (service manifest.Object, notes Notes, errs field.ErrorList) {
+	if around.Knative == nil {
+		around.Knative = knative.Unrestricted()
+	}
+	c := &conversion{deployment: deployment, around: around, out: manifest.Object{}, unjudged: map[string]bool{}}
 	metadata := c.metadata(deployment)
 	if manifest.Map(deployment, "spec", "template", "spec") == nil {
 		c.errs = append(c.errs, field.Required(podPath, "a Deployment needs a pod template"))
@@ -92,11 +106,9 @@ func (c *conversion) metadata(deployment manifest.Object) manifest.Object {
 // name is refused with all other parameters.
 func (c *conversion) name(deployment manifest.Object) string {
 	key := parameter.ServiceName.Key()
-	for _, kind := range []string{"labels", "annotations"} {
-		if name, ok := manifest.Texts(deployment, "metadata", kind)[key]; ok && parameter.ServiceName.Type.Check(name) == nil {
-			c.notes.move(metadataPath.Child("name"), metadataPath.Child(kind).Key(key))
-			return name
-		}
+	if name, path := c.parameter(parameter.ServiceName); name != "" {
+		c.notes.move(metadataPath.Child("name"), path)
+		return name
 	}
 	name := manifest.Text(deployment, "metadata", "name")
 	switch {
@@ -153,6 +165,7 @@ func (c *conversion) pod() {
 		c.out["serviceAccountName"] = name
 		c.notes.move(podPath.Child("serviceAccountName"), podPath.Child("serviceAccount"))
 	}
+	c.gracePeriod(pod)
 	c.volumes(pod, c.out)
 	containers := manifest.Objects(pod, "containers")
 	c.servingPort(containers)

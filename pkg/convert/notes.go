@@ -12,9 +12,6 @@ type Notes struct {
 	Warnings []string
 	// Needs are refusals that hold unless the cluster's Knative has a flag enabled.
 	Needs []Need
-	// Recreate is whether the Deployment asks never to run two versions at once, which a
-	// Knative Service cannot promise: GPUs would be needed twice.
-	Recreate bool
 
 	moved []move
 }

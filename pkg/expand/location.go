@@ -91,7 +91,7 @@ func typeOf(name string) *parameter.Type {
 	}
 	switch prefix, _, _ := strings.Cut(name, "."); prefix {
 	case "requests", "limits":
-		return parameter.Memory.Type
+		return parameter.Quantity
 	case "nodeSelector":
 		return parameter.QueueName.Type // any label's value
 	}

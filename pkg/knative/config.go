@@ -223,6 +223,11 @@ func (c *Config) ResourceDefault(list, name string) *resource.Quantity {
 	return nil
 }
 
+// RevisionTimeout and MaxRevisionTimeout are the seconds that a request may take where a
+// template says nothing, and at most.
+func (c *Config) RevisionTimeout() int64    { return c.defaults.RevisionTimeoutSeconds }
+func (c *Config) MaxRevisionTimeout() int64 { return c.defaults.MaxRevisionTimeoutSeconds }
+
 // ResponseStartTimeout is what Knative adds to a template with a longer timeoutSeconds.
 func (c *Config) ResponseStartTimeout() int64 { return c.defaults.RevisionResponseStartTimeoutSeconds }
 
