@@ -147,7 +147,7 @@ func TestExpand(t *testing.T) {
 				"kubetorch-webhook: refused, so nothing was printed\n"},
 		"a label that is no text is refused": {files: []string{"in.yaml", strings.Replace(labelled, `"true"`, "true", 1)}, args: []string{"-f", "in.yaml"}, code: 1,
 			err: "Refused: Service default/inference (in.yaml)\n" +
-				`  * metadata.labels[kubetorch.com/compute]: Invalid value: "a boolean": must be a string` + "\n" +
+				`  * metadata.labels[kubetorch.com/compute]: Invalid value: true: must be a string; put it in quotes: "true"` + "\n" +
 				"kubetorch-webhook: refused, so nothing was printed\n"},
 		"an item of a List is named by its place": {files: []string{"in.yaml", "apiVersion: v1\nkind: List\nitems:\n- " + strings.ReplaceAll(strings.TrimSuffix(refusedService, "\n"), "\n", "\n  ") + "\n"}, args: []string{"-f", "in.yaml"}, code: 1,
 			err: strings.Replace(tooMany, "in.yaml", "in.yaml, items[0]", 1)},

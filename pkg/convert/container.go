@@ -93,7 +93,7 @@ var probeLevel = level{
 		"httpHeaders": {},
 		"protocol":    {unset: is("HTTP1"), refuse: "a Knative Service cannot hold it; remove it, or use a grpc probe"},
 	}},
-	"terminationGracePeriodSeconds": {refuse: "a Knative Service cannot hold it; remove it"},
+	"terminationGracePeriodSeconds": {}, // since Knative 1.21
 }
 
 // securityLevel is the security context of a container. capabilities.add is behind a flag.

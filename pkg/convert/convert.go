@@ -186,7 +186,7 @@ func (c *conversion) containers(containers []manifest.Object, init bool, at *fie
 		}
 		c.mounts(kept, init, path)
 		c.env(kept, serving, path)
-		c.probes(kept, slices.DeleteFunc(manifest.Objects(container, "ports"), func(p manifest.Object) bool { return p["name"] == nil }), serving, path)
+		c.probes(kept, slices.DeleteFunc(manifest.Objects(container, "ports"), func(p manifest.Object) bool { return p["name"] == nil }), path)
 		out[i] = kept
 	}
 	return out

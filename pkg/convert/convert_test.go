@@ -47,7 +47,6 @@ type row struct {
 	// annotations of the template.
 	annotations map[string]string
 	refused     []string
-	needs       []string
 	warnings    []string
 }
 
@@ -72,11 +71,6 @@ func (r row) check(t *testing.T, d manifest.Object) {
 	service, notes, errs := convert.Service(d, r.around(t))
 	assert.Equal(t, r.refused, words(errs))
 	assert.Equal(t, r.warnings, notes.Warnings)
-	var needs []string
-	for _, n := range notes.Needs {
-		needs = append(needs, n.Flag+": "+n.Error.Error())
-	}
-	assert.Equal(t, r.needs, needs)
 	require.NotNil(t, service)
 	want := r.wantPod
 	if want == "" {

@@ -10,16 +10,8 @@ import (
 type Notes struct {
 	// Warnings name what is stated and has no effect.
 	Warnings []string
-	// Needs are refusals that hold unless the cluster's Knative has a flag enabled.
-	Needs []Need
 
 	moved []move
-}
-
-// Need is a refusal that a flag of config-features lifts.
-type Need struct {
-	Flag  string
-	Error *field.Error
 }
 
 // move says that what stands at a path of the Knative Service came from another path of

@@ -1,7 +1,6 @@
 package convert
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 
@@ -159,14 +158,10 @@ func (c *conversion) portName(container manifest.Object, name string, number int
 
 var probes = []string{"livenessProbe", "readinessProbe", "startupProbe"}
 
-// multiContainerProbing makes Knative leave the port of a liveness probe alone. It has to
-// be exactly "enabled".
-const multiContainerProbing = "multi-container-probing"
-
 // probes makes the probes of a container what Knative takes. It renames the port, so ports
 // are named by number. What was left out of a readiness probe as a default comes back
 // where a default period goes with another timeout: Knative takes them together only.
-func (c *conversion) probes(container manifest.Object, ports []manifest.Object, serving bool, at *field.Path) {
+func (c *conversion) probes(container manifest.Object, ports []manifest.Object, at *field.Path) {
 	numbers := map[string]int64{}
 	for _, p := range ports {
 		number, _ := manifest.Whole(p, "containerPort")
@@ -194,24 +189,6 @@ func (c *conversion) probes(container manifest.Object, ports []manifest.Object, 
 	if readiness := manifest.Map(container, "readinessProbe"); readiness["timeoutSeconds"] != nil || readiness["failureThreshold"] != nil {
 		if readiness["periodSeconds"] == nil {
 			readiness["periodSeconds"] = int64(10)
-		}
-	}
-	if serving {
-		c.livenessPort(manifest.Map(container, "livenessProbe"), at.Child("livenessProbe"))
-	}
-}
-
-// livenessPort refuses a liveness probe on another port than the serving one, which
-// Knative sends to the serving port and which then fails for ever.
-func (c *conversion) livenessPort(probe manifest.Object, at *field.Path) {
-	for _, handler := range []string{"httpGet", "tcpSocket"} {
-		number, ok := manifest.Whole(probe, handler, "port")
-		if serving := c.port.orDefault(); ok && number != serving {
-			detail := fmt.Sprintf("Knative sends the liveness probe to the port that serves requests, %d; answer it there", serving)
-			if c.port.number == 0 {
-				detail += fmt.Sprintf(", or set %s to \"%d\" if that is the port that serves requests", parameter.Port.Key(), number)
-			}
-			c.notes.Needs = append(c.notes.Needs, Need{Flag: multiContainerProbing, Error: field.Invalid(at.Child(handler, "port"), number, detail)})
 		}
 	}
 }

@@ -104,7 +104,6 @@ func TestProbes(t *testing.T) {
 	pod := func(probes string) string {
 		return `{containers: [{name: web, image: acme/web:1, ports: [{containerPort: 8080}], ` + probes + `}]}`
 	}
-	const flag = "multi-container-probing: spec.template.spec.containers[0].livenessProbe."
 	runAll(t, map[string]row{
 		"the API server's defaults count as not stated": {
 			container: `readinessProbe: {httpGet: {path: /, port: 8080, scheme: HTTP}, periodSeconds: 10, timeoutSeconds: 1, successThreshold: 1, failureThreshold: 3}, livenessProbe: {grpc: {port: 8080, service: ""}, initialDelaySeconds: 0, periodSeconds: 10}`,
@@ -119,19 +118,16 @@ func TestProbes(t *testing.T) {
 			wantPod: pod(`readinessProbe: {exec: {command: [ok]}, failureThreshold: 30, periodSeconds: 10}`)},
 		"a period of its own is kept": {container: `readinessProbe: {httpGet: {port: 8080}, periodSeconds: 5, timeoutSeconds: 1}`,
 			wantPod: pod(`readinessProbe: {httpGet: {port: 8080}, periodSeconds: 5}`)},
-		"a readiness probe of another port is kept": {container: `readinessProbe: {httpGet: {port: 9000, path: /ready}}`, wantPod: pod(`readinessProbe: {httpGet: {port: 9000, path: /ready}}`)},
-		"a liveness probe of another port needs a flag": {container: `livenessProbe: {httpGet: {port: 9000}}`, wantPod: pod(`livenessProbe: {httpGet: {port: 9000}}`),
-			needs: []string{flag + `httpGet.port: Invalid value: 9000: Knative sends the liveness probe to the port that serves requests, 8080; answer it there`}},
-		"a liveness probe hints at the port of a container that states none": {container: `ports: [], livenessProbe: {tcpSocket: {port: 9000}}`,
+		"a readiness probe of another port is kept":                      {container: `readinessProbe: {httpGet: {port: 9000, path: /ready}}`, wantPod: pod(`readinessProbe: {httpGet: {port: 9000, path: /ready}}`)},
+		"a liveness probe of another port is for the expansion to judge": {container: `livenessProbe: {httpGet: {port: 9000}}`, wantPod: pod(`livenessProbe: {httpGet: {port: 9000}}`)},
+		"so is that of a container that states none": {container: `ports: [], livenessProbe: {tcpSocket: {port: 9000}}`,
 			wantPod:  `{containers: [{name: web, image: acme/web:1, livenessProbe: {tcpSocket: {port: 9000}}}]}`,
-			needs:    []string{flag + `tcpSocket.port: Invalid value: 9000: Knative sends the liveness probe to the port that serves requests, 8080; answer it there, or set autoscale.kubetorch.com/port to "9000" if that is the port that serves requests`},
 			warnings: []string{"spec.template.spec.containers[0] states no port, so Knative sends requests to 8080, and without an answer there the revision never gets ready; set autoscale.kubetorch.com/port if the container listens on another one, and keep what serves no requests a Deployment without the label"}},
 		"a liveness probe of the only default port is right": {container: `ports: [], livenessProbe: {tcpSocket: {port: 8080}}`,
 			wantPod:  `{containers: [{name: web, image: acme/web:1, livenessProbe: {tcpSocket: {port: 8080}}}]}`,
 			warnings: []string{"spec.template.spec.containers[0] states no port, so Knative sends requests to 8080, and without an answer there the revision never gets ready; set autoscale.kubetorch.com/port if the container listens on another one, and keep what serves no requests a Deployment without the label"}},
-		"parts of a probe that Knative cannot hold are refused": {
-			container: `livenessProbe: {httpGet: {port: 8080}, terminationGracePeriodSeconds: 5}`, wantPod: pod(`livenessProbe: {httpGet: {port: 8080}}`),
-			refused: []string{"spec.template.spec.containers[0].livenessProbe.terminationGracePeriodSeconds: Forbidden: a Knative Service cannot hold it; remove it"}},
+		"what only later releases of Knative take is kept": {
+			container: `livenessProbe: {httpGet: {port: 8080}, terminationGracePeriodSeconds: 5}`, wantPod: pod(`livenessProbe: {httpGet: {port: 8080}, terminationGracePeriodSeconds: 5}`)},
 	})
 }
 

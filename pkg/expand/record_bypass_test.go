@@ -72,7 +72,9 @@ func TestForgedRecordsOnNewServices(t *testing.T) {
 }
 
 func TestForgedRecordsOnStoredServices(t *testing.T) {
-	forge := func(fields ...string) func(*manifestBuilder) { return func(w *manifestBuilder) { w.recorded(fields...) } }
+	forge := func(fields ...string) func(*manifestBuilder) {
+		return func(w *manifestBuilder) { w.recorded(fields...) }
+	}
 	clamp := *under(`{metadata: {name: clamp}, spec: {bounds: {maxScale: {max: 5, enforcement: Clamp}}}}`)
 	runLater(t, map[string]later{
 		"a record without entries is none of the user's": {stored: autoscaled("max-scale", "4"), want: kpa("max-scale", "6"),

@@ -23,7 +23,8 @@ func (e *expansion) refuseTraps() {
 	e.checkGPUs()
 	e.checkResources()
 	e.checkTemplateMetadata()
-	e.checkProbes()
+	e.refuseBrokenProbes()
+	e.warnAboutPort()
 	e.warnAboutPod()
 	var known map[string]bool
 	refused := e.Knative.Validate(e.unrefused(), e.Old == nil)
@@ -205,21 +206,6 @@ func (e *expansion) checkQueueProxy(path *field.Path, key, text string) {
 
 func (e *expansion) refuseQuantity(path *field.Path, text string) {
 	e.refuse(path, text, "invalid value: %s; allowed: a Kubernetes quantity, such as 500m, 2 or 16Gi", text)
-}
-
-// checkProbes refuses a startup probe on a named port: Knative renames the container's
-// port on the pod and leaves this probe alone, so the name would never resolve.
-func (e *expansion) checkProbes() {
-	for i, c := range manifest.Objects(e.podSpec(), "containers") {
-		for _, handler := range []string{"httpGet", "tcpSocket"} {
-			if name := manifest.Text(c, "startupProbe", handler, "port"); name != "" {
-				if _, err := strconv.Atoi(name); err != nil {
-					e.refuse(e.path.Child("spec", "containers").Index(i).Child("startupProbe", handler, "port"), name,
-						"Knative renames the port, so a startup probe on a named one never succeeds; give the port's number")
-				}
-			}
-		}
-	}
 }
 
 // warnAboutPod warns of what Knative will add to the pod that users rarely expect.

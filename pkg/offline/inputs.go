@@ -31,6 +31,22 @@ type Inputs struct {
 	Warnings []string
 }
 
+// OfRelease sets the release of Knative; empty text leaves the one that the ConfigMaps name,
+// else the newest known.
+func (in *Inputs) OfRelease(text string) error {
+	if text == "" {
+		return nil
+	}
+	n, err := knative.ParseRelease(text)
+	if err == nil && (n < knative.OldestRelease || n > knative.NewestRelease) {
+		in.Warnings = append(in.Warnings, fmt.Sprintf("Knative %s is not one of those known, 1.%d to 1.%d; the nearest counts", text, knative.OldestRelease, knative.NewestRelease))
+	}
+	if err == nil {
+		in.Knative = in.Knative.WithRelease(n)
+	}
+	return err
+}
+
 // Load reads policies and Knative ConfigMaps from files. An invalid one is an error.
 func Load(policyFiles, knativeConfigFiles []string) (Inputs, error) {
 	policies, err := ReadDocuments(policyFiles, nil)
@@ -76,7 +92,7 @@ func compile(policies, configs []Document) (in Inputs, err error) {
 			add(d, "", fmt.Errorf("is a %s %s; policies are ComputePolicy and GPUBudget of %s", version, kind, v1alpha1.GroupVersion))
 		}
 	}
-	maps := map[string]map[string]string{}
+	maps, labels := map[string]map[string]string{}, map[string]string{}
 	for _, d := range flatten(configs) {
 		name, data, errs := readConfigMap(d)
 		switch {
@@ -88,13 +104,19 @@ func compile(policies, configs []Document) (in Inputs, err error) {
 			add(d, "", fmt.Errorf("there is a ConfigMap %s already", name))
 		default:
 			maps[name] = data
+			if name == knative.FeaturesConfig || len(labels) == 0 {
+				labels = manifest.Texts(d.Object, "metadata", "labels")
+			}
 		}
 	}
 	if len(problems) > 0 {
 		return in, utilerrors.NewAggregate(problems)
 	}
-	in.Knative, err = knative.ParseConfig(maps)
-	return in, err
+	if in.Knative, err = knative.ParseConfig(maps); err != nil {
+		return in, err
+	}
+	in.Knative = in.Knative.OfRelease(labels)
+	return in, nil
 }
 
 // title names an object before a problem with it.

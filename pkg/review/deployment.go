@@ -8,7 +8,6 @@ import (
 
 	"github.com/kubetorch/webhook/pkg/convert"
 	"github.com/kubetorch/webhook/pkg/expand"
-	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/parameter"
 	"github.com/kubetorch/webhook/pkg/workload"
@@ -39,13 +38,6 @@ func (r *Request) Convert(w World, live manifest.Object) Conversion {
 	child := &Request{raw: &raw, object: ksvc, old: live, name: raw.Name, exempt: r.exempt}
 	v := child.Admit(w)
 	v.Patch = nil // of an object that nobody has sent
-	for _, need := range notes.Needs {
-		if !w.Knative.Enabled(need.Flag) {
-			e := *need.Error
-			e.Detail += "; or: " + knative.WhoEnables(need.Flag)
-			errs = append(errs, &e)
-		}
-	}
 	v.Errors = append(errs, without(notes.Relate(r.place(v.Errors)), errs)...)
 	for i, x := range v.Denied {
 		v.Denied[i].Error = notes.Relate(r.place(field.ErrorList{x.Error}))[0]
