@@ -71,6 +71,7 @@ func admit(d Document, w review.World, taken names, noKnative bool) Outcome {
 		}
 	case !madeByKnative(d.Object):
 		o.Verdict.Errors = review.RefuseKind(d.Object, kind)
+		o.Verdict.Warnings = review.Unexpandable(d.Object, kind)
 		o.Concerned = len(o.Verdict.Errors) > 0
 	}
 	return o

@@ -42,7 +42,7 @@ func (r *Request) Convert(w World, live manifest.Object) Conversion {
 	for i, x := range v.Denied {
 		v.Denied[i].Error = notes.Relate(r.place(field.ErrorList{x.Error}))[0]
 	}
-	v.Warnings = shorten(slices.Concat(notes.Warnings, withoutTimeout(v.Warnings, notes), r.leftBehind(w, ksvc, v.Settings)))
+	v.Warnings = shorten(slices.Concat(notes.Warnings, withoutTimeout(v.Warnings, notes), misplaced(r.object), r.leftBehind(w, ksvc, v.Settings)))
 	if s, ok := expand.ReadIntent(r.object).Stated[parameter.ServiceName.Name]; ok && !v.Refused() {
 		v.Settings = append(v.Settings, expand.Setting{Name: s.Parameter.Name, Value: s.Text, From: s.From})
 	}
@@ -102,7 +102,7 @@ func (r *Request) AdmitFixed(w World) Verdict {
 	for _, x := range judged.Warned {
 		v.Warnings = append(v.Warnings, x.Error.Field+" "+x.Error.Detail)
 	}
-	v.Warnings = shorten(append(v.Warnings, misplacedLabels(r.object)...))
+	v.Warnings = shorten(append(v.Warnings, misplaced(r.object)...))
 	return v
 }
 
@@ -116,6 +116,9 @@ func (r *Request) fix(w World, o manifest.Object) expand.Result {
 func ConcernsDeployment(o manifest.Object, w World) bool {
 	intent := expand.ReadIntent(o)
 	if intent.FillsResources() || intent.Autoscale.Off || intent.Compute.Off || len(intent.Stated) > 0 {
+		return true
+	}
+	if len(misplaced(o)) > 0 {
 		return true
 	}
 	n := workload.CountGPUs(manifest.Map(o, "spec", "template", "spec"), nil, w.Policies.GPUResources())
