@@ -127,8 +127,14 @@ func (e *edge) resolve(ctx context.Context, r *review.Request, request *admissio
 			}
 			r.ScaleOf(deployment)
 		}
-		if world.Cluster, err = e.neighbours.of(ctx, request.Namespace, r.Lookups(world.Self)); err != nil {
+		lookups := r.Lookups(world.Self)
+		if world.Cluster, err = e.neighbours.of(ctx, request.Namespace, lookups); err != nil {
 			return unavailable(err)
+		}
+		if lookups.Around && world.Cluster.Knative {
+			if world.Around, err = e.neighbours.around(ctx, request.Namespace, review.AroundKinds()); err != nil {
+				return unavailable(err)
+			}
 		}
 	} else if r.Scaled() != "" {
 		return review.Allow(request.UID) // without a cluster nothing is known of the Deployment

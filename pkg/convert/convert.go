@@ -102,15 +102,43 @@ func (c *conversion) metadata(deployment manifest.Object) manifest.Object {
 	return out
 }
 
-// name is the Deployment's, or what service-name says. A value of service-name that is no
-// name is refused with all other parameters.
+// ServiceName is the name of the Knative Service that a Deployment asks for: what service-name
+// says, else its own. The controller of kubetorch's client gives a core Service to each of its
+// Deployments, of its name, which the Knative Service would need: theirs get another one.
+func ServiceName(deployment manifest.Object) string {
+	c := &conversion{deployment: deployment}
+	if name, _ := c.parameter(parameter.ServiceName); name != "" {
+		return name
+	}
+	name := manifest.Text(deployment, "metadata", "name")
+	if name != "" && byClient(deployment) {
+		return label(name[:min(len(name), validation.DNS1035LabelMaxLength-len(clientSuffix))]) + clientSuffix
+	}
+	return name
+}
+
+const clientSuffix = "-kn"
+
+// byClient tells whether kubetorch's client made a Deployment, by the labels that it gives.
+func byClient(deployment manifest.Object) bool {
+	labels := manifest.Map(deployment, "metadata", "labels")
+	return labels["kubetorch.com/service"] != nil &&
+		(labels["kubetorch.com/template"] != nil || labels["kubetorch.com/version"] != nil || labels["kubetorch.com/module"] != nil)
+}
+
+// name is that of the Knative Service. A value of service-name that is no name is refused with
+// all other parameters.
 func (c *conversion) name(deployment manifest.Object) string {
 	key := parameter.ServiceName.Key()
 	if name, path := c.parameter(parameter.ServiceName); name != "" {
 		c.notes.move(metadataPath.Child("name"), path)
 		return name
 	}
-	name := manifest.Text(deployment, "metadata", "name")
+	name := ServiceName(deployment)
+	if name != manifest.Text(deployment, "metadata", "name") {
+		c.warn("the Knative Service is called %s: kubetorch gives a core Service to its Deployment %s, and Knative needs one of its own; send requests to %s", name,
+			manifest.Text(deployment, "metadata", "name"), name)
+	}
 	switch {
 	case name == "":
 		c.errs = append(c.errs, field.Required(metadataPath.Child("name"), "the Knative Service is named after the Deployment, which therefore needs a name of its own; generateName does not do"))

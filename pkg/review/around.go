@@ -50,3 +50,13 @@ func (r *Request) leftBehind(w World, ksvc manifest.Object, settings []expand.Se
 		MinScale:   minScale,
 	}, w.Around)
 }
+
+// AsksServices tells whether the conversion of a Deployment may depend on core Services: which
+// of its ports serves requests is not clear from itself.
+func AsksServices(deployment manifest.Object) bool {
+	ports := 0
+	for _, c := range manifest.Objects(deployment, "spec", "template", "spec", "containers") {
+		ports += len(manifest.List(c, "ports"))
+	}
+	return ports != 1
+}
