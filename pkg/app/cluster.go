@@ -144,6 +144,9 @@ func Cluster(ctx context.Context, o ClusterOptions) error {
 	if err != nil {
 		return fmt.Errorf("setting up the certificate: %w", err)
 	}
+	if e.registrar, err = newRegistrar(mgr, o, server, registry); err != nil {
+		return fmt.Errorf("setting up the registration: %w", err)
+	}
 	if err := addReads(mgr, config, o, e, registry); err != nil {
 		return err
 	}

@@ -54,12 +54,16 @@ func addControllers(mgr ctrl.Manager, config *rest.Config, clientset kubernetes.
 	}
 	auditor := auditcontroller.New(auditcontroller.Auditor{
 		Client: client, Lists: lists, Knative: e.knative, Excluded: Excluded(o.Namespace, o.KnativeNamespace),
-		Interval: o.AuditInterval, Metrics: metrics, Log: o.Log.WithName("audit"),
+		Interval: o.AuditInterval, NotRegistered: e.registrar.Problem, Metrics: metrics, Log: o.Log.WithName("audit"),
 	})
 	presence.OnChange(auditor.Changed)
+	e.registrar.Changed = func() {
+		auditor.Changed()
+		l.controller.Changed()
+	}
 	lead := &deployments.Lead{
 		Client: clientset, Lease: types.NamespacedName{Namespace: o.Namespace, Name: o.Service},
-		Identity: replica(), Run: all(c.Run, auditor.Run, l.run), Log: log,
+		Identity: replica(), Run: all(c.Run, auditor.Run, l.run, e.registrar.Lead), Log: log,
 	}
 	if err := mgr.Add(lead); err != nil {
 		return nil, fmt.Errorf("setting up the controllers: %w", err)

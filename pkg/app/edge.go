@@ -13,6 +13,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/jsonscan"
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/registration"
 	"github.com/kubetorch/webhook/pkg/review"
 	"github.com/kubetorch/webhook/pkg/tracing"
 )
@@ -42,6 +43,8 @@ type edge struct {
 	decided func([]review.Decision)
 	// self is the user that the controller is to the API server; nil without a cluster.
 	self func() string
+	// registrar watches the webhook configurations; nil without a cluster.
+	registrar *registration.Registrar
 }
 
 // ready is nil once requests can be decided.

@@ -29,7 +29,7 @@ import (
 func newAudit() *cobra.Command {
 	var o options.Audit
 	c := &cobra.Command{
-		Use:   "audit [--kubeconfig FILE] [--policy FILE]... [-o table|json]",
+		Use:   "audit [--kubeconfig FILE] [--context NAME] [--policy FILE]... [-o table|json]",
 		Short: "List what exists and breaks a bound of the policies in force",
 		Long: `List what exists and breaks a bound of the policies in force. Nothing is changed.
 
@@ -94,9 +94,9 @@ func runAudit(ctx context.Context, o *options.Audit, in io.Reader, out, errOut i
 // readCluster reads what exists, and the policies and budgets if no files with some were
 // named.
 func readCluster(ctx context.Context, o *options.Audit, input *audit.Input, budgets []v1alpha1.GPUBudget, generations map[string]int64) ([]v1alpha1.GPUBudget, error) {
-	config, err := restConfig(o.Kubeconfig)
+	config, err := clusterConfig(o.Cluster)
 	if err != nil {
-		return nil, fmt.Errorf("finding the cluster: %w", err)
+		return nil, err
 	}
 	config.QPS, config.Burst = 50, 100
 	config.WarningHandler = rest.NoWarnings{}

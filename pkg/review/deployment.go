@@ -108,10 +108,10 @@ func (r *Request) AdmitFixed(w World) Verdict {
 		return v
 	}
 	selection := r.selection(w)
-	d := workload.DeploymentUsage(r.object, selection.GPUResources())
+	d := workload.DeploymentUsage(r.object, workload.Controlled{}, selection.GPUResources())
 	var old *workload.Usage
 	if r.old != nil {
-		o := workload.DeploymentUsage(r.old, selection.GPUResources())
+		o := workload.DeploymentUsage(r.old, workload.Controlled{}, selection.GPUResources())
 		old = &o
 	}
 	judged := selection.Judge(d, old)

@@ -83,7 +83,7 @@ func (r *Request) harmless(w World, policies, excused []string) []string {
 		if spec := manifest.Map(o, "spec"); spec != nil {
 			spec["replicas"] = handover.Remembered(o)
 		}
-		return workload.DeploymentUsage(o, gpus)
+		return workload.DeploymentUsage(o, workload.Controlled{}, gpus)
 	}
 	now := clone(r.object)
 	if manifest.Text(now, "metadata", "annotations", handover.ReplicasAnnotation) == "" { // an update that lacks it gets it back

@@ -109,13 +109,21 @@ type entry struct {
 	Conditions    []admissionregistrationv1.MatchCondition
 }
 
+// source reads a configuration with its rules, as a replica writes them.
+func source(t *testing.T, file string, into any) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, "base", file))
+	require.NoError(t, err)
+	require.NoError(t, sigsyaml.UnmarshalStrict(text, into))
+}
+
+// entries are those of both configurations once they are opened.
 func entries(t *testing.T) map[string]entry {
 	t.Helper()
-	name := defaults(t).Configuration
 	var mutating admissionregistrationv1.MutatingWebhookConfiguration
-	one(t, "MutatingWebhookConfiguration", name, &mutating)
+	source(t, "mutating.yaml", &mutating)
 	var validating admissionregistrationv1.ValidatingWebhookConfiguration
-	one(t, "ValidatingWebhookConfiguration", name, &validating)
+	source(t, "validating.yaml", &validating)
 	found := map[string]entry{}
 	for _, w := range mutating.Webhooks {
 		assert.Equal(t, new(admissionregistrationv1.IfNeededReinvocationPolicy), w.ReinvocationPolicy, w.Name)
@@ -127,6 +135,28 @@ func entries(t *testing.T) map[string]entry {
 			w.ObjectSelector, w.SideEffects, w.TimeoutSeconds, w.AdmissionReviewVersions, w.MatchConditions}
 	}
 	return found
+}
+
+// What is installed sends nothing to a webhook that never ran, and is else what it will be.
+func TestConfigurationsAreInstalledWithoutRules(t *testing.T) {
+	name := defaults(t).Configuration
+	var mutating, mutatingSource admissionregistrationv1.MutatingWebhookConfiguration
+	one(t, "MutatingWebhookConfiguration", name, &mutating)
+	source(t, "mutating.yaml", &mutatingSource)
+	for i := range mutatingSource.Webhooks {
+		assert.NotEmpty(t, mutatingSource.Webhooks[i].Rules)
+		mutatingSource.Webhooks[i].Rules = nil
+	}
+	assert.Equal(t, mutatingSource, mutating)
+
+	var validating, validatingSource admissionregistrationv1.ValidatingWebhookConfiguration
+	one(t, "ValidatingWebhookConfiguration", name, &validating)
+	source(t, "validating.yaml", &validatingSource)
+	for i := range validatingSource.Webhooks {
+		assert.NotEmpty(t, validatingSource.Webhooks[i].Rules)
+		validatingSource.Webhooks[i].Rules = nil
+	}
+	assert.Equal(t, validatingSource, validating)
 }
 
 func TestEveryWebhookReachesAPathThatIsServed(t *testing.T) {
@@ -260,9 +290,8 @@ func TestOnlyWhatIsJudgedIsSentToTheWebhook(t *testing.T) {
 // TestRightsCoverWhatIsRead looks for each read and write of the code in the rules.
 func TestRightsCoverWhatIsRead(t *testing.T) {
 	o := defaults(t)
-	var cluster, bundles rbacv1.ClusterRole
+	var cluster rbacv1.ClusterRole
 	one(t, "ClusterRole", "kubetorch-webhook", &cluster)
-	one(t, "ClusterRole", "kubetorch-webhook-certificates", &bundles)
 	var secrets rbacv1.Role
 	one(t, "Role", "kubetorch-webhook-certificates", &secrets)
 	assert.Equal(t, o.Namespace, secrets.Namespace)
@@ -283,12 +312,10 @@ func TestRightsCoverWhatIsRead(t *testing.T) {
 		{APIGroups: []string{""}, Resources: []string{"services"}, Verbs: []string{"get"}},
 		{APIGroups: []string{"apiextensions.k8s.io"}, Resources: []string{"customresourcedefinitions"}, ResourceNames: []string{deployments.KnativeCRD}, Verbs: informer},
 		{APIGroups: []string{""}, Resources: []string{"events"}, Verbs: []string{"create", "patch"}},
+		{APIGroups: []string{"admissionregistration.k8s.io"}, ResourceNames: []string{o.Configuration},
+			Resources: []string{"mutatingwebhookconfigurations", "validatingwebhookconfigurations"},
+			Verbs:     []string{"get", "list", "watch", "patch"}},
 	}, cluster.Rules)
-	assert.Equal(t, []rbacv1.PolicyRule{{
-		APIGroups: []string{"admissionregistration.k8s.io"}, ResourceNames: []string{o.Configuration},
-		Resources: []string{"mutatingwebhookconfigurations", "validatingwebhookconfigurations"},
-		Verbs:     []string{"get", "list", "watch", "patch"},
-	}}, bundles.Rules)
 	assert.Equal(t, []rbacv1.PolicyRule{
 		{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"create"}},
 		{APIGroups: []string{""}, Resources: []string{"secrets"}, ResourceNames: []string{o.CASecret}, Verbs: []string{"get", "list", "watch", "update"}},

@@ -34,8 +34,11 @@ type Auditor struct {
 	Excluded []string
 	// Interval is the time from one audit to the next while nothing changes.
 	Interval time.Duration
-	Metrics  *Metrics
-	Log      logr.Logger
+	// NotRegistered says why admissions are not sent to the webhook as they should be; empty
+	// if they are. Nil is for tests that do not look at it.
+	NotRegistered func() string
+	Metrics       *Metrics
+	Log           logr.Logger
 
 	changed chan struct{}
 }
@@ -110,19 +113,19 @@ func (a *Auditor) audit(ctx context.Context, now time.Time) error {
 		report = audit.Run(audit.Input{Policies: set, Knative: config, Served: objects.Knative, Objects: objects.All(), Namespaces: objects.Namespaces, Excluded: a.Excluded})
 	})
 	if err != nil {
-		return errors.Join(err, a.write(ctx, stored, set.Describe(), func(d policy.Description, generation int64, before v1alpha1.ComputePolicyStatus) v1alpha1.ComputePolicyStatus {
+		return errors.Join(err, a.write(ctx, now, stored, set.Describe(), func(d policy.Description, generation int64, before v1alpha1.ComputePolicyStatus) v1alpha1.ComputePolicyStatus {
 			return audit.Unaudited(d, generation, before, now)
 		}))
 	}
 	a.Metrics.found(report)
 	a.Log.V(1).Info("audited", "policies", len(report.Policies), "objects", report.Objects, "violations", len(report.Findings))
-	return a.write(ctx, stored, report.Policies, func(d policy.Description, generation int64, before v1alpha1.ComputePolicyStatus) v1alpha1.ComputePolicyStatus {
+	return a.write(ctx, now, stored, report.Policies, func(d policy.Description, generation int64, before v1alpha1.ComputePolicyStatus) v1alpha1.ComputePolicyStatus {
 		return audit.Listed(report.Status(d, generation, before, now))
 	})
 }
 
 // write stores the statuses that changed.
-func (a *Auditor) write(ctx context.Context, stored []manifest.Object, policies []policy.Description,
+func (a *Auditor) write(ctx context.Context, moment time.Time, stored []manifest.Object, policies []policy.Description,
 	status func(policy.Description, int64, v1alpha1.ComputePolicyStatus) v1alpha1.ComputePolicyStatus,
 ) error {
 	byName := map[string]manifest.Object{}
@@ -140,6 +143,9 @@ func (a *Auditor) write(ctx context.Context, stored []manifest.Object, policies 
 		}
 		generation, _ := manifest.Whole(o, "metadata", "generation")
 		now := status(d, generation, before)
+		if a.NotRegistered != nil {
+			audit.Registered(&now, a.NotRegistered(), moment)
+		}
 		if !audit.Outdated(before, now) {
 			continue
 		}

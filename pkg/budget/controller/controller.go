@@ -51,6 +51,9 @@ type Options struct {
 	// World is what verdicts are based on, without the labels of namespaces; ok is false
 	// as long as it is not known.
 	World func() (w review.World, ok bool)
+	// NotRegistered says why admissions are not sent to the webhook as they should be; empty
+	// if they are. Nil is for tests that do not look at it.
+	NotRegistered func() string
 	// Wait is longer than the API server lets a request run.
 	Wait    time.Duration
 	Events  record.EventRecorder

@@ -167,9 +167,39 @@ func (r *round) condition(b *v1alpha1.GPUBudget, kind string, status metav1.Cond
 	}
 }
 
+// rechecked is after how long a status is written again to show that somebody looks after it.
+const rechecked = every - time.Minute
+
+// ready says whether the budget holds: it is valid, counted, and asked about what it is for.
+func (r *round) ready(b *v1alpha1.GPUBudget) {
+	if now := metav1.Now().Rfc3339Copy(); b.Status.Checked == nil || now.Sub(b.Status.Checked.Time) >= rechecked {
+		b.Status.Checked = &now
+	}
+	c := metav1.Condition{
+		Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonInForce, ObservedGeneration: b.Generation,
+		Message: "the budget is valid and in force",
+	}
+	problem := ""
+	if r.NotRegistered != nil {
+		problem = r.NotRegistered()
+	}
+	if counted := meta.FindStatusCondition(b.Status.Conditions, v1alpha1.ConditionCounted); counted != nil && counted.Status != metav1.ConditionTrue {
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, counted.Reason, counted.Message
+	} else if problem != "" {
+		c.Status, c.Reason = metav1.ConditionFalse, v1alpha1.ReasonNotRegistered
+		c.Message = problem + "; until this is mended, the budget does not hold for everything that it is about"
+	}
+	before := meta.FindStatusCondition(b.Status.Conditions, c.Type)
+	if c.Reason == v1alpha1.ReasonNotRegistered && (before == nil || before.Reason != c.Reason) {
+		r.event(b, true, c.Reason, c.Message)
+	}
+	meta.SetStatusCondition(&b.Status.Conditions, c)
+}
+
 // write stores a status that has changed.
 func (r *round) write(ctx context.Context, before, after *v1alpha1.GPUBudget) error {
 	r.Metrics.show(after)
+	r.ready(after)
 	if apiequality.Semantic.DeepEqual(before.Status, after.Status) {
 		return nil
 	}

@@ -228,7 +228,7 @@ func (c *counter) deployments() {
 		if !review.ConcernsDeployment(o, c.w) {
 			continue
 		}
-		d := workload.DeploymentUsage(o, c.gpus)
+		d := workload.DeploymentUsage(o, workload.Controlled{}, c.gpus)
 		if revision, id, ok := convert.RevisionOwner(o); ok {
 			r := c.byUID[id]
 			if r != nil && !c.uncounted[id] && r.kind == "Revision" && r.namespace == item.Namespace && d.WithinGPUs(&r.template) && item.Name == kmeta.ChildName(revision, "-deployment") {
