@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 
@@ -75,8 +76,12 @@ func runAudit(ctx context.Context, o *options.Audit, in io.Reader, out, errOut i
 		objects, namespaces := offline.Objects(docs)
 		input.Objects, input.Namespaces = cluster.AllOf(objects), namespaces
 		input.Served = true
-	} else if budgets, err = readCluster(ctx, o, &input, budgets, generations); err != nil {
-		return err
+	} else {
+		read, err := readCluster(ctx, o, &input, budgets, generations)
+		if err != nil {
+			return err
+		}
+		budgets = read.budgets
 	}
 	report, exceeded := audit.Run(input), audit.Budgets(input, budgets)
 	if o.Output == "json" {
@@ -91,45 +96,58 @@ func runAudit(ctx context.Context, o *options.Audit, in io.Reader, out, errOut i
 	return Failed(concluded(report, errOut))
 }
 
+// clusterRead is what was read of a cluster beside the input of an audit.
+type clusterRead struct {
+	client   dynamic.Interface
+	budgets  []v1alpha1.GPUBudget
+	policies []v1alpha1.ComputePolicy
+}
+
 // readCluster reads what exists, and the policies and budgets if no files with some were
 // named.
-func readCluster(ctx context.Context, o *options.Audit, input *audit.Input, budgets []v1alpha1.GPUBudget, generations map[string]int64) ([]v1alpha1.GPUBudget, error) {
+func readCluster(ctx context.Context, o *options.Audit, input *audit.Input, budgets []v1alpha1.GPUBudget, generations map[string]int64) (clusterRead, error) {
+	read := clusterRead{budgets: budgets}
 	config, err := clusterConfig(o.Cluster)
 	if err != nil {
-		return nil, err
+		return read, err
 	}
 	config.QPS, config.Burst = 50, 100
 	config.WarningHandler = rest.NoWarnings{}
 	client, err := dynamic.NewForConfig(config)
+	read.client = client
 	if err != nil {
-		return nil, fmt.Errorf("finding the cluster: %w", err)
+		return read, fmt.Errorf("finding the cluster: %w", err)
 	}
 	source, err := cluster.NewSource(config, nil)
 	if err != nil {
-		return nil, fmt.Errorf("finding the cluster: %w", err)
+		return read, fmt.Errorf("finding the cluster: %w", err)
 	}
 	if len(o.Policies) == 0 {
 		stored, err := cluster.Policies(ctx, source)
 		if err != nil {
-			return nil, err
+			return read, err
 		}
-		if budgets, err = (&charge.API{Client: client}).List(ctx); err != nil && !apierrors.IsNotFound(err) {
-			return nil, err
+		if read.budgets, err = (&charge.API{Client: client}).List(ctx); err != nil && !apierrors.IsNotFound(err) {
+			return read, err
 		}
 		for _, p := range stored {
+			var known v1alpha1.ComputePolicy
+			if err := runtime.DefaultUnstructuredConverter.FromUnstructured(p, &known); err == nil {
+				read.policies = append(read.policies, known) // one that cannot be read is invalid, which others say
+			}
 			generations[manifest.Text(p, "metadata", "name")], _ = manifest.Whole(p, "metadata", "generation")
 		}
 		input.Policies = policy.CompileStored(stored)
 	}
 	if input.Knative, err = cluster.Knative(ctx, client, o.KnativeNamespace); err != nil {
-		return nil, err
+		return read, err
 	}
 	objects, err := cluster.List(ctx, source)
 	if err != nil {
-		return nil, err
+		return read, err
 	}
 	input.Objects, input.Namespaces, input.Served = objects.All(), objects.Namespaces, objects.Knative
-	return budgets, nil
+	return read, nil
 }
 
 // concluded says in one line what was found, as an error if somebody has to act on it.

@@ -46,7 +46,7 @@ func newRoot() *cobra.Command {
 		},
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newServe(), newExpand(), newExplain(), newAudit(), newCheck(), newSimulate(), newTest(), newKRM(), newParameters(), newVersion())
+	root.AddCommand(newServe(), newExpand(), newExplain(), newAudit(), newCheck(), newSimulate(), newTest(), newWhy(), newTrace(), newKRM(), newParameters(), newVersion())
 	return root
 }
 

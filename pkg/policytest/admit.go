@@ -2,21 +2,16 @@ package policytest
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"maps"
 	"strings"
 
-	jsonpatch "github.com/evanphx/json-patch/v5"
-	admissionv1 "k8s.io/api/admission/v1"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/kubetorch/webhook/pkg/budget/charge"
 	"github.com/kubetorch/webhook/pkg/budget/ledger"
+	"github.com/kubetorch/webhook/pkg/dryrun"
 	"github.com/kubetorch/webhook/pkg/expand"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/offline"
@@ -42,47 +37,30 @@ func admit(s *Suite, c *Case, in offline.Inputs) (answer, error) {
 		namespace = corev1.NamespaceDefault
 	}
 	w := offline.World(c.others(s, namespace), in, namespace)
-	raw, err := c.request(namespace)
+	raw, err := dryrun.Request(c.Object, c.OldObject, namespace, c.User.info())
 	if err != nil {
 		return answer{}, err
 	}
-	var a answer
-	mutate, reply := review.Read(raw)
-	if reply == nil {
-		reply = mutate.Mutate(w)
+	r, err := dryrun.Admit(w, raw)
+	if err != nil {
+		return answer{}, err
 	}
-	if a.add(reply); !reply.Allowed {
-		return a, nil
-	}
-	if len(reply.Patch) > 0 {
-		patch, err := jsonpatch.DecodePatch(reply.Patch)
-		if err != nil {
-			return a, err
-		}
-		if raw.Object.Raw, err = patch.Apply(raw.Object.Raw); err != nil {
-			return a, fmt.Errorf("applying the patch of the mutating webhook: %w", err)
-		}
-	}
-	if a.expansion, err = manifest.Decode(raw.Object.Raw); err != nil {
-		return a, err
-	}
-	validate, reply := review.Read(raw)
-	if reply != nil { // of no kind that is judged
-		a.add(reply)
-		return a, nil
-	}
-	a.add(validate.Validate(w))
-	claims := validate.Claims(w)
-	a.claims(claims)
-	if becomesService(a.expansion, w) {
-		converted := validate.Convert(w, nil)
+	a := answer{expansion: r.Object}
+	a.claims(r.Claims)
+	if r.Request != nil && becomesService(r.Object, w) {
+		converted := r.Request.Convert(w, nil)
 		a.expansion = converted.Service
-		a.warnings = append(a.warnings, converted.Verdict.Warnings...)
+		for _, warning := range converted.Verdict.Warnings {
+			r.Warn(warning)
+		}
 	}
-	if a.allowed {
-		err = a.charge(c, validate, w, in, claims)
+	if r.Allowed && r.Request != nil {
+		err = charged(c, &r, w, in)
 	}
-	a.warnings = distinct(a.warnings)
+	a.allowed, a.warnings = r.Allowed, append([]string{}, r.Warnings...)
+	for _, x := range r.Causes {
+		a.causes = append(a.causes, Cause{x.Field, x.Message})
+	}
 	return a, err
 }
 
@@ -126,42 +104,6 @@ func addLabels(o Object, labels map[string]string) {
 	}
 }
 
-// request is the admission request that the case stands for.
-func (c *Case) request(namespace string) (*admissionv1.AdmissionRequest, error) {
-	gv, err := schema.ParseGroupVersion(manifest.Text(c.Object, "apiVersion"))
-	if err != nil {
-		return nil, err
-	}
-	kind := manifest.Text(c.Object, "kind")
-	raw := &admissionv1.AdmissionRequest{UID: "test", Operation: admissionv1.Create, Namespace: namespace, Name: manifest.Text(c.Object, "metadata", "name"),
-		Kind:     metav1.GroupVersionKind{Group: gv.Group, Version: gv.Version, Kind: kind},
-		Resource: metav1.GroupVersionResource{Group: gv.Group, Version: gv.Version, Resource: strings.ToLower(kind) + "s"},
-		UserInfo: c.User.info()}
-	if raw.Object.Raw, err = identified(c.Object, namespace, kind); err != nil {
-		return nil, err
-	}
-	if c.OldObject != nil {
-		raw.Operation = admissionv1.Update
-		raw.OldObject.Raw, err = identified(c.OldObject, namespace, kind)
-	}
-	return raw, err
-}
-
-// identified is the object as JSON, with the namespace and UID that it has in a cluster.
-func identified(o Object, namespace, kind string) ([]byte, error) {
-	o = maps.Clone(o)
-	metadata := maps.Clone(manifest.Map(o, "metadata"))
-	if metadata == nil {
-		metadata = Object{}
-	}
-	metadata["namespace"] = namespace
-	if metadata["uid"] == nil {
-		metadata["uid"] = "uid of " + kind + " " + manifest.Text(o, "metadata", "name")
-	}
-	o["metadata"] = metadata
-	return json.Marshal(o)
-}
-
 func (u User) info() authenticationv1.UserInfo {
 	info := authenticationv1.UserInfo{Username: u.Name, Groups: u.Groups}
 	if namespace, name, ok := strings.Cut(u.ServiceAccount, "/"); ok {
@@ -172,22 +114,6 @@ func (u User) info() authenticationv1.UserInfo {
 		info.Username = "test-user"
 	}
 	return info
-}
-
-// add takes a reply.
-func (a *answer) add(reply *admissionv1.AdmissionResponse) {
-	a.allowed = reply.Allowed
-	a.warnings = append(a.warnings, reply.Warnings...)
-	if reply.Allowed || reply.Result == nil {
-		return
-	}
-	if reply.Result.Details == nil || len(reply.Result.Details.Causes) == 0 {
-		a.causes = append(a.causes, Cause{Message: reply.Result.Message})
-		return
-	}
-	for _, x := range reply.Result.Details.Causes {
-		a.causes = append(a.causes, Cause{x.Field, x.Message})
-	}
 }
 
 // claims adds up what the object claims.
@@ -206,19 +132,19 @@ func (a *answer) claims(claims []review.Claim) {
 	}
 }
 
-// charge charges the budgets.
-func (a *answer) charge(c *Case, r *review.Request, w review.World, in offline.Inputs, claims []review.Claim) error {
+// charged charges the budgets, which may refuse what is admitted so far.
+func charged(c *Case, a *dryrun.Result, w review.World, in offline.Inputs) error {
 	memory := charge.NewMemory(in.Budgets)
 	for i, h := range c.Holds {
 		if err := hold(memory, in, h, i); err != nil {
 			return err
 		}
 	}
-	budgets := policy.CompileBudgets(in.Budgets)
+	r := a.Request
 	labels, known := w.NamespaceLabels(r.Namespace())
-	charges, refused := r.Charges(budgets, claims, labels, known, false)
+	charges, refused := r.Charges(policy.CompileBudgets(in.Budgets), a.Claims, labels, known, false)
 	if len(refused) > 0 {
-		a.add(r.Refuse(refused))
+		a.Add(r.Refuse(refused))
 		return nil
 	}
 	demands := make([]charge.Demand, len(charges))
@@ -231,10 +157,10 @@ func (a *answer) charge(c *Case, r *review.Request, w review.World, in offline.I
 	for i, x := range memory.Charge(context.Background(), demands, false) {
 		switch {
 		case !x.Fits:
-			a.add(r.Refuse([]policy.Violation{charges[i].NoRoom(x.Outcome, r.Namespace())}))
+			a.Add(r.Refuse([]policy.Violation{charges[i].NoRoom(x.Outcome, r.Namespace())}))
 			return nil
 		case x.Raised > 0:
-			a.warnings = append(a.warnings, charges[i].Left(x.Outcome, r.Namespace()))
+			a.Warn(charges[i].Left(x.Outcome, r.Namespace()))
 		}
 	}
 	return nil
@@ -251,15 +177,4 @@ func hold(memory *charge.Memory, in offline.Inputs, h Holding, i int) error {
 		return nil
 	}
 	return fmt.Errorf("holds[%d].budget: there is no GPUBudget %s among the policies", i, h.Budget)
-}
-
-func distinct(all []string) []string {
-	seen := map[string]bool{}
-	kept := []string{}
-	for _, s := range all {
-		if !seen[s] {
-			kept, seen[s] = append(kept, s), true
-		}
-	}
-	return kept
 }
