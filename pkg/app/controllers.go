@@ -54,7 +54,7 @@ func addControllers(mgr ctrl.Manager, config *rest.Config, clientset kubernetes.
 	}
 	auditor := auditcontroller.New(auditcontroller.Auditor{
 		Client: client, Lists: lists, Knative: e.knative, Excluded: Excluded(o.Namespace, o.KnativeNamespace),
-		Interval: o.AuditInterval, NotRegistered: e.registrar.Problem, Metrics: metrics, Log: o.Log.WithName("audit"),
+		Interval: o.AuditInterval, NotRegistered: e.registrar.Problem, OpenReports: o.OpenReports, Metrics: metrics, Log: o.Log.WithName("audit"),
 	})
 	presence.OnChange(auditor.Changed)
 	e.registrar.Changed = func() {

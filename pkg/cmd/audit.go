@@ -15,22 +15,25 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
+	"sigs.k8s.io/yaml"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/app"
 	"github.com/kubetorch/webhook/pkg/audit"
+	"github.com/kubetorch/webhook/pkg/audit/openreports"
 	"github.com/kubetorch/webhook/pkg/budget/charge"
 	"github.com/kubetorch/webhook/pkg/cluster"
 	"github.com/kubetorch/webhook/pkg/cmd/options"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/offline"
 	"github.com/kubetorch/webhook/pkg/policy"
+	htmlreport "github.com/kubetorch/webhook/pkg/report"
 )
 
 func newAudit() *cobra.Command {
 	var o options.Audit
 	c := &cobra.Command{
-		Use:   "audit [--kubeconfig FILE] [--context NAME] [--policy FILE]... [-o table|json]",
+		Use:   "audit [--kubeconfig FILE] [--context NAME] [--policy FILE]... [-o table|json|html|openreports]",
 		Short: "List what exists and breaks a bound of the policies in force",
 		Long: `List what exists and breaks a bound of the policies in force. Nothing is changed.
 
@@ -84,10 +87,15 @@ func runAudit(ctx context.Context, o *options.Audit, in io.Reader, out, errOut i
 		budgets = read.budgets
 	}
 	report, exceeded := audit.Run(input), audit.Budgets(input, budgets)
-	if o.Output == "json" {
+	switch findings := slices.Concat(report.Findings, exceeded); o.Output {
+	case "json":
 		err = writeAuditJSON(out, report, exceeded, generations)
-	} else {
-		err = writeAuditTable(out, slices.Concat(report.Findings, exceeded))
+	case "html":
+		err = htmlreport.Audit(out, report, findings, audit.Uses(input, budgets), time.Now())
+	case "openreports":
+		err = writeOpenReports(out, report, exceeded)
+	default:
+		err = writeAuditTable(out, findings)
 	}
 	if err != nil {
 		return Failed(err)
@@ -196,6 +204,23 @@ func writeAuditTable(out io.Writer, findings []audit.Finding) error {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", f.Policy, f.Bound, f.Enforcement, f.Namespace, f.Kind, f.Name, strings.Join(strings.Fields(f.Message), " "))
 	}
 	return w.Flush()
+}
+
+// writeOpenReports writes ClusterReports as YAML documents.
+func writeOpenReports(out io.Writer, r audit.Report, exceeded []audit.Finding) error {
+	for i, report := range openreports.Reports(r, exceeded, time.Now()) {
+		text, err := yaml.Marshal(report)
+		if err != nil {
+			return err
+		}
+		if i > 0 {
+			text = append([]byte("---\n"), text...)
+		}
+		if _, err := out.Write(text); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // auditedPolicy is a policy in the JSON output: its status, with all violations.
