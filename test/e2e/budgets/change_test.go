@@ -18,10 +18,10 @@ func TestWhatWasThereBeforeTheBudgetCountsAndMayNotGrow(t *testing.T) {
 	require.NoError(t, workload{plainDeployment, 2, 4}.make(t, namespace, "b"))
 	name := newBudget(t, namespace, "  max: 16\n")
 	awaitUsed(t, name, 32)
-	require.Eventually(t, func() bool {
-		c := meta.FindStatusCondition(budget(t, name).Status.Conditions, v1alpha1.ConditionWithin)
+	awaitLedger(t, "condition Within to be false", name, func(s *v1alpha1.GPUBudgetStatus) bool {
+		c := meta.FindStatusCondition(s.Conditions, v1alpha1.ConditionWithin)
 		return c != nil && c.Status == metav1.ConditionFalse && c.Reason == "Exceeded"
-	}, freedAfter, tick)
+	})
 
 	assert.ErrorContains(t, patch(t, services, namespace, "a", maxScale(7)), "0 of 16 are free in budget "+name)
 	assert.ErrorContains(t, patch(t, deployments, namespace, "b", `{"spec":{"replicas":5}}`), "in budget "+name)
