@@ -234,7 +234,7 @@ func TestHandlerMakesLargeRequestsWaitForAPlace(t *testing.T) {
 	done := make(chan answer)
 	go func() { done <- serve(h, padded("first")) }()
 	<-inside
-	assert.Equal(t, answer{503, "text/plain; charset=utf-8", "", "too many large requests at the same time\n"}, serve(h, padded("second")))
+	assert.Equal(t, tooManyAnswer("second"), refusal(t, serve(h, padded("second"))), "a refusal that holds under failurePolicy Ignore")
 	assert.Equal(t, 200, serve(h, post(plainReview)).code, "a small one passes by")
 	close(leave)
 	assert.Equal(t, 200, (<-done).code)

@@ -10,7 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
-	"github.com/kubetorch/webhook/pkg/inventory"
+	"github.com/kubetorch/webhook/pkg/cluster"
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/policy"
@@ -25,7 +25,7 @@ type Input struct {
 	Served bool
 	// Objects of all kinds, in any order. Those of kinds that no bound is about are passed
 	// over.
-	Objects []inventory.Item
+	Objects []cluster.Item
 	// Namespaces are the labels of namespaces, by name. One that is missing is known by its
 	// name only: a selector that cannot be decided then selects.
 	Namespaces map[string]map[string]string

@@ -11,8 +11,8 @@ import (
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/audit"
-	"github.com/kubetorch/webhook/pkg/inventory"
-	"github.com/kubetorch/webhook/pkg/inventory/inventorytest"
+	"github.com/kubetorch/webhook/pkg/cluster"
+	"github.com/kubetorch/webhook/pkg/cluster/clustertest"
 	"github.com/kubetorch/webhook/pkg/manifest"
 )
 
@@ -147,7 +147,7 @@ func TestAuditFindsWhatBreaksABound(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			in := input(t, c.policies, c.objects...)
-			for _, in.Objects = range [][]inventory.Item{in.Objects, kept(t, in.Objects)} {
+			for _, in.Objects = range [][]cluster.Item{in.Objects, kept(t, in.Objects)} {
 				before := seen(t, in.Objects)
 				r := audit.Run(in)
 				assert.Equal(t, c.want, lines(r))
@@ -159,16 +159,16 @@ func TestAuditFindsWhatBreaksABound(t *testing.T) {
 }
 
 // kept is what lists keep of objects.
-func kept(t *testing.T, items []inventory.Item) []inventory.Item {
+func kept(t *testing.T, items []cluster.Item) []cluster.Item {
 	t.Helper()
 	var all []manifest.Object
 	for i := range items {
 		all = append(all, items[i].Object())
 	}
-	return inventorytest.List(t, all...).All()
+	return clustertest.List(t, all...).All()
 }
 
-func seen(t *testing.T, items []inventory.Item) string {
+func seen(t *testing.T, items []cluster.Item) string {
 	t.Helper()
 	var text strings.Builder
 	for i := range items {

@@ -8,10 +8,11 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
-	"github.com/kubetorch/webhook/pkg/count"
-	"github.com/kubetorch/webhook/pkg/inventory"
+	"github.com/kubetorch/webhook/pkg/budget/usage"
+	"github.com/kubetorch/webhook/pkg/cluster"
 	"github.com/kubetorch/webhook/pkg/policy"
 	"github.com/kubetorch/webhook/pkg/review"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // Budgets tells which budgets the claims of what exists are beyond, as their ledgers count
@@ -25,21 +26,21 @@ func Budgets(in Input, budgets []v1alpha1.GPUBudget) []Finding {
 	c := index(in)
 	w := c.world(nil)
 	w.Live, w.Revisions = nil, nil
-	claimants := count.All(w, c.inventory())
+	claimants := usage.All(w, c.inventory())
 	var found []Finding
 	for _, b := range policy.CompileBudgets(budgets).All() {
 		limit, total := limits[b.Name], int64(0)
-		claims, _ := count.Claims(claimants, b, in.Namespaces)
+		claims, _ := usage.Claims(claimants, b, in.Namespaces)
 		var beyond []Finding
 		for _, namespace := range slices.Sorted(maps.Keys(claims)) {
 			var n int64
 			for _, a := range claims[namespace] {
-				n = policy.SaturatingAdd(n, a.GPUs)
+				n = workload.SaturatingAdd(n, a.GPUs)
 				if limit.Rollout == v1alpha1.RolloutStrict {
-					n = policy.SaturatingAdd(n, a.Overlap)
+					n = workload.SaturatingAdd(n, a.Overlap)
 				}
 			}
-			total = policy.SaturatingAdd(total, n)
+			total = workload.SaturatingAdd(total, n)
 			if most := limit.MaxPerNamespace; most != nil && n > *most {
 				beyond = append(beyond, exceeded(b, "Namespace", namespace, "maxPerNamespace", n, *most))
 			}
@@ -54,7 +55,7 @@ func Budgets(in Input, budgets []v1alpha1.GPUBudget) []Finding {
 
 func exceeded(b *policy.Budget, kind, name, bound string, claimed, most int64) Finding {
 	amount := fmt.Sprint(claimed)
-	if claimed == policy.Unbounded {
+	if claimed == workload.Unbounded {
 		amount = "unbounded"
 	}
 	return Finding{Policy: "GPUBudget/" + b.Name, Enforcement: v1alpha1.Deny, ObjectViolation: v1alpha1.ObjectViolation{Kind: kind, Name: name, Bound: bound,
@@ -62,9 +63,9 @@ func exceeded(b *policy.Budget, kind, name, bound string, claimed, most int64) F
 }
 
 // inventory sorts what was listed by kinds.
-func (c *cluster) inventory() *inventory.Objects {
-	o := &inventory.Objects{Namespaces: c.Namespaces, Knative: c.Served}
-	kinds := map[schema.GroupKind]*[]inventory.Item{
+func (c *indexed) inventory() *cluster.Objects {
+	o := &cluster.Objects{Namespaces: c.Namespaces, Knative: c.Served}
+	kinds := map[schema.GroupKind]*[]cluster.Item{
 		review.DeploymentKind: &o.Deployments, review.ServiceKind: &o.Services, review.ConfigurationKind: &o.Configurations,
 		review.RouteKind: &o.Routes, review.RevisionKind: &o.Revisions, review.AutoscalerKind: &o.PodAutoscalers,
 	}

@@ -3,47 +3,47 @@ package audit
 import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
-	"github.com/kubetorch/webhook/pkg/controller/handover"
+	"github.com/kubetorch/webhook/pkg/deployments/handover"
 	"github.com/kubetorch/webhook/pkg/manifest"
-	"github.com/kubetorch/webhook/pkg/policy"
 	"github.com/kubetorch/webhook/pkg/review"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // The children of Knative objects. One that its owner answers for is covered: then the owner
 // is what is reported.
 
-func (c *cluster) configuration(o manifest.Object) (d policy.Demand, covered bool) {
-	return policy.ConfigurationDemand(o, c.Knative, c.gpus(), c.beside(o, review.RevisionKind, policy.RevisionsToRead(o)...)), c.covered(o)
+func (c *indexed) configuration(o manifest.Object) (d workload.Usage, covered bool) {
+	return workload.ConfigurationUsage(o, c.Knative, c.gpus(), c.beside(o, review.RevisionKind, workload.RevisionsToRead(o)...)), c.covered(o)
 }
 
-func (c *cluster) revision(o manifest.Object) (d policy.Demand, covered bool) {
-	return policy.RevisionDemand(o, c.Knative, c.gpus()), c.covered(o) || c.retired(o)
+func (c *indexed) revision(o manifest.Object) (d workload.Usage, covered bool) {
+	return workload.RevisionUsage(o, c.Knative, c.gpus()), c.covered(o) || c.retired(o)
 }
 
-func (c *cluster) route(o manifest.Object) (d policy.Demand, covered bool) {
-	configurations := c.beside(o, review.ConfigurationKind, policy.NamedConfigurations(o)...)
-	names := policy.NamedRevisions(o)
+func (c *indexed) route(o manifest.Object) (d workload.Usage, covered bool) {
+	configurations := c.beside(o, review.ConfigurationKind, workload.NamedConfigurations(o)...)
+	names := workload.NamedRevisions(o)
 	for _, configuration := range configurations {
-		names = append(names, policy.RevisionsToRead(configuration)...)
+		names = append(names, workload.RevisionsToRead(configuration)...)
 	}
-	return policy.RouteDemand(o, configurations, c.beside(o, review.RevisionKind, names...), c.Knative, c.gpus()), c.covered(o)
+	return workload.RouteUsage(o, configurations, c.beside(o, review.RevisionKind, names...), c.Knative, c.gpus()), c.covered(o)
 }
 
-func (c *cluster) autoscaler(o manifest.Object) (d policy.Demand, covered bool) {
-	target := c.one(o, review.DeploymentKind, policy.ScaledDeployment(o))
+func (c *indexed) autoscaler(o manifest.Object) (d workload.Usage, covered bool) {
+	target := c.one(o, review.DeploymentKind, workload.ScaledDeployment(o))
 	if owner := c.owner(o, review.RevisionKind); owner != nil && target == nil {
 		// Knative made its Deployment after Deployments were listed, or none yet.
-		admitted := policy.RevisionDemand(owner, c.Knative, c.gpus())
-		own := policy.AutoscalerDemand(o, nil, c.Knative, c.gpus())
+		admitted := workload.RevisionUsage(owner, c.Knative, c.gpus())
+		own := workload.AutoscalerUsage(o, nil, c.Knative, c.gpus())
 		d = own.OfRevision(&admitted)
 		return d, d.Within(&admitted)
 	}
-	return policy.AutoscalerDemand(o, target, c.Knative, c.gpus()), c.covered(o)
+	return workload.AutoscalerUsage(o, target, c.Knative, c.gpus()), c.covered(o)
 }
 
 // owner is the listed object of a kind that controls another, by UID; nil where there is
 // none.
-func (c *cluster) owner(o manifest.Object, kind schema.GroupKind) manifest.Object {
+func (c *indexed) owner(o manifest.Object, kind schema.GroupKind) manifest.Object {
 	named := handover.ControllerOf(o)
 	gv, err := schema.ParseGroupVersion(named.Version)
 	if err != nil || gv.Group != kind.Group || named.Kind != kind.Kind || named.UID == "" {
@@ -57,7 +57,7 @@ func (c *cluster) owner(o manifest.Object, kind schema.GroupKind) manifest.Objec
 
 // retired tells whether a revision is one that Knative keeps without pods: superseded, with
 // no traffic going to it.
-func (c *cluster) retired(revision manifest.Object) bool {
+func (c *indexed) retired(revision manifest.Object) bool {
 	if c.owner(revision, review.ConfigurationKind) == nil {
 		return false
 	}

@@ -7,7 +7,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/kubetorch/webhook/pkg/audit"
-	"github.com/kubetorch/webhook/pkg/inventory"
+	"github.com/kubetorch/webhook/pkg/cluster"
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/policy"
@@ -35,7 +35,7 @@ func objects(t *testing.T, texts ...string) []manifest.Object {
 func input(t *testing.T, policies []string, texts ...string) audit.Input {
 	t.Helper()
 	return audit.Input{
-		Policies: policy.CompileStored(objects(t, policies...)), Knative: knative.Default(), Served: true, Objects: inventory.AllOf(objects(t, texts...)),
+		Policies: policy.CompileStored(objects(t, policies...)), Knative: knative.Default(), Served: true, Objects: cluster.AllOf(objects(t, texts...)),
 		Namespaces: map[string]map[string]string{
 			"ml":  {"kubernetes.io/metadata.name": "ml", "team": "research"},
 			"web": {"kubernetes.io/metadata.name": "web"},

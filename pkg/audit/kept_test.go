@@ -12,9 +12,9 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/kubetorch/webhook/pkg/audit"
-	"github.com/kubetorch/webhook/pkg/count"
-	"github.com/kubetorch/webhook/pkg/inventory"
-	"github.com/kubetorch/webhook/pkg/inventory/inventorytest"
+	"github.com/kubetorch/webhook/pkg/budget/usage"
+	"github.com/kubetorch/webhook/pkg/cluster"
+	"github.com/kubetorch/webhook/pkg/cluster/clustertest"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/review"
 )
@@ -70,8 +70,8 @@ var strictest = []string{
 
 // verdicts are all that counts and audits say of objects, listed or as they are.
 func verdicts(in audit.Input) string {
-	o := &inventory.Objects{Namespaces: in.Namespaces, Knative: true}
-	into := map[string]*[]inventory.Item{"Service": &o.Services, "Configuration": &o.Configurations, "Revision": &o.Revisions, "Route": &o.Routes,
+	o := &cluster.Objects{Namespaces: in.Namespaces, Knative: true}
+	into := map[string]*[]cluster.Item{"Service": &o.Services, "Configuration": &o.Configurations, "Revision": &o.Revisions, "Route": &o.Routes,
 		"PodAutoscaler": &o.PodAutoscalers, "Deployment": &o.Deployments}
 	for i := range in.Objects {
 		items := into[manifest.Text(in.Objects[i].Object(), "kind")]
@@ -80,7 +80,7 @@ func verdicts(in audit.Input) string {
 	w := review.World{Policies: in.Policies, Knative: in.Knative, Cluster: &review.Cluster{Knative: true},
 		NamespaceLabels: func(name string) (map[string]string, bool) { l, ok := in.Namespaces[name]; return l, ok }}
 	report := audit.Run(in)
-	return fmt.Sprintf("%d %+v\n%+v", report.Objects, report.Findings, count.All(w, o))
+	return fmt.Sprintf("%d %+v\n%+v", report.Objects, report.Findings, usage.All(w, o))
 }
 
 // Whatever stands in any one field, or is missing there, what is kept of objects gives the
@@ -101,7 +101,7 @@ func TestWhatIsKeptGivesTheSameVerdicts(t *testing.T) {
 			originals, at = []manifest.Object{original}, 0
 		}
 		in := input(t, strictest)
-		in.Objects = inventory.AllOf(originals)
+		in.Objects = cluster.AllOf(originals)
 		full := verdicts(in)
 		t.Run(fmt.Sprint(manifest.Text(original, "kind"), " ", manifest.Text(original, "metadata", "name")), func(t *testing.T) {
 			t.Parallel()
@@ -111,9 +111,9 @@ func TestWhatIsKeptGivesTheSameVerdicts(t *testing.T) {
 				all[at] = runtime.DeepCopyJSON(original)
 				path := change(all[at])
 				in := in
-				in.Objects = inventory.AllOf(all)
+				in.Objects = cluster.AllOf(all)
 				want := verdicts(in)
-				in.Objects = inventorytest.List(t, all...).All()
+				in.Objects = clustertest.List(t, all...).All()
 				require.Equal(t, want, verdicts(in), path)
 				differ = differ || want != full
 			}

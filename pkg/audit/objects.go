@@ -5,13 +5,14 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
-	"github.com/kubetorch/webhook/pkg/controller/handover"
+	"github.com/kubetorch/webhook/pkg/cluster"
 	"github.com/kubetorch/webhook/pkg/convert"
-	"github.com/kubetorch/webhook/pkg/inventory"
+	"github.com/kubetorch/webhook/pkg/deployments/handover"
+	"github.com/kubetorch/webhook/pkg/expand"
 	"github.com/kubetorch/webhook/pkg/manifest"
-	"github.com/kubetorch/webhook/pkg/mutate"
 	"github.com/kubetorch/webhook/pkg/policy"
 	"github.com/kubetorch/webhook/pkg/review"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // place is where the objects of one kind and namespace are.
@@ -20,28 +21,28 @@ type place struct {
 	namespace string
 }
 
-// cluster is the input, by place and name.
-type cluster struct {
+// indexed is the input, by place and name.
+type indexed struct {
 	Input
-	objects map[place]map[string]*inventory.Item
+	objects map[place]map[string]*cluster.Item
 	// named are the revisions that traffic of a Service or a Route names, by namespace.
 	named map[string]map[string]bool
 }
 
-func index(in Input) *cluster {
-	c := &cluster{Input: in, objects: map[place]map[string]*inventory.Item{}, named: map[string]map[string]bool{}}
+func index(in Input) *indexed {
+	c := &indexed{Input: in, objects: map[place]map[string]*cluster.Item{}, named: map[string]map[string]bool{}}
 	for i := range in.Objects {
 		item := &in.Objects[i]
 		o := item.Object()
 		at := placeOf(o)
 		if c.objects[at] == nil {
-			c.objects[at] = map[string]*inventory.Item{}
+			c.objects[at] = map[string]*cluster.Item{}
 		}
 		c.objects[at][item.Name] = item
 		if at.kind != review.ServiceKind && at.kind != review.RouteKind {
 			continue
 		}
-		for _, name := range policy.NamedRevisions(o) {
+		for _, name := range workload.NamedRevisions(o) {
 			if c.named[at.namespace] == nil {
 				c.named[at.namespace] = map[string]bool{}
 			}
@@ -57,7 +58,7 @@ func placeOf(o manifest.Object) place {
 }
 
 // beside are those objects of a kind in the namespace of another that have one of the names.
-func (c *cluster) beside(o manifest.Object, kind schema.GroupKind, names ...string) map[string]manifest.Object {
+func (c *indexed) beside(o manifest.Object, kind schema.GroupKind, names ...string) map[string]manifest.Object {
 	var found map[string]manifest.Object
 	there := c.objects[place{kind, placeOf(o).namespace}]
 	for _, name := range names {
@@ -73,13 +74,13 @@ func (c *cluster) beside(o manifest.Object, kind schema.GroupKind, names ...stri
 
 // one is the object of a kind and a name in the namespace of another; nil where there is
 // none.
-func (c *cluster) one(o manifest.Object, kind schema.GroupKind, name string) manifest.Object {
+func (c *indexed) one(o manifest.Object, kind schema.GroupKind, name string) manifest.Object {
 	return c.beside(o, kind, name)[name]
 }
 
 // beside is a review.Live of what was listed.
 type beside struct {
-	*cluster
+	*indexed
 	object manifest.Object
 }
 
@@ -97,13 +98,13 @@ func (b beside) All(kind schema.GroupKind) []manifest.Object {
 
 // violations are the bounds that an object breaks; concerned is false for what bounds are
 // not about.
-func (c *cluster) violations(item *inventory.Item) (o manifest.Object, found []policy.Violation, concerned bool) {
+func (c *indexed) violations(item *cluster.Item) (o manifest.Object, found []policy.Violation, concerned bool) {
 	if slices.Contains(c.Excluded, item.Namespace) {
 		return nil, nil, false
 	}
 	o = item.Object()
 	at := placeOf(o)
-	var d policy.Demand
+	var d workload.Usage
 	covered := false
 	switch at.kind {
 	case review.DeploymentKind:
@@ -131,7 +132,7 @@ func (c *cluster) violations(item *inventory.Item) (o manifest.Object, found []p
 }
 
 // world is what the verdict on an object depends on.
-func (c *cluster) world(o manifest.Object) review.World {
+func (c *indexed) world(o manifest.Object) review.World {
 	var revision manifest.Object
 	if name, _, ok := convert.RevisionOwner(o); ok {
 		revision = c.one(o, review.RevisionKind, name)
@@ -148,33 +149,33 @@ func (c *cluster) world(o manifest.Object) review.World {
 }
 
 // covered tells whether an owner that was listed answers for an object, as at admission.
-func (c *cluster) covered(o manifest.Object) bool {
+func (c *indexed) covered(o manifest.Object) bool {
 	return review.ForObject(o, placeOf(o).namespace).Covered(c.world(o))
 }
 
 // selection is the policies that hold for an object, written by nobody in particular.
-func (c *cluster) selection(o manifest.Object) policy.Selection {
+func (c *indexed) selection(o manifest.Object) policy.Selection {
 	namespace := placeOf(o).namespace
 	labels, known := c.Namespaces[namespace]
 	return c.Policies.For(policy.Subject{Namespace: namespace, NamespaceLabels: labels, NamespaceKnown: known,
 		Labels: manifest.Texts(o, "metadata", "labels")})
 }
 
-func (c *cluster) gpus() policy.GPUResources { return c.Policies.GPUResources() }
+func (c *indexed) gpus() workload.GPUResources { return c.Policies.GPUResources() }
 
-func (c *cluster) service(o manifest.Object) policy.Demand {
-	return policy.ServiceDemand(o, mutate.LatestRevision(o), c.Knative, c.gpus(), c.beside(o, review.RevisionKind, policy.RevisionsToRead(o)...))
+func (c *indexed) service(o manifest.Object) workload.Usage {
+	return workload.ServiceUsage(o, expand.LatestRevision(o), c.Knative, c.gpus(), c.beside(o, review.RevisionKind, workload.RevisionsToRead(o)...))
 }
 
 // deployment holds a Deployment against the bounds: the pods that it runs by itself, and
 // what it is to become. The Knative Service that it became is there to be judged itself.
-func (c *cluster) deployment(item *inventory.Item, o manifest.Object) []policy.Violation {
+func (c *indexed) deployment(item *cluster.Item, o manifest.Object) []policy.Violation {
 	if c.covered(o) {
 		return nil
 	}
-	d := policy.DeploymentDemand(o, c.gpus())
+	d := workload.DeploymentUsage(o, workload.Controlled{}, c.gpus())
 	_, _, claimsOwner := convert.RevisionOwner(o)
-	if !mutate.ReadIntent(o).Expands() || !c.Served || claimsOwner {
+	if !expand.ReadIntent(o).Expands() || !c.Served || claimsOwner {
 		return c.selection(o).Audit(d)
 	}
 	if handover.Owns(o, c.one(o, review.ServiceKind, handover.ServiceName(o))) {

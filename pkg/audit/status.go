@@ -72,6 +72,20 @@ func Listed(s v1alpha1.ComputePolicyStatus) v1alpha1.ComputePolicyStatus {
 	return s
 }
 
+// Registered puts into the status of a valid policy whether admissions are sent to the webhook:
+// problem says why they are not; empty if they are.
+func Registered(s *v1alpha1.ComputePolicyStatus, problem string, now time.Time) {
+	s.Checked = &metav1.Time{Time: now.Truncate(time.Second)}
+	if problem == "" || !meta.IsStatusConditionTrue(s.Conditions, v1alpha1.ConditionReady) {
+		return
+	}
+	setCondition(s, now, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonNotRegistered,
+		shortenTo(longestCondition, problem+"; until this is mended, the policy does not hold for everything that it is about"))
+}
+
+// rechecked is after how long a status is written again to show that somebody looks after it.
+const rechecked = 5 * time.Minute
+
 // refreshed is after how long a status is written again that only its time makes differ.
 const refreshed = time.Hour
 
@@ -79,6 +93,9 @@ const refreshed = time.Hour
 func Outdated(stored, now v1alpha1.ComputePolicyStatus) bool {
 	if stored.Audited != nil && now.Audited != nil && now.Audited.Sub(stored.Audited.Time) < refreshed {
 		now.Audited = stored.Audited
+	}
+	if stored.Checked != nil && now.Checked != nil && now.Checked.Sub(stored.Checked.Time) < rechecked {
+		now.Checked = stored.Checked
 	}
 	return !equality.Semantic.DeepEqual(stored, now)
 }

@@ -16,20 +16,20 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
+	"github.com/kubetorch/webhook/pkg/app"
 	"github.com/kubetorch/webhook/pkg/audit"
-	"github.com/kubetorch/webhook/pkg/budget"
+	"github.com/kubetorch/webhook/pkg/budget/charge"
+	"github.com/kubetorch/webhook/pkg/cluster"
 	"github.com/kubetorch/webhook/pkg/cmd/options"
-	"github.com/kubetorch/webhook/pkg/inventory"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/offline"
 	"github.com/kubetorch/webhook/pkg/policy"
-	"github.com/kubetorch/webhook/pkg/serve"
 )
 
 func newAudit() *cobra.Command {
 	var o options.Audit
 	c := &cobra.Command{
-		Use:   "audit [--kubeconfig FILE] [--policy FILE]... [-o table|json]",
+		Use:   "audit [--kubeconfig FILE] [--context NAME] [--policy FILE]... [-o table|json]",
 		Short: "List what exists and breaks a bound of the policies in force",
 		Long: `List what exists and breaks a bound of the policies in force. Nothing is changed.
 
@@ -65,7 +65,7 @@ func runAudit(ctx context.Context, o *options.Audit, in io.Reader, out, errOut i
 	for _, w := range inputs.Warnings {
 		fmt.Fprintf(errOut, "Warning: %s\n", w)
 	}
-	input := audit.Input{Policies: policy.Compile(inputs.Policies), Knative: inputs.Knative, Excluded: serve.Excluded(o.Namespace, o.KnativeNamespace)}
+	input := audit.Input{Policies: policy.Compile(inputs.Policies), Knative: inputs.Knative, Excluded: app.Excluded(o.Namespace, o.KnativeNamespace)}
 	budgets, generations := inputs.Budgets, map[string]int64{}
 	if len(o.Files) > 0 {
 		docs, err := offline.ReadDocuments(o.Files, in)
@@ -73,7 +73,7 @@ func runAudit(ctx context.Context, o *options.Audit, in io.Reader, out, errOut i
 			return err
 		}
 		objects, namespaces := offline.Objects(docs)
-		input.Objects, input.Namespaces = inventory.AllOf(objects), namespaces
+		input.Objects, input.Namespaces = cluster.AllOf(objects), namespaces
 		input.Served = true
 	} else if budgets, err = readCluster(ctx, o, &input, budgets, generations); err != nil {
 		return err
@@ -94,9 +94,9 @@ func runAudit(ctx context.Context, o *options.Audit, in io.Reader, out, errOut i
 // readCluster reads what exists, and the policies and budgets if no files with some were
 // named.
 func readCluster(ctx context.Context, o *options.Audit, input *audit.Input, budgets []v1alpha1.GPUBudget, generations map[string]int64) ([]v1alpha1.GPUBudget, error) {
-	config, err := restConfig(o.Kubeconfig)
+	config, err := clusterConfig(o.Cluster)
 	if err != nil {
-		return nil, fmt.Errorf("finding the cluster: %w", err)
+		return nil, err
 	}
 	config.QPS, config.Burst = 50, 100
 	config.WarningHandler = rest.NoWarnings{}
@@ -104,16 +104,16 @@ func readCluster(ctx context.Context, o *options.Audit, input *audit.Input, budg
 	if err != nil {
 		return nil, fmt.Errorf("finding the cluster: %w", err)
 	}
-	source, err := inventory.NewSource(config, nil)
+	source, err := cluster.NewSource(config, nil)
 	if err != nil {
 		return nil, fmt.Errorf("finding the cluster: %w", err)
 	}
 	if len(o.Policies) == 0 {
-		stored, err := inventory.Policies(ctx, source)
+		stored, err := cluster.Policies(ctx, source)
 		if err != nil {
 			return nil, err
 		}
-		if budgets, err = (&budget.API{Client: client}).List(ctx); err != nil && !apierrors.IsNotFound(err) {
+		if budgets, err = (&charge.API{Client: client}).List(ctx); err != nil && !apierrors.IsNotFound(err) {
 			return nil, err
 		}
 		for _, p := range stored {
@@ -121,10 +121,10 @@ func readCluster(ctx context.Context, o *options.Audit, input *audit.Input, budg
 		}
 		input.Policies = policy.CompileStored(stored)
 	}
-	if input.Knative, err = inventory.Knative(ctx, client, o.KnativeNamespace); err != nil {
+	if input.Knative, err = cluster.Knative(ctx, client, o.KnativeNamespace); err != nil {
 		return nil, err
 	}
-	objects, err := inventory.List(ctx, source)
+	objects, err := cluster.List(ctx, source)
 	if err != nil {
 		return nil, err
 	}

@@ -46,7 +46,7 @@ func newRoot() *cobra.Command {
 		},
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newServe(), newExpand(), newExplain(), newAudit(), newKRM(), newParameters(), newVersion())
+	root.AddCommand(newServe(), newExpand(), newExplain(), newAudit(), newCheck(), newKRM(), newParameters(), newVersion())
 	return root
 }
 

@@ -16,9 +16,9 @@ import (
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 
+	"github.com/kubetorch/webhook/pkg/app"
 	"github.com/kubetorch/webhook/pkg/cmd/options"
 	"github.com/kubetorch/webhook/pkg/offline"
-	"github.com/kubetorch/webhook/pkg/serve"
 	"github.com/kubetorch/webhook/pkg/tracing"
 	"github.com/kubetorch/webhook/pkg/version"
 )
@@ -58,7 +58,7 @@ func runServe(ctx context.Context, o *options.Serve, out, errOut io.Writer) erro
 	if err := o.Validate().ToAggregate(); err != nil {
 		return err
 	}
-	serve.TuneGarbageCollector()
+	app.TuneGarbageCollector()
 	log := o.Log.Logger(errOut)
 	ctrl.SetLogger(log)
 	klog.SetLogger(log.WithName("client"))
@@ -82,7 +82,7 @@ func runServe(ctx context.Context, o *options.Serve, out, errOut io.Writer) erro
 	if err != nil {
 		return fmt.Errorf("finding the cluster: %w", err)
 	}
-	return Failed(serve.Cluster(ctx, serve.ClusterOptions{
+	return Failed(app.Cluster(ctx, app.ClusterOptions{
 		Listen: o.Listen, HTTP: http, Config: config,
 		Namespace: o.Namespace, Service: o.Service, CASecret: o.CASecret, Configuration: o.Configuration,
 		CertDir: o.CertDir, LeafLifetime: o.LeafLifetime, CALifetime: o.CALifetime, CAOverlap: o.CAOverlap,
@@ -91,8 +91,8 @@ func runServe(ctx context.Context, o *options.Serve, out, errOut io.Writer) erro
 }
 
 // httpOptions are the options of all requests. The caller stops the tracer.
-func httpOptions(ctx context.Context, o *options.HTTP, log logr.Logger) (serve.HTTPOptions, error) {
-	made := serve.HTTPOptions{MaxConcurrent: o.MaxConcurrent, ClientCerts: serve.ClientCerts{CAFile: o.ClientCAFile, Names: o.ClientNames}}
+func httpOptions(ctx context.Context, o *options.HTTP, log logr.Logger) (app.HTTPOptions, error) {
+	made := app.HTTPOptions{MaxConcurrent: o.MaxConcurrent, ClientCerts: app.ClientCerts{CAFile: o.ClientCAFile, Names: o.ClientNames}}
 	if o.TraceEndpoint == "" {
 		return made, nil
 	}
@@ -107,7 +107,7 @@ func httpOptions(ctx context.Context, o *options.HTTP, log logr.Logger) (serve.H
 	return made, err
 }
 
-func serveStandalone(ctx context.Context, o *options.Serve, http serve.HTTPOptions, log logr.Logger, out io.Writer) error {
+func serveStandalone(ctx context.Context, o *options.Serve, http app.HTTPOptions, log logr.Logger, out io.Writer) error {
 	inputs, err := offline.Load(o.Policies, o.KnativeConfigs)
 	if err != nil {
 		return err
@@ -115,7 +115,7 @@ func serveStandalone(ctx context.Context, o *options.Serve, http serve.HTTPOptio
 	for _, warning := range inputs.Warnings {
 		log.Info(warning)
 	}
-	return Failed(serve.Standalone(ctx, serve.StandaloneOptions{
+	return Failed(app.Standalone(ctx, app.StandaloneOptions{
 		Listen: o.Listen, HTTP: http, CertDir: o.CertDir, Inputs: inputs, ShutdownDelay: o.ShutdownDelay, Out: out, Log: log,
 	}))
 }

@@ -1,4 +1,4 @@
-// Package convert turns a Deployment into the Knative Service that pkg/mutate then
+// Package convert turns a Deployment into the Knative Service that pkg/expand then
 // expands. It is pure, and gives the same result for a Deployment as its author wrote it
 // and as the API server hands it over: what equals a default of the API server
 // (k8s.io/kubernetes pkg/apis/core/v1/defaults.go and pkg/apis/apps/v1/defaults.go)

@@ -4,8 +4,8 @@ import (
 	"context"
 	"strconv"
 
-	"github.com/kubetorch/webhook/pkg/budget"
-	"github.com/kubetorch/webhook/pkg/ledger"
+	"github.com/kubetorch/webhook/pkg/budget/charge"
+	"github.com/kubetorch/webhook/pkg/budget/ledger"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/policy"
 	"github.com/kubetorch/webhook/pkg/review"
@@ -15,11 +15,11 @@ import (
 // else was there.
 type ledgers struct {
 	budgets *policy.Budgets
-	memory  *budget.Memory
+	memory  *charge.Memory
 }
 
 func newLedgers(in Inputs) *ledgers {
-	return &ledgers{budgets: policy.CompileBudgets(in.Budgets), memory: budget.NewMemory(in.Budgets)}
+	return &ledgers{budgets: policy.CompileBudgets(in.Budgets), memory: charge.NewMemory(in.Budgets)}
 }
 
 // charge takes what an admitted object claims, or refuses it. written is the object as its
@@ -45,9 +45,9 @@ func (l *ledgers) charge(o *Outcome, written manifest.Object, w review.World, no
 		o.Verdict.Denied = append(o.Verdict.Denied, refused...)
 		return
 	}
-	demands := make([]budget.Demand, len(charges))
+	demands := make([]charge.Demand, len(charges))
 	for i, c := range charges {
-		demands[i] = budget.Demand{Budget: c.Budget.Name, Charges: c.Charges}
+		demands[i] = charge.Demand{Budget: c.Budget.Name, Charges: c.Charges}
 	}
 	for i, a := range l.memory.Charge(context.Background(), demands, false) {
 		if !a.Fits {

@@ -8,8 +8,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/kubetorch/webhook/pkg/convert"
+	"github.com/kubetorch/webhook/pkg/expand"
 	"github.com/kubetorch/webhook/pkg/manifest"
-	"github.com/kubetorch/webhook/pkg/mutate"
 	"github.com/kubetorch/webhook/pkg/review"
 )
 
@@ -62,7 +62,7 @@ func madeByKnative(o manifest.Object) bool {
 func (o *Outcome) deployment(w review.World, taken names, noKnative bool) {
 	namespace := namespaceOf(o.Object)
 	r := review.ForObject(o.Object, namespace)
-	if !mutate.ReadIntent(o.Object).Expands() || noKnative {
+	if !expand.ReadIntent(o.Object).Expands() || noKnative {
 		o.Verdict = r.AdmitFixed(w)
 		return
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/policy"
 	"github.com/kubetorch/webhook/pkg/review"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // Outcome is what admission would make of one object.
@@ -111,15 +112,15 @@ func groupKind(o manifest.Object) schema.GroupKind {
 }
 
 // revisions are those among the documents, by namespace.
-func revisions(docs []Document) map[string]policy.Revisions {
-	known := map[string]policy.Revisions{}
+func revisions(docs []Document) map[string]workload.Revisions {
+	known := map[string]workload.Revisions{}
 	for _, d := range docs {
 		if groupKind(d.Object) != (schema.GroupKind{Group: "serving.knative.dev", Kind: "Revision"}) {
 			continue
 		}
 		namespace := namespaceOf(d.Object)
 		if known[namespace] == nil {
-			known[namespace] = policy.Revisions{}
+			known[namespace] = workload.Revisions{}
 		}
 		known[namespace][manifest.Text(d.Object, "metadata", "name")] = d.Object
 	}

@@ -7,14 +7,15 @@ import (
 	"strconv"
 	"text/tabwriter"
 
-	"github.com/kubetorch/webhook/pkg/mutate"
+	"github.com/kubetorch/webhook/pkg/expand"
 	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // Explanation is where the settings of one workload come from.
 type Explanation struct {
 	Workload string           `json:"workload"`
-	Settings []mutate.Setting `json:"settings"`
+	Settings []expand.Setting `json:"settings"`
 	Claim    Claim            `json:"claim"`
 	Bounds   []policy.Room    `json:"bounds"`
 }
@@ -41,7 +42,7 @@ func explanations(outcomes []Outcome) []Explanation {
 }
 
 func bounded(n int64) int64 {
-	if n == policy.Unbounded {
+	if n == workload.Unbounded {
 		return -1
 	}
 	return n

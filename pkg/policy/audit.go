@@ -4,12 +4,13 @@ import (
 	"slices"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // Audit is every bound that a demand breaks, whatever its enforcement. What a stored object
 // asks for counts as much as if it were new. What the bounds of an invalid policy are is not
 // known, so nothing breaks them; a number of GPUs that is none breaks every policy with bounds.
-func (s Selection) Audit(d Demand) []Violation {
+func (s Selection) Audit(d workload.Usage) []Violation {
 	s.invalid = nil
 	v := s.Judge(d, nil)
 	found := slices.Concat(v.Denied, v.Warned, v.Audited)

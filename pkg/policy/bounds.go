@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"fmt"
 	"path"
 	"slices"
 	"strconv"
@@ -15,6 +14,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/parameter"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // Rule is one bound of one policy.
@@ -33,21 +33,19 @@ type Rule struct {
 // boundKind is how one bound of the policy API is measured and worded.
 type boundKind struct {
 	name string
-	// amount measures a Demand; nil for lists of names.
-	amount func(*Demand) resource.Quantity
-	// names measures a Demand for lists of names; empty asks for nothing.
-	names func(*Demand) string
+	// amount measures a usage; nil for lists of names.
+	amount func(*workload.Usage) resource.Quantity
+	// names measures a usage for lists of names; empty asks for nothing.
+	names func(*workload.Usage) string
 	// path of the value in a Knative Service.
-	path func(*Demand) *field.Path
-	// asks words what a Demand asks for.
-	asks func(*Demand) string
+	path func(*workload.Usage) *field.Path
+	// asks words what a usage asks for.
+	asks func(*workload.Usage) string
 	unit func(resource.Quantity) string
 	gpu  bool
 	// autoscaler marks bounds on how an autoscaler behaves.
 	autoscaler bool
 }
-
-func number(n int64) resource.Quantity { return *resource.NewQuantity(n, resource.DecimalSI) }
 
 func plain(q resource.Quantity) string { return strconv.FormatInt(q.Value(), 10) }
 
@@ -55,47 +53,37 @@ func quantityText(q resource.Quantity) string { return q.String() }
 
 func durationText(q resource.Quantity) string { return parameter.Seconds(time.Duration(q.Value())) }
 
-func count(n int64, what string) string {
-	switch n {
-	case Unbounded:
-		return "unbounded " + what + "s"
-	case 1:
-		return "1 " + what
-	}
-	return strconv.FormatInt(n, 10) + " " + what + "s"
+func at(key string) func(*workload.Usage) *field.Path {
+	return func(d *workload.Usage) *field.Path { return d.Paths[key] }
 }
 
-func at(key string) func(*Demand) *field.Path {
-	return func(d *Demand) *field.Path { return d.Paths[key] }
+func inPod(child string) func(*workload.Usage) *field.Path {
+	return func(d *workload.Usage) *field.Path { return d.PodPath().Child(child) }
 }
 
-func inPod(child string) func(*Demand) *field.Path {
-	return func(d *Demand) *field.Path { return d.podPath().Child(child) }
-}
-
-func duration(name, key string, of func(*Demand) time.Duration, what string) *boundKind {
-	return &boundKind{name: name, autoscaler: true, amount: func(d *Demand) resource.Quantity { return number(int64(of(d))) }, path: at(key),
-		asks: func(d *Demand) string { return "a " + what + " of " + parameter.Seconds(of(d)) }, unit: durationText}
+func duration(name, key string, of func(*workload.Usage) time.Duration, what string) *boundKind {
+	return &boundKind{name: name, autoscaler: true, amount: func(d *workload.Usage) resource.Quantity { return workload.Number(int64(of(d))) }, path: at(key),
+		asks: func(d *workload.Usage) string { return "a " + what + " of " + parameter.Seconds(of(d)) }, unit: durationText}
 }
 
 var (
-	maxScale = &boundKind{name: "maxScale", amount: func(d *Demand) resource.Quantity { return number(d.PeakPods) }, path: at(peakPath),
+	maxScale = &boundKind{name: "maxScale", amount: func(d *workload.Usage) resource.Quantity { return workload.Number(d.PeakPods) }, path: at(workload.PeakKey),
 		asks: asksPods, unit: plain}
-	minScale = &boundKind{name: "minScale", amount: func(d *Demand) resource.Quantity { return number(d.MinScale) }, path: at(knative.MinScaleKey),
-		asks: func(d *Demand) string { return "a min-scale of " + strconv.FormatInt(d.MinScale, 10) }, unit: plain}
-	gpusPerPod = &boundKind{name: "gpusPerPod", amount: func(d *Demand) resource.Quantity { return number(d.GPUs.PerPod) }, path: inPod("containers"), gpu: true,
-		asks: func(d *Demand) string { return count(d.GPUs.PerPod, "GPU") + " per pod" }, unit: plain}
-	gpusPerWorkload = &boundKind{name: "gpusPerWorkload", amount: func(d *Demand) resource.Quantity { return number(d.Claim) }, path: at(peakPath), gpu: true,
-		asks: asksWorkload, unit: plain}
-	cpusPerPod = &boundKind{name: "cpusPerPod", amount: func(d *Demand) resource.Quantity { return d.CPUs }, path: inPod("containers"),
-		asks: func(d *Demand) string { return d.CPUs.String() + " CPUs per pod" }, unit: quantityText}
-	memoryPerPod = &boundKind{name: "memoryPerPod", amount: func(d *Demand) resource.Quantity { return d.Memory }, path: inPod("containers"),
-		asks: func(d *Demand) string { return d.Memory.String() + " of memory per pod" }, unit: quantityText}
-	retention = duration("scaleToZeroPodRetentionPeriod", knative.RetentionKey, func(d *Demand) time.Duration { return d.Retention }, "scale-to-zero retention")
-	delay     = duration("scaleDownDelay", knative.ScaleDownDelayKey, func(d *Demand) time.Duration { return d.ScaleDownDelay }, "scale-down delay")
-	deadline  = duration("progressDeadline", knative.ProgressDeadlineKey, func(d *Demand) time.Duration { return d.ProgressDeadline }, "progress deadline")
+	minScale = &boundKind{name: "minScale", amount: func(d *workload.Usage) resource.Quantity { return workload.Number(d.MinScale) }, path: at(knative.MinScaleKey),
+		asks: func(d *workload.Usage) string { return "a min-scale of " + strconv.FormatInt(d.MinScale, 10) }, unit: plain}
+	gpusPerPod = &boundKind{name: "gpusPerPod", amount: func(d *workload.Usage) resource.Quantity { return workload.Number(d.GPUs.PerPod) }, path: inPod("containers"), gpu: true,
+		asks: func(d *workload.Usage) string { return workload.CountText(d.GPUs.PerPod, "GPU") + " per pod" }, unit: plain}
+	gpusPerWorkload = &boundKind{name: "gpusPerWorkload", amount: func(d *workload.Usage) resource.Quantity { return workload.Number(d.Claim) }, path: at(workload.PeakKey), gpu: true,
+		asks: (*workload.Usage).Asks, unit: plain}
+	cpusPerPod = &boundKind{name: "cpusPerPod", amount: func(d *workload.Usage) resource.Quantity { return d.CPUs }, path: inPod("containers"),
+		asks: func(d *workload.Usage) string { return d.CPUs.String() + " CPUs per pod" }, unit: quantityText}
+	memoryPerPod = &boundKind{name: "memoryPerPod", amount: func(d *workload.Usage) resource.Quantity { return d.Memory }, path: inPod("containers"),
+		asks: func(d *workload.Usage) string { return d.Memory.String() + " of memory per pod" }, unit: quantityText}
+	retention = duration("scaleToZeroPodRetentionPeriod", knative.RetentionKey, func(d *workload.Usage) time.Duration { return d.Retention }, "scale-to-zero retention")
+	delay     = duration("scaleDownDelay", knative.ScaleDownDelayKey, func(d *workload.Usage) time.Duration { return d.ScaleDownDelay }, "scale-down delay")
+	deadline  = duration("progressDeadline", knative.ProgressDeadlineKey, func(d *workload.Usage) time.Duration { return d.ProgressDeadline }, "progress deadline")
 	gpuTypes  = &boundKind{name: "gpuTypes", path: inPod("nodeSelector"), gpu: true,
-		names: func(d *Demand) string {
+		names: func(d *workload.Usage) string {
 			switch {
 			case d.GPUs.PerPod == 0:
 				return ""
@@ -104,43 +92,24 @@ var (
 			}
 			return d.GPUType
 		},
-		asks: func(d *Demand) string {
+		asks: func(d *workload.Usage) string {
 			if d.GPUType == "" {
 				return "GPUs of no particular type (nothing pins the pod to one)"
 			}
 			return "GPU type " + d.GPUType
 		}}
-	autoscalerClasses = &boundKind{name: "autoscalerClasses", autoscaler: true, path: at(knative.ClassKey), names: func(d *Demand) string { return d.Class },
-		asks: func(d *Demand) string { return "autoscaler class " + d.Class }}
+	autoscalerClasses = &boundKind{name: "autoscalerClasses", autoscaler: true, path: at(knative.ClassKey), names: func(d *workload.Usage) string { return d.Class },
+		asks: func(d *workload.Usage) string { return "autoscaler class " + d.Class }}
 )
 
-func asksPods(d *Demand) string {
+func asksPods(d *workload.Usage) string {
 	switch {
-	case d.unreadable != "":
-		return "a number of pods that cannot be read (" + d.unreadable + ")"
-	case d.PeakPods == Unbounded:
+	case d.Unreadable != "":
+		return "a number of pods that cannot be read (" + d.Unreadable + ")"
+	case d.PeakPods == workload.Unbounded:
 		return "unbounded pods (a max-scale of 0, or none, is unlimited in Knative)"
 	}
-	return "up to " + count(d.PeakPods, "pod")
-}
-
-func gpuNumber(n int64) string {
-	if n == Unbounded {
-		return "unbounded"
-	}
-	return strconv.FormatInt(n, 10)
-}
-
-func asksWorkload(d *Demand) string {
-	s := count(d.Claim, "GPU")
-	if d.PeakPods == 0 && d.Claim > 0 {
-		return s + " over all that it names"
-	}
-	detail := fmt.Sprintf("%s x %s", gpuNumber(d.GPUs.PerPod), count(d.PeakPods, "pod"))
-	if others := d.Claim - SaturatingMul(d.GPUs.PerPod, d.PeakPods); others > 0 {
-		detail += fmt.Sprintf(", and %s of other revisions in traffic", count(others, "GPU"))
-	}
-	return s + " (" + detail + ")"
+	return "up to " + workload.CountText(d.PeakPods, "pod")
 }
 
 // rules lists the bounds of a policy that Validate has passed.
@@ -161,7 +130,7 @@ func rules(p *v1alpha1.ComputePolicy) []Rule {
 	}
 	addNumber := func(kind *boundKind, n *v1alpha1.NumberBound) {
 		if n != nil {
-			add(kind, n.Enforcement, Rule{Max: number(*n.Max), hasMax: true})
+			add(kind, n.Enforcement, Rule{Max: workload.Number(*n.Max), hasMax: true})
 		}
 	}
 	addQuantity := func(kind *boundKind, q *v1alpha1.QuantityBound) {
@@ -173,7 +142,7 @@ func rules(p *v1alpha1.ComputePolicy) []Rule {
 	addDuration := func(kind *boundKind, d *v1alpha1.DurationBound) {
 		if d != nil {
 			v, _ := time.ParseDuration(string(d.Max))
-			add(kind, d.Enforcement, Rule{Max: number(int64(v)), hasMax: true})
+			add(kind, d.Enforcement, Rule{Max: workload.Number(int64(v)), hasMax: true})
 		}
 	}
 	addNames := func(kind *boundKind, n *v1alpha1.NameBound, full func(string) string) {
@@ -189,7 +158,7 @@ func rules(p *v1alpha1.ComputePolicy) []Rule {
 	addNumber(minScale, b.MinScale)
 	if g := b.GPUsPerPod; g != nil {
 		if g.Max != nil {
-			add(gpusPerPod, g.Enforcement, Rule{Max: number(*g.Max), hasMax: true})
+			add(gpusPerPod, g.Enforcement, Rule{Max: workload.Number(*g.Max), hasMax: true})
 		}
 		if len(g.Allowed) > 0 {
 			allowed := make([]string, len(g.Allowed))
@@ -216,7 +185,7 @@ func rules(p *v1alpha1.ComputePolicy) []Rule {
 }
 
 // breaks tells whether a demand is beyond the rule.
-func (r *Rule) breaks(d *Demand) bool {
+func (r *Rule) breaks(d *workload.Usage) bool {
 	if r.hasMax {
 		amount := r.kind.amount(d)
 		return amount.Cmp(r.Max) > 0
@@ -225,7 +194,7 @@ func (r *Rule) breaks(d *Demand) bool {
 }
 
 // worse tells whether a demand that breaks the rule goes further than an earlier one.
-func (r *Rule) worse(d, old *Demand) bool {
+func (r *Rule) worse(d, old *workload.Usage) bool {
 	if r.kind.amount != nil {
 		if r.kind.gpu && !d.GPUs.SameRequests(old.GPUs) && len(old.GPUs.Malformed)+len(d.GPUs.Malformed) > 0 {
 			return true // a number of GPUs that is none cannot be compared
@@ -242,18 +211,7 @@ func (r *Rule) worse(d, old *Demand) bool {
 	return r.name(d) != r.name(old) || (r.kind.gpu && d.Claim > old.Claim)
 }
 
-// unboundedParts is how many parts of a claim have no end.
-func (d *Demand) unboundedParts() int {
-	n := 0
-	for _, p := range d.Parts {
-		if p.GPUs == Unbounded {
-			n++
-		}
-	}
-	return n
-}
-
-func (r *Rule) name(d *Demand) string {
+func (r *Rule) name(d *workload.Usage) string {
 	if r.kind.names != nil {
 		return r.kind.names(d)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // Budgets are all GPUBudgets of a cluster, compiled. They are never changed after
@@ -103,7 +104,7 @@ func ValidateBudget(g *v1alpha1.GPUBudget) field.ErrorList {
 		}
 	}
 	if g.Spec.Max == nil {
-		errs = append(errs, field.Required(spec.Child("max"), "the number of GPUs that all selected workloads may claim together"))
+		errs = append(errs, field.Required(spec.Child("max"), "the workload.Number of GPUs that all selected workloads may claim together"))
 	}
 	for _, limit := range []struct {
 		name  string
@@ -173,11 +174,11 @@ func (b *Budget) Selects(namespace string, namespaceLabels map[string]string, kn
 
 // Claim is how many of the GPUs of some parts count: those of the budget's types, and those
 // that nothing pins to one type.
-func (b *Budget) Claim(parts []Part) int64 {
+func (b *Budget) Claim(parts []workload.Part) int64 {
 	var n int64
 	for _, p := range parts {
 		if len(b.types) == 0 || p.Type == "" || (&Rule{allowed: b.types}).allows(p.Type) {
-			n = SaturatingAdd(n, p.GPUs)
+			n = workload.SaturatingAdd(n, p.GPUs)
 		}
 	}
 	return n

@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // Bounds with a maximum, by their field under spec.bounds.
@@ -60,14 +61,14 @@ func (s Selection) Ceiling(bound string, which Which) (c Ceiling, ok bool) {
 
 // PeakCeiling is the most pods that maxScale and gpusPerWorkload leave to the latest
 // template of a demand, beside the claims of other revisions. It can be 0.
-func (s Selection) PeakCeiling(d Demand, which Which) (c Ceiling, ok bool) {
-	gpusPerPod, otherClaims := SaturatingMul(d.GPUs.PerPod, 1+d.UnknownRevisions), d.OtherClaims
+func (s Selection) PeakCeiling(d workload.Usage, which Which) (c Ceiling, ok bool) {
+	gpusPerPod, otherClaims := workload.SaturatingMul(d.GPUs.PerPod, 1+d.UnknownRevisions), d.OtherClaims
 	c, ok = s.Ceiling(BoundMaxScale, which)
 	total, bounded := s.Ceiling(BoundGPUsPerWorkload, which)
 	if !bounded || gpusPerPod == 0 {
 		return c, ok
 	}
-	pods := number(max(0, (total.Max.Value()-min(otherClaims, total.Max.Value()))/gpusPerPod))
+	pods := workload.Number(max(0, (total.Max.Value()-min(otherClaims, total.Max.Value()))/gpusPerPod))
 	if !ok || pods.Cmp(c.Max) < 0 {
 		c, ok = Ceiling{Max: pods, Policy: total.Policy, By: total.By}, true
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 const (
@@ -16,34 +17,34 @@ const (
 	withoutGPUs = `{metadata: {name: svc-00003, annotations: {autoscaling.knative.dev/max-scale: "2"}}, spec: {containers: [{}]}}`
 )
 
-func gpus() policy.GPUResources { return policy.Compile(nil).GPUResources() }
+func gpus() workload.GPUResources { return policy.Compile(nil).GPUResources() }
 
 // sumOf is what Demand.Claim has to equal.
-func sumOf(parts []policy.Part) int64 {
+func sumOf(parts []workload.Part) int64 {
 	var sum int64
 	for _, p := range parts {
-		sum = policy.SaturatingAdd(sum, p.GPUs)
+		sum = workload.SaturatingAdd(sum, p.GPUs)
 	}
 	return sum
 }
 
 func TestPartsOfAService(t *testing.T) {
 	const pinned = `{nodeSelector: {nvidia.com/gpu.product: A100}, containers: [{resources: {limits: {nvidia.com/gpu: 1}}}]}`
-	known := policy.Revisions{"svc-00001": read(threeByFour), "svc-00002": read(twoByEight), "svc-00003": read(withoutGPUs)}
+	known := workload.Revisions{"svc-00001": read(threeByFour), "svc-00002": read(twoByEight), "svc-00003": read(withoutGPUs)}
 	tests := map[string]struct {
 		traffic   string
 		elsewhere []string
-		want      []policy.Part
+		want      []workload.Part
 	}{
-		"the latest template": {traffic: `[{latestRevision: true, percent: 100}]`, want: []policy.Part{{GPUs: 5, Type: "A100"}}},
+		"the latest template": {traffic: `[{latestRevision: true, percent: 100}]`, want: []workload.Part{{GPUs: 5, Type: "A100"}}},
 		"each revision by its own scale and type": {traffic: `[{revisionName: svc-00001}, {revisionName: svc-00002, tag: old}]`,
-			want: []policy.Part{{GPUs: 5, Type: "A100"}, {Revision: "svc-00001", GPUs: 12, Type: "L4"}, {Revision: "svc-00002", GPUs: 16}}},
-		"one without GPUs is no part":              {traffic: `[{revisionName: svc-00003}]`, want: []policy.Part{{GPUs: 5, Type: "A100"}}},
-		"one that is not known is like the latest": {traffic: `[{revisionName: svc-00009}]`, want: []policy.Part{{GPUs: 5, Type: "A100"}, {Revision: "svc-00009", GPUs: 5, Type: "A100"}}},
-		"one that something else names":            {elsewhere: []string{"svc-00001"}, want: []policy.Part{{GPUs: 5, Type: "A100"}, {Revision: "svc-00001", GPUs: 12, Type: "L4"}}},
-		"named twice it counts once":               {traffic: `[{revisionName: svc-00001}]`, elsewhere: []string{"svc-00001"}, want: []policy.Part{{GPUs: 5, Type: "A100"}, {Revision: "svc-00001", GPUs: 12, Type: "L4"}}},
+			want: []workload.Part{{GPUs: 5, Type: "A100"}, {Revision: "svc-00001", GPUs: 12, Type: "L4"}, {Revision: "svc-00002", GPUs: 16}}},
+		"one without GPUs is no part":              {traffic: `[{revisionName: svc-00003}]`, want: []workload.Part{{GPUs: 5, Type: "A100"}}},
+		"one that is not known is like the latest": {traffic: `[{revisionName: svc-00009}]`, want: []workload.Part{{GPUs: 5, Type: "A100"}, {Revision: "svc-00009", GPUs: 5, Type: "A100"}}},
+		"one that something else names":            {elsewhere: []string{"svc-00001"}, want: []workload.Part{{GPUs: 5, Type: "A100"}, {Revision: "svc-00001", GPUs: 12, Type: "L4"}}},
+		"named twice it counts once":               {traffic: `[{revisionName: svc-00001}]`, elsewhere: []string{"svc-00001"}, want: []workload.Part{{GPUs: 5, Type: "A100"}, {Revision: "svc-00001", GPUs: 12, Type: "L4"}}},
 		"a name counts beside latestRevision, as Knative's controller takes it": {traffic: `[{latestRevision: true, revisionName: svc-00001}]`,
-			want: []policy.Part{{GPUs: 5, Type: "A100"}, {Revision: "svc-00001", GPUs: 12, Type: "L4"}}},
+			want: []workload.Part{{GPUs: 5, Type: "A100"}, {Revision: "svc-00001", GPUs: 12, Type: "L4"}}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -51,7 +52,7 @@ func TestPartsOfAService(t *testing.T) {
 			if test.traffic != "" {
 				o["spec"].(manifest.Object)["traffic"] = read(`{v: ` + test.traffic + `}`)["v"]
 			}
-			d := policy.ServiceDemand(o, "", knative.Default(), gpus(), known, test.elsewhere...)
+			d := workload.ServiceUsage(o, "", knative.Default(), gpus(), known, test.elsewhere...)
 			assert.Equal(t, test.want, d.Parts)
 			assert.Equal(t, sumOf(d.Parts), d.Claim)
 		})
@@ -59,90 +60,90 @@ func TestPartsOfAService(t *testing.T) {
 	t.Run("a template with the name of a revision that exists, of another type, is of any type", func(t *testing.T) {
 		o := service(`{autoscaling.knative.dev/max-scale: "5"}`, pinned)
 		manifest.Map(o, "spec", "template", "metadata")["name"] = "svc-00001"
-		assert.Equal(t, []policy.Part{{GPUs: 12}}, policy.ServiceDemand(o, "", knative.Default(), gpus(), known).Parts)
+		assert.Equal(t, []workload.Part{{GPUs: 12}}, workload.ServiceUsage(o, "", knative.Default(), gpus(), known).Parts)
 	})
 }
 
 func TestPartsOfADeployment(t *testing.T) {
-	d := policy.DeploymentDemand(read(`{spec: {replicas: 3, template: {spec: {nodeSelector: {nvidia.com/gpu.product: L4}, containers: [{resources: {limits: {nvidia.com/gpu: 2}}}]}}}}`), gpus())
-	assert.Equal(t, []policy.Part{{GPUs: 6, Type: "L4"}}, d.Parts)
+	d := workload.DeploymentUsage(read(`{spec: {replicas: 3, template: {spec: {nodeSelector: {nvidia.com/gpu.product: L4}, containers: [{resources: {limits: {nvidia.com/gpu: 2}}}]}}}}`), workload.Controlled{}, gpus())
+	assert.Equal(t, []workload.Part{{GPUs: 6, Type: "L4"}}, d.Parts)
 	assert.EqualValues(t, 6, d.Claim)
 }
 
 func TestConfigurationDemand(t *testing.T) {
 	configuration := read(`{metadata: {name: svc}, spec: {template: {metadata: {annotations: {autoscaling.knative.dev/max-scale: "9999"}}, spec: {containers: [{resources: {limits: {nvidia.com/gpu: 2}}}]}}}}`)
-	d := policy.ConfigurationDemand(configuration, knative.Default(), gpus(), nil)
-	assert.Equal(t, []policy.Part{{GPUs: 19998}}, d.Parts)
+	d := workload.ConfigurationUsage(configuration, knative.Default(), gpus(), nil)
+	assert.Equal(t, []workload.Part{{GPUs: 19998}}, d.Parts)
 	assert.Equal(t, "spec.template.metadata.annotations[autoscaling.knative.dev/max-scale]", d.Paths[knative.MaxScaleKey].String())
 	manifest.Map(configuration, "spec", "template", "metadata")["name"] = "svc-00002"
 	manifest.Map(configuration, "spec", "template", "metadata", "annotations")["autoscaling.knative.dev/max-scale"] = "1"
-	assert.Equal(t, []string{"svc-00002"}, policy.RevisionsToRead(configuration))
-	d = policy.ConfigurationDemand(configuration, knative.Default(), gpus(), policy.Revisions{"svc-00002": read(twoByEight)})
+	assert.Equal(t, []string{"svc-00002"}, workload.RevisionsToRead(configuration))
+	d = workload.ConfigurationUsage(configuration, knative.Default(), gpus(), workload.Revisions{"svc-00002": read(twoByEight)})
 	assert.EqualValues(t, 16, d.Claim, "a revision that exists keeps its own scale")
 }
 
 func TestRevisionDemand(t *testing.T) {
-	d := policy.RevisionDemand(read(twoByEight), knative.Default(), gpus())
-	assert.Equal(t, []policy.Part{{Revision: "svc-00002", GPUs: 16}}, d.Parts)
+	d := workload.RevisionUsage(read(twoByEight), knative.Default(), gpus())
+	assert.Equal(t, []workload.Part{{Revision: "svc-00002", GPUs: 16}}, d.Parts)
 	assert.Equal(t, []int64{8, 2, 16}, []int64{d.GPUs.PerPod, d.PeakPods, d.Claim})
 	assert.Equal(t, "metadata.annotations[autoscaling.knative.dev/maxScale]", d.Paths[knative.MaxScaleKey].String())
-	d = policy.RevisionDemand(read(`{spec: {containers: [{resources: {limits: {nvidia.com/gpu: 500m}}}]}}`), knative.Default(), gpus())
+	d = workload.RevisionUsage(read(`{spec: {containers: [{resources: {limits: {nvidia.com/gpu: 500m}}}]}}`), knative.Default(), gpus())
 	assert.Equal(t, []string{`spec.containers[0].resources.limits[nvidia.com/gpu]: Invalid value: "500m": must be a whole number of GPUs from 0 to 2147483647`}, texts(d.GPUs.Malformed))
 }
 
 func TestAutoscalerDemand(t *testing.T) {
 	autoscaler := read(`{metadata: {annotations: {autoscaling.knative.dev/max-scale: "50"}}, spec: {scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: trainer}}}`)
-	assert.Equal(t, "trainer", policy.ScaledDeployment(autoscaler))
-	assert.Empty(t, policy.ScaledDeployment(read(`{spec: {scaleTargetRef: {apiVersion: apps/v1, kind: StatefulSet, name: trainer}}}`)))
+	assert.Equal(t, "trainer", workload.ScaledDeployment(autoscaler))
+	assert.Empty(t, workload.ScaledDeployment(read(`{spec: {scaleTargetRef: {apiVersion: apps/v1, kind: StatefulSet, name: trainer}}}`)))
 
 	target := read(`{spec: {replicas: 1, template: {spec: {containers: [{resources: {limits: {nvidia.com/gpu: 2}}}]}}}}`)
-	d := policy.AutoscalerDemand(autoscaler, target, knative.Default(), gpus())
-	assert.Equal(t, []policy.Part{{GPUs: 100}}, d.Parts, "the Deployment's GPUs times the PodAutoscaler's peak")
+	d := workload.AutoscalerUsage(autoscaler, target, knative.Default(), gpus())
+	assert.Equal(t, []workload.Part{{GPUs: 100}}, d.Parts, "the Deployment's GPUs times the PodAutoscaler's peak")
 	assert.Empty(t, d.GPUs.Unknown)
 
-	d = policy.AutoscalerDemand(autoscaler, nil, knative.Default(), gpus())
+	d = workload.AutoscalerUsage(autoscaler, nil, knative.Default(), gpus())
 	assert.Zero(t, d.Claim)
 	assert.Equal(t, []string{"spec.scaleTargetRef: Forbidden: names no Deployment that there is, and no Revision is seen to own this, so the GPUs of its pods cannot be counted"}, texts(d.GPUs.Unknown))
 
-	d = policy.AutoscalerDemand(autoscaler, read(`{spec: {template: {spec: {containers: [{resources: {limits: {nvidia.com/gpu: 500m, foo.com/gpus: 1}}}]}}}}`), knative.Default(), gpus())
+	d = workload.AutoscalerUsage(autoscaler, read(`{spec: {template: {spec: {containers: [{resources: {limits: {nvidia.com/gpu: 500m, foo.com/gpus: 1}}}]}}}}`), knative.Default(), gpus())
 	assert.Equal(t, []string{`spec.scaleTargetRef: Invalid value: "500m": the Deployment's pods: containers[0].resources.limits[nvidia.com/gpu] must be a whole number of GPUs from 0 to 2147483647`}, texts(d.GPUs.Malformed))
 	assert.Len(t, d.GPUs.Unknown, 1)
 }
 
 func TestRouteDemand(t *testing.T) {
-	known := policy.Revisions{"svc-00001": read(threeByFour), "svc-00002": read(twoByEight)}
+	known := workload.Revisions{"svc-00001": read(threeByFour), "svc-00002": read(twoByEight)}
 	configuration := read(`{metadata: {name: svc}, status: {latestCreatedRevisionName: svc-00002}}`)
 	configuration["spec"] = manifest.Object{"template": read(twoByEight)}
 	configurations := map[string]manifest.Object{"svc": configuration}
-	first, second := policy.Part{Revision: "svc-00001", GPUs: 12, Type: "L4"}, policy.Part{Revision: "svc-00002", GPUs: 16}
+	first, second := workload.Part{Revision: "svc-00001", GPUs: 12, Type: "L4"}, workload.Part{Revision: "svc-00002", GPUs: 16}
 	tests := map[string]struct {
 		route string
-		want  []policy.Part
+		want  []workload.Part
 	}{
 		"nothing":                                   {route: `{}`},
-		"two revisions":                             {route: `{spec: {traffic: [{revisionName: svc-00001, percent: 50}, {revisionName: svc-00002, percent: 50}]}}`, want: []policy.Part{first, second}},
-		"a tag without traffic":                     {route: `{spec: {traffic: [{revisionName: svc-00001, tag: old}]}}`, want: []policy.Part{first}},
-		"one that only status names":                {route: `{spec: {traffic: [{revisionName: svc-00002}]}, status: {traffic: [{revisionName: svc-00001, percent: 100}]}}`, want: []policy.Part{first, second}},
-		"a Configuration":                           {route: `{spec: {traffic: [{configurationName: svc, percent: 100}]}}`, want: []policy.Part{{GPUs: 16}}},
-		"a Configuration and its own latest":        {route: `{spec: {traffic: [{configurationName: svc, percent: 100}, {revisionName: svc-00002, tag: now}]}}`, want: []policy.Part{{GPUs: 16}}},
-		"a Configuration and an earlier revision":   {route: `{spec: {traffic: [{configurationName: svc, percent: 100}, {revisionName: svc-00001, tag: old}]}}`, want: []policy.Part{{GPUs: 16}, first}},
-		"one that is not known is like the largest": {route: `{spec: {traffic: [{revisionName: svc-00001}, {revisionName: other}]}}`, want: []policy.Part{first, {Revision: "other", GPUs: 12, Type: "L4"}}},
+		"two revisions":                             {route: `{spec: {traffic: [{revisionName: svc-00001, percent: 50}, {revisionName: svc-00002, percent: 50}]}}`, want: []workload.Part{first, second}},
+		"a tag without traffic":                     {route: `{spec: {traffic: [{revisionName: svc-00001, tag: old}]}}`, want: []workload.Part{first}},
+		"one that only status names":                {route: `{spec: {traffic: [{revisionName: svc-00002}]}, status: {traffic: [{revisionName: svc-00001, percent: 100}]}}`, want: []workload.Part{first, second}},
+		"a Configuration":                           {route: `{spec: {traffic: [{configurationName: svc, percent: 100}]}}`, want: []workload.Part{{GPUs: 16}}},
+		"a Configuration and its own latest":        {route: `{spec: {traffic: [{configurationName: svc, percent: 100}, {revisionName: svc-00002, tag: now}]}}`, want: []workload.Part{{GPUs: 16}}},
+		"a Configuration and an earlier revision":   {route: `{spec: {traffic: [{configurationName: svc, percent: 100}, {revisionName: svc-00001, tag: old}]}}`, want: []workload.Part{{GPUs: 16}, first}},
+		"one that is not known is like the largest": {route: `{spec: {traffic: [{revisionName: svc-00001}, {revisionName: other}]}}`, want: []workload.Part{first, {Revision: "other", GPUs: 12, Type: "L4"}}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			d := policy.RouteDemand(read(test.route), configurations, known, knative.Default(), gpus())
+			d := workload.RouteUsage(read(test.route), configurations, known, knative.Default(), gpus())
 			assert.Equal(t, test.want, d.Parts)
 			assert.Equal(t, sumOf(d.Parts), d.Claim)
 		})
 	}
 	over := policy.Compile(policies(`{spec: {bounds: {maxScale: {max: 1}, gpusPerWorkload: {max: 20}, gpuTypes: {allowed: [H100]}}}}`)).For(policy.Subject{})
-	v := over.Judge(policy.RouteDemand(read(tests["two revisions"].route), nil, known, knative.Default(), gpus()), nil)
+	v := over.Judge(workload.RouteUsage(read(tests["two revisions"].route), nil, known, knative.Default(), gpus()), nil)
 	assert.Len(t, v.Denied, 1, "a Route has no pods of its own that other bounds could speak of")
 	assert.Equal(t, "spec.traffic: Forbidden: asks for 28 GPUs over all that it names; policy platform allows at most 20 (bounds.gpusPerWorkload.max)", v.Denied[0].Error.Error())
 }
 
 func TestWithin(t *testing.T) {
-	of := func(annotations, pod string) policy.Demand { return demand(service(annotations, pod)) }
+	of := func(annotations, pod string) workload.Usage { return demand(service(annotations, pod)) }
 	owner := of(`{autoscaling.knative.dev/max-scale: "5", autoscaling.knative.dev/min-scale: "1"}`, `{nodeSelector: {nvidia.com/gpu.product: L4}, containers: [{resources: {limits: {nvidia.com/gpu: 2, cpu: 4, memory: 8Gi}}}]}`)
 	const pod = `{nodeSelector: {nvidia.com/gpu.product: L4}, containers: [{resources: {limits: {nvidia.com/gpu: 2, cpu: 4, memory: 8Gi}}}]}`
 	const scale = `autoscaling.knative.dev/max-scale: "5", autoscaling.knative.dev/min-scale: "1"`
@@ -178,12 +179,12 @@ func TestWithin(t *testing.T) {
 
 func TestARevisionIsMeasuredLikeTheTemplateItIsMadeFrom(t *testing.T) {
 	template := read(threeByFour)
-	of := policy.ConfigurationDemand(manifest.Object{"spec": manifest.Object{"template": template}}, knative.Default(), gpus(), nil)
-	revision := policy.RevisionDemand(template, knative.Default(), gpus())
+	of := workload.ConfigurationUsage(manifest.Object{"spec": manifest.Object{"template": template}}, knative.Default(), gpus(), nil)
+	revision := workload.RevisionUsage(template, knative.Default(), gpus())
 	assert.True(t, revision.Within(&of))
 	assert.True(t, of.Within(&revision))
 	uncounted := read(`{metadata: {annotations: {autoscaling.knative.dev/max-scale: "1"}}, spec: {containers: [{resources: {limits: {foo.com/gpus: 1}}}]}}`)
-	of = policy.ConfigurationDemand(manifest.Object{"spec": manifest.Object{"template": uncounted}}, knative.Default(), gpus(), nil)
-	revision = policy.RevisionDemand(uncounted, knative.Default(), gpus())
+	of = workload.ConfigurationUsage(manifest.Object{"spec": manifest.Object{"template": uncounted}}, knative.Default(), gpus(), nil)
+	revision = workload.RevisionUsage(uncounted, knative.Default(), gpus())
 	assert.True(t, revision.Within(&of), "the same that cannot be counted")
 }

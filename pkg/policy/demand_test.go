@@ -8,7 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/kubetorch/webhook/pkg/knative"
-	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 const onePod = `{containers: [{resources: {limits: {nvidia.com/gpu: 4}}}]}`
@@ -36,18 +36,18 @@ func TestDemandOfOnePod(t *testing.T) {
 			if test.annotations == "" {
 				test.annotations = "{}"
 			}
-			d := policy.ServiceDemand(service(test.annotations, test.pod), "", test.at, nil, nil)
+			d := workload.ServiceUsage(service(test.annotations, test.pod), "", test.at, nil, nil)
 			cpus, memory := resource.MustParse(test.cpus), resource.MustParse(test.memory)
 			assert.Zero(t, cpus.Cmp(d.CPUs), d.CPUs.String())
 			assert.Zero(t, memory.Cmp(d.Memory), d.Memory.String())
 		})
 	}
 	t.Run("what the cluster uses where the template says nothing", func(t *testing.T) {
-		d := policy.ServiceDemand(service(`{}`, `{}`), "", withDefaults, nil, nil)
+		d := workload.ServiceUsage(service(`{}`, `{}`), "", withDefaults, nil, nil)
 		assert.Equal(t, []any{15 * time.Second, 30 * time.Second, 20 * time.Minute, "hpa.autoscaling.knative.dev"}, []any{d.ScaleDownDelay, d.Retention, d.ProgressDeadline, d.Class})
 	})
 	t.Run("a duration that cannot be read is never short", func(t *testing.T) {
 		d := demand(service(`{autoscaling.knative.dev/scale-down-delay: soon}`, `{}`))
-		assert.Equal(t, time.Duration(policy.Unbounded), d.ScaleDownDelay)
+		assert.Equal(t, time.Duration(workload.Unbounded), d.ScaleDownDelay)
 	})
 }

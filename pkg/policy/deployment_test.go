@@ -7,11 +7,11 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/kubetorch/webhook/pkg/manifest"
-	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 func TestDeploymentDemand(t *testing.T) {
-	const unbounded = int64(policy.Unbounded)
+	const unbounded = int64(workload.Unbounded)
 	container := manifest.Object{"resources": manifest.Object{
 		"requests": manifest.Object{"cpu": "500m", "memory": "1Gi", "nvidia.com/gpu": "2"}, "limits": manifest.Object{"memory": "2Gi", "nvidia.com/gpu": "2"}}}
 	pod := manifest.Object{"nodeSelector": manifest.Object{"nvidia.com/gpu.product": "L4"}, "containers": []any{container, manifest.Object{"resources": manifest.Object{"limits": manifest.Object{"cpu": "1"}}}}}
@@ -33,7 +33,7 @@ func TestDeploymentDemand(t *testing.T) {
 			if c.replicas != nil {
 				spec["replicas"] = c.replicas
 			}
-			d := policy.DeploymentDemand(manifest.Object{"spec": spec}, policy.BuiltInGPUResources)
+			d := workload.DeploymentUsage(manifest.Object{"spec": spec}, workload.Controlled{}, workload.BuiltInGPUResources)
 			assert.True(t, d.Fixed)
 			assert.Equal(t, []int64{c.pods, c.pods, c.claims, 2}, []int64{d.PeakPods, d.MinScale, d.Claim, d.GPUs.PerPod})
 			assert.Equal(t, "L4", d.GPUType)
@@ -46,8 +46,8 @@ func TestDeploymentDemand(t *testing.T) {
 }
 
 func TestAnnotationsOfADeploymentAddNothingToItsDemand(t *testing.T) {
-	d := policy.DeploymentDemand(manifest.Object{"spec": manifest.Object{"template": manifest.Object{
-		"metadata": manifest.Object{"annotations": manifest.Object{"autoscaling.knative.dev/max-scale": "50", "queue.sidecar.serving.knative.dev/cpu-resource-limit": "9"}}}}}, nil)
+	d := workload.DeploymentUsage(manifest.Object{"spec": manifest.Object{"template": manifest.Object{
+		"metadata": manifest.Object{"annotations": manifest.Object{"autoscaling.knative.dev/max-scale": "50", "queue.sidecar.serving.knative.dev/cpu-resource-limit": "9"}}}}}, workload.Controlled{}, nil)
 	assert.Equal(t, int64(1), d.PeakPods)
 	assert.True(t, d.CPUs.IsZero())
 }

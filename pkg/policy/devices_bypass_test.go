@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 func TestDevicesThatCannotBeCountedAreRefused(t *testing.T) {
@@ -29,7 +30,7 @@ func TestDevicesThatCannotBeCountedAreRefused(t *testing.T) {
 			if test.want != "" {
 				want = []string{test.want}
 			}
-			assert.Equal(t, want, texts(policy.CountGPUs(read(test.pod), field.NewPath("spec"), gpus()).Unknown))
+			assert.Equal(t, want, texts(workload.CountGPUs(read(test.pod), field.NewPath("spec"), gpus()).Unknown))
 			for bound, refuses := range map[string]bool{`{gpusPerPod: {max: 8}}`: true, `{gpusPerWorkload: {max: 64}}`: true, `{maxScale: {max: 8}}`: false} {
 				denied := judge(withBounds(bound), service(`{autoscaling.knative.dev/max-scale: "1"}`, test.pod), nil).Denied
 				assert.Equal(t, refuses && test.want != "", len(denied) > 0, "%s: %v", bound, violations(denied))
@@ -37,7 +38,7 @@ func TestDevicesThatCannotBeCountedAreRefused(t *testing.T) {
 		})
 	}
 	set := policy.Compile(policies(`{spec: {gpuResources: [deviceclass.resource.kubernetes.io/h100]}}`))
-	listed := policy.CountGPUs(read(`{containers: [{resources: {limits: {deviceclass.resource.kubernetes.io/h100: 3}}}]}`), field.NewPath("spec"), set.GPUResources())
+	listed := workload.CountGPUs(read(`{containers: [{resources: {limits: {deviceclass.resource.kubernetes.io/h100: 3}}}]}`), field.NewPath("spec"), set.GPUResources())
 	assert.EqualValues(t, 3, listed.PerPod, "a class that a policy lists is counted")
 	assert.Empty(t, listed.Unknown)
 }

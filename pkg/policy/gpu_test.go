@@ -5,7 +5,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
-	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 func TestGPUType(t *testing.T) {
@@ -27,7 +27,7 @@ func TestGPUType(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			got, pinned := policy.GPUType(read(test.pod))
+			got, pinned := workload.GPUType(read(test.pod))
 			assert.Equal(t, test.want, got)
 			assert.Equal(t, test.pinned, pinned)
 		})

@@ -11,6 +11,7 @@ import (
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // TestNoLabelOfAnyNameTakesAPodOutOfABudget: only labels that are known to name a GPU
@@ -34,7 +35,7 @@ func TestNoLabelOfAnyNameTakesAPodOutOfABudget(t *testing.T) {
 			deployment := read(`{spec: {replicas: 4, template: {spec: {` + test.pod + `}}}}`)
 			pod := deployment["spec"].(map[string]any)["template"].(map[string]any)["spec"].(map[string]any)
 			pod["containers"] = []any{map[string]any{"resources": map[string]any{"limits": map[string]any{"nvidia.com/gpu": int64(2)}}}}
-			d := policy.DeploymentDemand(deployment, policy.BuiltInGPUResources)
+			d := workload.DeploymentUsage(deployment, workload.Controlled{}, workload.BuiltInGPUResources)
 			assert.Equal(t, test.want, budgets[0].Claim(d.Parts))
 		})
 	}

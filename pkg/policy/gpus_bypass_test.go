@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 func TestCountGPUs(t *testing.T) {
@@ -36,16 +37,16 @@ func TestCountGPUs(t *testing.T) {
 		"resources of the pod where they are smaller":  {pod: `{resources: {requests: {nvidia.com/gpu: 1}}, containers: [{resources: {limits: {nvidia.com/gpu: 2}}}]}`, want: 2},
 		"kinds of GPUs are counted apart, then added":  {pod: `{initContainers: [{resources: {limits: {nvidia.com/gpu: 2}}}], containers: [{resources: {limits: {amd.com/gpu: 3}}}]}`, want: 5},
 		"GPUs of an init container that are not known": {pod: `{initContainers: [{resources: {requests: {nvidia.com/gpumem: 1}}}]}`, unknown: []string{"spec.initContainers[0].resources.requests[nvidia.com/gpumem]: " + unlisted}},
-		"fractions of a GPU": {pod: `{containers: [{resources: {limits: {nvidia.com/gpu: 500m}}}, {resources: {limits: {nvidia.com/gpu: 1.5}}}]}`, want: policy.Unbounded,
+		"fractions of a GPU": {pod: `{containers: [{resources: {limits: {nvidia.com/gpu: 500m}}}, {resources: {limits: {nvidia.com/gpu: 1.5}}}]}`, want: workload.Unbounded,
 			malformed: []string{`spec.containers[0].resources.limits[nvidia.com/gpu]: Invalid value: "500m": ` + notWhole, `spec.containers[1].resources.limits[nvidia.com/gpu]: Invalid value: 1.5: ` + notWhole}},
-		"no quantity at all": {pod: `{containers: [{resources: {limits: {nvidia.com/gpu: many}}}]}`, want: policy.Unbounded,
+		"no quantity at all": {pod: `{containers: [{resources: {limits: {nvidia.com/gpu: many}}}]}`, want: workload.Unbounded,
 			malformed: []string{`spec.containers[0].resources.limits[nvidia.com/gpu]: Invalid value: "many": ` + notWhole}},
 		"as many as fit in a number are no overflow": {pod: `{containers: [{resources: {limits: {nvidia.com/gpu: 2147483647}}}, {resources: {limits: {nvidia.com/gpu: 2147483647}}}]}`, want: 2 * 2147483647},
 	}
 	known := policy.Compile(nil).GPUResources()
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			got := policy.CountGPUs(read(test.pod), field.NewPath("spec"), known)
+			got := workload.CountGPUs(read(test.pod), field.NewPath("spec"), known)
 			assert.Equal(t, test.want, got.PerPod)
 			assert.Equal(t, test.malformed, texts(got.Malformed))
 			assert.Equal(t, test.unknown, texts(got.Unknown))

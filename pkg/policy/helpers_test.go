@@ -11,6 +11,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 func read(text string) manifest.Object {
@@ -44,8 +45,8 @@ func service(annotations, pod string) manifest.Object {
 		"metadata": manifest.Object{"annotations": map[string]any(read(annotations))}, "spec": map[string]any(read(pod))}}}
 }
 
-func demand(o manifest.Object) policy.Demand {
-	return policy.ServiceDemand(o, "", knative.Default(), policy.Compile(nil).GPUResources(), nil)
+func demand(o manifest.Object) workload.Usage {
+	return workload.ServiceUsage(o, "", knative.Default(), policy.Compile(nil).GPUResources(), nil)
 }
 
 func config(t *testing.T, pairs ...string) *knative.Config {

@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // Violation is a bound that a workload breaks.
@@ -30,7 +31,7 @@ type Verdict struct {
 // Judge holds a demand against all bounds. old is the demand of the stored object,
 // nil on CREATE: what breaks a bound already may stay as it is, and may not get worse.
 // A Clamp bound that is still broken here refuses.
-func (s Selection) Judge(d Demand, old *Demand) Verdict {
+func (s Selection) Judge(d workload.Usage, old *workload.Usage) Verdict {
 	var v Verdict
 	bounded := false
 	var gpuRule *Rule // the strictest one
@@ -60,7 +61,7 @@ func (s Selection) Judge(d Demand, old *Demand) Verdict {
 	}
 	if grown := !same || d.Claim > old.Claim || d.PeakPods > old.PeakPods; len(s.invalid) > 0 && grown && (d.Claim > 0 || len(d.GPUs.Unknown) > 0) {
 		v.Denied = append(v.Denied, Violation{Policy: s.invalid[0], Bound: BoundGPUsPerPod, Enforcement: v1alpha1.Deny,
-			Error: field.Forbidden(d.podPath(), fmt.Sprintf(
+			Error: field.Forbidden(d.PodPath(), fmt.Sprintf(
 				"asks for GPUs, and policy %s is invalid, so its bounds are not known; ask the platform team to mend it", strings.Join(s.invalid, ", ")))})
 	}
 	return v

@@ -8,13 +8,14 @@ import (
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // judge holds a Service against policies, with an old state if one is given.
 func judge(set *policy.Set, now, old manifest.Object) policy.Verdict {
 	sel := set.For(policy.Subject{Namespace: "ml", NamespaceKnown: true})
-	measure := func(o manifest.Object) policy.Demand {
-		return policy.ServiceDemand(o, "", knative.Default(), set.GPUResources(), nil)
+	measure := func(o manifest.Object) workload.Usage {
+		return workload.ServiceUsage(o, "", knative.Default(), set.GPUResources(), nil)
 	}
 	if old == nil {
 		return sel.Judge(measure(now), nil)

@@ -9,29 +9,30 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 func TestWholeGPUs(t *testing.T) {
 	whole := map[any]int64{"0": 0, "1": 1, "1k": 1000, "1e3": 1000, "1000m": 1, "2Ki": 2048, "2147483647": math.MaxInt32, int64(3): 3, 2.0: 2, "1.0": 1}
 	for v, want := range whole {
-		n, ok := policy.WholeGPUs(v)
+		n, ok := workload.WholeGPUs(v)
 		assert.True(t, ok, "%v", v)
 		assert.Equal(t, want, n, "%v", v)
 	}
 	for _, v := range []any{"0.5", "500m", "1.5", "1001m", "1e100", "9223372036854775808", "2147483648", "-1", "-500m", "", " 1", "NaN", "١", int64(-1), 1.5, true, nil, []any{}} {
-		n, ok := policy.WholeGPUs(v)
+		n, ok := workload.WholeGPUs(v)
 		assert.False(t, ok, "%v is %d", v, n)
 	}
 }
 
 func TestSaturation(t *testing.T) {
-	assert.Equal(t, int64(6), policy.SaturatingMul(2, 3))
-	assert.Equal(t, int64(0), policy.SaturatingMul(0, policy.Unbounded))
-	assert.Equal(t, int64(0), policy.SaturatingMul(policy.Unbounded, 0))
-	assert.Equal(t, int64(policy.Unbounded), policy.SaturatingMul(2, policy.Unbounded))
-	assert.Equal(t, int64(policy.Unbounded), policy.SaturatingMul(math.MaxInt32, 1<<40))
-	assert.Equal(t, int64(policy.Unbounded), policy.SaturatingAdd(policy.Unbounded, 1))
-	assert.Equal(t, int64(3), policy.SaturatingAdd(1, 2))
+	assert.Equal(t, int64(6), workload.SaturatingMul(2, 3))
+	assert.Equal(t, int64(0), workload.SaturatingMul(0, workload.Unbounded))
+	assert.Equal(t, int64(0), workload.SaturatingMul(workload.Unbounded, 0))
+	assert.Equal(t, int64(workload.Unbounded), workload.SaturatingMul(2, workload.Unbounded))
+	assert.Equal(t, int64(workload.Unbounded), workload.SaturatingMul(math.MaxInt32, 1<<40))
+	assert.Equal(t, int64(workload.Unbounded), workload.SaturatingAdd(workload.Unbounded, 1))
+	assert.Equal(t, int64(3), workload.SaturatingAdd(1, 2))
 }
 
 func TestStrangeQuantitiesAreRefusedUnderAnyBound(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 func withBounds(bounds string) *policy.Set {
@@ -76,11 +77,11 @@ func TestTheNameOfAnOldRevisionDoesNotHideItsScale(t *testing.T) {
 	o := service(`{autoscaling.knative.dev/max-scale: "1"}`, pod)
 	manifest.Map(o, "spec", "template", "metadata")["name"] = "svc-a"
 	manifest.Map(o, "spec")["traffic"] = []any{manifest.Object{"revisionName": "svc-a", "percent": int64(50)}, manifest.Object{"revisionName": "svc-b", "percent": int64(50)}}
-	known := policy.Revisions{"svc-a": revision("8"), "svc-b": revision("7")}
-	assert.Equal(t, []string{"svc-a", "svc-b"}, policy.RevisionsToRead(o))
-	assert.EqualValues(t, 64+56, policy.ServiceDemand(o, "", knative.Default(), policy.BuiltInGPUResources, known).Claim)
+	known := workload.Revisions{"svc-a": revision("8"), "svc-b": revision("7")}
+	assert.Equal(t, []string{"svc-a", "svc-b"}, workload.RevisionsToRead(o))
+	assert.EqualValues(t, 64+56, workload.ServiceUsage(o, "", knative.Default(), workload.BuiltInGPUResources, known).Claim)
 	delete(known, "svc-a") // a new name
-	assert.EqualValues(t, 8+56, policy.ServiceDemand(o, "", knative.Default(), policy.BuiltInGPUResources, known).Claim)
+	assert.EqualValues(t, 8+56, workload.ServiceUsage(o, "", knative.Default(), workload.BuiltInGPUResources, known).Claim)
 }
 
 func TestWhatAnInvalidPolicyCallsAGPUCounts(t *testing.T) {
@@ -88,7 +89,7 @@ func TestWhatAnInvalidPolicyCallsAGPUCounts(t *testing.T) {
 	assert.Contains(t, set.Invalid(), "broken")
 	assert.True(t, set.GPUResources().Match("foo.com/accel"))
 	o := service(`{autoscaling.knative.dev/max-scale: "1"}`, `{containers: [{resources: {limits: {foo.com/accel: "1"}}}]}`)
-	d := policy.ServiceDemand(o, "", knative.Default(), set.GPUResources(), nil)
+	d := workload.ServiceUsage(o, "", knative.Default(), set.GPUResources(), nil)
 	assert.Len(t, set.For(policy.Subject{}).Judge(d, nil).Denied, 1)
 }
 
@@ -103,10 +104,10 @@ func TestAnAuditOfGPUsRefusesNothing(t *testing.T) {
 func TestClaimsWithoutEndGrowToo(t *testing.T) {
 	revision := read(`{metadata: {annotations: {}}, spec: {containers: [{resources: {limits: {nvidia.com/gpu: 4}}}]}}`)
 	bounds := withBounds(`{gpusPerWorkload: {max: 8}}`)
-	measured := func(traffic string) policy.Demand {
+	measured := func(traffic string) workload.Usage {
 		o := service(`{}`, `{containers: [{resources: {limits: {nvidia.com/gpu: 4}}}]}`)
 		manifest.Map(o, "spec")["traffic"] = read(`{v: ` + traffic + `}`)["v"]
-		return policy.ServiceDemand(o, "", knative.Default(), bounds.GPUResources(), policy.Revisions{"inference-00001": revision})
+		return workload.ServiceUsage(o, "", knative.Default(), bounds.GPUResources(), workload.Revisions{"inference-00001": revision})
 	}
 	before, after := measured(`[{latestRevision: true}]`), measured(`[{latestRevision: true}, {revisionName: inference-00001, tag: old}]`)
 	assert.Len(t, bounds.For(policy.Subject{}).Judge(after, &before).Denied, 1)

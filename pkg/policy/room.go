@@ -1,6 +1,10 @@
 package policy
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/kubetorch/webhook/pkg/workload"
+)
 
 // Room is what a bound leaves to a workload.
 type Room struct {
@@ -15,7 +19,7 @@ type Room struct {
 }
 
 // Room lists every bound that holds for a demand, and how much it leaves.
-func (s Selection) Room(d Demand) []Room {
+func (s Selection) Room(d workload.Usage) []Room {
 	var rooms []Room
 	for _, p := range s.bounds {
 		for i := range p.rules {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/parameter"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // Set is all policies of a cluster, compiled. It is never changed after Compile.
@@ -21,7 +22,7 @@ type Set struct {
 	// index finds those that may select a namespace.
 	index   namespaceIndex
 	invalid map[string]field.ErrorList
-	gpus    GPUResources
+	gpus    workload.GPUResources
 	clamps  bool
 }
 
@@ -43,7 +44,7 @@ type Settings map[string]string
 // Compile prepares policies for use. A policy that Validate refuses sets nothing; it is
 // kept by name, so that bounds on GPUs can fail closed (Invalid).
 func Compile(policies []v1alpha1.ComputePolicy) *Set {
-	s := &Set{invalid: map[string]field.ErrorList{}, gpus: slices.Clone(BuiltInGPUResources)}
+	s := &Set{invalid: map[string]field.ErrorList{}, gpus: slices.Clone(workload.BuiltInGPUResources)}
 	ordered := slices.Clone(policies)
 	slices.SortFunc(ordered, func(a, b v1alpha1.ComputePolicy) int {
 		return cmp.Or(cmp.Compare(b.Spec.Priority, a.Spec.Priority), strings.Compare(a.Name, b.Name))
@@ -73,10 +74,10 @@ func (s *Set) Clamps() bool { return s.clamps }
 
 // GPUResources are the resource names that count as GPUs: the built-in ones and those
 // of every policy.
-func (s *Set) GPUResources() GPUResources { return s.gpus }
+func (s *Set) GPUResources() workload.GPUResources { return s.gpus }
 
 // Counting is the set with other resource names that count as GPUs.
-func (s *Set) Counting(gpus GPUResources) *Set {
+func (s *Set) Counting(gpus workload.GPUResources) *Set {
 	copied := *s
 	copied.gpus = gpus
 	return &copied
@@ -136,7 +137,7 @@ type Selection struct {
 	bounds   []*compiled // without those that exempt the subject
 	excused  []string
 	invalid  []string
-	gpus     GPUResources
+	gpus     workload.GPUResources
 	// namespace of the workload.
 	namespace string
 }
@@ -266,8 +267,8 @@ func (s Selection) GPUResource() string {
 			}
 		}
 	}
-	return DefaultGPUResource
+	return workload.DefaultGPUResource
 }
 
 // GPUResources are the resource names that count as GPUs.
-func (s Selection) GPUResources() GPUResources { return s.gpus }
+func (s Selection) GPUResources() workload.GPUResources { return s.gpus }

@@ -11,7 +11,7 @@ import (
 
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
-	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 func TestEverySpellingIsRead(t *testing.T) {
@@ -50,7 +50,7 @@ func TestTheSpellingThatKnativeReadsIsCounted(t *testing.T) {
 			"the other one alone":                    {map[string]any{other: "7"}, 7},
 			"the canonical one wins":                 {map[string]any{canonical: "7", other: "2"}, 7},
 			"also where it is smaller":               {map[string]any{canonical: "2", other: "7"}, 2},
-			"and where it is one that nobody reads":  {map[string]any{canonical: "", other: "2"}, policy.Unbounded},
+			"and where it is one that nobody reads":  {map[string]any{canonical: "", other: "2"}, workload.Unbounded},
 			"a value that cannot be read beside one": {map[string]any{canonical: "7", other: "x"}, 7},
 		} {
 			o := service(`{}`, onePod)

@@ -10,6 +10,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 func TestDecodeNamesWhatCannotBeRead(t *testing.T) {
@@ -45,7 +46,7 @@ func TestAnUnreadablePolicyClosesOnlyGPUBounds(t *testing.T) {
 	judge := func(resource string) []string {
 		service := read(`{spec: {template: {metadata: {annotations: {autoscaling.knative.dev/max-scale: "6"}}, spec: {containers: [{image: a, resources: {limits: {` + resource + `: 1}}}]}}}}`)
 		var details []string
-		for _, x := range set.For(policy.Subject{}).Judge(policy.ServiceDemand(service, "", knative.Default(), set.GPUResources(), nil), nil).Denied {
+		for _, x := range set.For(policy.Subject{}).Judge(workload.ServiceUsage(service, "", knative.Default(), set.GPUResources(), nil), nil).Denied {
 			details = append(details, x.Error.Detail)
 		}
 		return details

@@ -9,7 +9,7 @@ import (
 
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
-	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 func TestClaimOverTraffic(t *testing.T) {
@@ -23,22 +23,22 @@ func TestClaimOverTraffic(t *testing.T) {
 	}
 	tests := map[string]struct {
 		spec, status, latest string
-		revisions            policy.Revisions
+		revisions            workload.Revisions
 		want                 int64
 		warnings             []string
 	}{
 		"the latest template alone":                        {spec: `[{latestRevision: true, percent: 100}]`, want: 20},
 		"no traffic at all is the latest":                  {want: 20},
-		"M16 an old revision in traffic, by its own scale": {spec: `[{latestRevision: true, percent: 100}, {revisionName: inference-00001, tag: old}]`, revisions: policy.Revisions{"inference-00001": read(old)}, want: 20 + 12},
-		"an old revision in the status":                    {spec: `[{latestRevision: true, percent: 100}]`, status: `[{revisionName: inference-00001, percent: 100}]`, revisions: policy.Revisions{"inference-00001": read(old)}, want: 20 + 12},
-		"named in both it counts once":                     {spec: `[{revisionName: inference-00001}]`, status: `[{revisionName: inference-00001, tag: old}]`, revisions: policy.Revisions{"inference-00001": read(old)}, want: 20 + 12},
-		"a tag without traffic counts":                     {spec: `[{latestRevision: true, percent: 100}, {revisionName: inference-00001, percent: 0, tag: t}]`, revisions: policy.Revisions{"inference-00001": read(old)}, want: 32},
-		"without GPUs it claims none":                      {spec: `[{revisionName: inference-00001}]`, revisions: policy.Revisions{"inference-00001": read(idle)}, want: 20},
+		"M16 an old revision in traffic, by its own scale": {spec: `[{latestRevision: true, percent: 100}, {revisionName: inference-00001, tag: old}]`, revisions: workload.Revisions{"inference-00001": read(old)}, want: 20 + 12},
+		"an old revision in the status":                    {spec: `[{latestRevision: true, percent: 100}]`, status: `[{revisionName: inference-00001, percent: 100}]`, revisions: workload.Revisions{"inference-00001": read(old)}, want: 20 + 12},
+		"named in both it counts once":                     {spec: `[{revisionName: inference-00001}]`, status: `[{revisionName: inference-00001, tag: old}]`, revisions: workload.Revisions{"inference-00001": read(old)}, want: 20 + 12},
+		"a tag without traffic counts":                     {spec: `[{latestRevision: true, percent: 100}, {revisionName: inference-00001, percent: 0, tag: t}]`, revisions: workload.Revisions{"inference-00001": read(old)}, want: 32},
+		"without GPUs it claims none":                      {spec: `[{revisionName: inference-00001}]`, revisions: workload.Revisions{"inference-00001": read(idle)}, want: 20},
 		"one that is not known counts like the latest":     {spec: `[{revisionName: inference-00007, percent: 100}]`, want: 40, warnings: []string{unknown("inference-00007")}},
 		"two that are not known":                           {spec: `[{revisionName: a}, {revisionName: b}]`, want: 60, warnings: []string{unknown("a"), unknown("b")}},
-		"the revision that the template made already":      {spec: `[{revisionName: inference-00002}]`, latest: "inference-00002", revisions: policy.Revisions{"inference-00002": same}, want: 20},
-		"an earlier one that Knative still calls latest":   {spec: `[{revisionName: inference-00001}]`, latest: "inference-00001", revisions: policy.Revisions{"inference-00001": read(idle)}, want: 20},
-		"an earlier one with GPUs, likewise":               {spec: `[{revisionName: inference-00001}]`, latest: "inference-00001", revisions: policy.Revisions{"inference-00001": earlier}, want: 20 + 16},
+		"the revision that the template made already":      {spec: `[{revisionName: inference-00002}]`, latest: "inference-00002", revisions: workload.Revisions{"inference-00002": same}, want: 20},
+		"an earlier one that Knative still calls latest":   {spec: `[{revisionName: inference-00001}]`, latest: "inference-00001", revisions: workload.Revisions{"inference-00001": read(idle)}, want: 20},
+		"an earlier one with GPUs, likewise":               {spec: `[{revisionName: inference-00001}]`, latest: "inference-00001", revisions: workload.Revisions{"inference-00001": earlier}, want: 20 + 16},
 		"the status's latest is not another one":           {status: `[{latestRevision: true, revisionName: inference-00002, percent: 100}]`, want: 20},
 	}
 	for name, test := range tests {
@@ -53,7 +53,7 @@ func TestClaimOverTraffic(t *testing.T) {
 				}
 				o[part].(manifest.Object)["traffic"] = read("{v: " + text + "}")["v"]
 			}
-			d := policy.ServiceDemand(o, test.latest, knative.Default(), policy.BuiltInGPUResources, test.revisions)
+			d := workload.ServiceUsage(o, test.latest, knative.Default(), workload.BuiltInGPUResources, test.revisions)
 			assert.Equal(t, test.want, d.Claim)
 			assert.Equal(t, test.warnings, d.Warnings)
 		})

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 func TestGPUsOfEveryVendorCountOrAreRefused(t *testing.T) {
@@ -31,17 +32,17 @@ func TestGPUsOfEveryVendorCountOrAreRefused(t *testing.T) {
 	}
 	for want, names := range map[counts][]string{{gpus: 1}: counted, {unknown: 1}: flagged, {}: others} {
 		for _, name := range names {
-			got := policy.CountGPUs(pod(name), field.NewPath("spec"), gpus())
+			got := workload.CountGPUs(pod(name), field.NewPath("spec"), gpus())
 			assert.Equal(t, want, counts{got.PerPod, len(got.Unknown)}, name)
 		}
 	}
 	assert.Equal(t, []string{"spec.containers[0].resources.limits[acme.example/gpu]: Forbidden: looks like a GPU resource that no policy's gpuResources lists, so it cannot be counted"},
-		texts(policy.CountGPUs(pod("acme.example/gpu"), field.NewPath("spec"), gpus()).Unknown))
+		texts(workload.CountGPUs(pod("acme.example/gpu"), field.NewPath("spec"), gpus()).Unknown))
 }
 
 func TestGPUResourcesOfPolicies(t *testing.T) {
 	set := policy.Compile(policies(`{metadata: {name: a}, spec: {gpuResources: [acme.example/vgpu, "acme.example/gpu-*"]}}`, `{metadata: {name: b}, spec: {priority: 1, gpuResources: [amd.com/gpu]}}`))
-	got := policy.CountGPUs(read(`{containers: [{resources: {limits: {acme.example/vgpu: 1, acme.example/gpu-half: 2, acme.example/gpus: 4}}}]}`), field.NewPath("spec"), set.GPUResources())
+	got := workload.CountGPUs(read(`{containers: [{resources: {limits: {acme.example/vgpu: 1, acme.example/gpu-half: 2, acme.example/gpus: 4}}}]}`), field.NewPath("spec"), set.GPUResources())
 	assert.Equal(t, int64(3), got.PerPod)
 	assert.Len(t, got.Unknown, 1, "a name that only resembles a listed one")
 	assert.Equal(t, "amd.com/gpu", set.For(policy.Subject{NamespaceKnown: true}).GPUResource(), "the first one of the policy with the highest priority")

@@ -12,9 +12,10 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
-	"github.com/kubetorch/webhook/pkg/ledger"
+	"github.com/kubetorch/webhook/pkg/budget/ledger"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // BoundGPUBudget names a budget's limit among the bounds.
@@ -135,7 +136,7 @@ func (c *Charge) largest() BudgetClaim {
 func (c *Charge) sum() int64 {
 	var n int64
 	for _, claim := range c.Claims {
-		n = policy.SaturatingAdd(n, claim.GPUs)
+		n = workload.SaturatingAdd(n, claim.GPUs)
 	}
 	return n
 }
@@ -143,7 +144,7 @@ func (c *Charge) sum() int64 {
 func (c *Charge) overlap() int64 {
 	var n int64
 	for _, claim := range c.Claims {
-		n = policy.SaturatingAdd(n, claim.Overlap)
+		n = workload.SaturatingAdd(n, claim.Overlap)
 	}
 	return n
 }

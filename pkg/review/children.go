@@ -6,10 +6,11 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/kubetorch/webhook/pkg/expand"
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
-	"github.com/kubetorch/webhook/pkg/mutate"
 	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // children are the kinds that Knative makes of a Service, and that users may write
@@ -29,7 +30,7 @@ func (r *Request) judgeChild(w World) Verdict {
 		return Verdict{} // Knative's own bookkeeping, a storage migration
 	}
 	selection := r.selection(w)
-	if r.kind() == RouteKind && (!selection.BoundsGPUs() || len(policy.NamedRevisions(r.object)) == 0 || r.Covered(w)) {
+	if r.kind() == RouteKind && (!selection.BoundsGPUs() || len(workload.NamedRevisions(r.object)) == 0 || r.Covered(w)) {
 		return Verdict{} // what it makes reachable was judged where it is written
 	}
 	d, old := r.childDemands(w, false)
@@ -50,7 +51,7 @@ func (r *Request) judgeChild(w World) Verdict {
 }
 
 // verdict words what the bounds say of a demand.
-func (r *Request) verdict(selection policy.Selection, d policy.Demand, old *policy.Demand) Verdict {
+func (r *Request) verdict(selection policy.Selection, d workload.Usage, old *workload.Usage) Verdict {
 	judged := selection.Judge(d, old)
 	v := Verdict{Errors: judged.Invalid, Denied: judged.Denied, Warned: judged.Warned, Audited: judged.Audited, Demand: d}
 	for _, x := range judged.Warned {
@@ -69,22 +70,22 @@ func (v *Verdict) silent() bool {
 
 // childDemands measures the new and, on UPDATE, the old object; with what a PodAutoscaler
 // scales only if that is wanted.
-func (r *Request) childDemands(w World, target bool) (policy.Demand, *policy.Demand) {
+func (r *Request) childDemands(w World, target bool) (workload.Usage, *workload.Usage) {
 	gpus := r.selection(w).GPUResources()
-	measure := func(o manifest.Object) policy.Demand {
+	measure := func(o manifest.Object) workload.Usage {
 		switch r.kind() {
 		case ConfigurationKind:
-			return policy.ConfigurationDemand(o, w.Knative, gpus, w.Revisions)
+			return workload.ConfigurationUsage(o, w.Knative, gpus, w.Revisions)
 		case RevisionKind:
-			return policy.RevisionDemand(o, w.Knative, gpus)
+			return workload.RevisionUsage(o, w.Knative, gpus)
 		case RouteKind:
-			return policy.RouteDemand(o, w.named(ConfigurationKind, policy.NamedConfigurations(o)), w.named(RevisionKind, policy.NamedRevisions(o)), w.Knative, gpus)
+			return workload.RouteUsage(o, w.named(ConfigurationKind, workload.NamedConfigurations(o)), w.named(RevisionKind, workload.NamedRevisions(o)), w.Knative, gpus)
 		default:
 			var scaled manifest.Object
 			if target {
-				scaled = w.one(DeploymentKind, policy.ScaledDeployment(o))
+				scaled = w.one(DeploymentKind, workload.ScaledDeployment(o))
 			}
-			return policy.AutoscalerDemand(o, scaled, w.Knative, gpus)
+			return workload.AutoscalerUsage(o, scaled, w.Knative, gpus)
 		}
 	}
 	d := measure(r.object)
@@ -110,7 +111,7 @@ func (r *Request) asksTheSame() bool {
 	}
 	switch r.kind() {
 	case ServiceKind:
-		return same("spec") && same("status", "traffic") && mutate.Unchanged(r.old, r.object)
+		return same("spec") && same("status", "traffic") && expand.Unchanged(r.old, r.object)
 	case ConfigurationKind:
 		return same("spec", "template")
 	case RevisionKind:
@@ -131,28 +132,28 @@ func scaleOf(o manifest.Object) map[string]string {
 }
 
 // deploymentDemands measures the new and, on UPDATE, the old Deployment as one of fixed size.
-func (r *Request) deploymentDemands(w World) (policy.Demand, *policy.Demand) {
+func (r *Request) deploymentDemands(w World) (workload.Usage, *workload.Usage) {
 	gpus := r.selection(w).GPUResources()
-	d := policy.DeploymentDemand(r.object, gpus)
+	d := workload.DeploymentUsage(r.object, workload.Controlled{}, gpus)
 	if r.old == nil {
 		return d, nil
 	}
-	old := policy.DeploymentDemand(r.old, gpus)
+	old := workload.DeploymentUsage(r.old, workload.Controlled{}, gpus)
 	return d, &old
 }
 
 // raiseToAutoscalers counts the pods of a Deployment that asks for more GPUs per pod, or for
 // others, as far as PodAutoscalers may start them: one may have been admitted while the pods
 // asked for fewer, or was charged for other types.
-func (r *Request) raiseToAutoscalers(w World, d, old *policy.Demand) {
+func (r *Request) raiseToAutoscalers(w World, d, old *workload.Usage) {
 	if w.Live == nil || !w.knative() || d.GPUs.PerPod == 0 || (old != nil && d.GPUs.PerPod <= old.GPUs.PerPod && d.SameType(old)) {
 		return
 	}
 	for _, autoscaler := range w.Live.All(AutoscalerKind) {
-		if policy.ScaledDeployment(autoscaler) != manifest.Text(r.object, "metadata", "name") {
+		if workload.ScaledDeployment(autoscaler) != manifest.Text(r.object, "metadata", "name") {
 			continue
 		}
-		pods := policy.AutoscalerDemand(autoscaler, nil, w.Knative, nil).PeakPods
+		pods := workload.AutoscalerUsage(autoscaler, nil, w.Knative, nil).PeakPods
 		if d.RaisePeak(pods); old != nil {
 			old.RaisePeak(pods)
 		}

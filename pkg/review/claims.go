@@ -8,11 +8,12 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
-	"github.com/kubetorch/webhook/pkg/controller/handover"
-	"github.com/kubetorch/webhook/pkg/ledger"
+	"github.com/kubetorch/webhook/pkg/budget/ledger"
+	"github.com/kubetorch/webhook/pkg/deployments/handover"
+	"github.com/kubetorch/webhook/pkg/expand"
 	"github.com/kubetorch/webhook/pkg/manifest"
-	"github.com/kubetorch/webhook/pkg/mutate"
 	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // Claim is what the object of a request holds of budgets under one key.
@@ -20,12 +21,12 @@ type Claim struct {
 	Key  ledger.Key
 	Kind string
 	// New is what it claims once it is stored as asked, Old what it claimed before.
-	New, Old []policy.Part
+	New, Old []workload.Part
 	// Overlap is what the pods hold that the update replaces, until they are gone.
-	Overlap []policy.Part
+	Overlap []workload.Part
 	// Demand is where New comes from; Unknown are requests in it that cannot be counted
 	// and were not there before.
-	Demand  policy.Demand
+	Demand  workload.Usage
 	Unknown field.ErrorList
 	// written has what the author wrote where the object was made from something else.
 	written *Request
@@ -49,7 +50,7 @@ func Grows(claims []Claim) bool {
 func changesType(c Claim) bool {
 	more := map[string]int64{}
 	for _, p := range c.New {
-		more[p.Type] = policy.SaturatingAdd(more[p.Type], p.GPUs)
+		more[p.Type] = workload.SaturatingAdd(more[p.Type], p.GPUs)
 	}
 	for _, p := range c.Old {
 		more[p.Type] -= p.GPUs
@@ -62,10 +63,10 @@ func changesType(c Claim) bool {
 	return false
 }
 
-func total(parts []policy.Part) int64 {
+func total(parts []workload.Part) int64 {
 	var n int64
 	for _, p := range parts {
-		n = policy.SaturatingAdd(n, p.GPUs)
+		n = workload.SaturatingAdd(n, p.GPUs)
 	}
 	return n
 }
@@ -95,8 +96,8 @@ func (r *Request) Claims(w World) []Claim {
 	// What the ledger has for the Service is its own: not what others' revisions claim that
 	// its traffic names.
 	controls := r.controls(w)
-	c.Old = slices.DeleteFunc(slices.Clone(c.Old), func(p policy.Part) bool { return p.Revision != "" && !controls(w.Revisions[p.Revision]) })
-	if !mutate.SameTemplate(r.old, r.object) {
+	c.Old = slices.DeleteFunc(slices.Clone(c.Old), func(p workload.Part) bool { return p.Revision != "" && !controls(w.Revisions[p.Revision]) })
+	if !expand.SameTemplate(r.old, r.object) {
 		c.Overlap = r.replaced(w, old.Parts, d.Parts)
 	}
 	// With another owner it has another key from now on. Until the next count the entry under
@@ -125,7 +126,7 @@ func (r *Request) controls(w World) func(revision manifest.Object) bool {
 	}
 }
 
-func newClaim(key ledger.Key, kind string, d policy.Demand, old *policy.Demand) Claim {
+func newClaim(key ledger.Key, kind string, d workload.Usage, old *workload.Usage) Claim {
 	c := Claim{Key: key, Kind: kind, New: d.Parts, Demand: d, Unknown: d.GPUs.Unknown}
 	if old != nil {
 		if !d.Outgrows(old) {
@@ -141,12 +142,12 @@ func newClaim(key ledger.Key, kind string, d policy.Demand, old *policy.Demand) 
 // replaced is what the earlier revisions claim that the update leaves without being named,
 // as far as they were not seen without pods: the one of the old template, which may not be
 // made yet, and those that it had replaced.
-func (r *Request) replaced(w World, old, now []policy.Part) []policy.Part {
-	latest := mutate.LatestRevision(r.old)
+func (r *Request) replaced(w World, old, now []workload.Part) []workload.Part {
+	latest := expand.LatestRevision(r.old)
 	named := func(name string) bool {
-		return slices.ContainsFunc(now, func(n policy.Part) bool { return name != "" && n.Revision == name })
+		return slices.ContainsFunc(now, func(n workload.Part) bool { return name != "" && n.Revision == name })
 	}
-	var parts []policy.Part
+	var parts []workload.Part
 	for _, p := range old {
 		if p.Revision == "" && !named(latest) {
 			p.Revision = latest
@@ -159,10 +160,10 @@ func (r *Request) replaced(w World, old, now []policy.Part) []policy.Part {
 	controls := r.controls(w)
 	for _, revision := range w.Live.All(RevisionKind) {
 		name := manifest.Text(revision, "metadata", "name")
-		if name == latest || named(name) || policy.AtZero(revision) || !controls(revision) {
+		if name == latest || named(name) || workload.AtZero(revision) || !controls(revision) {
 			continue
 		}
-		d := policy.RevisionDemand(revision, w.Knative, r.selection(w).GPUResources())
+		d := workload.RevisionUsage(revision, w.Knative, r.selection(w).GPUResources())
 		parts = append(parts, d.Parts...)
 	}
 	return parts
@@ -207,7 +208,7 @@ func (r *Request) deploymentClaims(w World) []Claim {
 	if r.leftOwner(w) {
 		claims[0].Old = nil // its owner's entry, not its own
 	}
-	expands := mutate.ReadIntent(r.object).Expands() && w.knative()
+	expands := expand.ReadIntent(r.object).Expands() && w.knative()
 	if r.expandedBefore() && (!expands || PlanKey(r.old) != PlanKey(r.object)) {
 		claims = append(claims, Claim{Key: PlanKey(r.old), Kind: DeploymentKind.Kind}) // nothing any more
 	}
@@ -232,7 +233,7 @@ func (r *Request) deploymentClaims(w World) []Claim {
 // childClaims are those of a Configuration, Revision, Route or PodAutoscaler for which no
 // verified owner answers.
 func (r *Request) childClaims(w World) []Claim {
-	if r.kind() == RouteKind && len(policy.NamedRevisions(r.object)) == 0 {
+	if r.kind() == RouteKind && len(workload.NamedRevisions(r.object)) == 0 {
 		return nil // its Configurations claim for themselves
 	}
 	d, old := r.childDemands(w, true)
@@ -240,7 +241,7 @@ func (r *Request) childClaims(w World) []Claim {
 	if r.leftOwner(w) || r.woken() || r.aimed() {
 		c.Old = nil // nothing was charged for it under its own key
 	}
-	if r.kind() == ConfigurationKind && r.old != nil && len(old.Parts)+len(d.Parts) > 0 && !mutate.SameTemplate(r.old, r.object) && !r.Covered(w) {
+	if r.kind() == ConfigurationKind && r.old != nil && len(old.Parts)+len(d.Parts) > 0 && !expand.SameTemplate(r.old, r.object) && !r.Covered(w) {
 		c.Overlap = r.replaced(w, old.Parts, d.Parts)
 	}
 	if r.kind() == RouteKind && old != nil {
@@ -255,8 +256,8 @@ func (r *Request) childClaims(w World) []Claim {
 
 // stillNamed are the parts of what a Route named that it names still: others give it no right
 // to as many GPUs of further revisions.
-func stillNamed(old, now []policy.Part) []policy.Part {
-	return slices.DeleteFunc(slices.Clone(old), func(p policy.Part) bool { return !slices.Contains(now, p) })
+func stillNamed(old, now []workload.Part) []workload.Part {
+	return slices.DeleteFunc(slices.Clone(old), func(p workload.Part) bool { return !slices.Contains(now, p) })
 }
 
 // leftOwner tells whether an update takes an object from the owner that answered for it.
@@ -291,7 +292,7 @@ func (r *Request) woken() bool {
 // aimed tells whether an update has a PodAutoscaler scale something else: its Revision may
 // have answered for it so far.
 func (r *Request) aimed() bool {
-	return r.kind() == AutoscalerKind && r.old != nil && policy.ScaledDeployment(r.old) != policy.ScaledDeployment(r.object)
+	return r.kind() == AutoscalerKind && r.old != nil && workload.ScaledDeployment(r.old) != workload.ScaledDeployment(r.object)
 }
 
 // routes tells whether an update marks a Revision as routed, or no longer as one that is
@@ -309,7 +310,7 @@ func (r *Request) reachable(w World) bool {
 		return false
 	}
 	gpus := r.selection(w).GPUResources()
-	now, was := policy.RevisionDemand(r.object, w.Knative, gpus), policy.RevisionDemand(r.old, w.Knative, gpus)
+	now, was := workload.RevisionUsage(r.object, w.Knative, gpus), workload.RevisionUsage(r.old, w.Knative, gpus)
 	if now.Claim > was.Claim || now.Outgrows(&was) {
 		return false
 	}
@@ -318,10 +319,10 @@ func (r *Request) reachable(w World) bool {
 	if owner := w.one(ConfigurationKind, configuration); manifest.Text(owner, "metadata", "uid") == uid && manifest.Text(owner, "status", "latestReadyRevisionName") == name {
 		return true
 	}
-	if service := w.one(ServiceKind, configuration); slices.Contains(policy.RoutedRevisions(service), name) {
+	if service := w.one(ServiceKind, configuration); slices.Contains(workload.RoutedRevisions(service), name) {
 		return true
 	}
-	return slices.ContainsFunc(w.Live.All(RouteKind), func(route manifest.Object) bool { return slices.Contains(policy.RoutedRevisions(route), name) })
+	return slices.ContainsFunc(w.Live.All(RouteKind), func(route manifest.Object) bool { return slices.Contains(workload.RoutedRevisions(route), name) })
 }
 
 // BudgetClaim is a claim as one budget counts it.

@@ -10,9 +10,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/kubetorch/webhook/pkg/ledger"
-	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/budget/ledger"
 	"github.com/kubetorch/webhook/pkg/review"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // claimed is what a request asks of ledgers beyond what it had, and the overlap.
@@ -193,7 +193,7 @@ func TestPodsGetNoOtherGPUsBehindAPodAutoscaler(t *testing.T) {
 	claims := r.Claims(w)
 	require.Len(t, claims, 1)
 	assert.True(t, review.Grows(claims))
-	assert.Equal(t, []policy.Part{{GPUs: 18, Type: "A100"}}, claims[0].New)
+	assert.Equal(t, []workload.Part{{GPUs: 18, Type: "A100"}}, claims[0].New)
 }
 
 // TestWhatCannotBeCountedDoesNotGrow: no budget can tell how many GPUs more pods of it have.

@@ -4,11 +4,11 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 	"knative.dev/pkg/kmeta"
 
-	"github.com/kubetorch/webhook/pkg/controller/handover"
 	"github.com/kubetorch/webhook/pkg/convert"
+	"github.com/kubetorch/webhook/pkg/deployments/handover"
+	"github.com/kubetorch/webhook/pkg/expand"
 	"github.com/kubetorch/webhook/pkg/manifest"
-	"github.com/kubetorch/webhook/pkg/mutate"
-	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // Cluster is what else there is in the cluster that the verdict on a Deployment depends
@@ -56,7 +56,7 @@ func (r *Request) Lookups(self string) Lookups {
 		l.Deployment = r.madeFrom(self)
 		return l
 	}
-	if mutate.ReadIntent(r.object).Expands() {
+	if expand.ReadIntent(r.object).Expands() {
 		l.Service = handover.ServiceName(r.object)
 		if !r.expandedBefore() {
 			l.CoreService = l.Service
@@ -68,7 +68,7 @@ func (r *Request) Lookups(self string) Lookups {
 
 // expandedBefore tells whether the stored object is labelled for autoscaling already.
 func (r *Request) expandedBefore() bool {
-	return r.old != nil && mutate.ReadIntent(r.old).Expands()
+	return r.old != nil && expand.ReadIntent(r.old).Expands()
 }
 
 // isDeployment tells whether the request is about a Deployment, or its scale.
@@ -105,11 +105,11 @@ func (r *Request) madeByKnative(w World) bool {
 
 // withinRevision tells whether a Deployment that Knative made asks for no more than its
 // Revision, which was admitted.
-func (r *Request) withinRevision(w World, d policy.Demand, gpus policy.GPUResources) bool {
+func (r *Request) withinRevision(w World, d workload.Usage, gpus workload.GPUResources) bool {
 	if w.Cluster == nil {
 		return false
 	}
-	admitted := policy.RevisionDemand(w.Cluster.Revision, w.Knative, gpus)
+	admitted := workload.RevisionUsage(w.Cluster.Revision, w.Knative, gpus)
 	return d.Within(&admitted)
 }
 
@@ -134,9 +134,9 @@ func (r *Request) taken(w World, name string) string {
 // of it is to end up on the Knative Service.
 func withoutBookkeeping(o manifest.Object) manifest.Object {
 	o = clone(o)
-	mutate.Undo(o)
+	expand.Undo(o)
 	annotations := manifest.Map(o, "metadata", "annotations")
-	for _, key := range append([]string{mutate.RecordAnnotation, handover.ExemptAnnotation}, handover.Bookkeeping...) {
+	for _, key := range append([]string{expand.RecordAnnotation, handover.ExemptAnnotation}, handover.Bookkeeping...) {
 		delete(annotations, key)
 	}
 	return o

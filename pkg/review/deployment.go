@@ -7,11 +7,13 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/kubetorch/webhook/pkg/convert"
+	"github.com/kubetorch/webhook/pkg/deployments/handover"
+	"github.com/kubetorch/webhook/pkg/expand"
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
-	"github.com/kubetorch/webhook/pkg/mutate"
 	"github.com/kubetorch/webhook/pkg/parameter"
 	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // Conversion is the Knative Service that a Deployment becomes.
@@ -30,7 +32,7 @@ func (r *Request) Convert(w World, live manifest.Object) Conversion {
 	ksvc, notes, errs := convert.Service(withoutBookkeeping(r.object))
 	c := Conversion{Service: ksvc, Notes: notes}
 	if ksvc == nil {
-		c.Verdict.Errors = append(errs, mutate.ReadIntent(r.object).Errors...)
+		c.Verdict.Errors = append(errs, expand.ReadIntent(r.object).Errors...)
 		return c
 	}
 	raw := *r.raw
@@ -49,13 +51,16 @@ func (r *Request) Convert(w World, live manifest.Object) Conversion {
 	if notes.Recreate {
 		errs = append(errs, recreate(ksvc, r.selection(w), &v)...)
 	}
+	if tooLarge := handover.CheckApplied(ksvc); tooLarge != nil {
+		errs = append(errs, tooLarge)
+	}
 	v.Errors = append(errs, without(notes.Relate(r.place(v.Errors)), errs)...)
 	for i, x := range v.Denied {
 		v.Denied[i].Error = notes.Relate(r.place(field.ErrorList{x.Error}))[0]
 	}
 	v.Warnings = shorten(append(notes.Warnings, v.Warnings...))
-	if s, ok := mutate.ReadIntent(r.object).Stated[parameter.ServiceName.Name]; ok && !v.Refused() {
-		v.Settings = append(v.Settings, mutate.Setting{Name: s.Parameter.Name, Value: s.Text, From: s.From})
+	if s, ok := expand.ReadIntent(r.object).Stated[parameter.ServiceName.Name]; ok && !v.Refused() {
+		v.Settings = append(v.Settings, expand.Setting{Name: s.Parameter.Name, Value: s.Text, From: s.From})
 	}
 	c.Verdict = v
 	return c
@@ -65,7 +70,7 @@ func (r *Request) Convert(w World, live manifest.Object) Conversion {
 func recreate(ksvc manifest.Object, s policy.Selection, v *Verdict) field.ErrorList {
 	at := field.NewPath("spec", "strategy", "type")
 	const beside = "Knative starts the pods of a new version beside those of the old one"
-	if policy.CountGPUs(manifest.Map(ksvc, "spec", "template", "spec"), nil, s.GPUResources()).PerPod > 0 {
+	if workload.CountGPUs(manifest.Map(ksvc, "spec", "template", "spec"), nil, s.GPUResources()).PerPod > 0 {
 		return field.ErrorList{field.Invalid(at, "Recreate", beside+", so a rollout needs the GPUs twice; remove it if the cluster has them to spare")}
 	}
 	v.Warnings = append(v.Warnings, at.String()+" Recreate has no effect: "+beside+"; a volume that one node at a time can mount holds them back")
@@ -75,7 +80,7 @@ func recreate(ksvc manifest.Object, s policy.Selection, v *Verdict) field.ErrorL
 // place moves errors about annotations that an expansion wrote to the parameters that they
 // come from.
 func (r *Request) place(errs field.ErrorList) field.ErrorList {
-	stated := mutate.ReadIntent(r.object).Stated
+	stated := expand.ReadIntent(r.object).Stated
 	template := field.NewPath("spec", "template", "metadata", "annotations")
 	native := manifest.Texts(r.object, "spec", "template", "metadata", "annotations")
 	placed := slices.Clone(errs)
@@ -84,7 +89,7 @@ func (r *Request) place(errs field.ErrorList) field.ErrorList {
 		if key = strings.TrimSuffix(key, "]"); !ok || native[key] != "" {
 			continue
 		}
-		if s, ok := stated[mutate.ParameterOf(key)]; ok {
+		if s, ok := stated[expand.ParameterOf(key)]; ok {
 			copied := *e
 			copied.Field = s.Path.String()
 			placed[i] = &copied
@@ -103,10 +108,10 @@ func (r *Request) AdmitFixed(w World) Verdict {
 		return v
 	}
 	selection := r.selection(w)
-	d := policy.DeploymentDemand(r.object, selection.GPUResources())
-	var old *policy.Demand
+	d := workload.DeploymentUsage(r.object, workload.Controlled{}, selection.GPUResources())
+	var old *workload.Usage
 	if r.old != nil {
-		o := policy.DeploymentDemand(r.old, selection.GPUResources())
+		o := workload.DeploymentUsage(r.old, workload.Controlled{}, selection.GPUResources())
 		old = &o
 	}
 	judged := selection.Judge(d, old)
@@ -118,18 +123,18 @@ func (r *Request) AdmitFixed(w World) Verdict {
 	return v
 }
 
-func (r *Request) fix(w World, o manifest.Object) mutate.Result {
-	return mutate.Deployment(mutate.Input{Object: o, Old: r.old, Policies: r.selection(w)})
+func (r *Request) fix(w World, o manifest.Object) expand.Result {
+	return expand.Deployment(expand.Input{Object: o, Old: r.old, Policies: r.selection(w)})
 }
 
 // ConcernsDeployment tells whether a Deployment is converted, filled in or judged: it
 // carries one of the two labels, or its pods ask for GPUs. Parameters alone make no
 // workload, and get a warning.
 func ConcernsDeployment(o manifest.Object, w World) bool {
-	intent := mutate.ReadIntent(o)
+	intent := expand.ReadIntent(o)
 	if intent.FillsResources() || intent.Autoscale.Off || intent.Compute.Off || len(intent.Stated) > 0 {
 		return true
 	}
-	n := policy.CountGPUs(manifest.Map(o, "spec", "template", "spec"), nil, w.Policies.GPUResources())
+	n := workload.CountGPUs(manifest.Map(o, "spec", "template", "spec"), nil, w.Policies.GPUResources())
 	return n.PerPod > 0 || len(n.Unknown)+len(n.Malformed) > 0
 }

@@ -7,11 +7,12 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
-	"github.com/kubetorch/webhook/pkg/controller/handover"
 	"github.com/kubetorch/webhook/pkg/convert"
+	"github.com/kubetorch/webhook/pkg/deployments/handover"
+	"github.com/kubetorch/webhook/pkg/expand"
 	"github.com/kubetorch/webhook/pkg/manifest"
-	"github.com/kubetorch/webhook/pkg/mutate"
 	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // A policy may exempt by user, group or service account. What the controller makes of a
@@ -77,12 +78,12 @@ func (r *Request) harmless(w World, policies, excused []string) []string {
 	bounds := r.selection(w)
 	gpus := bounds.GPUResources()
 	var grown []policy.Violation
-	own := func(o manifest.Object) policy.Demand {
+	own := func(o manifest.Object) workload.Usage {
 		o = clone(o)
 		if spec := manifest.Map(o, "spec"); spec != nil {
 			spec["replicas"] = handover.Remembered(o)
 		}
-		return policy.DeploymentDemand(o, gpus)
+		return workload.DeploymentUsage(o, workload.Controlled{}, gpus)
 	}
 	now := clone(r.object)
 	if manifest.Text(now, "metadata", "annotations", handover.ReplicasAnnotation) == "" { // an update that lacks it gets it back
@@ -92,17 +93,17 @@ func (r *Request) harmless(w World, policies, excused []string) []string {
 	}
 	before := own(r.old)
 	grown = append(grown, bounds.Judge(own(now), &before).Denied...)
-	if mutate.ReadIntent(r.object).Expands() && !sameWorkload(r.old, r.object) {
+	if expand.ReadIntent(r.object).Expands() && !sameWorkload(r.old, r.object) {
 		left := append(slices.Clone(policies), excused...)
-		becomes := func(o manifest.Object) *policy.Demand {
-			if !mutate.ReadIntent(o).Expands() {
+		becomes := func(o manifest.Object) *workload.Usage {
+			if !expand.ReadIntent(o).Expands() {
 				return nil
 			}
 			ksvc := r.with(o, left).Convert(w, nil).Service
 			if ksvc == nil {
 				return nil
 			}
-			d := policy.ServiceDemand(ksvc, "", w.Knative, gpus, nil)
+			d := workload.ServiceUsage(ksvc, "", w.Knative, gpus, nil)
 			return &d
 		}
 		d := becomes(r.object)
@@ -123,14 +124,14 @@ func (r *Request) with(deployment manifest.Object, exempt []string) *Request {
 }
 
 // recordExemptions makes the record what it is to be.
-func (r *Request) recordExemptions(w World) []mutate.Operation {
+func (r *Request) recordExemptions(w World) []expand.Operation {
 	text := strings.Join(r.carried(w), ",")
 	annotations := manifest.Map(r.object, "metadata", "annotations")
 	now, there := annotations[handover.ExemptAnnotation]
 	switch {
 	case text == "" && there:
 		delete(annotations, handover.ExemptAnnotation)
-		return []mutate.Operation{{Op: "remove", Path: mutate.Pointer("metadata", "annotations", handover.ExemptAnnotation)}}
+		return []expand.Operation{{Op: "remove", Path: expand.Pointer("metadata", "annotations", handover.ExemptAnnotation)}}
 	case text != "" && now != text:
 		return r.annotate(handover.ExemptAnnotation, text)
 	}

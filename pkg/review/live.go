@@ -4,7 +4,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/kubetorch/webhook/pkg/manifest"
-	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // Kinds that are judged, beside ComputePolicies.
@@ -35,7 +35,7 @@ func (w World) one(kind schema.GroupKind, name string) manifest.Object {
 	return w.Live.Named(kind, name)[name]
 }
 
-func (w World) named(kind schema.GroupKind, names []string) policy.Revisions {
+func (w World) named(kind schema.GroupKind, names []string) workload.Revisions {
 	if w.Live == nil || len(names) == 0 {
 		return nil
 	}

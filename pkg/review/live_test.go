@@ -12,8 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/kubetorch/webhook/pkg/manifest"
-	"github.com/kubetorch/webhook/pkg/policy"
 	"github.com/kubetorch/webhook/pkg/review"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // namespace is live objects, and how often it was asked.
@@ -117,7 +117,7 @@ func judged(t *testing.T, raw *admissionv1.AdmissionRequest, s *namespace, polic
 	r, answer := review.Read(raw)
 	require.Nil(t, answer)
 	if names := r.NamedRevisions(); len(names) > 0 { // the edge reads them first
-		w.Revisions = policy.Revisions(s.Named(review.RevisionKind, names...))
+		w.Revisions = workload.Revisions(s.Named(review.RevisionKind, names...))
 	}
 	validated := r.Validate(w)
 	if raw.Kind.Kind != "Service" && raw.Kind.Kind != "Deployment" {

@@ -9,7 +9,7 @@ import (
 	"knative.dev/pkg/kmeta"
 
 	"github.com/kubetorch/webhook/pkg/manifest"
-	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // owners are the kinds that Knative makes each kind of child for.
@@ -27,7 +27,7 @@ var owners = map[schema.GroupKind]schema.GroupKind{
 func (r *Request) Covered(w World) bool {
 	if r.isDeployment() {
 		gpus := r.selection(w).GPUResources()
-		return w.Cluster != nil && r.madeByKnative(w) && r.withinRevision(w, policy.DeploymentDemand(r.object, gpus), gpus)
+		return w.Cluster != nil && r.madeByKnative(w) && r.withinRevision(w, workload.DeploymentUsage(r.object, workload.Controlled{}, gpus), gpus)
 	}
 	kind, ok := owners[r.kind()]
 	if !ok {
@@ -44,17 +44,17 @@ func (r *Request) Covered(w World) bool {
 	gpus := r.selection(w).GPUResources()
 	switch r.kind() {
 	case ConfigurationKind:
-		d, admitted := policy.ConfigurationDemand(r.object, w.Knative, gpus, nil), policy.ConfigurationDemand(owner, w.Knative, gpus, nil)
+		d, admitted := workload.ConfigurationUsage(r.object, w.Knative, gpus, nil), workload.ConfigurationUsage(owner, w.Knative, gpus, nil)
 		return d.Within(&admitted)
 	case RevisionKind:
-		d, admitted := policy.RevisionDemand(r.object, w.Knative, gpus), policy.ConfigurationDemand(owner, w.Knative, gpus, nil)
+		d, admitted := workload.RevisionUsage(r.object, w.Knative, gpus), workload.ConfigurationUsage(owner, w.Knative, gpus, nil)
 		return d.Within(&admitted)
 	case AutoscalerKind:
-		if policy.ScaledDeployment(r.object) != kmeta.ChildName(name, "-deployment") {
+		if workload.ScaledDeployment(r.object) != kmeta.ChildName(name, "-deployment") {
 			return false // pods beside the Revision's own
 		}
-		target := w.one(DeploymentKind, policy.ScaledDeployment(r.object))
-		d, admitted := policy.AutoscalerDemand(r.object, target, w.Knative, gpus), policy.RevisionDemand(owner, w.Knative, gpus)
+		target := w.one(DeploymentKind, workload.ScaledDeployment(r.object))
+		d, admitted := workload.AutoscalerUsage(r.object, target, w.Knative, gpus), workload.RevisionUsage(owner, w.Knative, gpus)
 		return d.Within(&admitted) // without its Deployment it cannot be counted, and is not
 	}
 	return routedBy(owner, r.object)
@@ -86,13 +86,13 @@ func controllerOf(o manifest.Object, kind schema.GroupKind) (name, uid string) {
 
 // routedBy tells whether a Service's own traffic names all that its Route names.
 func routedBy(service, route manifest.Object) bool {
-	named := policy.NamedRevisions(service)
-	for _, revision := range policy.NamedRevisions(route) {
+	named := workload.NamedRevisions(service)
+	for _, revision := range workload.NamedRevisions(route) {
 		if !slices.Contains(named, revision) {
 			return false
 		}
 	}
-	for _, configuration := range policy.NamedConfigurations(route) {
+	for _, configuration := range workload.NamedConfigurations(route) {
 		if configuration != manifest.Text(service, "metadata", "name") {
 			return false
 		}
@@ -102,10 +102,10 @@ func routedBy(service, route manifest.Object) bool {
 
 // routed are the revisions of the request's Service that Routes name and its own traffic
 // does not, and what they are. They keep their pods as long as a Route names them.
-func (r *Request) routed(w World) (names []string, revisions policy.Revisions) {
-	known := append(policy.RevisionsToRead(r.object), policy.RevisionsToRead(r.old)...)
+func (r *Request) routed(w World) (names []string, revisions workload.Revisions) {
+	known := append(workload.RevisionsToRead(r.object), workload.RevisionsToRead(r.old)...)
 	for _, route := range w.Live.All(RouteKind) {
-		for _, name := range policy.NamedRevisions(route) {
+		for _, name := range workload.NamedRevisions(route) {
 			if !slices.Contains(known, name) {
 				known, names = append(known, name), append(names, name)
 			}

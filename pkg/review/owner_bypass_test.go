@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/kubetorch/webhook/pkg/policy"
 	"github.com/kubetorch/webhook/pkg/review"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // tight is a policy that became stricter than what runs.
@@ -148,19 +148,19 @@ func TestWhatABudgetCounts(t *testing.T) {
 	family := storing(ksvc("9", 2, ""), configuration("9", 2, ofService), revisionOf("svc-00003", "9", 2, ofConfiguration), plainDeployment("svc-00003-deployment", "3", 2), plainDeployment("trainer", "1", 4))
 	for name, test := range map[string]struct {
 		object string
-		want   []policy.Part
+		want   []workload.Part
 	}{
-		"a Service":                           {ksvc("9", 2, ""), []policy.Part{{GPUs: 18}}},
+		"a Service":                           {ksvc("9", 2, ""), []workload.Part{{GPUs: 18}}},
 		"its Configuration":                   {configuration("9", 2, ofService), nil},
-		"one that stands alone":               {configuration("9", 2, ""), []policy.Part{{GPUs: 18}}},
+		"one that stands alone":               {configuration("9", 2, ""), []workload.Part{{GPUs: 18}}},
 		"its Revision":                        {revisionOf("svc-00003", "9", 2, ofConfiguration), nil},
-		"an earlier one":                      {revisionOf("svc-00002", "9", 2, ofConfiguration), []policy.Part{{Revision: "svc-00002", GPUs: 18}}},
+		"an earlier one":                      {revisionOf("svc-00002", "9", 2, ofConfiguration), []workload.Part{{Revision: "svc-00002", GPUs: 18}}},
 		"its PodAutoscaler":                   {autoscaler("9", "svc-00003-deployment", ofRevision), nil},
-		"one of a Deployment":                 {autoscaler("9", "trainer", ""), []policy.Part{{GPUs: 36}}},
+		"one of a Deployment":                 {autoscaler("9", "trainer", ""), []workload.Part{{GPUs: 36}}},
 		"its Route":                           {routeTo(ofService, `{configurationName: svc, percent: 100}`), nil},
 		"a Route to what counts by itself":    {routeTo("", `{configurationName: svc, percent: 100}`), nil},
-		"a Route to a revision":               {routeTo("", `{revisionName: svc-00003, percent: 100}`), []policy.Part{{Revision: "svc-00003", GPUs: 18}}},
-		"a Deployment":                        {plainDeployment("other", "3", 2), []policy.Part{{GPUs: 6}}},
+		"a Route to a revision":               {routeTo("", `{revisionName: svc-00003, percent: 100}`), []workload.Part{{Revision: "svc-00003", GPUs: 18}}},
+		"a Deployment":                        {plainDeployment("other", "3", 2), []workload.Part{{GPUs: 6}}},
 		"a Deployment without GPUs":           {plainDeployment("other", "3", 0), nil},
 		"one without GPUs needs nothing read": {configuration("9", 0, ofService), nil},
 	} {
@@ -170,7 +170,7 @@ func TestWhatABudgetCounts(t *testing.T) {
 			family.asked = nil
 			r, answer := review.Read(ask(test.object, ""))
 			assert.Nil(t, answer)
-			var parts []policy.Part
+			var parts []workload.Part
 			for _, c := range r.Claims(w) {
 				parts = append(parts, c.New...)
 			}

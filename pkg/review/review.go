@@ -11,10 +11,11 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/kubetorch/webhook/pkg/expand"
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
-	"github.com/kubetorch/webhook/pkg/mutate"
 	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // World is everything outside a request that its verdict depends on.
@@ -25,7 +26,7 @@ type World struct {
 	// be had, as offline.
 	NamespaceLabels func(name string) (labels map[string]string, known bool)
 	// Revisions that the request's traffic names (Request.NamedRevisions), by name.
-	Revisions policy.Revisions
+	Revisions workload.Revisions
 	// Cluster is nil where there is none to ask, and so is Live.
 	Cluster *Cluster
 	Live    Live
@@ -130,8 +131,8 @@ func (r *Request) NamedRevisions() []string {
 	if (r.kind() != ServiceKind && r.kind() != ConfigurationKind) || r.asksTheSame() {
 		return nil
 	}
-	names := policy.RevisionsToRead(r.object)
-	for _, n := range policy.RevisionsToRead(r.old) {
+	names := workload.RevisionsToRead(r.object)
+	for _, n := range workload.RevisionsToRead(r.old) {
 		if !slices.Contains(names, n) {
 			names = append(names, n)
 		}
@@ -169,9 +170,9 @@ func (r *Request) selectPolicies(w World) policy.Selection {
 	return w.Policies.For(subject(r.object), subject(r.old)).Without(r.exempted(w))
 }
 
-func (r *Request) expand(w World) mutate.Result {
-	if r.old != nil && !mutate.Unchanged(r.old, r.object) {
+func (r *Request) expand(w World) expand.Result {
+	if r.old != nil && !expand.Unchanged(r.old, r.object) {
 		r.old = clone(r.old) // the object is about to change, and they may have parts in common
 	}
-	return mutate.Service(mutate.Input{Object: r.object, Old: r.old, Policies: r.selection(w), Knative: w.Knative, Revisions: w.Revisions})
+	return expand.Service(expand.Input{Object: r.object, Old: r.old, Policies: r.selection(w), Knative: w.Knative, Revisions: w.Revisions})
 }

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/kubetorch/webhook/pkg/manifest"
-	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // RisesByOtherRules tells whether a claim may rise by rules that are not known here: with
@@ -17,7 +17,7 @@ func (r *Request) RisesByOtherRules(w World) bool {
 	for _, device := range r.devices(w) {
 		for _, initial := range []int32{1, math.MaxInt32} {
 			other := w
-			other.Policies = w.Policies.Counting(policy.GPUResources{device})
+			other.Policies = w.Policies.Counting(workload.GPUResources{device})
 			other.Knative = w.Knative.WithScaleDefaults(0, 1, 1)
 			if initial > 1 {
 				other.Knative = w.Knative.WithScaleDefaults(initial, 0, initial)
@@ -43,14 +43,14 @@ func (r *Request) devices(w World) []string {
 	if w.Live != nil {
 		switch r.kind() {
 		case RouteKind:
-			for _, o := range w.named(ConfigurationKind, policy.NamedConfigurations(r.object)) {
+			for _, o := range w.named(ConfigurationKind, workload.NamedConfigurations(r.object)) {
 				collectDevices(o, found)
 			}
-			for _, o := range w.named(RevisionKind, policy.NamedRevisions(r.object)) {
+			for _, o := range w.named(RevisionKind, workload.NamedRevisions(r.object)) {
 				collectDevices(o, found)
 			}
 		case AutoscalerKind:
-			collectDevices(w.one(DeploymentKind, policy.ScaledDeployment(r.object)), found)
+			collectDevices(w.one(DeploymentKind, workload.ScaledDeployment(r.object)), found)
 		}
 	}
 	return slices.Sorted(maps.Keys(found))

@@ -14,22 +14,23 @@ import (
 	"sigs.k8s.io/json"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
+	"github.com/kubetorch/webhook/pkg/expand"
 	"github.com/kubetorch/webhook/pkg/manifest"
-	"github.com/kubetorch/webhook/pkg/mutate"
 	"github.com/kubetorch/webhook/pkg/parameter"
 	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // Verdict is what becomes of an object: refused for Errors or Denied, else admitted.
 type Verdict struct {
-	Patch    []mutate.Operation
+	Patch    []expand.Operation
 	Warnings []string
 	Errors   field.ErrorList
 	Denied   []policy.Violation
 	// Warned and Audited broke a bound and are admitted; Clamped were lowered to it.
 	Warned, Audited, Clamped []policy.Violation
-	Settings                 []mutate.Setting
-	Demand                   policy.Demand
+	Settings                 []expand.Setting
+	Demand                   workload.Usage
 	Room                     []policy.Room
 }
 
@@ -67,17 +68,17 @@ func (r *Request) expanded(w World) Verdict {
 
 // demands measures the new and, on UPDATE, the old Service, with the revisions that its
 // traffic names and those that are named elsewhere.
-func (r *Request) demands(w World, elsewhere ...string) (policy.Demand, *policy.Demand) {
+func (r *Request) demands(w World, elsewhere ...string) (workload.Usage, *workload.Usage) {
 	gpus := r.selection(w).GPUResources()
-	d := policy.ServiceDemand(r.object, r.latestRevision(), w.Knative, gpus, w.Revisions, elsewhere...)
+	d := workload.ServiceUsage(r.object, r.latestRevision(), w.Knative, gpus, w.Revisions, elsewhere...)
 	if r.old == nil {
 		return d, nil
 	}
-	old := policy.ServiceDemand(r.old, mutate.LatestRevision(r.old), w.Knative, gpus, w.Revisions, elsewhere...)
+	old := workload.ServiceUsage(r.old, expand.LatestRevision(r.old), w.Knative, gpus, w.Revisions, elsewhere...)
 	return d, &old
 }
 
-func union(a, b policy.Revisions) policy.Revisions {
+func union(a, b workload.Revisions) workload.Revisions {
 	all := maps.Clone(b)
 	maps.Copy(all, a)
 	return all
@@ -122,9 +123,9 @@ func (r *Request) judgeService(w World) Verdict {
 	for _, x := range judged.Warned {
 		v.Warnings = append(v.Warnings, x.Error.Field+" "+x.Error.Detail)
 	}
-	intent := mutate.ReadIntent(r.object)
+	intent := expand.ReadIntent(r.object)
 	if intent.FillsResources() {
-		result := mutate.Service(mutate.Input{Object: clone(r.object), Old: r.old, Policies: selection, Knative: w.Knative, Revisions: w.Revisions})
+		result := expand.Service(expand.Input{Object: clone(r.object), Old: r.old, Policies: selection, Knative: w.Knative, Revisions: w.Revisions})
 		v.Errors = append(v.Errors, without(result.Errors, v.Errors)...)
 		v.Denied = append(v.Denied, result.Denied...)
 		return v
@@ -137,10 +138,10 @@ func (r *Request) judgeService(w World) Verdict {
 // latestRevision is the revision that the object's template is already in, empty where
 // it will make a new one.
 func (r *Request) latestRevision() string {
-	if r.old == nil || !mutate.SameTemplate(r.old, r.object) {
+	if r.old == nil || !expand.SameTemplate(r.old, r.object) {
 		return ""
 	}
-	return mutate.LatestRevision(r.old)
+	return expand.LatestRevision(r.old)
 }
 
 func clone(o manifest.Object) manifest.Object { return runtime.DeepCopyJSON(o) }
@@ -203,7 +204,7 @@ func (r *Request) answer(v Verdict) *admissionv1.AdmissionResponse {
 		return a
 	}
 	if len(v.Patch) > 0 {
-		patch, err := mutate.AppendPatch(make([]byte, 0, 4096), v.Patch)
+		patch, err := expand.AppendPatch(make([]byte, 0, 4096), v.Patch)
 		if err != nil {
 			return &admissionv1.AdmissionResponse{UID: r.raw.UID, Result: &metav1.Status{Status: metav1.StatusFailure, Code: http.StatusInternalServerError,
 				Reason: metav1.StatusReasonInternalError, Message: "the patch cannot be written as JSON: " + err.Error()}}

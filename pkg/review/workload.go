@@ -9,9 +9,9 @@ import (
 
 	admissionv1 "k8s.io/api/admission/v1"
 
-	"github.com/kubetorch/webhook/pkg/controller/handover"
+	"github.com/kubetorch/webhook/pkg/deployments/handover"
+	"github.com/kubetorch/webhook/pkg/expand"
 	"github.com/kubetorch/webhook/pkg/manifest"
-	"github.com/kubetorch/webhook/pkg/mutate"
 	"github.com/kubetorch/webhook/pkg/parameter"
 )
 
@@ -25,7 +25,7 @@ func (r *Request) mutateDeployment(w World) *admissionv1.AdmissionResponse {
 		return r.answer(r.scaleBack(w))
 	}
 	var v Verdict
-	if intent := mutate.ReadIntent(r.object); intent.Expands() && w.knative() {
+	if intent := expand.ReadIntent(r.object); intent.Expands() && w.knative() {
 		v = r.autoscaled(w)
 	} else if v = r.fixed(w, intent); r.expandedBefore() {
 		v.Patch = append(v.Patch, r.keepBookkeeping()...)
@@ -91,7 +91,7 @@ func (r *Request) checkExpansion(w World) Verdict {
 }
 
 // fixed is for a Deployment that stays one.
-func (r *Request) fixed(w World, intent *mutate.Intent) Verdict {
+func (r *Request) fixed(w World, intent *expand.Intent) Verdict {
 	replicas := handover.Replicas(r.object)
 	child := *r
 	if intent.Expands() && r.old != nil && handover.Replicas(r.old) == 0 && handover.Replicas(r.object) > 0 {
@@ -111,9 +111,9 @@ func (r *Request) fixed(w World, intent *mutate.Intent) Verdict {
 }
 
 // refill keeps the resources up to date that were filled in while there was no Knative.
-func (r *Request) refill(w World) mutate.Result {
-	if r.old == nil || manifest.Text(r.old, "metadata", "annotations", mutate.RecordAnnotation) == "" {
-		return mutate.Result{}
+func (r *Request) refill(w World) expand.Result {
+	if r.old == nil || manifest.Text(r.old, "metadata", "annotations", expand.RecordAnnotation) == "" {
+		return expand.Result{}
 	}
 	replicas := handover.Replicas(r.object)
 	result := r.fix(w, r.object)
@@ -122,14 +122,14 @@ func (r *Request) refill(w World) mutate.Result {
 	return result
 }
 
-func withoutCount(patch []mutate.Operation) []mutate.Operation {
-	return slices.DeleteFunc(patch, func(op mutate.Operation) bool { return op.Path == "/spec/replicas" })
+func withoutCount(patch []expand.Operation) []expand.Operation {
+	return slices.DeleteFunc(patch, func(op expand.Operation) bool { return op.Path == "/spec/replicas" })
 }
 
 // scaleBack keeps a Deployment at 0 whose pods a Knative Service runs.
 func (r *Request) scaleBack(w World) Verdict {
 	replicas := handover.Replicas(r.object)
-	if replicas == 0 || w.Cluster == nil || !mutate.ReadIntent(r.object).Expands() || !handover.Adopted(r.object, w.Cluster.Service) {
+	if replicas == 0 || w.Cluster == nil || !expand.ReadIntent(r.object).Expands() || !handover.Adopted(r.object, w.Cluster.Service) {
 		return Verdict{}
 	}
 	return Verdict{Patch: r.setReplicas(0), Warnings: []string{fmt.Sprintf(
@@ -138,16 +138,16 @@ func (r *Request) scaleBack(w World) Verdict {
 }
 
 // setReplicas writes replicas, of a Deployment or of its scale.
-func (r *Request) setReplicas(n int64) []mutate.Operation {
+func (r *Request) setReplicas(n int64) []expand.Operation {
 	if spec := manifest.Map(r.object, "spec"); spec != nil {
 		spec["replicas"] = n
 	}
-	return []mutate.Operation{{Op: "add", Path: "/spec/replicas", Value: n}}
+	return []expand.Operation{{Op: "add", Path: "/spec/replicas", Value: n}}
 }
 
 // keepBookkeeping puts annotations back that an update lacks, as kubectl replace does.
-func (r *Request) keepBookkeeping() []mutate.Operation {
-	var patch []mutate.Operation
+func (r *Request) keepBookkeeping() []expand.Operation {
+	var patch []expand.Operation
 	was, now := manifest.Texts(r.old, "metadata", "annotations"), manifest.Texts(r.object, "metadata", "annotations")
 	for _, key := range handover.Bookkeeping {
 		if value, had := was[key]; had {
@@ -160,15 +160,15 @@ func (r *Request) keepBookkeeping() []mutate.Operation {
 }
 
 // annotate sets an annotation.
-func (r *Request) annotate(key, value string) []mutate.Operation {
+func (r *Request) annotate(key, value string) []expand.Operation {
 	metadata := manifest.Map(r.object, "metadata")
 	annotations := manifest.Map(metadata, "annotations")
 	if annotations == nil {
 		metadata["annotations"] = manifest.Object{key: value}
-		return []mutate.Operation{{Op: "add", Path: "/metadata/annotations", Value: manifest.Object{key: value}}}
+		return []expand.Operation{{Op: "add", Path: "/metadata/annotations", Value: manifest.Object{key: value}}}
 	}
 	annotations[key] = value
-	return []mutate.Operation{{Op: "add", Path: mutate.Pointer("metadata", "annotations", key), Value: value}}
+	return []expand.Operation{{Op: "add", Path: expand.Pointer("metadata", "annotations", key), Value: value}}
 }
 
 // sameWorkload tells whether an update leaves alone what a Knative Service is made from.
@@ -179,7 +179,7 @@ func sameWorkload(old, now manifest.Object) bool {
 		delete(spec, "template")
 		return spec
 	}
-	return mutate.Unchanged(old, now) && reflect.DeepEqual(rest(old), rest(now))
+	return expand.Unchanged(old, now) && reflect.DeepEqual(rest(old), rest(now))
 }
 
 // judgeDeployment holds a Deployment, or its scale, against the bounds: the pods that it
@@ -197,7 +197,7 @@ func (r *Request) judgeDeployment(w World) Verdict {
 		r.raiseToAutoscalers(w, &d, old)
 	}
 	v := r.verdict(selection, d, old)
-	intent := mutate.ReadIntent(r.object)
+	intent := expand.ReadIntent(r.object)
 	if r.scale || r.madeByKnative(w) {
 		return v
 	}

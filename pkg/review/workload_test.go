@@ -11,9 +11,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
-	"github.com/kubetorch/webhook/pkg/controller/handover"
+	"github.com/kubetorch/webhook/pkg/deployments/handover"
+	"github.com/kubetorch/webhook/pkg/expand"
 	"github.com/kubetorch/webhook/pkg/manifest"
-	"github.com/kubetorch/webhook/pkg/mutate"
 	"github.com/kubetorch/webhook/pkg/review"
 )
 
@@ -64,7 +64,7 @@ func knativeWith(service string) review.Cluster {
 // patches are the operations of an answer, by path.
 func patches(t *testing.T, a *admissionv1.AdmissionResponse) map[string]any {
 	t.Helper()
-	var operations []mutate.Operation
+	var operations []expand.Operation
 	if len(a.Patch) > 0 {
 		require.NoError(t, json.Unmarshal(a.Patch, &operations))
 	}

@@ -20,7 +20,10 @@ const podCIDR = "127.97.0.0/16"
 //go:embed nodes.yaml
 var stages []byte
 
-var nodes = schema.GroupVersionResource{Version: "v1", Resource: "nodes"}
+var (
+	nodes = schema.GroupVersionResource{Version: "v1", Resource: "nodes"}
+	pods  = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
+)
 
 // startNodes runs kwok, which plays nodes with 8 GPUs each and the pods on them, and waits
 // until they are ready.

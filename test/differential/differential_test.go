@@ -20,8 +20,8 @@ import (
 	jsonpatch "github.com/evanphx/json-patch/v5"
 	"github.com/stretchr/testify/require"
 
+	"github.com/kubetorch/webhook/pkg/expand"
 	"github.com/kubetorch/webhook/pkg/manifest"
-	"github.com/kubetorch/webhook/pkg/mutate"
 	"github.com/kubetorch/webhook/pkg/policy"
 )
 
@@ -67,13 +67,13 @@ func newTrial(clusters []*cluster, number int) *trial {
 }
 
 // expand expands a copy of an object. On UPDATE old is the stored object.
-func (t *trial) expand(raw, old []byte) (manifest.Object, mutate.Result) {
+func (t *trial) expand(raw, old []byte) (manifest.Object, expand.Result) {
 	o := mustDecode(raw)
-	in := mutate.Input{Object: o, Policies: t.selection(o), Knative: t.cluster.ours}
+	in := expand.Input{Object: o, Policies: t.selection(o), Knative: t.cluster.ours}
 	if old != nil {
 		in.Old = mustDecode(old)
 	}
-	return o, mutate.Service(in)
+	return o, expand.Service(in)
 }
 
 func (t *trial) selection(o manifest.Object) policy.Selection {
@@ -88,9 +88,9 @@ func mustDecode(raw []byte) manifest.Object {
 	return o
 }
 
-func refused(r mutate.Result) bool { return len(r.Errors)+len(r.Denied) > 0 }
+func refused(r expand.Result) bool { return len(r.Errors)+len(r.Denied) > 0 }
 
-func refusals(r mutate.Result) []error {
+func refusals(r expand.Result) []error {
 	var all []error
 	for _, e := range r.Errors {
 		all = append(all, e)
@@ -134,14 +134,14 @@ func (t *trial) run() {
 	if t.random.IntN(4) == 0 {
 		t.nothingToDo("expanding the expansion", patched, nil)
 	}
-	if !mutate.ReadIntent(mustDecode(t.raw)).Expands() {
+	if !expand.ReadIntent(mustDecode(t.raw)).Expands() {
 		t.outcome = "not expanded"
 		return
 	}
 	t.judgeExpansion(patched)
 }
 
-func (t *trial) apply(operations []mutate.Operation, raw []byte) []byte {
+func (t *trial) apply(operations []expand.Operation, raw []byte) []byte {
 	if len(operations) == 0 {
 		return raw
 	}

@@ -3,7 +3,7 @@ package differential
 import (
 	"regexp"
 
-	"github.com/kubetorch/webhook/pkg/mutate"
+	"github.com/kubetorch/webhook/pkg/expand"
 )
 
 // category is a kind of refusal that Knative itself does not make.
@@ -113,7 +113,7 @@ var stricter = []category{
 
 // judgeRefusal lets a refusal stand that Knative shares, for the object as it was
 // written or as naively expanded; each other one must be of a known category.
-func (t *trial) judgeRefusal(result mutate.Result) {
+func (t *trial) judgeRefusal(result expand.Result) {
 	for _, raw := range [][]byte{t.raw, naive(t.raw, false), naive(t.raw, true)} {
 		if _, err := t.cluster.admit(raw, nil); err != nil {
 			t.outcome = "refused by both"

@@ -11,8 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	servingv1 "knative.dev/serving/pkg/apis/serving/v1"
 
+	"github.com/kubetorch/webhook/pkg/expand"
 	"github.com/kubetorch/webhook/pkg/manifest"
-	"github.com/kubetorch/webhook/pkg/mutate"
 	"github.com/kubetorch/webhook/pkg/parameter"
 	"github.com/kubetorch/webhook/pkg/review"
 )
@@ -139,16 +139,16 @@ func (t *trial) change(service *servingv1.Service, complete []byte) {
 }
 
 // recordOf is what an expansion says it set.
-func recordOf(o object) map[string]mutate.Entry {
-	var record map[string]mutate.Entry
-	_ = json.Unmarshal([]byte(manifest.Text(o, "metadata", "annotations", mutate.RecordAnnotation)), &record)
+func recordOf(o object) map[string]expand.Entry {
+	var record map[string]expand.Entry
+	_ = json.Unmarshal([]byte(manifest.Text(o, "metadata", "annotations", expand.RecordAnnotation)), &record)
 	return record
 }
 
 // sameTexts compares the labels or annotations of a fresh expansion with those of an
 // update. Numbers and durations compare by meaning, since text that means the same stays,
 // and a setting may keep its recorded value as long as its source is the same.
-func sameTexts(a, b any, fresh, stored map[string]mutate.Entry) bool {
+func sameTexts(a, b any, fresh, stored map[string]expand.Entry) bool {
 	x, _ := a.(object)
 	y, _ := b.(object)
 	if len(x) != len(y) {

@@ -15,7 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/retry"
 
-	"github.com/kubetorch/webhook/pkg/mutate"
+	"github.com/kubetorch/webhook/pkg/expand"
 )
 
 // TestEveryWayOfWritingGetsOneVerdict: what is refused is refused however it is written,
@@ -42,7 +42,7 @@ func TestEveryWayOfWritingGetsOneVerdict(t *testing.T) {
 			raw, err := json.Marshal(greedy.Object)
 			require.NoError(t, err)
 			merge := string(raw)
-			operations := fmt.Sprintf(`[{"op":"replace","path":%q,"value":%#v}]`, mutate.Pointer(field...), value)
+			operations := fmt.Sprintf(`[{"op":"replace","path":%q,"value":%#v}]`, expand.Pointer(field...), value)
 			resource := client.Resource(resourceOf[kind]).Namespace(ns)
 			patch := func(kind types.PatchType, body string, dry ...string) func() error {
 				return func() error {

@@ -25,11 +25,11 @@ import (
 	"k8s.io/apimachinery/pkg/util/yaml"
 	sigsyaml "sigs.k8s.io/yaml"
 
+	"github.com/kubetorch/webhook/pkg/app"
 	"github.com/kubetorch/webhook/pkg/cmd/options"
-	"github.com/kubetorch/webhook/pkg/controller"
+	"github.com/kubetorch/webhook/pkg/deployments"
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/review"
-	"github.com/kubetorch/webhook/pkg/serve"
 
 	"github.com/spf13/pflag"
 )
@@ -109,13 +109,21 @@ type entry struct {
 	Conditions    []admissionregistrationv1.MatchCondition
 }
 
+// source reads a configuration with its rules, as a replica writes them.
+func source(t *testing.T, file string, into any) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, "base", file))
+	require.NoError(t, err)
+	require.NoError(t, sigsyaml.UnmarshalStrict(text, into))
+}
+
+// entries are those of both configurations once they are opened.
 func entries(t *testing.T) map[string]entry {
 	t.Helper()
-	name := defaults(t).Configuration
 	var mutating admissionregistrationv1.MutatingWebhookConfiguration
-	one(t, "MutatingWebhookConfiguration", name, &mutating)
+	source(t, "mutating.yaml", &mutating)
 	var validating admissionregistrationv1.ValidatingWebhookConfiguration
-	one(t, "ValidatingWebhookConfiguration", name, &validating)
+	source(t, "validating.yaml", &validating)
 	found := map[string]entry{}
 	for _, w := range mutating.Webhooks {
 		assert.Equal(t, new(admissionregistrationv1.IfNeededReinvocationPolicy), w.ReinvocationPolicy, w.Name)
@@ -129,24 +137,46 @@ func entries(t *testing.T) map[string]entry {
 	return found
 }
 
+// What is installed sends nothing to a webhook that never ran, and is else what it will be.
+func TestConfigurationsAreInstalledWithoutRules(t *testing.T) {
+	name := defaults(t).Configuration
+	var mutating, mutatingSource admissionregistrationv1.MutatingWebhookConfiguration
+	one(t, "MutatingWebhookConfiguration", name, &mutating)
+	source(t, "mutating.yaml", &mutatingSource)
+	for i := range mutatingSource.Webhooks {
+		assert.NotEmpty(t, mutatingSource.Webhooks[i].Rules)
+		mutatingSource.Webhooks[i].Rules = nil
+	}
+	assert.Equal(t, mutatingSource, mutating)
+
+	var validating, validatingSource admissionregistrationv1.ValidatingWebhookConfiguration
+	one(t, "ValidatingWebhookConfiguration", name, &validating)
+	source(t, "validating.yaml", &validatingSource)
+	for i := range validatingSource.Webhooks {
+		assert.NotEmpty(t, validatingSource.Webhooks[i].Rules)
+		validatingSource.Webhooks[i].Rules = nil
+	}
+	assert.Equal(t, validatingSource, validating)
+}
+
 func TestEveryWebhookReachesAPathThatIsServed(t *testing.T) {
 	o := defaults(t)
 	paths := map[string]string{
-		"expand.kubetorch.com":   serve.MutatePath,
-		"clamp.kubetorch.com":    serve.MutatePath,
-		"validate.kubetorch.com": serve.ValidatePath,
-		"policies.kubetorch.com": serve.ValidatePath,
-		"kinds.kubetorch.com":    serve.ValidatePath,
+		"expand.kubetorch.com":   app.MutatePath,
+		"clamp.kubetorch.com":    app.MutatePath,
+		"validate.kubetorch.com": app.ValidatePath,
+		"policies.kubetorch.com": app.ValidatePath,
+		"kinds.kubetorch.com":    app.ValidatePath,
 
-		"expand-deployments.kubetorch.com":   serve.MutatePath,
-		"scale.kubetorch.com":                serve.MutatePath,
-		"validate-deployments.kubetorch.com": serve.ValidatePath,
-		"validate-scale.kubetorch.com":       serve.ValidatePath,
+		"expand-deployments.kubetorch.com":   app.MutatePath,
+		"scale.kubetorch.com":                app.MutatePath,
+		"validate-deployments.kubetorch.com": app.ValidatePath,
+		"validate-scale.kubetorch.com":       app.ValidatePath,
 
-		"validate-revisions.kubetorch.com":   serve.ValidatePath,
-		"validate-autoscalers.kubetorch.com": serve.ValidatePath,
-		"validate-routes.kubetorch.com":      serve.ValidatePath,
-		"validate-status.kubetorch.com":      serve.ValidatePath,
+		"validate-revisions.kubetorch.com":   app.ValidatePath,
+		"validate-autoscalers.kubetorch.com": app.ValidatePath,
+		"validate-routes.kubetorch.com":      app.ValidatePath,
+		"validate-status.kubetorch.com":      app.ValidatePath,
 	}
 	all := entries(t)
 	require.Len(t, all, len(paths))
@@ -158,7 +188,7 @@ func TestEveryWebhookReachesAPathThatIsServed(t *testing.T) {
 			}}, e.Client, "and no caBundle: applying the file again would take it away")
 			assert.Equal(t, new(admissionregistrationv1.Equivalent), e.MatchPolicy)
 			effects := admissionregistrationv1.SideEffectClassNone
-			if path == serve.ValidatePath { // it charges budgets
+			if path == app.ValidatePath { // it charges budgets
 				effects = admissionregistrationv1.SideEffectClassNoneOnDryRun
 			}
 			assert.Equal(t, &effects, e.SideEffects)
@@ -215,7 +245,7 @@ func TestOnlyWhatIsJudgedIsSentToTheWebhook(t *testing.T) {
 	}
 	excluded := &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{
 		Key: corev1.LabelMetadataName, Operator: metav1.LabelSelectorOpNotIn,
-		Values: serve.Excluded(defaults(t).Namespace, knative.Namespace),
+		Values: app.Excluded(defaults(t).Namespace, knative.Namespace),
 	}}}
 	for name, e := range entries(t) {
 		t.Run(name, func(t *testing.T) {
@@ -260,9 +290,8 @@ func TestOnlyWhatIsJudgedIsSentToTheWebhook(t *testing.T) {
 // TestRightsCoverWhatIsRead looks for each read and write of the code in the rules.
 func TestRightsCoverWhatIsRead(t *testing.T) {
 	o := defaults(t)
-	var cluster, bundles rbacv1.ClusterRole
+	var cluster rbacv1.ClusterRole
 	one(t, "ClusterRole", "kubetorch-webhook", &cluster)
-	one(t, "ClusterRole", "kubetorch-webhook-certificates", &bundles)
 	var secrets rbacv1.Role
 	one(t, "Role", "kubetorch-webhook-certificates", &secrets)
 	assert.Equal(t, o.Namespace, secrets.Namespace)
@@ -281,14 +310,12 @@ func TestRightsCoverWhatIsRead(t *testing.T) {
 		{APIGroups: []string{"apps"}, Resources: []string{"deployments"}, Verbs: []string{"get", "list", "watch", "patch"}},
 		{APIGroups: []string{"serving.knative.dev"}, Resources: []string{"services"}, Verbs: []string{"get", "list", "watch", "create", "patch", "delete"}},
 		{APIGroups: []string{""}, Resources: []string{"services"}, Verbs: []string{"get"}},
-		{APIGroups: []string{"apiextensions.k8s.io"}, Resources: []string{"customresourcedefinitions"}, ResourceNames: []string{controller.KnativeCRD}, Verbs: informer},
+		{APIGroups: []string{"apiextensions.k8s.io"}, Resources: []string{"customresourcedefinitions"}, ResourceNames: []string{deployments.KnativeCRD}, Verbs: informer},
 		{APIGroups: []string{""}, Resources: []string{"events"}, Verbs: []string{"create", "patch"}},
+		{APIGroups: []string{"admissionregistration.k8s.io"}, ResourceNames: []string{o.Configuration},
+			Resources: []string{"mutatingwebhookconfigurations", "validatingwebhookconfigurations"},
+			Verbs:     []string{"get", "list", "watch", "patch"}},
 	}, cluster.Rules)
-	assert.Equal(t, []rbacv1.PolicyRule{{
-		APIGroups: []string{"admissionregistration.k8s.io"}, ResourceNames: []string{o.Configuration},
-		Resources: []string{"mutatingwebhookconfigurations", "validatingwebhookconfigurations"},
-		Verbs:     []string{"get", "list", "watch", "patch"},
-	}}, bundles.Rules)
 	assert.Equal(t, []rbacv1.PolicyRule{
 		{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"create"}},
 		{APIGroups: []string{""}, Resources: []string{"secrets"}, ResourceNames: []string{o.CASecret}, Verbs: []string{"get", "list", "watch", "update"}},
@@ -315,7 +342,7 @@ func TestTheDeploymentRunsAsTheNamespaceDemands(t *testing.T) {
 		Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
 	}, container.SecurityContext)
 	for probe, path := range map[*corev1.Probe]string{
-		container.ReadinessProbe: serve.ReadyPath, container.LivenessProbe: serve.HealthPath, container.StartupProbe: serve.HealthPath,
+		container.ReadinessProbe: app.ReadyPath, container.LivenessProbe: app.HealthPath, container.StartupProbe: app.HealthPath,
 	} {
 		assert.Equal(t, path, probe.HTTPGet.Path)
 		assert.Equal(t, corev1.URISchemeHTTPS, probe.HTTPGet.Scheme)

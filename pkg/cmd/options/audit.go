@@ -10,23 +10,20 @@ import (
 
 // Audit are the flags of the command audit.
 type Audit struct {
-	Kubeconfig       string
+	Cluster          Cluster
 	Namespace        string
 	KnativeNamespace string
 	Files            []string
 	Policies         []string
 	KnativeConfigs   []string
 	Output           string
-
-	flags *pflag.FlagSet
 }
 
 var auditOutputs = []string{"table", "json"}
 
 // AddFlags adds the flags.
 func (o *Audit) AddFlags(flags *pflag.FlagSet) {
-	o.flags = flags
-	flags.StringVar(&o.Kubeconfig, "kubeconfig", "", "`FILE` with access to the cluster (default: $KUBECONFIG, else ~/.kube/config)")
+	o.Cluster.addFlags(flags)
 	flags.StringVar(&o.Namespace, "namespace", "kubetorch-system", "namespace of the webhook, which is left alone")
 	flags.StringVar(&o.KnativeNamespace, "knative-namespace", "knative-serving", "namespace of Knative's ConfigMaps, which is left alone")
 	flags.StringArrayVarP(&o.Files, "filename", "f", nil, "`FILE|DIR|-` with objects, instead of those of the cluster; may be repeated")
@@ -55,8 +52,8 @@ func (o *Audit) Validate() field.ErrorList {
 	if len(o.Policies) == 0 {
 		errs = append(errs, field.Required(flag("policy"), "with --filename no cluster is asked, so name the policies"))
 	}
-	if o.flags != nil && o.flags.Changed("kubeconfig") {
-		errs = append(errs, field.Forbidden(flag("kubeconfig"), "is of no use with --filename: no cluster is asked"))
+	for _, name := range o.Cluster.named() {
+		errs = append(errs, field.Forbidden(flag(name), "is of no use with --filename: no cluster is asked"))
 	}
 	return errs
 }

@@ -12,10 +12,10 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
+	"github.com/kubetorch/webhook/pkg/app"
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/offline"
 	"github.com/kubetorch/webhook/pkg/policy"
-	"github.com/kubetorch/webhook/pkg/serve"
 )
 
 var (
@@ -53,7 +53,7 @@ func Handlers(o Options) (map[string]http.Handler, error) {
 			return nil, fmt.Errorf("budget.yaml: %w", err)
 		}
 	}
-	return serve.StandaloneHandlers(inputs, logr.Discard())
+	return app.StandaloneHandlers(inputs, logr.Discard())
 }
 
 // Unrelated is the i-th policy that is like another one and selects other workloads.

@@ -11,7 +11,7 @@ import (
 	jsonpatch "github.com/evanphx/json-patch/v5"
 	"github.com/stretchr/testify/require"
 
-	"github.com/kubetorch/webhook/pkg/serve"
+	"github.com/kubetorch/webhook/pkg/app"
 	"github.com/kubetorch/webhook/test/benchmark/reviews"
 )
 
@@ -21,7 +21,7 @@ func callers(t testing.TB, o Options) (mutate, validate *reviews.Caller) {
 	t.Helper()
 	handlers, err := Handlers(o)
 	require.NoError(t, err)
-	return reviews.NewCaller(handlers[serve.MutatePath], serve.MutatePath), reviews.NewCaller(handlers[serve.ValidatePath], serve.ValidatePath)
+	return reviews.NewCaller(handlers[app.MutatePath], app.MutatePath), reviews.NewCaller(handlers[app.ValidatePath], app.ValidatePath)
 }
 
 func call(t testing.TB, c *reviews.Caller, body []byte) []byte {
@@ -54,8 +54,8 @@ func TestExpanded(t *testing.T) {
 func BenchmarkEngine(b *testing.B) {
 	handlers, err := Handlers(Options{})
 	require.NoError(b, err)
-	reviews.Benchmark(b, "ours", reviews.Mutate, handlers[serve.MutatePath], serve.MutatePath)
-	reviews.Benchmark(b, "ours", reviews.Validate, handlers[serve.ValidatePath], serve.ValidatePath)
+	reviews.Benchmark(b, "ours", reviews.Mutate, handlers[app.MutatePath], app.MutatePath)
+	reviews.Benchmark(b, "ours", reviews.Validate, handlers[app.ValidatePath], app.ValidatePath)
 	b.Run("case=budget/engine=ours", benchmarkBudget)
 }
 

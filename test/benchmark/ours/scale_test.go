@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/kubetorch/webhook/pkg/serve"
+	"github.com/kubetorch/webhook/pkg/app"
 	"github.com/kubetorch/webhook/test/benchmark/reviews"
 )
 
@@ -15,7 +15,7 @@ import (
 func BenchmarkScale(b *testing.B) {
 	handlers, err := Handlers(Options{})
 	require.NoError(b, err)
-	reviews.BenchmarkSizes(b, "ours", handlers[serve.MutatePath], serve.MutatePath)
+	reviews.BenchmarkSizes(b, "ours", handlers[app.MutatePath], app.MutatePath)
 	for _, name := range []string{"expand", "admit"} {
 		c := reviews.Find(name)
 		for _, policies := range []int{1, 10, 100} {

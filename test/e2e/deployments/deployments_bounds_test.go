@@ -11,7 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
-	"github.com/kubetorch/webhook/pkg/controller/handover"
+	"github.com/kubetorch/webhook/pkg/deployments/handover"
 )
 
 // policy applies bounds to the namespace, and waits until the webhook knows them.

@@ -10,8 +10,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/dynamic"
 
-	"github.com/kubetorch/webhook/pkg/controller"
-	"github.com/kubetorch/webhook/pkg/controller/handover"
+	deploymentcontroller "github.com/kubetorch/webhook/pkg/deployments"
+	"github.com/kubetorch/webhook/pkg/deployments/handover"
 	"github.com/kubetorch/webhook/test/controlplane"
 )
 
@@ -73,7 +73,7 @@ func TestKnativeComesAndGoes(t *testing.T) {
 	l.awaitReason("late", handover.Serving)
 
 	crds := client.Resource(definitions)
-	require.NoError(t, crds.Delete(t.Context(), controller.KnativeCRD, metav1.DeleteOptions{}))
+	require.NoError(t, crds.Delete(t.Context(), deploymentcontroller.KnativeCRD, metav1.DeleteOptions{}))
 	l.awaitPods("app", 2)
 	l.awaitPods("late", 2)
 	l.awaitReason("late", handover.WithoutKnative)

@@ -22,7 +22,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/yaml"
 
-	"github.com/kubetorch/webhook/pkg/controller/handover"
+	"github.com/kubetorch/webhook/pkg/deployments/handover"
 )
 
 // unseen is a namespace that this webhook leaves alone, and Knative's does not.

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-	"github.com/kubetorch/webhook/pkg/controller/handover"
+	"github.com/kubetorch/webhook/pkg/deployments/handover"
 )
 
 func TestWithoutTheLabelTheDeploymentComesBackFirst(t *testing.T) {

@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/kubetorch/webhook/pkg/controller/handover"
+	"github.com/kubetorch/webhook/pkg/deployments/handover"
 )
 
 func TestAForgedRecordIsNotBelieved(t *testing.T) {

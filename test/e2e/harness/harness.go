@@ -184,7 +184,7 @@ func Binary(ctx context.Context, dir string) (string, error) {
 	}
 	binary := filepath.Join(dir, "kubetorch-webhook")
 	build := exec.CommandContext(ctx, "go", "build", "-o", binary, "./cmd/webhook")
-	build.Dir = root
+	build.Dir, build.Env = root, append(os.Environ(), "CGO_ENABLED=0") // static, as it is shipped
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building the webhook: %w\n%s", err, out)
 	}

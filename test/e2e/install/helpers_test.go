@@ -68,7 +68,7 @@ func installed(t *testing.T) {
 	if hook != nil {
 		return
 	}
-	helm(t, "install", release, chart(), "--namespace", namespace, "--create-namespace")
+	helmInstall(t)
 	require.NoError(t, start(""))
 	if stays == "" {
 		made, err := client.Resource(namespaces).Create(t.Context(), parse(`{apiVersion: v1, kind: Namespace, metadata: {generateName: stays-}}`), metav1.CreateOptions{})
@@ -76,6 +76,15 @@ func installed(t *testing.T) {
 		stays = made.GetName()
 		store(t, budgets, "", fmt.Sprintf(`{apiVersion: policy.kubetorch.com/v1alpha1, kind: GPUBudget, metadata: {name: %s}, spec: {max: 5, namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: %s}}}}`, stays, stays))
 		store(t, policies, "", fmt.Sprintf(`{apiVersion: policy.kubetorch.com/v1alpha1, kind: ComputePolicy, metadata: {name: %s}, spec: {namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: %s}}, bounds: {maxScale: {max: 4}}}}`, stays, stays))
+	}
+}
+
+// helmInstall installs the chart as it is, if it is not installed yet. Its image is none that
+// could start.
+func helmInstall(t *testing.T) {
+	t.Helper()
+	if !strings.Contains(helm(t, "list", "--namespace", namespace, "--short"), release) {
+		helm(t, "install", release, chart(), "--namespace", namespace, "--create-namespace", "--set", "image.repository=registry.invalid/webhook,image.tag=none")
 	}
 }
 

@@ -13,6 +13,8 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:printcolumn:name="Reserved",type=integer,JSONPath=`.status.reserved`
 // +kubebuilder:printcolumn:name="Available",type=integer,JSONPath=`.status.available`
 // +kubebuilder:printcolumn:name="Counted",type=string,JSONPath=`.status.conditions[?(@.type=="Counted")].status`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Checked",type=date,priority=1,JSONPath=`.status.checked`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type GPUBudget struct {
 	metav1.TypeMeta   `json:",inline"`
@@ -105,6 +107,11 @@ type GPUBudgetStatus struct {
 	// Workloads is the number of claims.
 	// +optional
 	Workloads int32 `json:"workloads"`
+
+	// Checked is when a replica of the webhook last looked after this budget: every ten
+	// minutes or so. Where it is older, none runs, and the rest says what was.
+	// +optional
+	Checked *metav1.Time `json:"checked,omitempty"`
 
 	// Rules is a digest of what GPUs are counted by: the GPU resources of all policies
 	// and Knative's defaults, as they were when the claims were counted.

@@ -17,6 +17,8 @@ const (
 const (
 	ReasonInForce = "InForce"
 	ReasonInvalid = "Invalid"
+	// ReasonNotRegistered: admissions are not sent to the webhook as they should be.
+	ReasonNotRegistered = "NotRegistered"
 
 	ReasonWorkloadSelector = "WorkloadSelector"
 	ReasonNamespaceLabels  = "NamespaceLabels"
@@ -56,6 +58,11 @@ type ComputePolicyStatus struct {
 	// same is not written at once.
 	// +optional
 	Audited *metav1.Time `json:"audited,omitempty"`
+
+	// Checked is when a replica of the webhook last looked after this policy: every ten
+	// minutes or so. Where it is older, none runs, and the conditions say what was.
+	// +optional
+	Checked *metav1.Time `json:"checked,omitempty"`
 }
 
 // Violations are what an audit found.

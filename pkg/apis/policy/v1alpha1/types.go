@@ -34,6 +34,7 @@ const (
 // +kubebuilder:printcolumn:name="Priority",type=integer,priority=1,JSONPath=`.spec.priority`
 // +kubebuilder:printcolumn:name="Max scale",type=integer,priority=1,JSONPath=`.spec.bounds.maxScale.max`
 // +kubebuilder:printcolumn:name="GPUs per workload",type=integer,priority=1,JSONPath=`.spec.bounds.gpusPerWorkload.max`
+// +kubebuilder:printcolumn:name="Checked",type=date,priority=1,JSONPath=`.status.checked`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type ComputePolicy struct {
 	metav1.TypeMeta   `json:",inline"`

@@ -1,0 +1,91 @@
+package app
+
+import (
+	"context"
+
+	admissionv1 "k8s.io/api/admission/v1"
+
+	"github.com/kubetorch/webhook/pkg/budget/charge"
+	"github.com/kubetorch/webhook/pkg/budget/ledger"
+	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/review"
+)
+
+// charging is how admissions are charged to budgets.
+type charging struct {
+	// charge asks the ledgers.
+	charge func(ctx context.Context, demands []charge.Demand, dryRun bool) []charge.Answer
+	// holds is nil while this replica may let claims rise; nil where there is only one.
+	holds func() error
+	// begun is nil once holds has been; nil where there is only one replica.
+	begun func() error
+	// labels reads the labels of a namespace uncached.
+	labels func(ctx context.Context, namespace string) (labels map[string]string, known bool, err error)
+	// release frees what a deleted object claimed; nil where a controller does.
+	release func(namespace string, keys ...ledger.Key)
+	// everything is whether claims that fall are told too, since nobody counts afresh.
+	everything bool
+}
+
+// retryAfter is when to come back to a ledger that cannot be charged now, in seconds, and
+// longRetry to one that is being counted.
+const retryAfter, longRetry = 1, 5
+
+// charge takes what an admitted object claims from the budgets, or refuses it.
+func (c *charging) admit(ctx context.Context, r *review.Request, w review.World, now *snapshot, admitted *admissionv1.AdmissionResponse) *admissionv1.AdmissionResponse {
+	if c == nil || (now.budgets.None() && c.holds == nil) {
+		return admitted
+	}
+	claims := r.Claims(w)
+	if c.holds != nil {
+		if err := c.holds(); err != nil {
+			return cutOff(r, w, now, claims, admitted, err)
+		}
+	}
+	if len(claims) == 0 || (!c.everything && !review.Rises(claims)) {
+		return admitted
+	}
+	labels, known := w.NamespaceLabels(r.Namespace())
+	if c.labels != nil && now.budgets.Selective() {
+		var err error
+		if labels, known, err = c.labels(ctx, r.Namespace()); err != nil {
+			return unavailable(err)
+		}
+	}
+	charges, refused := r.Charges(now.budgets, claims, labels, known, c.everything)
+	if len(refused) > 0 {
+		return r.Refuse(refused)
+	}
+	if len(charges) == 0 {
+		return admitted
+	}
+	rules := policy.Rules(now.policies, now.knative)
+	demands := make([]charge.Demand, len(charges))
+	for i, c := range charges {
+		demands[i] = charge.Demand{Budget: c.Budget.Name, Version: c.Budget.Version, Selective: c.Budget.Selective(), Rules: rules, Charges: c.Charges,
+			// A claim may always fall. The count finds what its rollout overlaps.
+			Optional: !c.Grows() && !c.Budget.Strict}
+	}
+	for i, answer := range c.charge(ctx, demands, r.DryRun()) {
+		switch {
+		case answer.Retry != "" && demands[i].Optional:
+		case answer.Retry != "":
+			return r.Later(charges[i].Budget.Name, answer.Retry, longRetry)
+		case !answer.Fits:
+			return r.Refuse([]policy.Violation{charges[i].NoRoom(answer.Outcome, r.Namespace())})
+		case answer.Raised > 0:
+			admitted.Warnings = append(admitted.Warnings, charges[i].Left(answer.Outcome, r.Namespace()))
+		}
+	}
+	return admitted
+}
+
+// cutOff is the answer while this replica may let no claim rise. It may know the policies and
+// budgets of long ago, so what falls has to do so by all rules that there could be.
+func cutOff(r *review.Request, w review.World, now *snapshot, claims []review.Claim, admitted *admissionv1.AdmissionResponse, why error) *admissionv1.AdmissionResponse {
+	switch {
+	case review.Grows(claims), now.budgets.Strict() && review.Rises(claims), r.RisesByOtherRules(w):
+		return r.Later("", why.Error(), retryAfter)
+	}
+	return admitted // as low as before, or lower: the count finds the overlap
+}

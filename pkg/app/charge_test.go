@@ -1,0 +1,127 @@
+package app
+
+import (
+	"encoding/json"
+	"errors"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	admissionv1 "k8s.io/api/admission/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
+	"github.com/kubetorch/webhook/pkg/budget/charge"
+	"github.com/kubetorch/webhook/pkg/knative"
+	"github.com/kubetorch/webhook/pkg/policy"
+)
+
+// standalone is an edge with a budget of 10 GPUs in memory.
+func standalone() (*edge, *charge.Memory) {
+	budgets := []v1alpha1.GPUBudget{{ObjectMeta: metav1.ObjectMeta{Name: "b"}, Spec: v1alpha1.GPUBudgetSpec{Max: new(int64(10))}}}
+	memory := charge.NewMemory(budgets)
+	e := working()
+	e.current.Store(&snapshot{policies: policy.Compile(nil), budgets: policy.CompileBudgets(budgets), knative: knative.Default()})
+	e.charging = &charging{charge: memory.Charge, release: memory.Release, everything: true}
+	return e, memory
+}
+
+// gpuService is a Knative Service of some pods with 2 GPUs each.
+func gpuService(t *testing.T, name, image, maxScale string) []byte {
+	t.Helper()
+	raw, err := json.Marshal(map[string]any{
+		"apiVersion": "serving.knative.dev/v1", "kind": "Service", "metadata": map[string]any{"name": name, "namespace": "team", "uid": name},
+		"spec": map[string]any{"template": map[string]any{"metadata": map[string]any{"annotations": map[string]any{"autoscaling.knative.dev/max-scale": maxScale}},
+			"spec": map[string]any{"containers": []any{map[string]any{"image": image, "resources": map[string]any{"limits": map[string]any{"nvidia.com/gpu": 2}}}}}}},
+	})
+	require.NoError(t, err)
+	return raw
+}
+
+func ask(operation admissionv1.Operation, name string, object, old []byte) *admissionv1.AdmissionRequest {
+	r := &admissionv1.AdmissionRequest{UID: "u", Operation: operation, Namespace: "team", Name: name,
+		Kind: metav1.GroupVersionKind{Group: "serving.knative.dev", Version: "v1", Kind: "Service"}}
+	r.Object.Raw, r.OldObject.Raw = object, old
+	return r
+}
+
+func TestTheStandaloneLedgerFollowsWhatItIsTold(t *testing.T) {
+	e, memory := standalone()
+	five := gpuService(t, "a", "nginx:1", "5")
+	require.True(t, e.validate(t.Context(), ask(admissionv1.Create, "a", five, nil)).Allowed)
+	refused := e.validate(t.Context(), ask(admissionv1.Create, "b", gpuService(t, "b", "nginx:1", "1"), nil))
+	require.False(t, refused.Allowed)
+	assert.Contains(t, refused.Result.Message, "asks for 2 GPUs (2 x 1 pod); 0 of 10 are free in budget b")
+
+	image := gpuService(t, "a", "nginx:2", "5")
+	require.True(t, e.validate(t.Context(), ask(admissionv1.Update, "a", image, five)).Allowed)
+	assert.Equal(t, [2]int64{10, 0}, [2]int64{memory.Status("b").Used, memory.Status("b").Overlap}, "nobody would tell when an overlap is over")
+
+	dry := ask(admissionv1.Delete, "a", nil, image)
+	dry.DryRun = new(true)
+	e.validate(t.Context(), dry)
+	assert.EqualValues(t, 10, memory.Status("b").Used, "a dry run frees nothing")
+	e.validate(t.Context(), ask(admissionv1.Delete, "a", nil, image))
+	assert.Zero(t, memory.Status("b").Used)
+}
+
+// TestAReplicaThatIsCutOffLetsClaimsFallAndNotRise: it may not know of a budget any more.
+func TestAReplicaThatIsCutOffLetsClaimsFallAndNotRise(t *testing.T) {
+	e, _ := standalone()
+	e.charging.everything = false
+	e.charging.holds = func() error { return errors.New("cut off") }
+	five, four := gpuService(t, "a", "nginx:1", "5"), gpuService(t, "a", "nginx:1", "4")
+	rising := e.validate(t.Context(), ask(admissionv1.Update, "a", five, four))
+	require.False(t, rising.Allowed)
+	assert.EqualValues(t, 429, rising.Result.Code)
+	assert.True(t, e.validate(t.Context(), ask(admissionv1.Update, "a", four, five)).Allowed)
+}
+
+// TestAReplicaThatIsCutOffRefusesWhatOtherRulesMayCount: policies may list more GPU resources,
+// and Knative have other defaults, than it knows.
+func TestAReplicaThatIsCutOffRefusesWhatOtherRulesMayCount(t *testing.T) {
+	service := func(maxScale string, devices map[string]any) []byte {
+		annotations := map[string]any{}
+		if maxScale != "" {
+			annotations["autoscaling.knative.dev/max-scale"] = maxScale
+		}
+		raw, err := json.Marshal(map[string]any{
+			"apiVersion": "serving.knative.dev/v1", "kind": "Service", "metadata": map[string]any{"name": "a", "namespace": "team", "uid": "a"},
+			"spec": map[string]any{"template": map[string]any{"metadata": map[string]any{"annotations": annotations},
+				"spec": map[string]any{"containers": []any{map[string]any{"image": "nginx", "resources": map[string]any{"limits": devices}}}}}},
+		})
+		require.NoError(t, err)
+		return raw
+	}
+	type devices = map[string]any
+	for name, c := range map[string]struct {
+		object, old []byte
+		allowed     bool
+	}{
+		"a new one without devices":               {service("5", devices{"cpu": "1", "example.kubernetes.io/zone": 1}), nil, true},
+		"a new one with a device that may count":  {service("5", devices{"example.com/npu": 1}), nil, false},
+		"fewer of a device":                       {service("5", devices{"example.com/npu": 1}), service("5", devices{"example.com/npu": 2}), true},
+		"more of a device":                        {service("5", devices{"example.com/npu": 2}), service("5", devices{"example.com/npu": 1}), false},
+		"more pods with a device":                 {service("6", devices{"example.com/npu": 1}), service("5", devices{"example.com/npu": 1}), false},
+		"as many devices in all, of another kind": {service("5", devices{"example.com/npu": 2}), service("5", devices{"example.com/fpga": 2}), false},
+		"no maximum any more, so a default":       {service("", devices{"nvidia.com/gpu": 1}), service("5", devices{"nvidia.com/gpu": 1}), false},
+		"a maximum instead of a default":          {service("5", devices{"nvidia.com/gpu": 1}), service("", devices{"nvidia.com/gpu": 1}), false},
+		"the default as before":                   {service("", devices{"nvidia.com/gpu": 1}), service("", devices{"nvidia.com/gpu": 2}), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e, _ := standalone()
+			e.charging.everything = false
+			operation := admissionv1.Create
+			if c.old != nil {
+				operation = admissionv1.Update
+			}
+			e.charging.holds = func() error { return errors.New("cut off") }
+			response := e.validate(t.Context(), ask(operation, "a", c.object, c.old))
+			require.Equal(t, c.allowed, response.Allowed, "%+v", response.Result)
+			if !c.allowed {
+				assert.EqualValues(t, 429, response.Result.Code)
+				assert.Contains(t, response.Result.Message, "cut off")
+			}
+		})
+	}
+}

@@ -1,0 +1,157 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+
+	admissionv1 "k8s.io/api/admission/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kubetorch/webhook/pkg/jsonscan"
+	"github.com/kubetorch/webhook/pkg/knative"
+	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/registration"
+	"github.com/kubetorch/webhook/pkg/review"
+	"github.com/kubetorch/webhook/pkg/tracing"
+)
+
+// snapshot is what verdicts are based on. It is replaced as a whole, never changed.
+type snapshot struct {
+	policies *policy.Set
+	budgets  *policy.Budgets
+	knative  *knative.Config
+}
+
+// edge reads what a request's verdict needs and hands both to package review.
+type edge struct {
+	current atomic.Pointer[snapshot]
+	// missing says why there is no snapshot yet.
+	missing func() error
+	// namespaceLabels gives the labels of a namespace; known is false if there is no
+	// such namespace to be seen. An error means that the labels could not be read.
+	namespaceLabels func(ctx context.Context, name string) (labels map[string]string, known bool, err error)
+	// revisions reads revisions by name, leaving out those that do not exist.
+	revisions func(ctx context.Context, namespace string, names []string) (map[string]map[string]any, error)
+	// neighbours reads what else a Deployment's verdict depends on; nil without a cluster.
+	neighbours *neighbours
+	// charging charges admissions to budgets; nil does not.
+	charging *charging
+	// decided is told what policies decided of each request; nil tells nobody.
+	decided func([]review.Decision)
+	// self is the user that the controller is to the API server; nil without a cluster.
+	self func() string
+	// registrar watches the webhook configurations; nil without a cluster.
+	registrar *registration.Registrar
+}
+
+// ready is nil once requests can be decided.
+func (e *edge) ready() error {
+	if e.current.Load() != nil {
+		if e.charging != nil && e.charging.begun != nil {
+			return e.charging.begun()
+		}
+		return nil
+	}
+	if e.missing != nil {
+		if err := e.missing(); err != nil {
+			return err
+		}
+	}
+	return errors.New("policies and configuration are not read yet")
+}
+
+// untouched tells whether mutate would admit a request as it is, without decoding its objects.
+func (e *edge) untouched(request *admissionv1.AdmissionRequest, object, old jsonscan.Outline) bool {
+	now := e.current.Load()
+	return now != nil && review.Untouched(request, object, old, now.policies)
+}
+
+func (e *edge) mutate(ctx context.Context, request *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
+	return e.decide(ctx, request, tracing.Expand, (*review.Request).Mutate, nil)
+}
+
+func (e *edge) validate(ctx context.Context, request *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
+	if request.Operation == admissionv1.Delete && e.charging != nil && e.charging.release != nil && (request.DryRun == nil || !*request.DryRun) {
+		e.charging.release(request.Namespace, review.Released(request)...)
+	}
+	return e.decide(ctx, request, tracing.Judge, (*review.Request).Validate, e.charging)
+}
+
+func (e *edge) decide(ctx context.Context, request *admissionv1.AdmissionRequest,
+	name string, judge func(*review.Request, review.World) *admissionv1.AdmissionResponse, charging *charging,
+) *admissionv1.AdmissionResponse {
+	r, response := review.Read(request)
+	if response != nil {
+		return response
+	}
+	now := e.current.Load()
+	if now == nil {
+		return unavailable(fmt.Errorf("starting: %w", e.ready()))
+	}
+	var failed error
+	world := e.world(ctx, now, &failed)
+	if response = e.resolve(ctx, r, request, &world, &failed); response != nil {
+		return response
+	}
+	_, step := tracing.Step(ctx, name)
+	response = judge(r, world)
+	step.End()
+	if response.Allowed && failed == nil && charging != nil {
+		ctx, step := tracing.Step(ctx, tracing.Charge)
+		response = charging.admit(ctx, r, world, now, response)
+		step.End()
+	}
+	if failed != nil {
+		return unavailable(failed)
+	}
+	if e.decided != nil {
+		e.decided(r.Decisions())
+	}
+	return response
+}
+
+// resolve reads what else the verdict depends on. A response ends the request.
+func (e *edge) resolve(ctx context.Context, r *review.Request, request *admissionv1.AdmissionRequest, world *review.World, failed *error) *admissionv1.AdmissionResponse {
+	ctx, step := tracing.Step(ctx, tracing.Resolve)
+	defer step.End()
+	var err error
+	if e.neighbours != nil {
+		world.Live = live{e.neighbours.reads, ctx, request.Namespace, failed}
+		if name := r.Scaled(); name != "" {
+			deployment, err := e.neighbours.deployment(ctx, request.Namespace, name)
+			if err != nil {
+				return unavailable(err)
+			}
+			if deployment == nil {
+				return review.Allow(request.UID) // gone, and its scale with it
+			}
+			r.ScaleOf(deployment)
+		}
+		if world.Cluster, err = e.neighbours.of(ctx, request.Namespace, r.Lookups(world.Self)); err != nil {
+			return unavailable(err)
+		}
+	} else if r.Scaled() != "" {
+		return review.Allow(request.UID) // without a cluster nothing is known of the Deployment
+	}
+	if names := r.NamedRevisions(); len(names) > 0 {
+		if world.Revisions, err = e.revisions(ctx, request.Namespace, names); err != nil {
+			return unavailable(err)
+		}
+	}
+	return nil
+}
+
+// unavailable refuses because something could not be read; the same request may
+// pass a moment later.
+func unavailable(err error) *admissionv1.AdmissionResponse {
+	return &admissionv1.AdmissionResponse{Result: &metav1.Status{
+		Status:  metav1.StatusFailure,
+		Code:    http.StatusServiceUnavailable,
+		Reason:  metav1.StatusReasonServiceUnavailable,
+		Message: fmt.Sprintf("kubetorch-webhook cannot decide now, please retry: %v", err),
+		Details: &metav1.StatusDetails{RetryAfterSeconds: 1},
+	}}
+}

@@ -1,0 +1,178 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	"sigs.k8s.io/controller-runtime/pkg/webhook"
+
+	"github.com/kubetorch/webhook/pkg/admission"
+	"github.com/kubetorch/webhook/pkg/certificate"
+	"github.com/kubetorch/webhook/pkg/tracing"
+)
+
+// Paths of the endpoints. The webhook configurations name the first two.
+const (
+	MutatePath   = "/mutate"
+	ValidatePath = "/validate"
+	HealthPath   = "/healthz"
+	ReadyPath    = "/readyz"
+	MetricsPath  = "/metrics"
+)
+
+// endpoints is the one TLS listener and everything behind it.
+type endpoints struct {
+	webhook.Server
+	// address is where it listens, for people to read.
+	address string
+	source  certificate.Source
+	checks  *readiness
+	// draining is set while the process waits to be forgotten by API servers.
+	draining *atomic.Bool
+	callers  *callers
+}
+
+// HTTPOptions are about every request, in a cluster and without one.
+type HTTPOptions struct {
+	// MaxConcurrent is how many requests each of the two endpoints decides at the same
+	// time; 0 is [admission.DefaultMaxConcurrent].
+	MaxConcurrent int
+	ClientCerts   ClientCerts
+	// Tracer traces requests. Nil does not.
+	Tracer *tracing.Tracer
+}
+
+// newEndpoints makes the server; nothing listens yet. An address without a host is
+// all interfaces; port 0 is any free one.
+func newEndpoints(address string, o HTTPOptions, source certificate.Source, e *edge, registry *prometheus.Registry, log logr.Logger) (*endpoints, error) {
+	host, port, err := resolve(address)
+	if err != nil {
+		return nil, err
+	}
+	draining := &atomic.Bool{}
+	mux := http.NewServeMux()
+	clients, err := newCallers(o.ClientCerts, registry, log.WithName("callers"))
+	if err != nil {
+		return nil, err
+	}
+	config := &tls.Config{
+		MinVersion: tls.VersionTLS13,
+		// No HTTP/2: it lets one caller open streams faster than they can be refused, and
+		// puts all requests of an API server on one connection, so on one replica.
+		NextProtos:     []string{"http/1.1"},
+		GetCertificate: source.GetCertificate,
+	}
+	clients.ask(config)
+	server := &listener{
+		address: net.JoinHostPort(host, strconv.Itoa(port)), tls: config, mux: mux,
+		grace: shutdownGrace,
+	}
+	checks := &readiness{draining: draining}
+	checks.add("certificate", source.Ready)
+	// Dials the listener: ready means that an API server could connect.
+	started := server.StartedChecker()
+	checks.add("listener", func() error { return started(nil) })
+	checks.add("snapshot", e.ready)
+
+	metrics := admission.NewMetrics(MutatePath, ValidatePath)
+	if err := registerProcess(registry, metrics, source); err != nil {
+		return nil, err
+	}
+	var caller func(*http.Request) error
+	if clients != nil {
+		server.connected, caller = clients.connected, clients.check
+	}
+	for path, handler := range e.handlers(admission.Options{
+		Metrics: metrics, Log: log.WithName("admission"),
+		MaxConcurrent: o.MaxConcurrent, Caller: caller, Tracer: o.Tracer,
+	}) {
+		server.Register(path, closeWhile(draining, handler))
+	}
+	mux.HandleFunc(HealthPath, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.Handle(ReadyPath, checks)
+	mux.Handle(MetricsPath, metricsHandler(registry))
+
+	return &endpoints{
+		Server: server, address: server.address,
+		source: source, checks: checks, draining: draining, callers: clients,
+	}, nil
+}
+
+// handlers are the two admission endpoints by path; o.Path is set for each.
+func (e *edge) handlers(o admission.Options) map[string]http.Handler {
+	handlers := map[string]http.Handler{}
+	for path, decide := range map[string]admission.Decide{MutatePath: e.mutate, ValidatePath: e.validate} {
+		o.Path, o.Untouched = path, nil
+		if path == MutatePath {
+			o.Untouched = e.untouched
+		}
+		handlers[path] = admission.Handler(decide, o)
+	}
+	return handlers
+}
+
+// resolve splits the address. The server needs to know its port beforehand, so a
+// free one is looked for; another process could take it before it is listened on.
+func resolve(address string) (host string, port int, err error) {
+	host, service, err := net.SplitHostPort(address)
+	if err != nil {
+		return "", 0, fmt.Errorf("listen address: %w", err)
+	}
+	if port, err = net.LookupPort("tcp", service); err != nil || port != 0 {
+		return host, port, err
+	}
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return "", 0, fmt.Errorf("finding a free port: %w", err)
+	}
+	port = listener.Addr().(*net.TCPAddr).Port
+	return host, port, listener.Close()
+}
+
+// closeWhile makes callers open a new connection for their next request once the
+// process drains, so that it goes to another replica.
+func closeWhile(draining *atomic.Bool, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if draining.Load() {
+			w.Header().Set("Connection", "close")
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// drained follows what can change of the endpoints, and is a context that ends delay after ctx did. Meanwhile the process serves
+// but is not ready, so that API servers turn to other replicas before it stops.
+func (s *endpoints) drained(ctx context.Context, delay time.Duration) (context.Context, context.CancelFunc) {
+	later, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	if s.callers != nil {
+		go s.callers.follow(later)
+	}
+	stop := context.AfterFunc(ctx, func() {
+		s.draining.Store(true)
+		time.AfterFunc(delay, cancel)
+	})
+	return later, func() { stop(); cancel() }
+}
+
+// awaitListening returns once the server answers TLS handshakes, or ctx ended.
+func (s *endpoints) awaitListening(ctx context.Context) error {
+	started := s.StartedChecker()
+	for {
+		if started(nil) == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}

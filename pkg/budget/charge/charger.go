@@ -1,0 +1,76 @@
+package charge
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+
+	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
+)
+
+// Store keeps the ledgers of a cluster.
+type Store interface {
+	// Cached is a budget as it was a moment ago, Live as it is. Neither result is changed
+	// by the caller. A budget that does not exist is nil.
+	Cached(ctx context.Context, name string) (*v1alpha1.GPUBudget, error)
+	Live(ctx context.Context, name string) (*v1alpha1.GPUBudget, error)
+	// Write stores a status if the budget still has the resource version that it has here,
+	// and returns it as stored; else a Conflict error.
+	Write(ctx context.Context, b *v1alpha1.GPUBudget) (*v1alpha1.GPUBudget, error)
+}
+
+// Charger charges the admissions of one webhook replica.
+type Charger struct {
+	store   Store
+	metrics *Metrics
+
+	mu      sync.Mutex
+	workers map[string]*worker
+}
+
+// NewCharger makes a charger. Metrics may be nil.
+func NewCharger(store Store, metrics *Metrics) *Charger {
+	return &Charger{store: store, metrics: metrics, workers: map[string]*worker{}}
+}
+
+// Charge charges what one admission asks, to all of the budgets or, where one of them
+// refuses, as far as it can be told before, to none. Nothing is written for a dry run. The
+// answers are in the order of the demands, as far as they were asked.
+//
+// What is charged is given back by the controller if the object is never seen: an
+// admission step behind this one may refuse it.
+func (c *Charger) Charge(ctx context.Context, demands []Demand, dryRun bool) []Answer {
+	ordered := slices.Clone(demands)
+	slices.SortFunc(ordered, func(a, b Demand) int { return cmp.Compare(a.Budget, b.Budget) })
+	// With several budgets, look before charging the first of them.
+	if dryRun || len(ordered) > 1 {
+		if answers, fits := c.all(ctx, ordered, true); dryRun || !fits {
+			return answers
+		}
+	}
+	answers, _ := c.all(ctx, ordered, false)
+	return answers
+}
+
+func (c *Charger) all(ctx context.Context, demands []Demand, dryRun bool) (answers []Answer, fits bool) {
+	for i := range demands {
+		a := c.worker(demands[i].Budget).do(ctx, &attempt{demand: &demands[i], dryRun: dryRun})
+		answers = append(answers, a)
+		if !a.Fits && (a.Retry == "" || !demands[i].Optional) {
+			return answers, false
+		}
+	}
+	return answers, true
+}
+
+func (c *Charger) worker(name string) *worker {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	w := c.workers[name]
+	if w == nil {
+		w = &worker{name: name, store: c.store, metrics: c.metrics}
+		c.workers[name] = w
+	}
+	return w
+}

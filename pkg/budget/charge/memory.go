@@ -1,0 +1,75 @@
+package charge
+
+import (
+	"context"
+	"sync"
+
+	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
+	"github.com/kubetorch/webhook/pkg/budget/ledger"
+)
+
+// Memory keeps ledgers in memory, for where there is no cluster. Nobody else writes them,
+// everything that happens is told, and what is admitted is taken to be stored.
+type Memory struct {
+	mu      sync.Mutex
+	budgets map[string]*v1alpha1.GPUBudget
+	books   map[string]*ledger.Book
+}
+
+// NewMemory starts empty ledgers.
+func NewMemory(budgets []v1alpha1.GPUBudget) *Memory {
+	m := &Memory{budgets: map[string]*v1alpha1.GPUBudget{}, books: map[string]*ledger.Book{}}
+	for i := range budgets {
+		m.budgets[budgets[i].Name] = &budgets[i]
+		m.books[budgets[i].Name], _ = ledger.Read(&v1alpha1.GPUBudgetStatus{}) // an empty one can be read
+	}
+	return m
+}
+
+// Charge sets the claims to what is asked, up or down, in all of the budgets or in none.
+func (m *Memory) Charge(_ context.Context, demands []Demand, dryRun bool) []Answer {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var answers []Answer
+	for i := range demands {
+		d := &demands[i]
+		a := Answer{Outcome: m.books[d.Budget].Try(Limits(m.budgets[d.Budget]), d.Charges...)}
+		answers = append(answers, a)
+		if !a.Fits {
+			return answers
+		}
+	}
+	if dryRun {
+		return answers
+	}
+	for i := range demands {
+		for _, c := range demands[i].Charges {
+			// What replaces something is taken to be there alone, since nobody tells when the
+			// earlier pods are gone.
+			m.books[demands[i].Budget].Set(c.Namespace, c.Key, ledger.Amount{GPUs: min(ledger.Most, c.GPUs)})
+		}
+	}
+	return answers
+}
+
+// Release frees claims of objects that are gone, in every budget.
+func (m *Memory) Release(namespace string, keys ...ledger.Key) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, book := range m.books {
+		for _, key := range keys {
+			book.Set(namespace, key, ledger.Amount{})
+		}
+	}
+}
+
+// Status is the status of a budget as it would be in a cluster.
+func (m *Memory) Status(name string) v1alpha1.GPUBudgetStatus {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var s v1alpha1.GPUBudgetStatus
+	if book := m.books[name]; book != nil {
+		book.Write(&s, Limits(m.budgets[name]).Max)
+	}
+	return s
+}

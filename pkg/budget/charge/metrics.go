@@ -1,0 +1,39 @@
+package charge
+
+import (
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/kubetorch/webhook/pkg/metric"
+)
+
+// Metrics count what happens to ledgers. A nil *Metrics counts nothing.
+type Metrics struct {
+	writes  *prometheus.CounterVec
+	charges *prometheus.CounterVec
+}
+
+// NewMetrics makes the counters and registers them.
+func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
+	m := &Metrics{writes: metric.BudgetWrites.CounterVec(), charges: metric.BudgetCharges.CounterVec()}
+	if err := metric.Register(registry, m.writes, m.charges); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+func (m *Metrics) wrote(budget string, admissions int, err error) {
+	if m == nil {
+		return
+	}
+	switch {
+	case err == nil:
+		m.writes.WithLabelValues(budget, "stored").Inc()
+		m.charges.WithLabelValues(budget).Add(float64(admissions))
+	case apierrors.IsConflict(err):
+		m.writes.WithLabelValues(budget, "conflict").Inc()
+	default:
+		m.writes.WithLabelValues(budget, "error").Inc()
+	}
+}

@@ -1,0 +1,74 @@
+package charge
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+)
+
+// forgetAfter is when the Lease of a replica that is gone is deleted.
+const forgetAfter = 10 * time.Minute
+
+// Replicas follows the Leases of all replicas, for the controller.
+type Replicas struct {
+	Client             kubernetes.Interface
+	Namespace, Service string
+
+	known map[string]renewal
+}
+
+// renewal is a Lease as it was first seen with a resource version.
+type renewal struct {
+	version string
+	at      time.Time
+}
+
+// All are what the replicas go by that are not known to be gone. It includes those that
+// have just started.
+func (r *Replicas) All(ctx context.Context) ([]Seen, error) {
+	leases, err := r.Client.CoordinationV1().Leases(r.Namespace).List(ctx, metav1.ListOptions{LabelSelector: ReplicaLabel + "=" + r.Service})
+	if err != nil {
+		return nil, fmt.Errorf("listing the leases of the replicas: %w", err)
+	}
+	now := time.Now()
+	known := make(map[string]renewal, len(leases.Items))
+	var all []Seen
+	for i := range leases.Items {
+		l := &leases.Items[i]
+		seen := renewal{version: l.ResourceVersion, at: now}
+		if before, ok := r.known[l.Name]; ok && before.version == seen.version {
+			seen = before
+		}
+		known[l.Name] = seen
+		switch silent := now.Sub(seen.at); {
+		case silent >= forgetAfter:
+			// If it is renewed meanwhile, the version differs and it stays.
+			_ = r.Client.CoordinationV1().Leases(r.Namespace).Delete(ctx, l.Name,
+				metav1.DeleteOptions{Preconditions: &metav1.Preconditions{ResourceVersion: &l.ResourceVersion}})
+			continue
+		case silent >= GoneAfter:
+			continue
+		}
+		var s Seen
+		if err := json.Unmarshal([]byte(l.Annotations[SeenAnnotation]), &s); err != nil {
+			s = Seen{} // it goes by nothing that is known
+		}
+		all = append(all, s)
+	}
+	r.known = known
+	return all, nil
+}
+
+// Agree tells whether every replica goes by a version of a budget, and by the rules.
+func Agree(replicas []Seen, budget, version, rules string) bool {
+	for _, s := range replicas {
+		if s.Rules != rules || s.Budgets[budget] != version {
+			return false
+		}
+	}
+	return len(replicas) > 0
+}

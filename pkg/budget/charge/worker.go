@@ -1,0 +1,239 @@
+package charge
+
+import (
+	"context"
+	"math/rand/v2"
+	"strconv"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
+	"github.com/kubetorch/webhook/pkg/budget/ledger"
+)
+
+const (
+	// maxWrites is how often a batch is tried again when somebody else wrote first.
+	maxWrites = 12
+	// backoff is the longest wait before the first of these tries; it grows.
+	backoff = 4 * time.Millisecond
+	// writeTimeout bounds one batch, whatever time its requests have left.
+	writeTimeout = 10 * time.Second
+	// maxBatch bounds the work between two writes.
+	maxBatch = 1000
+)
+
+// worker charges one budget. Requests that arrive while a write is under way are decided
+// together with the next write.
+type worker struct {
+	name    string
+	store   Store
+	metrics *Metrics
+
+	mu      sync.Mutex
+	waiting []*attempt
+	running bool
+
+	// known is the latest budget that was read or written, with no charge in it that is not
+	// stored. Of the goroutine that runs.
+	known *state
+}
+
+// state is a budget with its ledger read; the book is nil where it cannot be.
+type state struct {
+	budget *v1alpha1.GPUBudget
+	book   *ledger.Book
+}
+
+// attempt is one demand on its way.
+type attempt struct {
+	demand *Demand
+	dryRun bool
+	ctx    context.Context
+	answer Answer
+	done   chan struct{}
+}
+
+// do decides an attempt, together with others.
+func (w *worker) do(ctx context.Context, a *attempt) Answer {
+	a.ctx, a.done = ctx, make(chan struct{})
+	w.mu.Lock()
+	w.waiting = append(w.waiting, a)
+	if !w.running {
+		w.running = true
+		go w.run()
+	}
+	w.mu.Unlock()
+	select {
+	case <-a.done:
+		return a.answer
+	case <-ctx.Done():
+		return Answer{Retry: retryBusy}
+	}
+}
+
+// run decides batches until nobody waits.
+func (w *worker) run() {
+	for {
+		w.mu.Lock()
+		n := min(len(w.waiting), maxBatch)
+		batch := w.waiting[:n:n]
+		w.waiting = w.waiting[n:]
+		if n == 0 {
+			w.running = false
+			w.mu.Unlock()
+			return
+		}
+		w.mu.Unlock()
+		w.batch(batch)
+	}
+}
+
+// batch decides attempts with one write, and again for as long as others write first.
+func (w *worker) batch(batch []*attempt) {
+	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
+	defer cancel()
+	live := false
+	now, err := w.recent(ctx)
+	for try := 0; err == nil && len(batch) > 0; try++ {
+		var write, refused []*attempt
+		write, refused, batch = w.decide(now, batch)
+		if len(refused) > 0 && !live {
+			// What was read may be old. Nobody is refused for that.
+			if len(write) > 0 {
+				w.known = nil // it holds what is not stored
+			}
+			batch = append(batch, append(write, refused...)...)
+			live = true
+			now, err = w.live(ctx)
+			continue
+		}
+		finish(refused)
+		if len(write) == 0 {
+			w.known = now
+			finish(batch)
+			return
+		}
+		w.known = nil // the ledger of now holds what is not stored yet
+		next, failed := w.write(ctx, now)
+		w.metrics.wrote(w.name, len(write), failed)
+		if failed == nil {
+			w.known = next
+			finish(write)
+			finish(batch)
+			return
+		}
+		batch = append(batch, write...)
+		if !apierrors.IsConflict(failed) || try >= maxWrites {
+			err = failed
+			break
+		}
+		live = true
+		time.Sleep(rand.N(backoff * time.Duration(try+1)))
+		now, err = w.live(ctx)
+	}
+	if err != nil {
+		w.known = nil
+		for _, a := range batch {
+			a.answer = Answer{Retry: retryBusy}
+			if !apierrors.IsConflict(err) {
+				a.answer.Retry = "its ledger cannot be written or read: " + err.Error()
+			}
+		}
+	}
+	finish(batch)
+}
+
+// finish hands out the answers.
+func finish(attempts []*attempt) {
+	for _, a := range attempts {
+		close(a.done)
+	}
+}
+
+// decide applies attempts to the ledger: write are those that changed it and wait for it to
+// be stored, rest those that need no writing. Whose request has ended is dropped.
+func (w *worker) decide(now *state, batch []*attempt) (write, refused, rest []*attempt) {
+	token := strconv.FormatUint(rand.Uint64(), 36)
+	for _, a := range batch {
+		if a.ctx.Err() != nil {
+			a.answer = Answer{Retry: retryBusy}
+			rest = append(rest, a)
+			continue
+		}
+		if now == nil { // the budget is gone
+			a.answer = Answer{Outcome: ledger.Outcome{Fits: true}}
+			rest = append(rest, a)
+			continue
+		}
+		if why := a.demand.obstacle(now.budget, now.book); why != "" {
+			a.answer = Answer{Retry: why}
+			refused = append(refused, a)
+			continue
+		}
+		limits := Limits(now.budget)
+		if a.dryRun {
+			a.answer = Answer{Outcome: now.book.Try(limits, a.demand.Charges...)}
+			if a.answer.Fits {
+				rest = append(rest, a)
+				continue
+			}
+		} else if a.answer = (Answer{Outcome: now.book.Charge(limits, token, a.demand.Charges...)}); a.answer.Fits {
+			write = append(write, a)
+			continue
+		}
+		refused = append(refused, a)
+	}
+	return write, refused, rest
+}
+
+// recent is the latest state that is known without asking.
+func (w *worker) recent(ctx context.Context) (*state, error) {
+	cached, err := w.store.Cached(ctx, w.name)
+	switch {
+	case err != nil || cached == nil:
+		return w.live(ctx)
+	case w.known != nil && !newer(cached.ResourceVersion, w.known.budget.ResourceVersion):
+		return w.known, nil
+	}
+	w.known = read(cached)
+	return w.known, nil
+}
+
+func (w *worker) live(ctx context.Context) (*state, error) {
+	b, err := w.store.Live(ctx, w.name)
+	switch {
+	case err != nil || b == nil:
+		return nil, err
+	case w.known != nil && w.known.budget.UID == b.UID && w.known.budget.ResourceVersion == b.ResourceVersion:
+		return w.known, nil
+	}
+	return read(b), nil
+}
+
+func read(b *v1alpha1.GPUBudget) *state {
+	book, err := ledger.Read(&b.Status)
+	if err != nil {
+		book = nil
+	}
+	return &state{budget: b, book: book}
+}
+
+// newer tells whether the first of two resource versions is the later one.
+func newer(a, b string) bool {
+	x, errX := strconv.ParseUint(a, 10, 64)
+	y, errY := strconv.ParseUint(b, 10, 64)
+	return errX != nil || errY != nil || x > y
+}
+
+// write stores the ledger of a state.
+func (w *worker) write(ctx context.Context, now *state) (*state, error) {
+	b := now.budget.DeepCopy()
+	now.book.Write(&b.Status, Limits(b).Max)
+	stored, err := w.store.Write(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	return &state{budget: stored, book: now.book}, nil
+}

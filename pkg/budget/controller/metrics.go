@@ -1,0 +1,55 @@
+package controller
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
+	"github.com/kubetorch/webhook/pkg/metric"
+)
+
+// Metrics show the budgets; only the replica that counts has them. A nil *Metrics shows
+// nothing.
+type Metrics struct {
+	gpus         *prometheus.GaugeVec
+	reservations *prometheus.GaugeVec
+	workloads    *prometheus.GaugeVec
+}
+
+// NewMetrics makes the gauges and registers them.
+func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
+	m := &Metrics{
+		gpus: metric.BudgetGPUs.GaugeVec(), reservations: metric.BudgetReservations.GaugeVec(), workloads: metric.BudgetWorkloads.GaugeVec(),
+	}
+	if err := metric.Register(registry, m.gpus, m.reservations, m.workloads); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+func (m *Metrics) show(b *v1alpha1.GPUBudget) {
+	if m == nil || b.Spec.Max == nil {
+		return
+	}
+	for state, n := range map[string]int64{"max": *b.Spec.Max, "used": b.Status.Used, "reserved": b.Status.Reserved,
+		"overlap": b.Status.Overlap, "available": b.Status.Available} {
+		m.gpus.WithLabelValues(b.Name, state).Set(float64(n))
+	}
+	m.reservations.WithLabelValues(b.Name).Set(float64(len(b.Status.Reservations)))
+	m.workloads.WithLabelValues(b.Name).Set(float64(b.Status.Workloads))
+}
+
+func (m *Metrics) gone(name string) {
+	if m != nil {
+		for _, v := range []*prometheus.GaugeVec{m.gpus, m.reservations, m.workloads} {
+			v.DeletePartialMatch(prometheus.Labels{"budget": name})
+		}
+	}
+}
+
+func (m *Metrics) forget() {
+	if m != nil {
+		m.gpus.Reset()
+		m.reservations.Reset()
+		m.workloads.Reset()
+	}
+}

@@ -1,0 +1,208 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
+	"github.com/kubetorch/webhook/pkg/budget/charge"
+	"github.com/kubetorch/webhook/pkg/budget/ledger"
+	"github.com/kubetorch/webhook/pkg/budget/usage"
+	"github.com/kubetorch/webhook/pkg/policy"
+)
+
+// round is one complete count.
+type round struct {
+	*Controller
+	replicas []charge.Seen
+	// agreed is when replicas were read, listed when the lists were begun: after the
+	// budgets were read.
+	agreed, listed time.Time
+	rules          string
+	all            []usage.Claimant
+	namespaces     map[string]map[string]string
+}
+
+// budget brings the ledger of one budget up to date. The budget was read before the lists
+// were begun.
+func (r *round) budget(ctx context.Context, b *v1alpha1.GPUBudget) (next time.Duration, err error) {
+	compiled := policy.CompileBudgets([]v1alpha1.GPUBudget{*b}).All()
+	after := b.DeepCopy()
+	f := r.follow(b)
+	if len(compiled) == 0 {
+		errs := policy.ValidateBudget(b)
+		r.condition(after, v1alpha1.ConditionCounted, metav1.ConditionFalse, "Invalid", errs.ToAggregate().Error())
+		return 0, r.write(ctx, b, after)
+	}
+	claims, plans := usage.Claims(r.all, compiled[0], r.namespaces)
+	var selected ledger.Selected
+	if compiled[0].Selective() {
+		selected = ledger.Selected{}
+		for name, labels := range r.namespaces {
+			if compiled[0].Selects(name, labels, true) {
+				selected[name] = true
+			}
+		}
+	}
+	book, unreadable := ledger.Read(&b.Status)
+	if charge.Counted(b, r.rules) {
+		// Should the ledger be lost, what is under way then has to be waited for.
+		f.agreed = time.Time{}
+	}
+	if charge.Counted(b, r.rules) && unreadable == nil {
+		settled, next, commit := f.tracker.Settle(book, claims, plans, selected, r.listed, r.Wait)
+		stored, err := r.settle(ctx, b, book, settled)
+		if err != nil {
+			return next, err
+		}
+		commit(stored)
+		return next, nil
+	} else if ready, in, reason, message := r.mayCount(f, b, unreadable); ready {
+		book, f.agreed = f.tracker.Rebuild(claims, selected, b.Status.Settlements), time.Time{}
+		after.Status.Rules = r.rules
+		r.condition(after, v1alpha1.ConditionCounted, metav1.ConditionTrue, "Counted", "every claim is in the ledger")
+	} else {
+		r.condition(after, v1alpha1.ConditionCounted, metav1.ConditionFalse, reason, message)
+		return in, r.write(ctx, b, after)
+	}
+	r.show(after, book)
+	return next, r.write(ctx, b, after)
+}
+
+// retries is how often a settled ledger is put onto what admissions charged meanwhile.
+const retries = 8
+
+// settle stores a settled ledger, and returns what is stored now. Admissions that charge
+// meanwhile keep what they wrote.
+func (r *round) settle(ctx context.Context, b *v1alpha1.GPUBudget, from, settled *ledger.Book) (*ledger.Book, error) {
+	for try := 0; ; try++ {
+		after := b.DeepCopy()
+		r.show(after, settled)
+		err := r.write(ctx, b, after)
+		if !apierrors.IsConflict(err) || try == retries {
+			return settled, err
+		}
+		now, failed := r.Store.Live(ctx, b.Name)
+		if failed != nil {
+			return nil, failed
+		}
+		if now == nil || now.UID != b.UID || !charge.Counted(now, r.rules) {
+			return nil, err
+		}
+		book, failed := ledger.Read(&now.Status)
+		if failed != nil {
+			return nil, err
+		}
+		if settled = ledger.Rebase(settled, from, book); settled == nil {
+			return nil, err // another controller does the same
+		}
+		from, b = book, now
+	}
+}
+
+// show puts a ledger, and whether it is within the budget, into the status.
+func (r *round) show(b *v1alpha1.GPUBudget, book *ledger.Book) {
+	limits := charge.Limits(b)
+	book.Write(&b.Status, limits.Max)
+	r.judge(b, book, limits)
+}
+
+// mayCount tells whether everything that was admitted without regard to this generation of
+// the budget is in the lists, or will never be stored.
+func (r *round) mayCount(f *followed, b *v1alpha1.GPUBudget, unreadable error) (ready bool, next time.Duration, reason, message string) {
+	if !charge.Agree(r.replicas, b.Name, policy.Version(string(b.UID), b.Generation), r.rules) {
+		f.agreed = time.Time{}
+		return false, soon, "WaitingForReplicas", "not every replica of the webhook has seen this generation yet"
+	}
+	if f.agreed.IsZero() || f.generation != b.Generation || f.rules != r.rules {
+		f.agreed, f.generation, f.rules = r.agreed, b.Generation, r.rules
+	}
+	if remaining := r.Wait - r.listed.Sub(f.agreed); remaining > 0 {
+		message := fmt.Sprintf("requests that were admitted before may take up to %s; claims may not rise until then", r.Wait)
+		if unreadable != nil {
+			message = "the ledger could not be read (" + unreadable.Error() + "); " + message
+		}
+		return false, remaining, "WaitingForRequests", message
+	}
+	return true, 0, "", ""
+}
+
+// judge sets the condition that says whether the claims are within the budget.
+func (r *round) judge(b *v1alpha1.GPUBudget, book *ledger.Book, limits ledger.Limits) {
+	within, beyond := book.Within(limits)
+	if within {
+		r.condition(b, v1alpha1.ConditionWithin, metav1.ConditionTrue, "Within", "the claims are within the budget")
+		return
+	}
+	claimed := fmt.Sprintf("%d GPUs are claimed", b.Status.Used+b.Status.Reserved)
+	if b.Status.Overlap > 0 {
+		claimed += fmt.Sprintf(", %d more are held by revisions that are being replaced", b.Status.Overlap)
+	}
+	message := fmt.Sprintf("%s and %d allowed", claimed, limits.Max)
+	if len(beyond) > 0 {
+		const most = 10
+		more := ""
+		if len(beyond) > most {
+			beyond, more = beyond[:most], fmt.Sprintf(" and %d more", len(beyond)-most)
+		}
+		message += fmt.Sprintf("; above %d per namespace: %s%s", *limits.MaxPerNamespace, strings.Join(beyond, ", "), more)
+	}
+	r.condition(b, v1alpha1.ConditionWithin, metav1.ConditionFalse, "Exceeded", message+"; what runs goes on running, and may not grow")
+}
+
+// condition sets a condition, and tells of it when it turns.
+func (r *round) condition(b *v1alpha1.GPUBudget, kind string, status metav1.ConditionStatus, reason, message string) {
+	before := meta.FindStatusCondition(b.Status.Conditions, kind)
+	turned := before == nil || before.Status != status || before.Reason != reason
+	meta.SetStatusCondition(&b.Status.Conditions, metav1.Condition{Type: kind, Status: status, Reason: reason, Message: message, ObservedGeneration: b.Generation})
+	if turned && (reason != "Within" || before != nil) {
+		r.event(b, reason == "Exceeded" || reason == "Invalid", reason, message)
+	}
+}
+
+// rechecked is after how long a status is written again to show that somebody looks after it.
+const rechecked = every - time.Minute
+
+// ready says whether the budget holds: it is valid, counted, and asked about what it is for.
+func (r *round) ready(b *v1alpha1.GPUBudget) {
+	if now := metav1.Now().Rfc3339Copy(); b.Status.Checked == nil || now.Sub(b.Status.Checked.Time) >= rechecked {
+		b.Status.Checked = &now
+	}
+	c := metav1.Condition{
+		Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonInForce, ObservedGeneration: b.Generation,
+		Message: "the budget is valid and in force",
+	}
+	problem := ""
+	if r.NotRegistered != nil {
+		problem = r.NotRegistered()
+	}
+	if counted := meta.FindStatusCondition(b.Status.Conditions, v1alpha1.ConditionCounted); counted != nil && counted.Status != metav1.ConditionTrue {
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, counted.Reason, counted.Message
+	} else if problem != "" {
+		c.Status, c.Reason = metav1.ConditionFalse, v1alpha1.ReasonNotRegistered
+		c.Message = problem + "; until this is mended, the budget does not hold for everything that it is about"
+	}
+	before := meta.FindStatusCondition(b.Status.Conditions, c.Type)
+	if c.Reason == v1alpha1.ReasonNotRegistered && (before == nil || before.Reason != c.Reason) {
+		r.event(b, true, c.Reason, c.Message)
+	}
+	meta.SetStatusCondition(&b.Status.Conditions, c)
+}
+
+// write stores a status that has changed.
+func (r *round) write(ctx context.Context, before, after *v1alpha1.GPUBudget) error {
+	r.Metrics.show(after)
+	r.ready(after)
+	if apiequality.Semantic.DeepEqual(before.Status, after.Status) {
+		return nil
+	}
+	_, err := r.Store.Write(ctx, after)
+	return err
+}

@@ -1,3 +1,0 @@
-// Package budget charges admissions to GPUBudgets: it brings the arithmetic of package
-// ledger together with the place where a ledger is kept.
-package budget

@@ -1,0 +1,82 @@
+// Package clustertest lists objects that tests hold in memory.
+package clustertest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/kubetorch/webhook/pkg/cluster"
+	"github.com/kubetorch/webhook/pkg/manifest"
+)
+
+// Source has the objects of each kind that it serves.
+type Source map[cluster.Kind][]manifest.Object
+
+// Read answers with all objects of a kind on one page.
+func (s Source) Read(_ context.Context, kind cluster.Kind, _ metav1.ListOptions) (io.ReadCloser, error) {
+	objects, served := s[kind]
+	if !served {
+		return nil, missing(kind)
+	}
+	text, err := json.Marshal(manifest.Object{"apiVersion": kind.GroupVersion().String(), "items": objects, "metadata": manifest.Object{}})
+	return io.NopCloser(bytes.NewReader(text)), err
+}
+
+func missing(kind cluster.Kind) error {
+	return apierrors.NewGenericServerResponse(http.StatusNotFound, "list", kind.GroupResource(), "", "", 0, true)
+}
+
+// Texts has the list of each kind that it serves as JSON.
+type Texts map[cluster.Kind]string
+
+// Read answers with the text.
+func (s Texts) Read(_ context.Context, kind cluster.Kind, _ metav1.ListOptions) (io.ReadCloser, error) {
+	text, served := s[kind]
+	if !served {
+		return nil, missing(kind)
+	}
+	return io.NopCloser(strings.NewReader(text)), nil
+}
+
+var kinds = map[schema.GroupKind]cluster.Kind{
+	{Group: "apps", Kind: "Deployment"}:                                cluster.Deployments,
+	{Group: "serving.knative.dev", Kind: "Service"}:                    cluster.Services,
+	{Group: "serving.knative.dev", Kind: "Configuration"}:              cluster.Configurations,
+	{Group: "serving.knative.dev", Kind: "Route"}:                      cluster.Routes,
+	{Group: "serving.knative.dev", Kind: "Revision"}:                   cluster.Revisions,
+	{Group: "autoscaling.internal.knative.dev", Kind: "PodAutoscaler"}: cluster.PodAutoscalers,
+	{Kind: "Namespace"}: {Version: "v1", Resource: "namespaces"},
+}
+
+// Of serves the objects that inventories are about. Others are left out.
+func Of(objects ...manifest.Object) Source {
+	s := Source{}
+	for _, kind := range kinds {
+		s[kind] = []manifest.Object{}
+	}
+	for _, o := range objects {
+		gv, _ := schema.ParseGroupVersion(manifest.Text(o, "apiVersion"))
+		if kind, ok := kinds[schema.GroupKind{Group: gv.Group, Kind: manifest.Text(o, "kind")}]; ok {
+			s[kind] = append(s[kind], o)
+		}
+	}
+	return s
+}
+
+// List is what is kept of objects.
+func List(t testing.TB, objects ...manifest.Object) *cluster.Objects {
+	t.Helper()
+	o, err := cluster.List(t.Context(), Of(objects...))
+	require.NoError(t, err)
+	return o
+}

@@ -1,0 +1,211 @@
+package cluster
+
+import (
+	"encoding/json"
+	"fmt"
+
+	utiljson "k8s.io/apimachinery/pkg/util/json"
+
+	"github.com/kubetorch/webhook/pkg/deployments/handover"
+	"github.com/kubetorch/webhook/pkg/expand"
+	"github.com/kubetorch/webhook/pkg/jsonscan"
+	"github.com/kubetorch/webhook/pkg/knative"
+	"github.com/kubetorch/webhook/pkg/manifest"
+	"github.com/kubetorch/webhook/pkg/parameter"
+)
+
+type (
+	shape  = jsonscan.Shape
+	fields = map[string]*shape
+)
+
+// What counts and audits look at; whoever reads more adds it here, and to the objects of
+// kept_test.go in pkg/audit. Labels are kept, as any of them may select an object; of
+// annotations those that say how it scales, and parameters.
+var (
+	all = &shape{}
+	// of keeps whole values.
+	of = func(keys ...string) *shape {
+		s := &shape{Fields: fields{}}
+		for _, key := range keys {
+			s.Fields[key] = all
+		}
+		return s
+	}
+	none    = of()
+	scaling = &shape{Key: func(key []byte) bool {
+		_, known := knative.Canonical(string(key))
+		return known || knative.Scales(string(key))
+	}}
+	parameters = &shape{Key: func(key []byte) bool { return parameter.IsKey(string(key)) }}
+
+	controllers = of("apiVersion", "kind", "name", "uid", "controller")
+	traffic     = of("revisionName", "configurationName", "latestRevision")
+	containers  = of("resources", "restartPolicy")
+
+	// podSpec has a digest: whether a template made a revision hangs on all of it.
+	podSpec = &shape{Digest: true, Fields: pods}
+	pods    = fields{"containers": containers, "initContainers": containers, "resources": all, "resourceClaims": all, "nodeSelector": all,
+		"affinity": {Fields: fields{"nodeAffinity": of("requiredDuringSchedulingIgnoredDuringExecution")}}}
+	labels   = &shape{Fields: fields{"metadata": of("name", "labels")}}
+	template = &shape{Fields: fields{"metadata": {Fields: fields{"name": all, "annotations": scaling}}, "spec": podSpec}}
+)
+
+// kept is what is kept of a kind: head of each object, spec once for all that are alike.
+type kept struct {
+	apiVersion, kind string
+	// object is what is kept, in a head and, where others are likely to have the same, a spec.
+	object, head, spec *shape
+	// digest is where the digest belongs.
+	digest []string
+}
+
+func keep(kind Kind, name string, alike bool, annotations, spec, status *shape) *kept {
+	k := &kept{apiVersion: kind.GroupVersion().String(), kind: name, object: &shape{Fields: fields{
+		"apiVersion": all, "kind": all,
+		"metadata": {Fields: fields{"name": all, "namespace": all, "uid": all, "generation": all, "deletionTimestamp": all, "labels": all,
+			"annotations": annotations, "ownerReferences": controllers}},
+		"spec": spec,
+	}}}
+	if status != nil {
+		k.object.Fields["status"] = status
+	}
+	k.head, k.spec = of("apiVersion", "kind", "metadata", "status"), of("spec")
+	if !alike {
+		k.head, k.spec = of("apiVersion", "kind", "metadata", "spec", "status"), nil
+	}
+	switch {
+	case spec.Digest:
+		k.digest = []string{"spec"}
+	case spec.Fields["template"] == template:
+		k.digest = []string{"spec", "template", "spec"}
+	}
+	return k
+}
+
+var kinds = map[Kind]*kept{
+	Deployments: keep(Deployments, "Deployment", true, parameters, &shape{Fields: fields{"replicas": all,
+		"template": {Fields: fields{"spec": {Fields: pods}}}}}, nil),
+	Services: keep(Services, "Service", true, none, &shape{Fields: fields{"template": template, "traffic": traffic}},
+		&shape{Fields: fields{"observedGeneration": all, "latestCreatedRevisionName": all, "latestReadyRevisionName": all, "traffic": traffic}}),
+	Configurations: keep(Configurations, "Configuration", true, none, &shape{Fields: fields{"template": template}},
+		of("latestCreatedRevisionName", "latestReadyRevisionName")),
+	Routes: keep(Routes, "Route", false, none, &shape{Fields: fields{"traffic": traffic}}, &shape{Fields: fields{"traffic": traffic}}),
+	Revisions: keep(Revisions, "Revision", true, scaling, podSpec,
+		&shape{Fields: fields{"conditions": of("type", "status"), "actualReplicas": all, "desiredReplicas": all}}),
+	PodAutoscalers: keep(PodAutoscalers, "PodAutoscaler", false, scaling, of("scaleTargetRef"), nil),
+}
+
+// reading is what the reading of lists shares.
+type reading struct {
+	source Source
+	pool   jsonscan.Pool
+	// Scratch space for what is kept of an object, and for a part of that.
+	object, part []byte
+}
+
+// item is what is kept of an object.
+func (r *reading) item(raw []byte, k *kept) (Item, error) {
+	if i, ok := r.kept(raw, k); ok {
+		return i, nil
+	}
+	// Out of the ordinary: once more, in the ordinary way of writing it.
+	o, err := decode(raw)
+	if err != nil {
+		return Item{}, err
+	}
+	if o["apiVersion"] == nil && o["kind"] == nil {
+		o["apiVersion"], o["kind"] = k.apiVersion, k.kind
+	}
+	if plain, err := json.Marshal(o); err == nil {
+		if i, ok := r.kept(plain, k); ok {
+			return i, nil
+		}
+	}
+	return Of(essence(o)), nil
+}
+
+// decode reads an object as clients of the API server do.
+func decode(raw []byte) (manifest.Object, error) {
+	if o, ok := jsonscan.Object(raw); ok {
+		return o, nil
+	}
+	var o manifest.Object
+	if err := utiljson.Unmarshal(raw, &o); err != nil {
+		return nil, err
+	}
+	if o == nil {
+		return nil, fmt.Errorf("is null, not an object")
+	}
+	return o, nil
+}
+
+func (r *reading) kept(raw []byte, k *kept) (Item, bool) {
+	object, digest, ok := jsonscan.Prune(r.object[:0], raw, k.object)
+	r.object = object[:0]
+	if !ok {
+		return Item{}, false
+	}
+	b, _, ok := jsonscan.Prune(r.part[:0], object, k.head)
+	r.part = b[:0]
+	if !ok {
+		return Item{}, false
+	}
+	i := Item{kept: k, head: string(b), digest: digest}
+	head, ok := jsonscan.ObjectIn(i.head)
+	if !ok {
+		return Item{}, false
+	}
+	i.describe(head)
+	if k.spec != nil {
+		b, _, ok = jsonscan.Prune(r.part[:0], object, k.spec)
+		r.part = b[:0]
+		if !ok {
+			return Item{}, false
+		}
+		spec, _ := r.pool.Value(b)
+		if i.spec, ok = spec.(manifest.Object); !ok {
+			return Item{}, false
+		}
+	}
+	if k == kinds[Deployments] && expand.ReadIntent(head).Expands() {
+		o, err := decode(raw)
+		if err != nil {
+			return Item{}, false
+		}
+		o["apiVersion"], o["kind"] = k.apiVersion, k.kind
+		delete(o, "status")
+		text, err := json.Marshal(essence(o))
+		if err != nil {
+			return Item{}, false
+		}
+		i.whole = string(text)
+	}
+	return i, true
+}
+
+// copies are the annotations that hold the object once more.
+var copies = []string{"kubectl.kubernetes.io/last-applied-configuration", handover.AppliedAnnotation}
+
+// essence drops, in place, what no count needs: most of an object's size, and what may be
+// secret.
+func essence(o manifest.Object) manifest.Object {
+	delete(manifest.Map(o, "metadata"), "managedFields")
+	for _, key := range copies {
+		delete(manifest.Map(o, "metadata", "annotations"), key)
+	}
+	// A pod template, or a Revision's own spec.
+	for _, podSpec := range []manifest.Object{manifest.Map(o, "spec", "template", "spec"), manifest.Map(o, "spec")} {
+		for _, list := range []string{"containers", "initContainers"} {
+			for _, container := range manifest.Objects(podSpec, list) {
+				for _, variable := range manifest.Objects(container, "env") {
+					// A Deployment that sets PORT may be one that Knative would not take.
+					if variable["name"] != "PORT" {
+						delete(variable, "value")
+					}
+				}
+			}
+		}
+	}
+	return o
+}

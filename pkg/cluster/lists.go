@@ -1,0 +1,48 @@
+package cluster
+
+import (
+	"context"
+	"runtime/debug"
+
+	"github.com/kubetorch/webhook/pkg/manifest"
+)
+
+// Lists reads everything for several users, for one at a time: what two lists of a large
+// cluster need is never needed at once.
+type Lists struct {
+	source Source
+	turn   chan struct{}
+}
+
+// NewLists reads from a source.
+func NewLists(source Source) *Lists { return &Lists{source: source, turn: make(chan struct{}, 1)} }
+
+// many objects are worth collecting their garbage at once.
+const many = 1000
+
+// Use reads as List does, and has use look at the result, which is not kept beyond that but
+// for the labels of namespaces.
+func (l *Lists) Use(ctx context.Context, use func(*Objects), kinds ...Kind) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case l.turn <- struct{}{}:
+	}
+	defer func() { <-l.turn }()
+	o, err := List(ctx, l.source, kinds...)
+	if err != nil {
+		return err
+	}
+	use(o)
+	n := len(o.Deployments) + len(o.Services) + len(o.Configurations) + len(o.Routes) + len(o.Revisions) + len(o.PodAutoscalers)
+	*o = Objects{}
+	if n >= many {
+		debug.FreeOSMemory() // by itself the memory would be kept for minutes
+	}
+	return nil
+}
+
+// Policies are all ComputePolicies.
+func (l *Lists) Policies(ctx context.Context) ([]manifest.Object, error) {
+	return Policies(ctx, l.source)
+}

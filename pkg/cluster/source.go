@@ -1,0 +1,58 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+)
+
+// Source is where lists are read.
+type Source interface {
+	// Read begins to read a list of the objects of a kind in all namespaces, as JSON. What
+	// the API server answers instead is an error of its type.
+	Read(ctx context.Context, kind Kind, options metav1.ListOptions) (io.ReadCloser, error)
+}
+
+// NewSource reads from an API server, uncompressed if the configuration says so. client may be
+// nil.
+func NewSource(config *rest.Config, client *http.Client) (Source, error) {
+	config = dynamic.ConfigFor(config)
+	config.NegotiatedSerializer = scheme.Codecs.WithoutConversion() // of errors
+	config.GroupVersion = &schema.GroupVersion{}
+	if client == nil {
+		var err error
+		if client, err = rest.HTTPClientFor(config); err != nil {
+			return nil, fmt.Errorf("making a client: %w", err)
+		}
+	}
+	c, err := rest.UnversionedRESTClientForConfigAndClient(config, client)
+	if err != nil {
+		return nil, fmt.Errorf("making a client: %w", err)
+	}
+	return source{c, config.DisableCompression}, nil
+}
+
+type source struct {
+	client rest.Interface
+	// plain is whether lists are not compressed: that takes longer than to send them.
+	plain bool
+}
+
+func (s source) Read(ctx context.Context, kind Kind, options metav1.ListOptions) (io.ReadCloser, error) {
+	path := []string{"apis", kind.Group, kind.Version, kind.Resource}
+	if kind.Group == "" {
+		path = []string{"api", kind.Version, kind.Resource}
+	}
+	request := s.client.Get().AbsPath(path...).SpecificallyVersionedParams(&options, metav1.ParameterCodec, metav1.SchemeGroupVersion)
+	if s.plain {
+		request.SetHeader("Accept-Encoding", "identity")
+	}
+	return request.Stream(ctx)
+}

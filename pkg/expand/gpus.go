@@ -1,0 +1,226 @@
+package expand
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
+	"github.com/kubetorch/webhook/pkg/manifest"
+	"github.com/kubetorch/webhook/pkg/parameter"
+	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/workload"
+)
+
+// gpus settles the GPUs of the serving container, their memory and their type.
+func (e *expansion) gpus() {
+	kind := e.chooseGPUType()
+	if e.serving >= 0 {
+		memory := e.resolve(parameter.GPUMemory, gpuMemoryLocation)
+		e.gpuCount(memory, kind)
+		e.drop(e.isGPU)
+		if memory.isNative || memory.byWorkload() || e.asksForGPUs() { // a default is for workloads that ask for GPUs
+			e.store(memory)
+		}
+	}
+	e.pin(kind)
+}
+
+// isGPU tells whether a location is one of GPUs.
+func (e *expansion) isGPU(name string) bool {
+	prefix, resource, _ := strings.Cut(name, ".")
+	return (prefix == "requests" || prefix == "limits") && e.Policies.GPUResources().Match(resource)
+}
+
+// gpuCount settles the number of GPUs and the tolerations that GPU nodes usually ask for.
+func (e *expansion) gpuCount(memory setting, kind *gpuType) {
+	p := parameter.GPUs
+	name := e.Policies.GPUResource()
+	request, _ := e.locate("requests." + name)
+	limit, _ := e.locate("limits." + name)
+	native, isNative := e.nativeGPUs(name)
+	w, ok := e.wanted(p, limit, native, isNative)
+	if !ok && !isNative && !e.bad[p.Name] && memory.byWorkload() {
+		w, ok = memory.want, true
+		w.text, w.asked = "1", "1"
+	}
+	switch {
+	case isNative && ok:
+		e.values.put(Setting{Name: p.Name, Value: w.text, From: w.from})
+		return
+	case isNative:
+		e.values.put(Setting{Name: p.Name, Value: native, From: manifestSource + "resources"})
+		return
+	case !ok:
+		return
+	}
+	other := e.otherGPUs(name)
+	if other != "" && (w.stated == nil || w.stated.Parameter != p) {
+		return // the container has its GPUs
+	}
+	n, _ := parameter.ParseScale(w.text) // checked
+	if w.stated == nil {
+		n = e.lowerGPUs(&w, n, kind)
+	}
+	e.values.put(Setting{Name: p.Name, Value: strconv.FormatInt(n, 10), From: w.from, By: w.by})
+	if n == 0 {
+		return
+	}
+	if other != "" {
+		e.refuse(w.stated.Path, w.stated.Text, "the serving container asks for %s already; state its GPUs once", other)
+		return
+	}
+	value := Setting{Value: strconv.FormatInt(n, 10), From: w.from, By: w.by}
+	e.write(request, typeOf(request.name), value.Value, value)
+	e.write(limit, typeOf(limit.name), value.Value, value)
+	e.tolerations(w.from)
+}
+
+// lowerGPUs holds a default number of GPUs against every bound, given the pods that the
+// workload itself asks for.
+func (e *expansion) lowerGPUs(w *want, n int64, kind *gpuType) int64 {
+	broken := e.brokenByGPUs(n, kind)
+	if len(broken) > 0 {
+		lowered := e.Policies.LowerGPUs(min(n, e.gpusThatFit()))
+		if lowered > 0 && len(e.brokenByGPUs(lowered, kind)) > 0 {
+			lowered = 0
+		}
+		if lowered == 0 && w.profile {
+			return e.refuseProfile(*w, n, broken)
+		}
+		w.by = e.words(broken[0], n)
+		n = lowered
+	}
+	if asked, err := parameter.ParseScale(w.asked); err == nil && w.by != "" && n < asked {
+		e.warn("gpus %s (%s) lowered to %d by %s", w.asked, w.from, n, w.by)
+	}
+	return n
+}
+
+// refuseProfile refuses a profile that is named and whose GPUs cannot be given. Where no
+// bound refuses them they are.
+func (e *expansion) refuseProfile(w want, n int64, broken []policy.Violation) int64 {
+	for _, v := range broken {
+		if refuses(v) {
+			v.Error = field.Forbidden(field.NewPath("metadata", "labels").Key(parameter.ComputeLabel), w.from+" "+v.Error.Detail)
+			e.result.Denied = append(e.result.Denied, v)
+		}
+	}
+	return n
+}
+
+func refuses(v policy.Violation) bool {
+	return v.Enforcement == v1alpha1.Deny || v.Enforcement == v1alpha1.Clamp
+}
+
+// words name a bound that n GPUs break, as a ceiling does.
+func (e *expansion) words(v policy.Violation, n int64) string {
+	if c, ok := e.Policies.Ceiling(v.Bound, policy.AllBounds); ok && c.Policy == v.Policy && (v.Bound == policy.BoundGPUsPerWorkload || n > c.Max.Value()) {
+		return c.By
+	}
+	return fmt.Sprintf("policy %s (bounds.%s.allowed)", v.Policy, v.Bound)
+}
+
+// brokenByGPUs are the bounds that a workload breaks with n GPUs per pod, and the stored
+// one does not, those that refuse it first.
+func (e *expansion) brokenByGPUs(n int64, kind *gpuType) []policy.Violation {
+	name, text := e.Policies.GPUResource(), strconv.FormatInt(n, 10)
+	d := e.demandOf(e.imagined(map[string]string{"requests." + name: text, "limits." + name: text}))
+	d.PeakPods = e.podsAsked(d)
+	d.Claim = workload.SaturatingAdd(workload.SaturatingMul(d.GPUs.PerPod, workload.SaturatingMul(d.PeakPods, 1+d.UnknownRevisions)), d.OtherClaims)
+	d.GPUType, _ = workload.GPUType(e.withoutOwnSelector())
+	if kind != nil && kind.value != "" {
+		d.GPUType = kind.value
+	}
+	v := e.Policies.Judge(d, e.old)
+	return slices.DeleteFunc(slices.Concat(v.Denied, v.Warned, v.Audited), func(v policy.Violation) bool {
+		return v.Bound != policy.BoundGPUsPerPod && v.Bound != policy.BoundGPUsPerWorkload && (v.Bound != policy.BoundGPUTypes || !refuses(v))
+	})
+}
+
+// gpusThatFit is the most GPUs per pod that gpusPerWorkload leaves to the pods that the
+// workload itself asks for.
+func (e *expansion) gpusThatFit() int64 {
+	total, ok := e.Policies.Ceiling(policy.BoundGPUsPerWorkload, policy.AllBounds)
+	if !ok {
+		return workload.Unbounded
+	}
+	d := e.demandOf(e.object)
+	return max(0, total.Max.Value()-d.OtherClaims) / max(1, workload.SaturatingMul(e.podsAsked(d), 1+d.UnknownRevisions))
+}
+
+// podsAsked is the number of pods that a default number of GPUs has to fit: what the
+// workload states, at least 1, as far as no policy lowers it. A default max-scale is
+// lowered to fit the GPUs.
+func (e *expansion) podsAsked(d workload.Usage) int64 {
+	pods := d.PeakPods
+	if e.intent.Expands() {
+		pods = 1
+		for _, p := range []*parameter.Parameter{parameter.MaxScale, parameter.MinScale, parameter.InitialScale} {
+			if n, err := parameter.ParseScale(e.explicitQuietly(p)); err == nil {
+				pods = max(pods, n)
+			}
+		}
+	}
+	d.GPUs.PerPod = 1
+	if c, ok := e.Policies.PeakCeiling(d, policy.ClampBounds); ok {
+		pods = min(pods, max(1, c.Max.Value()))
+	}
+	return pods
+}
+
+// nativeGPUs is the number of GPUs of one resource that the manifest states for the
+// serving container.
+func (e *expansion) nativeGPUs(name string) (string, bool) {
+	for _, list := range []string{"limits", "requests"} {
+		l, _ := e.locate(list + "." + name)
+		if text, ok := e.native(l, typeOf(l.name)); ok {
+			return text, true
+		}
+	}
+	return "", false
+}
+
+// otherGPUs names a GPU resource of the serving container beside one; what an earlier
+// expansion asked for is about to go.
+func (e *expansion) otherGPUs(name string) string {
+	for _, list := range []string{"limits", "requests"} {
+		for other, v := range manifest.Map(e.servingContainer(), "resources", list) {
+			l, _ := e.locate(list + "." + other)
+			_, isNative := e.native(l, typeOf(l.name))
+			if n, ok := workload.WholeGPUs(v); other != name && isNative && e.Policies.GPUResources().Match(other) && (!ok || n > 0) {
+				return other
+			}
+		}
+	}
+	return ""
+}
+
+// checkGPUs refuses GPU quantities that Knative takes and Kubernetes then refuses.
+func (e *expansion) checkGPUs() {
+	pod := e.path.Child("spec")
+	e.result.Errors = append(e.result.Errors, workload.CountGPUs(e.podSpec(), pod, e.Policies.GPUResources()).Malformed...)
+	for _, list := range []string{"initContainers", "containers"} {
+		for i, c := range manifest.Objects(e.podSpec(), list) {
+			requests, limits := manifest.Map(c, "resources", "requests"), manifest.Map(c, "resources", "limits")
+			at := pod.Child(list).Index(i).Child("resources")
+			for name, v := range requests {
+				n, ok := workload.WholeGPUs(v)
+				if !ok || !e.Policies.GPUResources().Match(name) {
+					continue
+				}
+				limit, stated := limits[name]
+				m, whole := workload.WholeGPUs(limit)
+				switch {
+				case !stated:
+					e.result.Errors = append(e.result.Errors, field.Required(at.Child("limits").Key(name), "GPUs need a limit equal to the request"))
+				case whole && m != n:
+					e.refuse(at.Child("requests").Key(name), n, "must equal the limit %d: GPUs cannot be overcommitted", m)
+				}
+			}
+		}
+	}
+}
