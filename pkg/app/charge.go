@@ -64,7 +64,7 @@ func (c *charging) admit(ctx context.Context, r *review.Request, w review.World,
 	for i, c := range charges {
 		demands[i] = charge.Demand{Budget: c.Budget.Name, Version: c.Budget.Version, Selective: c.Budget.Selective(), Rules: rules, Charges: c.Charges,
 			// A claim may always fall. The count finds what its rollout overlaps.
-			Optional: !c.Grows() && !c.Budget.Strict}
+			Optional: !c.Grows() && (!c.Budget.Strict || c.Settled()), Unwritten: c.Settled()}
 	}
 	for i, answer := range c.charge(ctx, demands, r.DryRun()) {
 		switch {

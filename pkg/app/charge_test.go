@@ -23,6 +23,8 @@ func standalone() (*edge, *charge.Memory) {
 	e := working()
 	e.current.Store(&snapshot{policies: policy.Compile(nil), budgets: policy.CompileBudgets(budgets), knative: knative.Default()})
 	e.charging = &charging{charge: memory.Charge, release: memory.Release, everything: true}
+	e.remembered = newMemory()
+	e.reader = e.remembered
 	return e, memory
 }
 

@@ -131,7 +131,7 @@ func (e *edge) world(ctx context.Context, now *snapshot, failed *error) review.W
 	if e.self != nil {
 		self = e.self()
 	}
-	return review.World{Policies: now.policies, Knative: now.knative, Self: self, NamespaceLabels: func(name string) (map[string]string, bool) {
+	return review.World{Policies: now.policies, Knative: now.knative, Self: self, Budgeted: !now.budgets.None(), NamespaceLabels: func(name string) (map[string]string, bool) {
 		labels, known, err := e.namespaceLabels(ctx, name)
 		*failed = errors.Join(*failed, err)
 		return labels, known

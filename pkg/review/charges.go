@@ -53,14 +53,22 @@ func (r *Request) Charges(budgets *policy.Budgets, claims []Claim, labels map[st
 				continue
 			}
 			charge.Claims = append(charge.Claims, counted)
-			charge.Charges = append(charge.Charges, ledger.Charge{Key: c.Key, Namespace: strings.Clone(r.raw.Namespace), Kind: strings.Clone(c.Kind), Name: strings.Clone(r.storedName()), // kept by the ledger
-				Amount: ledger.Amount{GPUs: counted.GPUs, Overlap: counted.Overlap}, Rises: counted.GPUs > b.Claim(c.Old)})
+			charge.Charges = append(charge.Charges, ledger.Charge{Key: c.Key, Namespace: strings.Clone(r.raw.Namespace), Kind: strings.Clone(c.Kind), Name: strings.Clone(r.nameOf(c)), // kept by the ledger
+				Amount: ledger.Amount{GPUs: counted.GPUs, Overlap: counted.Overlap}, Rises: counted.GPUs > b.Claim(c.Old), Held: c.Held})
 		}
 		if len(charge.Charges) > 0 {
 			charges = append(charges, charge)
 		}
 	}
 	return charges, refused
+}
+
+// nameOf is the name of the object whose entry a claim is.
+func (r *Request) nameOf(c *Claim) string {
+	if c.Name != "" {
+		return c.Name
+	}
+	return r.storedName()
 }
 
 // storedName is the name that the object gets, as far as it is known.
@@ -125,7 +133,17 @@ func (c *Charge) NoRoom(o ledger.Outcome, namespace string) policy.Violation {
 
 // Grows tells whether a claim itself rises, and not only replaces what holds GPUs still.
 func (c *Charge) Grows() bool {
-	return slices.ContainsFunc(c.Charges, func(charge ledger.Charge) bool { return charge.Rises })
+	for i, charge := range c.Charges {
+		if charge.Rises && !c.Claims[i].Settled {
+			return true
+		}
+	}
+	return false
+}
+
+// Settled tells whether all claims are of pods that their roots were admitted with.
+func (c *Charge) Settled() bool {
+	return !slices.ContainsFunc(c.Claims, func(claim BudgetClaim) bool { return !claim.Settled })
 }
 
 // largest is the claim that a refusal points at.

@@ -28,19 +28,21 @@ func DeploymentUsage(deployment manifest.Object, c Controlled, gpus GPUResources
 	}
 	paused, _ := manifest.At(deployment, "spec", "paused").(bool)
 	largest := Part{GPUs: d.GPUs.PerPod, Type: d.product}
-	var asked Part // by the ReplicaSets
+	replaced := largest.GPUs // the most that a pod of a rollout holds
+	var asked Part           // by the ReplicaSets
 	for _, rs := range c.ReplicaSets {
 		u := ReplicaSetUsage(rs, gpus)
 		if paused || u.PeakPods > 0 {
 			largest = largest.or(Part{GPUs: u.GPUs.PerPod, Type: u.product})
 		}
+		replaced = max(replaced, u.GPUs.PerPod)
 		asked = asked.plus(u.part(""))
 	}
 	claim := Part{GPUs: SaturatingMul(largest.GPUs, d.PeakPods), Type: largest.Type}
 	held := asked.or(c.Pods.Active).plus(c.Pods.Terminating)
 	excess := Part{GPUs: max(0, held.GPUs-claim.GPUs), Type: held.Type}
 	overlap := excess
-	overlap.GPUs = min(excess.GPUs, SaturatingMul(RolloutPods(deployment, d.PeakPods), max(largest.GPUs, c.Pods.Largest)))
+	overlap.GPUs = min(excess.GPUs, SaturatingMul(RolloutPods(deployment, d.PeakPods), replaced))
 	excess.GPUs -= overlap.GPUs
 	claim.Type = claim.or(held).Type // pods of another type may be among those that are claimed
 	d.Parts, d.Claim = nil, 0

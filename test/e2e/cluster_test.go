@@ -57,8 +57,8 @@ func TestTheClustersKnativeConfigurationIsFollowed(t *testing.T) {
 	})
 	t.Run("a feature that is off is named", func(t *testing.T) {
 		setKnativeConfig(t, "config-features", "kubernetes.podspec-nodeselector", "disabled")
-		harness.Eventually(t, "the limit on the maximum", func() bool {
-			return strings.Contains(annotation(map[string]string{"compute.kubetorch.com/gpus": "1", "compute.kubetorch.com/gpu-type": "L4"})["error"],
+		harness.Eventually(t, "a refusal that names the feature", func() bool {
+			return strings.Contains(annotation(map[string]string{"compute.kubetorch.com/gpus": "1", "compute.kubetorch.com/gpu-type": "NVIDIA-L4"})["error"],
 				"the cluster's Knative has kubernetes.podspec-nodeselector disabled; a cluster administrator can enable it in ConfigMap config-features of namespace knative-serving")
 		})
 	})

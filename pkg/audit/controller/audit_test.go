@@ -61,6 +61,9 @@ func newCluster(t *testing.T, objects ...runtime.Object) (*dynamicfake.FakeDynam
 	client := dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[cluster.Kind]string{
 		cluster.Deployments: "DeploymentList", cluster.Services: "ServiceList", cluster.Configurations: "ConfigurationList",
 		cluster.Routes: "RouteList", cluster.Revisions: "RevisionList", cluster.PodAutoscalers: "PodAutoscalerList",
+		cluster.CronJobs: "CronJobList", cluster.Jobs: "JobList", cluster.ReplicaSets: "ReplicaSetList",
+		cluster.ReplicationControllers: "ReplicationControllerList", cluster.StatefulSets: "StatefulSetList", cluster.DaemonSets: "DaemonSetList",
+		cluster.Pods: "PodList", cluster.HorizontalPodAutoscalers: "HorizontalPodAutoscalerList", cluster.LimitRanges: "LimitRangeList",
 		cluster.ComputePolicies: "ComputePolicyList", {Version: "v1", Resource: "namespaces"}: "NamespaceList",
 	}, objects...)
 	metrics, err := NewMetrics(prometheus.NewRegistry())

@@ -20,6 +20,8 @@ type Demand struct {
 	Charges []ledger.Charge
 	// Optional is whether the admission does not depend on a ledger that cannot answer.
 	Optional bool
+	// Unwritten is whether nothing is written where the ledger holds as much already.
+	Unwritten bool
 }
 
 // Answer is what became of a demand.

@@ -46,7 +46,12 @@ func (m *Memory) Charge(_ context.Context, demands []Demand, dryRun bool) []Answ
 		for _, c := range demands[i].Charges {
 			// What replaces something is taken to be there alone, since nobody tells when the
 			// earlier pods are gone.
-			m.books[demands[i].Budget].Set(c.Namespace, c.Key, ledger.Amount{GPUs: min(ledger.Most, c.GPUs)})
+			book := m.books[demands[i].Budget]
+			if c.Held {
+				book.Charge(Limits(m.budgets[demands[i].Budget]), "", c)
+				continue
+			}
+			book.Set(c.Namespace, c.Key, ledger.Amount{GPUs: min(ledger.Most, c.GPUs)})
 		}
 	}
 	return answers

@@ -173,6 +173,12 @@ func (w *worker) decide(now *state, batch []*attempt) (write, refused, rest []*a
 			continue
 		}
 		limits := Limits(now.budget)
+		if a.demand.Unwritten {
+			if a.answer = (Answer{Outcome: now.book.Try(limits, a.demand.Charges...)}); a.answer.Fits && a.answer.Raised == 0 {
+				rest = append(rest, a)
+				continue
+			}
+		}
 		if a.dryRun {
 			a.answer = Answer{Outcome: now.book.Try(limits, a.demand.Charges...)}
 			if a.answer.Fits {
