@@ -222,6 +222,7 @@ func (r *Request) deploymentClaims(w World) []Claim {
 	}
 	r.raiseToAutoscalers(w, &d, old)
 	claims := []Claim{newClaim(key(r.object, DeploymentKind.Kind), DeploymentKind.Kind, d, old)}
+	claims[0].Overlap = r.rollout(w, d)
 	if r.leftOwner(w) {
 		claims[0].Old = nil // its owner's entry, not its own
 	}
