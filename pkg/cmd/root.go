@@ -63,7 +63,8 @@ func newRoot() *cobra.Command {
 	root.SetVersionTemplate("kubetorch-webhook {{.Version}}\n")
 	root.SetFlagErrorFunc(unknownFlag)
 	root.AddCommand(
-		newServe(), newExpand(), newExplain(), newSimulate(), newAudit(), newCheck(), newKRM(), newParameters(), newVersion(),
+		newServe(), newExpand(), newExplain(), newSimulate(), newTest(), newAudit(), newWhy(), newTrace(), newCheck(),
+		newKRM(), newParameters(), newVersion(),
 	)
 	complete(root)
 	return root
