@@ -10,27 +10,27 @@ import (
 	"github.com/kubetorch/webhook/pkg/workload"
 )
 
-// Holder is an object that holds GPUs of a budget.
-type Holder struct {
+// Holding is an object that holds GPUs of a budget.
+type Holding struct {
 	Namespace string `json:"namespace"`
 	Kind      string `json:"kind"`
 	Name      string `json:"name"`
 	GPUs      int64  `json:"gpus"`
 }
 
-// BudgetUse is who holds a budget.
-type BudgetUse struct {
+// BudgetHolders is who holds a budget.
+type BudgetHolders struct {
 	Name            string `json:"name"`
 	Max             int64  `json:"max"`
 	MaxPerNamespace *int64 `json:"maxPerNamespace,omitempty"`
 	// Used is what the holders hold together, overlap of rollouts included.
 	Used int64 `json:"used"`
 	// Holders, the largest first.
-	Holders []Holder `json:"holders"`
+	Holders []Holding `json:"holders"`
 }
 
 // Uses are who holds the budgets, counted from what exists. Invalid budgets are left out.
-func Uses(in Input, budgets []v1alpha1.GPUBudget) []BudgetUse {
+func Uses(in Input, budgets []v1alpha1.GPUBudget) []BudgetHolders {
 	limits := map[string]v1alpha1.GPUBudgetSpec{}
 	for i := range budgets {
 		limits[budgets[i].Name] = budgets[i].Spec
@@ -39,9 +39,9 @@ func Uses(in Input, budgets []v1alpha1.GPUBudget) []BudgetUse {
 	w := c.world(nil)
 	w.Live, w.Revisions = nil, nil
 	claimants := usage.All(w, c.inventory())
-	uses := []BudgetUse{}
+	uses := []BudgetHolders{}
 	for _, b := range policy.CompileBudgets(budgets).All() {
-		use := BudgetUse{Name: b.Name, MaxPerNamespace: limits[b.Name].MaxPerNamespace, Holders: []Holder{}}
+		use := BudgetHolders{Name: b.Name, MaxPerNamespace: limits[b.Name].MaxPerNamespace, Holders: []Holding{}}
 		if most := limits[b.Name].Max; most != nil {
 			use.Max = *most
 		}
@@ -57,9 +57,9 @@ func Uses(in Input, budgets []v1alpha1.GPUBudget) []BudgetUse {
 				continue
 			}
 			use.Used = workload.SaturatingAdd(use.Used, gpus)
-			use.Holders = append(use.Holders, Holder{x.Namespace, x.Kind, x.Name, gpus})
+			use.Holders = append(use.Holders, Holding{x.Namespace, x.Kind, x.Name, gpus})
 		}
-		slices.SortStableFunc(use.Holders, func(a, b Holder) int {
+		slices.SortStableFunc(use.Holders, func(a, b Holding) int {
 			return cmp.Or(cmp.Compare(b.GPUs, a.GPUs), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Kind, b.Kind))
 		})
 		uses = append(uses, use)

@@ -46,7 +46,10 @@ func newRoot() *cobra.Command {
 		},
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newServe(), newExpand(), newExplain(), newAudit(), newCheck(), newSimulate(), newTest(), newWhy(), newTrace(), newKRM(), newParameters(), newVersion())
+	root.AddCommand(
+		newServe(), newExpand(), newExplain(), newSimulate(), newTest(), newAudit(), newWhy(), newTrace(), newCheck(),
+		newKRM(), newParameters(), newVersion(),
+	)
 	return root
 }
 

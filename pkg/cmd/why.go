@@ -79,7 +79,7 @@ func runWhy(ctx context.Context, o *options.Diagnose, in io.Reader, out io.Write
 		encoder.SetEscapeHTML(false)
 		err = encoder.Encode(answers)
 	} else {
-		err = writeAnswers(out, answers, func(h audit.Holder) string { return s.age(ctx, h) })
+		err = writeAnswers(out, answers, func(h audit.Holding) string { return s.age(ctx, h) })
 	}
 	if err == nil && refused {
 		err = errors.New("refused")
@@ -93,7 +93,7 @@ type state struct {
 	client  dynamic.Interface
 	input   audit.Input
 	read    clusterRead
-	uses    []audit.BudgetUse
+	uses    []audit.BudgetHolders
 }
 
 func readState(ctx context.Context, o *options.Diagnose) (*state, error) {
@@ -189,7 +189,7 @@ func (s *state) about(x subject) diagnose.Input {
 }
 
 // age of a holder, as kubectl words it; empty if it cannot be read.
-func (s *state) age(ctx context.Context, h audit.Holder) string {
+func (s *state) age(ctx context.Context, h audit.Holding) string {
 	o, err := s.live(ctx, h.Kind, h.Namespace, h.Name)
 	if err != nil {
 		return ""
@@ -201,7 +201,7 @@ func (s *state) age(ctx context.Context, h audit.Holder) string {
 	return duration.HumanDuration(time.Since(made))
 }
 
-func writeAnswers(out io.Writer, answers []diagnose.Answer, age func(audit.Holder) string) error {
+func writeAnswers(out io.Writer, answers []diagnose.Answer, age func(audit.Holding) string) error {
 	for i, a := range answers {
 		if i > 0 {
 			fmt.Fprintln(out)
@@ -227,7 +227,7 @@ func writeAnswers(out io.Writer, answers []diagnose.Answer, age func(audit.Holde
 	return nil
 }
 
-func writeBudgets(out io.Writer, budgets []diagnose.BudgetState, age func(audit.Holder) string) error {
+func writeBudgets(out io.Writer, budgets []diagnose.BudgetState, age func(audit.Holding) string) error {
 	for _, b := range budgets {
 		verdict := "fits"
 		if !b.Fits {

@@ -33,7 +33,7 @@ type Input struct {
 	World       review.World
 	// Budgets have their ledgers in their status; Uses are who holds them.
 	Budgets []v1alpha1.GPUBudget
-	Uses    []audit.BudgetUse
+	Uses    []audit.BudgetHolders
 	// Policies are asked for types of GPUs.
 	Policies []v1alpha1.ComputePolicy
 }
@@ -62,7 +62,7 @@ type BudgetState struct {
 	Fits bool   `json:"fits"`
 	// Counted is false while the budget counts what exists: no claim may rise then.
 	Counted bool           `json:"counted"`
-	Holders []audit.Holder `json:"holders"`
+	Holders []audit.Holding `json:"holders"`
 }
 
 // Explain tells what becomes of a workload.
@@ -106,7 +106,7 @@ func (in *Input) try(object manifest.Object) (dryrun.Result, []BudgetState, erro
 		}
 		states = append(states, state)
 		if !state.Fits {
-			r.Add(r.Request.Refuse([]policy.Violation{charges[i].NoRoom(outcome, in.Namespace)}))
+			r.Add(r.Request.Refuse([]policy.Violation{charges[i].NoRoom(charge.Answer{Outcome: outcome}, in.Namespace)}))
 		}
 	}
 	return r, states, nil
@@ -114,7 +114,7 @@ func (in *Input) try(object manifest.Object) (dryrun.Result, []BudgetState, erro
 
 // state tries a charge on the ledger of its budget.
 func (in *Input) state(c *review.Charge) (BudgetState, ledger.Outcome, error) {
-	s := BudgetState{Name: c.Budget.Name, Asks: c.Asks(), Holders: []audit.Holder{}}
+	s := BudgetState{Name: c.Budget.Name, Asks: c.Asks(), Holders: []audit.Holding{}}
 	i := slices.IndexFunc(in.Budgets, func(b v1alpha1.GPUBudget) bool { return b.Name == c.Budget.Name })
 	b := &in.Budgets[i]
 	book, err := ledger.Read(&b.Status)

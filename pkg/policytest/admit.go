@@ -157,7 +157,7 @@ func charged(c *Case, a *dryrun.Result, w review.World, in offline.Inputs) error
 	for i, x := range memory.Charge(context.Background(), demands, false) {
 		switch {
 		case !x.Fits:
-			a.Add(r.Refuse([]policy.Violation{charges[i].NoRoom(x.Outcome, r.Namespace())}))
+			a.Add(r.Refuse([]policy.Violation{charges[i].NoRoom(x, r.Namespace())}))
 			return nil
 		case x.Raised > 0:
 			a.Warn(charges[i].Left(x.Outcome, r.Namespace()))

@@ -17,7 +17,7 @@ const mostBars = 20
 
 // Audit writes what exists and breaks bounds, and who holds the budgets, as HTML. findings are
 // those of policies and of budgets.
-func Audit(w io.Writer, r audit.Report, findings []audit.Finding, uses []audit.BudgetUse, now time.Time) error {
+func Audit(w io.Writer, r audit.Report, findings []audit.Finding, uses []audit.BudgetHolders, now time.Time) error {
 	enforced := 0
 	for _, f := range findings {
 		if f.Enforcement == v1alpha1.Deny || f.Enforcement == v1alpha1.Clamp {
@@ -50,7 +50,7 @@ func namespaceOf(f audit.Finding) string {
 }
 
 // budgetSection draws what is taken of each budget.
-func budgetSection(uses []audit.BudgetUse) Section {
+func budgetSection(uses []audit.BudgetHolders) Section {
 	t := &Table{Caption: "Budgets", Columns: columns("budget", "#used", "#max", "#free", "#max per namespace", "#holders")}
 	var bars []bar
 	for _, u := range uses {
@@ -66,7 +66,7 @@ func budgetSection(uses []audit.BudgetUse) Section {
 	return Section{Title: "Budgets", Chart: barChart("GPUs used of each budget", "GPUs", bars), Table: t}
 }
 
-func holderSection(uses []audit.BudgetUse) Section {
+func holderSection(uses []audit.BudgetHolders) Section {
 	t := &Table{Caption: "Who holds the budgets", Columns: columns("budget", "#GPUs", "namespace", "kind", "name")}
 	for _, u := range uses {
 		for _, h := range u.Holders {
