@@ -65,6 +65,11 @@ test-pods: $(BIN) pods-packages ## Run the tests on a node that runs pods (root)
 	@$(GO) test -count=1 -timeout 10m ./test/pods/cleanup
 	@KUBETORCH_WEBHOOK_BINARY=$(BIN) $(GO) test -count=1 -timeout 40m -parallel 8 ./test/pods $(PODSFLAGS)
 
+.PHONY: test-browser
+test-browser: ## Open the HTML that commands write in a headless Chromium (Debian's package chromium)
+	@echo "== pages in a browser"
+	@$(GO) test -count=1 -timeout 10m -tags browser ./test/browser
+
 .PHONY: fuzz
 FUZZTIME ?= 1m
 fuzz: ## Run every fuzz target for FUZZTIME each
