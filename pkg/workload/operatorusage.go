@@ -99,10 +99,10 @@ func (d *Usage) addGroup(o manifest.Object, kind *OperatorKind, p *OperatorPods,
 		d.Memory = memory
 	}
 	first := len(d.types) == 0
+	gpuType, product := typesOf(podSpec, n)
 	if n.PerPod > 0 {
-		gpuType, _ := GPUType(podSpec)
 		if first {
-			d.GPUType, d.product = gpuType, GPUProduct(podSpec)
+			d.GPUType, d.product = gpuType, product
 		}
 		if !slices.Contains(d.types, gpuType) {
 			d.types = append(d.types, gpuType)
@@ -117,7 +117,7 @@ func (d *Usage) addGroup(o manifest.Object, kind *OperatorKind, p *OperatorPods,
 	if where != nil && n.PerPod > 0 && d.Paths[PeakKey].String() == "spec" {
 		d.Paths[PeakKey] = where
 	}
-	part := Part{Type: GPUProduct(podSpec)}
+	part := Part{Type: product}
 	part.GPUs, part.less = n.Times(pods)
 	d.claim(part)
 	if part.GPUs == 0 {
