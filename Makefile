@@ -50,7 +50,8 @@ PODSFLAGS ?=
 test-pods: $(BIN) pods-packages ## Run the tests on a node that runs pods (root); PODSFLAGS="-page -long" writes docs/scaling.md
 	@echo "== tests with pods"
 	@$(CONTROLPLANE) build -pods
-	@KUBETORCH_WEBHOOK_BINARY=$(BIN) $(GO) test -count=1 -timeout 40m -parallel 40 -ldflags '-s -w' ./test/pods $(PODSFLAGS)
+	@$(GO) test -count=1 -timeout 10m ./test/pods/cleanup
+	@KUBETORCH_WEBHOOK_BINARY=$(BIN) $(GO) test -count=1 -timeout 40m -parallel 8 ./test/pods $(PODSFLAGS)
 
 .PHONY: fuzz
 FUZZTIME ?= 1m

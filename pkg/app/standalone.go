@@ -92,8 +92,10 @@ func standaloneEdge(inputs offline.Inputs, registry *prometheus.Registry, log lo
 	logPolicies(log, set)
 	e := &edge{namespaceLabels: nameOnly, revisions: noRevisions, decided: gauges.decided}
 	e.current.Store(&snapshot{policies: set, budgets: policy.CompileBudgets(inputs.Budgets), knative: inputs.Knative})
-	memory := charge.NewMemory(inputs.Budgets)
-	e.charging = &charging{charge: memory.Charge, release: memory.Release, everything: true}
+	ledgers := charge.NewMemory(inputs.Budgets)
+	e.remembered = newMemory()
+	e.reader = e.remembered
+	e.charging = &charging{charge: ledgers.Charge, release: ledgers.Release, everything: true}
 	return e, nil
 }
 

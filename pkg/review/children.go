@@ -17,9 +17,7 @@ import (
 // themselves. They are judged, and never changed: Knative would change them back.
 var children = []schema.GroupKind{ConfigurationKind, RevisionKind, RouteKind, AutoscalerKind}
 
-func (r *Request) kind() schema.GroupKind {
-	return schema.GroupKind{Group: r.raw.Kind.Group, Kind: r.raw.Kind.Kind}
-}
+func (r *Request) kind() schema.GroupKind { return r.of }
 
 func (r *Request) isChild() bool { return slices.Contains(children, r.kind()) }
 
@@ -134,11 +132,11 @@ func scaleOf(o manifest.Object) map[string]string {
 // deploymentDemands measures the new and, on UPDATE, the old Deployment as one of fixed size.
 func (r *Request) deploymentDemands(w World) (workload.Usage, *workload.Usage) {
 	gpus := r.selection(w).GPUResources()
-	d := workload.DeploymentUsage(r.object, workload.Controlled{}, gpus)
+	d := r.related.own.usage(r.object, nil, gpus)
 	if r.old == nil {
 		return d, nil
 	}
-	old := workload.DeploymentUsage(r.old, workload.Controlled{}, gpus)
+	old := r.related.own.usage(r.old, nil, gpus)
 	return d, &old
 }
 

@@ -24,7 +24,7 @@ func (r *Request) RisesByOtherRules(w World) bool {
 			}
 			alone := *r
 			alone.selected = nil // what counts is part of it
-			if slices.ContainsFunc(alone.Claims(other), func(c Claim) bool { return total(c.New) > total(c.Old) || changesType(c) }) {
+			if slices.ContainsFunc(alone.Claims(other), func(c Claim) bool { return !c.Settled && (total(c.New) > total(c.Old) || changesType(c)) }) {
 				return true
 			}
 		}

@@ -28,18 +28,20 @@ func DeploymentUsage(deployment manifest.Object, c Controlled, gpus GPUResources
 	}
 	paused, _ := manifest.At(deployment, "spec", "paused").(bool)
 	largest := d.perPod()
-	var asked Part // by the ReplicaSets
+	replaced := largest // the most that a pod of a rollout holds
+	var asked Part      // by the ReplicaSets
 	for _, rs := range c.ReplicaSets {
 		u := ReplicaSetUsage(rs, gpus)
 		if paused || u.PeakPods > 0 {
 			largest = largest.or(u.perPod())
 		}
+		replaced = replaced.or(u.perPod())
 		asked = asked.plus(u.part(""))
 	}
 	claim := largest.times(d.PeakPods)
 	held := asked.or(c.Pods.Active).plus(c.Pods.Terminating)
 	excess := held.beyond(claim)
-	overlap := excess.upTo(largest.or(c.Pods.Largest).times(RolloutPods(deployment, d.PeakPods)))
+	overlap := excess.upTo(replaced.or(c.Pods.Largest).times(RolloutPods(deployment, d.PeakPods)))
 	excess = excess.beyond(overlap)
 	claim.Type = claim.or(held).Type // pods of another type may be among those that are claimed
 	d.Parts, d.Claim = nil, 0

@@ -75,16 +75,24 @@ func Belongs(child, owner manifest.Object) bool {
 // Selects tells whether the selector of an owner takes the labels of an object. One that is empty,
 // or cannot be read, takes none: the API server does not store such a selector.
 func Selects(owner, o manifest.Object) bool {
-	set := labels.Set(manifest.Texts(o, "metadata", "labels"))
+	return Selector(owner).Matches(labels.Set(manifest.Texts(o, "metadata", "labels")))
+}
+
+// Selector is what an owner takes its children by; one that takes nothing if it cannot be read.
+func Selector(owner manifest.Object) labels.Selector {
 	stated := manifest.Map(owner, "spec", "selector")
 	if KindOf(owner) == ReplicationControllerKind {
-		selector := manifest.Texts(owner, "spec", "selector")
-		return len(stated) > 0 && len(selector) == len(stated) && labels.SelectorFromSet(selector).Matches(set)
+		if selector := manifest.Texts(owner, "spec", "selector"); len(stated) > 0 && len(selector) == len(stated) {
+			return labels.SelectorFromSet(selector)
+		}
+		return labels.Nothing()
 	}
 	var s metav1.LabelSelector
 	if runtime.DefaultUnstructuredConverter.FromUnstructured(stated, &s) != nil {
-		return false
+		return labels.Nothing()
 	}
-	selector, err := metav1.LabelSelectorAsSelector(&s)
-	return err == nil && !selector.Empty() && selector.Matches(set)
+	if selector, err := metav1.LabelSelectorAsSelector(&s); err == nil && !selector.Empty() {
+		return selector
+	}
+	return labels.Nothing()
 }

@@ -31,6 +31,9 @@ type Usage struct {
 	Parts []Part
 	// Overlap is what pods hold beside the claim while a Deployment's template is rolled out.
 	Overlap []Part
+	// Merged is the revision that traffic names and that the latest template made: it has no
+	// part of its own. Empty if there is none.
+	Merged string
 	// OtherClaims is the part of Claim of the other revisions that are known;
 	// UnknownRevisions are those that are not, each counted like the latest template.
 	OtherClaims      int64
@@ -146,27 +149,31 @@ func ServiceUsage(service manifest.Object, latest string, kn *knative.Config, gp
 	d := podUsage(manifest.Map(template, "metadata", "annotations"), manifest.Map(template, "spec"),
 		annotationsPath, podPath, kn, gpus)
 	own := d.part("")
-	named := manifest.Text(template, "metadata", "name")
-	if r, ok := revisions[named]; ok {
-		// Knative takes a template with the name of a revision that exists and the same
-		// spec, and then leaves the revision, with its own scale, as it is.
-		own = own.or(revisionPart(r, "", kn, gpus))
-	}
-	d.claim(own)
 	names := NamedRevisions(service)
-	for _, name := range elsewhere {
-		if !slices.Contains(names, name) {
-			names = append(names, name)
+	if len(elsewhere) > 0 {
+		names = slices.Compact(slices.Sorted(slices.Values(slices.Concat(names, elsewhere))))
+	}
+	// Knative takes a template with the name of a revision that exists if their specs are the same,
+	// and then leaves the revision, with its own scale, as it is. If they are not, both count where
+	// traffic names the revision.
+	chosen := manifest.Text(template, "metadata", "name")
+	if named, exists := revisions[chosen]; exists {
+		_, routed := slices.BinarySearch(names, chosen)
+		if !routed || manifest.Equal(named["spec"], template["spec"]) {
+			own = own.or(revisionPart(named, "", kn, gpus))
 		}
 	}
+	d.claim(own)
 	for _, name := range names {
 		r, ok := revisions[name]
 		switch {
-		case name == named, name == latest && ok && made(r, template):
+		case d.Merged == "" && isMade(name, latest, r, template):
+			d.Merged = name
 		case ok:
 			other := revisionPart(r, name, kn, gpus)
 			d.OtherClaims = SaturatingAdd(d.OtherClaims, other.GPUs)
 			d.claim(other)
+		case name == chosen: // it is about to be made of the template
 		default:
 			d.UnknownRevisions++
 			d.claim(Part{Revision: name, GPUs: own.GPUs, Type: own.Type, less: own.less})
@@ -176,6 +183,18 @@ func ServiceUsage(service manifest.Object, latest string, kn *knative.Config, gp
 		}
 	}
 	return d
+}
+
+// isMade tells whether a revision is the one that a template makes: the one of the name that it
+// chooses, with the same spec, or, if it chooses none, the latest one that is equal.
+func isMade(name, latest string, revision, template manifest.Object) bool {
+	switch chosen := manifest.Text(template, "metadata", "name"); {
+	case revision == nil:
+		return false
+	case chosen != "":
+		return name == chosen && manifest.Equal(revision["spec"], template["spec"])
+	}
+	return name == latest && made(revision, template)
 }
 
 // or is a part that covers both, whichever of them holds.

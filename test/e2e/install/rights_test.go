@@ -43,6 +43,12 @@ var spare = map[string]string{
 	"get namespaces":                                                                      "a namespace that the informer has not seen yet",
 	"get podautoscalers.autoscaling.internal.knative.dev":                                 children,
 	"get routes.serving.knative.dev":                                                      children,
+	"get replicasets.apps":                                                                children,
+	"get statefulsets.apps":                                                               children,
+	"get daemonsets.apps":                                                                 children,
+	"get jobs.batch":                                                                      children,
+	"get pods":                                                                            children,
+	"get replicationcontrollers":                                                          children,
 	"delete leases.coordination.k8s.io":                                                   "of replicas that have been gone for ten minutes",
 	"patch events":                                                                        "an event that happens again is counted",
 }

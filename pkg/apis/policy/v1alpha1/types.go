@@ -25,7 +25,7 @@ const (
 // ComputePolicy sets defaults, profiles and bounds for the workloads that it selects.
 //
 // +kubebuilder:object:root=true
-// +kubebuilder:resource:scope=Cluster,categories=kubetorch
+// +kubebuilder:resource:scope=Cluster,categories=kubetorch,shortName=cpol
 // +kubebuilder:subresource:status
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Enforcement",type=string,JSONPath=`.status.enforcement`
