@@ -105,7 +105,8 @@ func (c *claimCounter) devices(request manifest.Object, at *field.Path) int64 {
 	case resourcev1.DeviceAllocationModeAll:
 		n = resourcev1.AllocationResultsMaxSize
 	default:
-		c.unknown(at.Child("allocationMode"), "the mode "+mode+" is not known to this version, so the devices cannot be counted as GPUs")
+		c.unknown(at.Child("allocationMode"),
+			"the mode "+mode+" is not known to this version, so the devices cannot be counted as GPUs")
 	}
 	if n > 0 {
 		c.pin(c.rules.classes.product(class, request))
@@ -232,7 +233,8 @@ func (c *gpuCounter) claim(entry manifest.Object, at *field.Path, source *ClaimS
 		c.count.Unknown = append(c.count.Unknown, field.NotFound(at.Child("resourceClaimTemplateName"), name))
 		return ClaimCount{}
 	}
-	n := GPUResources{rules: c.known}.CountClaim(manifest.Map(template, "spec", "spec"), field.NewPath("spec", "spec"), source.AdminAccess)
+	known, spec := GPUResources{rules: c.known}, manifest.Map(template, "spec", "spec")
+	n := known.CountClaim(spec, field.NewPath("spec", "spec"), source.AdminAccess)
 	for _, e := range n.Unknown {
 		placed := *e
 		placed.Field = at.Child("resourceClaimTemplateName").String()

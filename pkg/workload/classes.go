@@ -20,7 +20,10 @@ type DeviceClass struct {
 
 // ReadDeviceClass reads a DeviceClass.
 func ReadDeviceClass(o manifest.Object) DeviceClass {
-	c := DeviceClass{Name: manifest.Text(o, "metadata", "name"), ExtendedResource: manifest.Text(o, "spec", "extendedResourceName")}
+	c := DeviceClass{
+		Name:             manifest.Text(o, "metadata", "name"),
+		ExtendedResource: manifest.Text(o, "spec", "extendedResourceName"),
+	}
 	c.Product = selectedProduct(manifest.Objects(o, "spec", "selectors"))
 	c.Created, _ = time.Parse(time.RFC3339, manifest.Text(o, "metadata", "creationTimestamp"))
 	return c
@@ -29,7 +32,9 @@ func ReadDeviceClass(o manifest.Object) DeviceClass {
 // gpuDeviceClasses have GPUs as devices, and otherDeviceClasses something else: the classes
 // that the vendors' DRA drivers install.
 var (
-	gpuDeviceClasses   = []string{"gpu.nvidia.com", "mig.nvidia.com", "vfio.gpu.nvidia.com", "gpu.amd.com", "gpu.intel.com"}
+	gpuDeviceClasses = []string{
+		"gpu.nvidia.com", "mig.nvidia.com", "vfio.gpu.nvidia.com", "gpu.amd.com", "gpu.intel.com",
+	}
 	otherDeviceClasses = []string{"compute-domain-default-channel.nvidia.com", "compute-domain-daemon.nvidia.com"}
 )
 
@@ -46,7 +51,12 @@ type classRules struct {
 }
 
 func (c Counting) classRules() classRules {
-	r := classRules{gpus: slices.Concat(gpuDeviceClasses, c.DeviceClasses), others: slices.Concat(otherDeviceClasses, c.NotDeviceClasses), claimed: map[string]string{}, products: map[string]string{}}
+	r := classRules{
+		gpus:     slices.Concat(gpuDeviceClasses, c.DeviceClasses),
+		others:   slices.Concat(otherDeviceClasses, c.NotDeviceClasses),
+		claimed:  map[string]string{},
+		products: map[string]string{},
+	}
 	for _, class := range c.Classes {
 		if class.Product != "" {
 			r.products[class.Name] = class.Product

@@ -89,7 +89,8 @@ func NewGPUResources(c Counting) GPUResources { return GPUResources{rules: c.com
 
 // OnlyGPUs counts one resource name, and nothing else.
 func OnlyGPUs(name string) GPUResources {
-	return GPUResources{rules: &rules{exact: map[string]counted{name: {kind: gpuName, listed: true}}, digest: "only " + name}}
+	only := map[string]counted{name: {kind: gpuName, listed: true}}
+	return GPUResources{rules: &rules{exact: only, digest: "only " + name}}
 }
 
 func (g GPUResources) get() *rules {

@@ -85,7 +85,8 @@ func (c GPUCount) SameRequests(other GPUCount) bool {
 // container counts with the larger of limit and request.
 func CountGPUs(podSpec manifest.Object, path *field.Path, known GPUResources) GPUCount {
 	c := gpuCounter{known: known.get(), pod: path}
-	if podSpec["initContainers"] == nil && podSpec["resources"] == nil && podSpec["resourceClaims"] == nil && len(manifest.List(podSpec, "containers")) == 1 {
+	plain := podSpec["initContainers"] == nil && podSpec["resources"] == nil && podSpec["resourceClaims"] == nil
+	if plain && len(manifest.List(podSpec, "containers")) == 1 {
 		c.peak = c.container(manifest.Objects(podSpec, "containers")[0], gpuPlace{containers: "containers"})
 		return c.sum()
 	}
@@ -215,7 +216,8 @@ func (c *gpuCounter) container(o manifest.Object, at gpuPlace) map[string]int64 
 func (c *gpuCounter) whole(at gpuPlace, v any) int64 {
 	whole, ok := WholeGPUs(v)
 	if !ok {
-		c.count.Malformed = append(c.count.Malformed, field.Invalid(c.path(at), v, "must be a whole number of GPUs from 0 to 2147483647"))
+		c.count.Malformed = append(c.count.Malformed, field.Invalid(c.path(at), v,
+			"must be a whole number of GPUs from 0 to 2147483647"))
 		return Unbounded
 	}
 	return whole
