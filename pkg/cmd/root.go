@@ -47,7 +47,8 @@ func newRoot() *cobra.Command {
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
-		newServe(), newExpand(), newExplain(), newSimulate(), newAudit(), newCheck(), newKRM(), newParameters(), newVersion(),
+		newServe(), newExpand(), newExplain(), newSimulate(), newTest(), newAudit(), newWhy(), newTrace(), newCheck(),
+		newKRM(), newParameters(), newVersion(),
 	)
 	return root
 }

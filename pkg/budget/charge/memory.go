@@ -64,6 +64,13 @@ func (m *Memory) Charge(_ context.Context, demands []Demand, dryRun bool) []Answ
 	return answers
 }
 
+// Hold enters what a claim holds of a budget already, whatever the budget allows.
+func (m *Memory) Hold(budget, namespace string, key ledger.Key, gpus int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.books[budget].Set(namespace, key, ledger.Amount{GPUs: min(ledger.Most, gpus)})
+}
+
 // Release frees claims of objects that are gone, in every budget.
 func (m *Memory) Release(namespace string, keys ...ledger.Key) {
 	m.mu.Lock()
