@@ -105,6 +105,8 @@ func (r *Request) Judge(w World) Verdict {
 		return r.judgeChild(w)
 	case r.hasPods():
 		return r.judgePods(w)
+	case r.isOperated():
+		return r.judgeOperated(w)
 	case r.of == workload.HorizontalPodAutoscalerKind:
 		return r.judgeTarget(w)
 	case r.of == workload.LimitRangeKind:
