@@ -32,13 +32,26 @@ unit: ## Run the tests that need no control plane
 	@cd test/monitoring && $(GO) test ./...
 	@cd hack/release && $(GO) test ./...
 
+# Packages at once, each with a control plane of its own: one a core. They often wait.
+E2E_PACKAGES ?= $(shell n=$$(nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2); echo $$((n < 4 ? n : 4)))
+
 .PHONY: e2e
 e2e: $(BIN) tools ## Run the tests on a real API server with Knative
 	@echo "== end-to-end tests"
-	@# Uncached: the programs under test are built and run, which the cache cannot see. Two
-	@# at a time, since they often wait, and the one that takes longest first.
-	@KUBETORCH_WEBHOOK_BINARY=$(BIN) $(GO) test -count=1 -timeout 20m -p 2 -ldflags '-s -w' \
+	@# Uncached: the programs under test are built and run, which the cache cannot see. The
+	@# one that takes longest comes first. The timeout is a package's on a machine that is busy.
+	@KUBETORCH_WEBHOOK_BINARY=$(BIN) $(GO) test -count=1 -timeout 40m -p $(E2E_PACKAGES) -ldflags '-s -w' \
 	  ./test/e2e/budgets ./test/e2e/deployments ./test/e2e/... ./test/controlplane/... ./test/kustomize/... ./test/chart/...
+
+.PHONY: exactness
+EXACTNESSFLAGS ?= -rounds 50
+exactness: $(BIN) tools ## Hold budgets against 50 rounds of 300 requests with three replicas, claims and pods as witnesses
+	@KUBETORCH_WEBHOOK_BINARY=$(BIN) $(GO) test -count=1 -timeout 3h -v ./test/e2e/budgets -run Exceed $(EXACTNESSFLAGS)
+
+.PHONY: model
+MODEL_STEPS ?= 30000000
+model: ## Take the ledger through 30 million steps of its model
+	@LEDGER_STEPS=$(MODEL_STEPS) $(GO) test -count=1 -timeout 3h -v -run Model $$($(GO) list ./pkg/... | grep '/ledger$$')
 
 .PHONY: pods-packages
 pods-packages: ## Install Debian's packages that running pods takes

@@ -84,7 +84,7 @@ func standaloneEdge(inputs offline.Inputs, registry *prometheus.Registry, log lo
 	if err != nil {
 		return nil, err
 	}
-	set := policy.Compile(inputs.Policies)
+	set := policy.Compile(inputs.Policies).WithClasses(inputs.Classes)
 	gauges.policiesAre(set)
 	gauges.adopted(partPolicies)
 	gauges.adopted(partBudgets)

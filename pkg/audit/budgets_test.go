@@ -27,7 +27,7 @@ func TestBudgetsThatAreExceeded(t *testing.T) {
 		"in one namespace":      {`{max: 99, maxPerNamespace: 10}`, []string{"Namespace ml maxPerNamespace 18 GPUs are claimed; budget shared allows at most 10 (maxPerNamespace)"}},
 		"both":                  {`{max: 0, maxPerNamespace: 0}`, []string{"GPUBudget shared max 18 GPUs are claimed; budget shared allows at most 0 (max)", "Namespace ml maxPerNamespace 18 GPUs are claimed; budget shared allows at most 0 (maxPerNamespace)"}},
 		"elsewhere":             {`{max: 0, namespaceSelector: {matchLabels: {team: web}}}`, nil},
-		"another type":          {`{max: 17, gpuTypes: [L4]}`, []string{"GPUBudget shared max 18 GPUs are claimed; budget shared allows at most 17 (max)"}}, // nothing pins them
+		"another type":          {`{max: 17, gpuTypes: [NVIDIA-L4]}`, []string{"GPUBudget shared max 18 GPUs are claimed; budget shared allows at most 17 (max)"}}, // nothing pins them
 		"an invalid one is not": {`{maxPerNamespace: 0}`, nil},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -65,7 +65,7 @@ func runAudit(ctx context.Context, o *options.Audit, in io.Reader, out, errOut i
 	for _, w := range inputs.Warnings {
 		fmt.Fprintf(errOut, "Warning: %s\n", w)
 	}
-	input := audit.Input{Policies: policy.Compile(inputs.Policies), Knative: inputs.Knative, Excluded: app.Excluded(o.Namespace, o.KnativeNamespace)}
+	input := audit.Input{Policies: policy.Compile(inputs.Policies).WithClasses(inputs.Classes), Knative: inputs.Knative, Excluded: app.Excluded(o.Namespace, o.KnativeNamespace)}
 	budgets, generations := inputs.Budgets, map[string]int64{}
 	if len(o.Files) > 0 {
 		docs, err := offline.ReadDocuments(o.Files, in)
@@ -73,6 +73,7 @@ func runAudit(ctx context.Context, o *options.Audit, in io.Reader, out, errOut i
 			return err
 		}
 		objects, namespaces := offline.Objects(docs)
+		input.Policies = input.Policies.WithClasses(slices.Concat(inputs.Classes, offline.DeviceClasses(docs)))
 		input.Objects, input.Namespaces = cluster.AllOf(objects), namespaces
 		input.Served = true
 	} else if budgets, err = readCluster(ctx, o, &input, budgets, generations); err != nil {
@@ -121,6 +122,11 @@ func readCluster(ctx context.Context, o *options.Audit, input *audit.Input, budg
 		}
 		input.Policies = policy.CompileStored(stored)
 	}
+	classes, err := cluster.DeviceClasses(ctx, client)
+	if err != nil {
+		return nil, err
+	}
+	input.Policies = input.Policies.WithClasses(classes)
 	if input.Knative, err = cluster.Knative(ctx, client, o.KnativeNamespace); err != nil {
 		return nil, err
 	}

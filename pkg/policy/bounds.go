@@ -27,7 +27,9 @@ type Rule struct {
 	// hasMax is false for a rule that only lists what is allowed.
 	hasMax  bool
 	allowed []string
-	kind    *boundKind
+	// types are the same as GPU types, of the bound on these.
+	types workload.TypeList
+	kind  *boundKind
 }
 
 // boundKind is how one bound of the policy API is measured and worded.
@@ -88,7 +90,7 @@ var (
 			case d.GPUs.PerPod == 0:
 				return ""
 			case d.GPUType == "":
-				return "any"
+				return anyType
 			}
 			return d.GPUType
 		},
@@ -101,6 +103,9 @@ var (
 	autoscalerClasses = &boundKind{name: "autoscalerClasses", autoscaler: true, path: at(knative.ClassKey), names: func(d *workload.Usage) string { return d.Class },
 		asks: func(d *workload.Usage) string { return "autoscaler class " + d.Class }}
 )
+
+// anyType stands for GPUs that nothing pins to a type; no glob matches it.
+const anyType = "any"
 
 func asksPods(d *workload.Usage) string {
 	switch {
@@ -151,7 +156,11 @@ func rules(p *v1alpha1.ComputePolicy) []Rule {
 			for i, a := range n.Allowed {
 				allowed[i] = full(a)
 			}
-			add(kind, n.Enforcement, Rule{allowed: allowed})
+			r := Rule{allowed: allowed}
+			if kind == gpuTypes {
+				r.types = workload.NewTypeList(allowed)
+			}
+			add(kind, n.Enforcement, r)
 		}
 	}
 	addNumber(maxScale, b.MaxScale)
@@ -220,12 +229,15 @@ func (r *Rule) name(d *workload.Usage) string {
 }
 
 func (r *Rule) allows(name string) bool {
+	if r.kind == gpuTypes && name != anyType {
+		return name == "" || r.types.Includes(name)
+	}
 	return name == "" || slices.ContainsFunc(r.allowed, func(pattern string) bool {
 		if name == pattern {
 			return true
 		}
 		matched, err := path.Match(pattern, name)
-		return err == nil && matched && name != "any"
+		return err == nil && matched && name != anyType
 	})
 }
 

@@ -37,7 +37,7 @@ type Budget struct {
 	// Strict is whether the overlap of a rollout must fit.
 	Strict    bool
 	namespace namespaceSelector
-	types     []string
+	types     workload.TypeList
 }
 
 // CompileBudgets prepares budgets for use. One that ValidateBudget refuses holds for every
@@ -51,7 +51,7 @@ func CompileBudgets(budgets []v1alpha1.GPUBudget) *Budgets {
 			b.invalid = append(b.invalid, g.Name)
 			continue
 		}
-		b.budgets = append(b.budgets, &Budget{Name: g.Name, Version: Version(string(g.UID), g.Generation), Strict: g.Spec.Rollout == v1alpha1.RolloutStrict, namespace: newNamespaceSelector(g.Spec.NamespaceSelector), types: g.Spec.GPUTypes})
+		b.budgets = append(b.budgets, &Budget{Name: g.Name, Version: Version(string(g.UID), g.Generation), Strict: g.Spec.Rollout == v1alpha1.RolloutStrict, namespace: newNamespaceSelector(g.Spec.NamespaceSelector), types: workload.NewTypeList(g.Spec.GPUTypes)})
 	}
 	slices.Sort(b.invalid)
 	slices.SortFunc(b.budgets, func(a, b *Budget) int { return strings.Compare(a.Name, b.Name) })
@@ -104,7 +104,7 @@ func ValidateBudget(g *v1alpha1.GPUBudget) field.ErrorList {
 		}
 	}
 	if g.Spec.Max == nil {
-		errs = append(errs, field.Required(spec.Child("max"), "the workload.Number of GPUs that all selected workloads may claim together"))
+		errs = append(errs, field.Required(spec.Child("max"), "the number of GPUs that all selected workloads may claim together"))
 	}
 	for _, limit := range []struct {
 		name  string
@@ -172,25 +172,22 @@ func (b *Budget) Selects(namespace string, namespaceLabels map[string]string, kn
 	return selects
 }
 
-// Claim is how many of the GPUs of some parts count: those of the budget's types, and those
-// that nothing pins to one type.
+// Claim is how many of the GPUs of some parts count: those of the budget's types, in any
+// vendor's words, and those that nothing pins to a type that is understood to be another.
 func (b *Budget) Claim(parts []workload.Part) int64 {
-	var n int64
-	for _, p := range parts {
-		if len(b.types) == 0 || p.Type == "" || (&Rule{allowed: b.types}).allows(p.Type) {
-			n = workload.SaturatingAdd(n, p.GPUs)
-		}
+	if b.types.Empty() {
+		return workload.Sum(parts)
 	}
-	return n
+	return workload.SumOf(parts, b.types.MayBe)
 }
 
 // Types words the GPU types that count, "" for all.
-func (b *Budget) Types() string { return strings.Join(b.types, ", ") }
+func (b *Budget) Types() string { return b.types.String() }
 
 // Rules is a digest of what GPUs are counted by: with other GPU resources, or other
 // defaults of Knative, the same objects claim something else.
 func Rules(s *Set, kn *knative.Config) string {
 	h := sha256.New()
-	fmt.Fprintf(h, "v1 %q %d %d %d", s.GPUResources(), kn.MinScale(), kn.MaxScale(), kn.InitialScale())
+	fmt.Fprintf(h, "v2 %s %d %d %d", s.GPUResources().Digest(), kn.MinScale(), kn.MaxScale(), kn.InitialScale())
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }

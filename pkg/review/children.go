@@ -144,14 +144,14 @@ func (r *Request) deploymentDemands(w World) (workload.Usage, *workload.Usage) {
 // others, as far as PodAutoscalers may start them: one may have been admitted while the pods
 // asked for fewer, or was charged for other types.
 func (r *Request) raiseToAutoscalers(w World, d, old *workload.Usage) {
-	if w.Live == nil || !w.knative() || d.GPUs.PerPod == 0 || (old != nil && d.GPUs.PerPod <= old.GPUs.PerPod && d.SameType(old)) {
+	if w.Live == nil || !w.knative() || d.GPUs.PerPod == 0 || (old != nil && d.GPUs.Cmp(old.GPUs) <= 0 && d.SameType(old)) {
 		return
 	}
 	for _, autoscaler := range w.Live.All(AutoscalerKind) {
 		if workload.ScaledDeployment(autoscaler) != manifest.Text(r.object, "metadata", "name") {
 			continue
 		}
-		pods := workload.AutoscalerUsage(autoscaler, nil, w.Knative, nil).PeakPods
+		pods := workload.AutoscalerUsage(autoscaler, nil, w.Knative, workload.GPUResources{}).PeakPods
 		if d.RaisePeak(pods); old != nil {
 			old.RaisePeak(pods)
 		}

@@ -56,28 +56,16 @@ func Grows(claims []Claim) bool {
 // changesType tells whether more GPUs of some type are claimed than before: what is no more
 // in all may be more for a budget of one type.
 func changesType(c Claim) bool {
-	more := map[string]int64{}
-	for _, p := range c.New {
-		more[p.Type] = workload.SaturatingAdd(more[p.Type], p.GPUs)
-	}
-	for _, p := range c.Old {
-		more[p.Type] -= p.GPUs
-	}
-	for _, n := range more {
-		if n > 0 {
+	before := workload.SumsByType(c.Old)
+	for gpuType, n := range workload.SumsByType(c.New) {
+		if n > before[gpuType] {
 			return true
 		}
 	}
 	return false
 }
 
-func total(parts []workload.Part) int64 {
-	var n int64
-	for _, p := range parts {
-		n = workload.SaturatingAdd(n, p.GPUs)
-	}
-	return n
-}
+func total(parts []workload.Part) int64 { return workload.Sum(parts) }
 
 // Claims are what a budget has to count for the object of a request, as it is going to be
 // stored. A child that a verified owner answers for claims nothing of its own.

@@ -17,7 +17,7 @@ func (r *Request) RisesByOtherRules(w World) bool {
 	for _, device := range r.devices(w) {
 		for _, initial := range []int32{1, math.MaxInt32} {
 			other := w
-			other.Policies = w.Policies.Counting(workload.GPUResources{device})
+			other.Policies = w.Policies.Counting(workload.OnlyGPUs(device))
 			other.Knative = w.Knative.WithScaleDefaults(0, 1, 1)
 			if initial > 1 {
 				other.Knative = w.Knative.WithScaleDefaults(initial, 0, initial)

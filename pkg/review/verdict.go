@@ -10,6 +10,7 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/json"
 
@@ -254,7 +255,8 @@ func (v *Verdict) Status(group, kind, name string) *metav1.Status {
 	for _, x := range v.Denied {
 		add(x.Error)
 	}
-	s.Message = fmt.Sprintf("%s.%s %q %s: %s", strings.ToLower(kind), group, name, word, strings.Join(messages, "; "))
+	of := schema.GroupKind{Group: group, Kind: strings.ToLower(kind)} // the core group has no name
+	s.Message = fmt.Sprintf("%s %q %s: %s", of, name, word, strings.Join(messages, "; "))
 	return s
 }
 

@@ -13,7 +13,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/workload"
 )
 
-func read(t testing.TB, text string) manifest.Object {
+func readAs(t testing.TB, text string) manifest.Object {
 	t.Helper()
 	raw, err := yaml.YAMLToJSON([]byte(text))
 	require.NoError(t, err, text)
@@ -94,7 +94,7 @@ func TestUsageOfEachKindByItself(t *testing.T) {
 			measured{pods: 6, perPod: 8, claim: 48, at: "spec.template.spec", pod: "spec.template.spec"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			o := read(t, test.object)
+			o := readAs(t, test.object)
 			kind, ok := workload.KindFor(workload.KindOf(o))
 			require.True(t, ok)
 			u := kind.Usage(o, builtIn)
@@ -159,12 +159,12 @@ func TestUsageOfADeploymentWithWhatItControls(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := workload.Controlled{Autoscaled: test.autoscaled}
 			for _, text := range test.replicaSets {
-				c.ReplicaSets = append(c.ReplicaSets, read(t, text))
+				c.ReplicaSets = append(c.ReplicaSets, readAs(t, text))
 			}
 			for _, text := range test.pods {
-				c.Pods.Add(read(t, text), builtIn)
+				c.Pods.Add(readAs(t, text), builtIn)
 			}
-			u := workload.DeploymentUsage(read(t, test.deployment), c, builtIn)
+			u := workload.DeploymentUsage(readAs(t, test.deployment), c, builtIn)
 			var got held
 			for _, p := range u.Parts {
 				got.claim, got.types = got.claim+p.GPUs, got.types+p.Type
@@ -195,7 +195,7 @@ func TestPodsOfARollout(t *testing.T) {
 		"what cannot be read is all of them": {`{rollingUpdate: {maxSurge: many, maxUnavailable: 0}}`, 10, 10},
 	} {
 		t.Run(name, func(t *testing.T) {
-			deployment := read(t, `{apiVersion: apps/v1, kind: Deployment, spec: {strategy: `+test.strategy+`}}`)
+			deployment := readAs(t, `{apiVersion: apps/v1, kind: Deployment, spec: {strategy: `+test.strategy+`}}`)
 			assert.Equal(t, test.want, workload.RolloutPods(deployment, test.peak))
 		})
 	}
@@ -227,10 +227,10 @@ func TestHoldingPods(t *testing.T) {
 		"so does one of another controller that somebody gave one": {object("batch/v1", "Job", `managedBy: x/y,`), []string{pod(``, "8")}, 8},
 	} {
 		t.Run(name, func(t *testing.T) {
-			o := read(t, test.object)
+			o := readAs(t, test.object)
 			var pods []manifest.Object
 			for _, text := range test.pods {
-				pods = append(pods, read(t, text))
+				pods = append(pods, readAs(t, text))
 			}
 			kind, _ := workload.KindFor(workload.KindOf(o))
 			u := kind.Usage(o, builtIn)
@@ -258,7 +258,7 @@ func TestWhatAnAutoscalerScales(t *testing.T) {
 		"or woken, from zero":         {`{scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: d}, minReplicas: 0, maxReplicas: 7}`, 0, target(workload.DeploymentKind, "d"), 7},
 	} {
 		t.Run(name, func(t *testing.T) {
-			autoscaler := read(t, `{spec: `+test.spec+`}`)
+			autoscaler := readAs(t, `{spec: `+test.spec+`}`)
 			assert.Equal(t, test.want, workload.AutoscalerTarget(autoscaler))
 			assert.Equal(t, test.peak, workload.AutoscalerPeak(autoscaler, test.replicas))
 		})
@@ -283,7 +283,7 @@ func TestDevicesThatALimitRangeGives(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var fields []string
-			for _, e := range workload.DefaultedDevices(read(t, `{spec: {limits: `+test.limits+`}}`)) {
+			for _, e := range workload.DefaultedDevices(readAs(t, `{spec: {limits: `+test.limits+`}}`)) {
 				fields = append(fields, e.Field)
 			}
 			assert.Equal(t, test.want, fields)

@@ -143,7 +143,7 @@ func RouteUsage(route manifest.Object, configurations map[string]manifest.Object
 	}
 	for _, name := range unknown {
 		d.UnknownRevisions++
-		d.claim(Part{Revision: name, GPUs: largest.GPUs, Type: largest.Type})
+		d.claim(Part{Revision: name, GPUs: largest.GPUs, Type: largest.Type, less: largest.less})
 		if largest.GPUs > 0 && name != "" {
 			d.Warnings = append(d.Warnings, "traffic names revision "+name+", which is not known here; it is counted like the largest one that is")
 		}
@@ -169,7 +169,7 @@ func (d *Usage) Within(other *Usage) bool {
 // WithinGPUs tells whether a demand has no more pods than another, no more GPUs in each, and
 // none of a type that the other has not: by what bounds go by, and by what budgets do.
 func (d *Usage) WithinGPUs(other *Usage) bool {
-	return d.GPUs.PerPod <= other.GPUs.PerPod && d.PeakPods <= other.PeakPods && (d.GPUs.PerPod == 0 ||
+	return d.GPUs.Cmp(other.GPUs) <= 0 && d.PeakPods <= other.PeakPods && (d.GPUs.PerPod == 0 ||
 		((other.GPUType == "" || d.GPUType == other.GPUType) && (other.product == "" || d.product == other.product)))
 }
 

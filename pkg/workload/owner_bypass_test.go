@@ -60,7 +60,7 @@ func TestOnlyWhatAControllerCountsAsItsOwnBelongs(t *testing.T) {
 		"a Configuration beside the Service's own":    {child("serving.knative.dev/v1", "Configuration", "t", "", ref("serving.knative.dev/v1", "Service")), service, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			assert.Equal(t, test.want, workload.Belongs(read(t, test.child), read(t, test.owner)))
+			assert.Equal(t, test.want, workload.Belongs(readAs(t, test.child), readAs(t, test.owner)))
 		})
 	}
 }

@@ -3,6 +3,7 @@ package workload
 import (
 	"fmt"
 	"maps"
+	"math/big"
 	"slices"
 	"time"
 
@@ -61,29 +62,34 @@ type Part struct {
 	// Revision that claims it; empty for the latest template of a Service or a
 	// Configuration, and for the pods of a Deployment.
 	Revision string
-	// GPUs per pod times peak pods.
+	// GPUs per pod times peak pods, rounded up.
 	GPUs int64
 	// Type of the GPUs; empty is any.
 	Type string
+	// less is what rounding added to GPUs; nil if nothing.
+	less *big.Rat
 }
 
 // claim adds a part.
 func (d *Usage) claim(p Part) {
 	if p.GPUs > 0 {
-		d.Parts, d.Claim = append(d.Parts, p), SaturatingAdd(d.Claim, p.GPUs)
+		d.Parts = append(d.Parts, p)
+		d.Claim = Sum(d.Parts)
 	}
 }
 
 // part is what one template or Deployment claims.
 func (d *Usage) part(revision string) Part {
-	return Part{Revision: revision, GPUs: SaturatingMul(d.GPUs.PerPod, d.PeakPods), Type: d.product}
+	p := Part{Revision: revision, Type: d.product}
+	p.GPUs, p.less = d.GPUs.Times(d.PeakPods)
+	return p
 }
 
 // Outgrows tells whether a demand that is unbounded, as an old one is, asks for more pods or
 // more GPUs in each, or has more such parts: the claims alone do not show it.
 func (d *Usage) Outgrows(old *Usage) bool {
 	return d.Claim == Unbounded && old.Claim == Unbounded &&
-		(d.GPUs.PerPod > old.GPUs.PerPod || d.PeakPods > old.PeakPods || d.unboundedParts() > old.unboundedParts())
+		(d.GPUs.Cmp(old.GPUs) > 0 || d.PeakPods > old.PeakPods || d.unboundedParts() > old.unboundedParts())
 }
 
 // Asks words the claim: "40 GPUs (4 x 10 pods)".
@@ -92,8 +98,9 @@ func (d *Usage) Asks() string {
 	if d.PeakPods == 0 && d.Claim > 0 {
 		return s + " over all that it names"
 	}
-	detail := fmt.Sprintf("%s x %s", NumberText(d.GPUs.PerPod), CountText(d.PeakPods, "pod"))
-	if others := d.Claim - SaturatingMul(d.GPUs.PerPod, d.PeakPods); others > 0 {
+	detail := fmt.Sprintf("%s x %s", d.GPUs.Text(), CountText(d.PeakPods, "pod"))
+	if own, _ := d.GPUs.Times(d.PeakPods); d.Claim > own {
+		others := d.Claim - own
 		detail += fmt.Sprintf(", and %s of other revisions in traffic", CountText(others, "GPU"))
 	}
 	return s + " (" + detail + ")"
@@ -154,7 +161,7 @@ func ServiceUsage(service manifest.Object, latest string, kn *knative.Config, gp
 		case name == chosen: // it is about to be made of the template
 		default:
 			d.UnknownRevisions++
-			d.claim(Part{Revision: name, GPUs: own.GPUs, Type: own.Type})
+			d.claim(Part{Revision: name, GPUs: own.GPUs, Type: own.Type, less: own.less})
 			if own.GPUs > 0 {
 				d.Warnings = append(d.Warnings, "traffic names revision "+name+", which is not known here; it is counted like the latest template")
 			}
@@ -182,7 +189,9 @@ func (p Part) or(other Part) Part {
 	} else if p.GPUs == 0 {
 		p.Type = other.Type
 	}
-	p.GPUs = max(p.GPUs, other.GPUs)
+	if other.exceeds(p) {
+		p.GPUs, p.less = other.GPUs, other.less
+	}
 	return p
 }
 

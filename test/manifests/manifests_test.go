@@ -367,6 +367,7 @@ func TestRightsCoverWhatIsRead(t *testing.T) {
 	informer, watch := []string{"list", "watch"}, []string{"get", "list", "watch"}
 	assert.ElementsMatch(t, []rbacv1.PolicyRule{
 		{APIGroups: []string{"policy.kubetorch.com"}, Resources: []string{"computepolicies"}, Verbs: informer},
+		{APIGroups: []string{"resource.k8s.io"}, Resources: []string{"deviceclasses"}, Verbs: informer},
 		{APIGroups: []string{"policy.kubetorch.com"}, Resources: []string{"gpubudgets"}, Verbs: watch},
 		{APIGroups: []string{"policy.kubetorch.com"}, Resources: []string{"computepolicies/status"}, Verbs: []string{"patch"}},
 		{APIGroups: []string{"policy.kubetorch.com"}, Resources: []string{"gpubudgets/status"}, Verbs: []string{"update"}},

@@ -168,7 +168,7 @@ func TestADeploymentAndItsServiceHaveOneKey(t *testing.T) {
 }
 
 func TestClaims(t *testing.T) {
-	pinned := sub(deploymentText, "spec: {containers", "spec: {nodeSelector: {nvidia.com/gpu.product: L4}, containers", "trainer", "l4", "uid: d1", "uid: d9")
+	pinned := sub(deploymentText, "spec: {containers", "spec: {nodeSelector: {nvidia.com/gpu.product: NVIDIA-L4}, containers", "trainer", "l4", "uid: d1", "uid: d9")
 	elsewhere := sub(deploymentText, "namespace: a", "namespace: b", "uid: d1", "uid: d8")
 	all := All(world(), objects(t, deploymentText, pinned, elsewhere))
 	namespaces := map[string]map[string]string{"a": {"gpu": "yes"}, "b": {}}
@@ -188,6 +188,6 @@ func TestClaims(t *testing.T) {
 	}
 	assert.Equal(t, map[string]int64{"a": 48, "b": 24}, sum(`{max: 1}`))
 	assert.Equal(t, map[string]int64{"a": 48}, sum(`{max: 1, namespaceSelector: {matchLabels: {gpu: "yes"}}}`))
-	assert.Equal(t, map[string]int64{"a": 48, "b": 24}, sum(`{max: 1, gpuTypes: [L4]}`), "what nothing pins to a type counts against all")
+	assert.Equal(t, map[string]int64{"a": 48, "b": 24}, sum(`{max: 1, gpuTypes: [NVIDIA-L4]}`), "what nothing pins to a type counts against all")
 	assert.Equal(t, map[string]int64{"a": 24, "b": 24}, sum(`{max: 1, gpuTypes: ["A100*"]}`))
 }

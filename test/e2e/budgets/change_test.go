@@ -18,10 +18,10 @@ func TestWhatWasThereBeforeTheBudgetCountsAndMayNotGrow(t *testing.T) {
 	require.NoError(t, workload{plainDeployment, 2, 4}.make(t, namespace, "b"))
 	name := newBudget(t, namespace, "  max: 16\n")
 	awaitUsed(t, name, 32)
-	require.Eventually(t, func() bool {
-		c := meta.FindStatusCondition(budget(t, name).Status.Conditions, v1alpha1.ConditionWithin)
+	awaitLedger(t, "condition Within to be false", name, func(s *v1alpha1.GPUBudgetStatus) bool {
+		c := meta.FindStatusCondition(s.Conditions, v1alpha1.ConditionWithin)
 		return c != nil && c.Status == metav1.ConditionFalse && c.Reason == "Exceeded"
-	}, freedAfter, tick)
+	})
 
 	assert.ErrorContains(t, patch(t, services, namespace, "a", maxScale(7)), "0 of 16 are free in budget "+name)
 	assert.ErrorContains(t, patch(t, deployments, namespace, "b", `{"spec":{"replicas":5}}`), "in budget "+name)
@@ -98,14 +98,14 @@ func TestABudgetThatComesToBeForSomeTypesIsCountedAnew(t *testing.T) {
 	namespace := newNamespace(t)
 	name := newBudget(t, namespace, "  max: 20\n")
 	require.NoError(t, create(t, namespace, service("any", 1, 8)))
-	require.NoError(t, create(t, namespace, pinned(t, "l4", "L4", 4)))
+	require.NoError(t, create(t, namespace, pinned(t, "l4", "NVIDIA-L4", 4)))
 	awaitUsed(t, name, 12)
 
 	// Only some types count from now on, and what nothing pins to one of them.
 	applyBudget(t, name, named(namespace), "  max: 20\n  gpuTypes: [A100]\n")
 	requireCountedAnew(t, name, namespace)
 	awaitUsed(t, name, 8)
-	assert.NoError(t, create(t, namespace, pinned(t, "l4-too", "L4", 100)))
+	assert.NoError(t, create(t, namespace, pinned(t, "l4-too", "NVIDIA-L4", 100)))
 	assert.ErrorContains(t, create(t, namespace, pinned(t, "a100", "A100", 13)), "12 of 20 are free")
 	assert.NoError(t, create(t, namespace, pinned(t, "a100", "A100", 12)))
 	awaitUsed(t, name, 20)
