@@ -18,7 +18,11 @@ import (
 
 // standalone is an edge with a budget of 10 GPUs in memory.
 func standalone() (*edge, *charge.Memory) {
-	budgets := []v1alpha1.GPUBudget{{ObjectMeta: metav1.ObjectMeta{Name: "b"}, Spec: v1alpha1.GPUBudgetSpec{Max: new(int64(10))}}}
+	return standaloneWith(v1alpha1.GPUBudgetSpec{Max: new(int64(10))})
+}
+
+func standaloneWith(spec v1alpha1.GPUBudgetSpec) (*edge, *charge.Memory) {
+	budgets := []v1alpha1.GPUBudget{{ObjectMeta: metav1.ObjectMeta{Name: "b"}, Spec: spec}}
 	memory := charge.NewMemory(budgets)
 	e := working()
 	e.current.Store(&snapshot{policies: policy.Compile(nil), budgets: policy.CompileBudgets(budgets), knative: knative.Default()})

@@ -123,12 +123,20 @@ func (c *Charge) NoRoom(o ledger.Outcome, namespace string) policy.Violation {
 		text += fmt.Sprintf(", and it would take %d more than it has", o.Raised)
 	}
 	if overlap := c.overlap(); overlap > 0 && o.Raised <= o.Free {
-		text += fmt.Sprintf("; with the %d that the pods of the earlier version hold until they are gone it does not fit, which the budget demands (rollout: Strict)", overlap)
+		text += fmt.Sprintf("; with the %d that the pods of the earlier version hold until they are gone it does not fit, which the budget demands (%s)", overlap, c.demands())
 	}
 	if o.Reserved > 0 {
 		text += fmt.Sprintf(" (%d more are reserved by requests under way, and may become free)", o.Reserved)
 	}
 	return policy.Violation{Policy: c.Budget.Name, Bound: BoundGPUBudget, Enforcement: v1alpha1.Deny, Error: c.largest().forbidden(text)}
+}
+
+// demands is what has the overlap of a rollout fit.
+func (c *Charge) demands() string {
+	if c.Budget.Strict {
+		return "rollout: Strict"
+	}
+	return "maxPerNamespace"
 }
 
 // Grows tells whether a claim itself rises, and not only replaces what holds GPUs still.
