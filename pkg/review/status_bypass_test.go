@@ -1,3 +1,5 @@
+// A status, which a tenant may write, says that less is held than is.
+
 package review_test
 
 import (

@@ -1,3 +1,5 @@
+// GPUs are asked for as another kind than Knative Services and Deployments.
+
 package budgets
 
 import (
