@@ -48,7 +48,7 @@ func TestGPUsOfRunningContainersStayWithinABudget(t *testing.T) {
 			require.NoError(t, err)
 			most := overlap()
 
-			record(budgetTable, rollout, []string{
+			record(budgetTable, []string{
 				fmt.Sprintf("`max: %d`, `rollout: %s`", budgetMax, rollout),
 				fmt.Sprintf("%.0f s: Knative Services under load, Deployments, updates, scaling, deletions of pods that take 5 s to end; "+
 					"%d kills and %d rolling restarts of the webhook", churnTime.Seconds(), c.kills, c.restarts),

@@ -35,7 +35,7 @@ func TestTheHPAClassScalesByCPU(t *testing.T) {
 	end := time.Now()
 	got, _ := settled(pods.between(begin, end))
 	drawIf(t, "hpa by cpu", pods.end(), pods.begin, begin, end, fmt.Sprintf("%d requests a second of %s of CPU each", rate, to.burn))
-	record(otherTable, "hpa", []string{
+	record(otherTable, []string{
 		"`autoscaler_class=hpa, metric=\"cpu\", target=80, min_scale=2`, `cpus: 50m`, " + fmt.Sprintf("%d requests a second that take %s of CPU each", rate, to.burn),
 		fmt.Sprintf("%d pods before, %d in the end; expected are (240m + what the sidecars use) / 60m, 4 or 5; %d answers, %d failed",
 			idle, got, l.answers(), len(l.failed())),

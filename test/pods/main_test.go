@@ -23,8 +23,8 @@ import (
 	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
-// lab is what all tests share.
-var lab = controlplane.Options{Pods: true, GPUs: 64, HPA: true, Log: os.Stderr}
+// lab is what all tests share. The API server's request timeout is what budgets wait for.
+var lab = controlplane.Options{Pods: true, GPUs: 64, HPA: true, RequestTimeout: 10 * time.Second, Log: os.Stderr}
 
 var (
 	keepLogs = flag.Bool("pod-logs", false, "copy the logs of all programs to .cache/pods-logs")

@@ -118,7 +118,7 @@ func TestASteadyLoadEndsAtTheNumberOfPodsThatTheParametersSay(t *testing.T) {
 			end := time.Now()
 			during := pods.between(begin, end)
 			got, since := settled(during)
-			record(steadyTable, name, steadyRow(name, c, l, got, mostReady(during)))
+			record(steadyTable, steadyRow(name, c, l, got, mostReady(during)))
 			drawIf(t, name, pods.end(), pods.begin, begin, end, offered(c))
 
 			assert.Empty(t, l.failed())
