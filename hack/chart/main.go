@@ -59,6 +59,7 @@ func write(repository, into string) error {
 	}
 	for name, edit := range map[string]func(string) string{
 		"webhooks/mutating.yaml": injected, "webhooks/validating.yaml": injected, "rbac.yaml": labelled, "viewer.yaml": labelled,
+		"self.yaml": labelled,
 	} {
 		if err := convert(repository, "deploy/base/"+name, filepath.Join(into, filepath.Base(name)), "", edit); err != nil {
 			return err
@@ -124,6 +125,7 @@ func convert(repository, from, to, condition string, edit func(string) string) e
 	text = strings.NewReplacer(
 		"kubetorch-system", "{{ .Release.Namespace }}",
 		"kube-node-lease, kubetorch-system, cert-manager, knative-serving]", "kube-node-lease, {{ .Release.Namespace }}, cert-manager, {{ .Values.knativeNamespace }}]",
+		"'knative-serving']", "'{{ .Values.knativeNamespace }}']",
 		"system:serviceaccount:knative-serving:", "system:serviceaccount:{{ .Values.knativeNamespace }}:",
 	).Replace(text)
 	if edit != nil {

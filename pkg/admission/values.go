@@ -59,7 +59,7 @@ func (h *handler) hold(ctx context.Context, text []byte) (release func(), refuse
 		return nil, tooManyValues(n)
 	}
 	if h.held.Acquire(ctx, int64(n)) != nil {
-		return nil, busy()
+		return nil, busy(tooMany)
 	}
 	return func() { h.held.Release(int64(n)) }, nil
 }

@@ -116,7 +116,7 @@ func TestEdgeRefusesWhatItCannotReadAFoundationFor(t *testing.T) {
 
 func TestEdgeAdmitsWhatDoesNotConcernItBeforeAnythingIsRead(t *testing.T) {
 	r := service(t, nil)
-	r.Kind = metav1.GroupVersionKind{Group: "apps", Version: "v1", Kind: "ReplicaSet"}
+	r.Kind = metav1.GroupVersionKind{Group: "apps", Version: "v1", Kind: "ControllerRevision"}
 	e := working()
 	e.current.Store(nil)
 	assert.True(t, e.validate(t.Context(), r).Allowed)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -65,7 +66,7 @@ func runAudit(ctx context.Context, o *options.Audit, in io.Reader, out, errOut i
 	for _, w := range inputs.Warnings {
 		fmt.Fprintf(errOut, "Warning: %s\n", w)
 	}
-	input := audit.Input{Policies: policy.Compile(inputs.Policies), Knative: inputs.Knative, Excluded: app.Excluded(o.Namespace, o.KnativeNamespace)}
+	input := audit.Input{Policies: policy.Compile(inputs.Policies).WithClasses(inputs.Classes), Knative: inputs.Knative, Excluded: app.Excluded(o.Namespace, o.KnativeNamespace)}
 	budgets, generations := inputs.Budgets, map[string]int64{}
 	if len(o.Files) > 0 {
 		docs, err := offline.ReadDocuments(o.Files, in)
@@ -73,16 +74,18 @@ func runAudit(ctx context.Context, o *options.Audit, in io.Reader, out, errOut i
 			return err
 		}
 		objects, namespaces := offline.Objects(docs)
+		input.Policies = input.Policies.WithClasses(slices.Concat(inputs.Classes, offline.DeviceClasses(docs)))
 		input.Objects, input.Namespaces = cluster.AllOf(objects), namespaces
 		input.Served = true
 	} else if budgets, err = readCluster(ctx, o, &input, budgets, generations); err != nil {
 		return err
 	}
-	report, exceeded := audit.Run(input), audit.Budgets(input, budgets)
+	report := audit.Run(input)
+	exceeded, use := audit.Budgets(input, budgets)
 	if o.Output == "json" {
-		err = writeAuditJSON(out, report, exceeded, generations)
-	} else {
-		err = writeAuditTable(out, slices.Concat(report.Findings, exceeded))
+		err = writeAuditJSON(out, report, exceeded, use, generations)
+	} else if err = writeAuditTable(out, slices.Concat(report.Findings, exceeded)); err == nil {
+		err = writeBudgetUse(out, use, len(report.Findings)+len(exceeded) > 0)
 	}
 	if err != nil {
 		return Failed(err)
@@ -121,6 +124,11 @@ func readCluster(ctx context.Context, o *options.Audit, input *audit.Input, budg
 		}
 		input.Policies = policy.CompileStored(stored)
 	}
+	classes, err := cluster.DeviceClasses(ctx, client)
+	if err != nil {
+		return nil, err
+	}
+	input.Policies = input.Policies.WithClasses(classes)
 	if input.Knative, err = cluster.Knative(ctx, client, o.KnativeNamespace); err != nil {
 		return nil, err
 	}
@@ -186,13 +194,41 @@ type auditedPolicy struct {
 	Status v1alpha1.ComputePolicyStatus `json:"status"`
 }
 
-func writeAuditJSON(out io.Writer, r audit.Report, exceeded []audit.Finding, generations map[string]int64) error {
+// writeBudgetUse tells what each budget has left, and who holds the rest.
+func writeBudgetUse(out io.Writer, use []audit.BudgetUse, below bool) error {
+	if len(use) == 0 {
+		return nil
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	if below {
+		fmt.Fprintln(w)
+	}
+	fmt.Fprintln(w, "BUDGET\tENFORCEMENT\tMAX\tCLAIMED\tFREE\tLARGEST CLAIMS")
+	amount := func(n int64, unbounded bool) string {
+		if unbounded {
+			return "unbounded"
+		}
+		return strconv.FormatInt(n, 10)
+	}
+	for _, u := range use {
+		var largest []string
+		for _, h := range u.Holders[:min(3, len(u.Holders))] {
+			largest = append(largest, fmt.Sprintf("%s %s/%s: %s", h.Kind, h.Namespace, h.Name, amount(h.GPUs, h.Unbounded)))
+		}
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%d\t%s\n", u.Name, u.Enforcement, u.Max, amount(u.Claimed, u.Unbounded), u.Free, strings.Join(largest, ", "))
+	}
+	return w.Flush()
+}
+
+func writeAuditJSON(out io.Writer, r audit.Report, exceeded []audit.Finding, use []audit.BudgetUse, generations map[string]int64) error {
 	result := struct {
 		Objects  int             `json:"objects"`
 		Policies []auditedPolicy `json:"policies"`
 		// Budgets are what is beyond one.
 		Budgets []audit.Finding `json:"budgets"`
-	}{Objects: r.Objects, Policies: []auditedPolicy{}, Budgets: append([]audit.Finding{}, exceeded...)}
+		// BudgetUse is what each has left, and who holds the rest.
+		BudgetUse []audit.BudgetUse `json:"budgetUse"`
+	}{Objects: r.Objects, Policies: []auditedPolicy{}, Budgets: append([]audit.Finding{}, exceeded...), BudgetUse: append([]audit.BudgetUse{}, use...)}
 	now := time.Now()
 	for _, d := range r.Policies {
 		result.Policies = append(result.Policies, auditedPolicy{d.Name, r.Status(d, generations[d.Name], v1alpha1.ComputePolicyStatus{}, now)})

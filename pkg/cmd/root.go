@@ -14,7 +14,7 @@ import (
 // failed or refused something, 2 if its flags or input are unusable.
 func Run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
 	root := newRoot()
-	root.SetArgs(args)
+	root.SetArgs(append([]string{}, args...)) // nil would stand for those of the process
 	root.SetIn(in)
 	root.SetOut(out)
 	root.SetErr(errOut)
@@ -46,7 +46,9 @@ func newRoot() *cobra.Command {
 		},
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newServe(), newExpand(), newExplain(), newAudit(), newCheck(), newKRM(), newParameters(), newVersion())
+	root.AddCommand(
+		newServe(), newExpand(), newExplain(), newSimulate(), newAudit(), newCheck(), newKRM(), newParameters(), newVersion(),
+	)
 	return root
 }
 

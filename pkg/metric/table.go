@@ -14,7 +14,7 @@ var (
 	AdmissionInFlight = define(Gauge, "admission_in_flight",
 		"Admission requests that are being read or decided.", "path")
 	AdmissionRejected = define(Counter, "admission_rejected_total",
-		"Admission requests above the ceiling of concurrent ones, by how they were refused: answered with 429 and their uid, or unread with an HTTP status of 429.",
+		"Admission requests above the ceiling of concurrent ones, by how they were refused: answered with 429 and their uid, or with an HTTP status of 429 where no uid is to be found.",
 		"path", "how")
 	AdmissionPanics = define(Counter, "admission_panics_total",
 		"Panics while deciding; each was answered as a refusal with status 500.", "path")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strconv"
 
+	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/budget/charge"
 	"github.com/kubetorch/webhook/pkg/budget/ledger"
 	"github.com/kubetorch/webhook/pkg/manifest"
@@ -51,7 +52,15 @@ func (l *ledgers) charge(o *Outcome, written manifest.Object, w review.World, no
 	}
 	for i, a := range l.memory.Charge(context.Background(), demands, false) {
 		if !a.Fits {
-			o.Verdict.Denied = append(o.Verdict.Denied, charges[i].NoRoom(a.Outcome, namespace))
+			switch x := charges[i].NoRoom(a, namespace); x.Enforcement {
+			case v1alpha1.Deny:
+				o.Verdict.Denied = append(o.Verdict.Denied, x)
+			case v1alpha1.Warn:
+				o.Verdict.Warned = append(o.Verdict.Warned, x)
+				o.Verdict.Warnings = append(o.Verdict.Warnings, x.Error.Field+" "+x.Error.Detail)
+			default:
+				o.Verdict.Audited = append(o.Verdict.Audited, x)
+			}
 			continue
 		}
 		o.Verdict.Warnings = append(o.Verdict.Warnings, charges[i].Left(a.Outcome, namespace))
@@ -69,5 +78,5 @@ func room(c *review.Charge, o ledger.Outcome) policy.Room {
 	if o.Free == 0 {
 		left = "none"
 	}
-	return policy.Room{Policy: c.Budget.Name, Bound: bound, Asks: c.Asks(), Allows: "at most " + strconv.FormatInt(o.Of, 10), Left: left, Enforcement: "Deny"}
+	return policy.Room{Policy: c.Budget.Name, Bound: bound, Asks: c.Asks(), Allows: "at most " + strconv.FormatInt(o.Of, 10), Left: left, Enforcement: string(c.Budget.Enforcement)}
 }

@@ -29,7 +29,7 @@ type Outcome struct {
 // Expand admits every object of the documents, in place, as if it were created.
 func Expand(docs []Document, in Inputs) []Outcome {
 	flat := flatten(docs)
-	w := review.World{Policies: policy.Compile(in.Policies), Knative: in.Knative, NamespaceLabels: namespaces(flat)}
+	w := review.World{Policies: policy.Compile(in.Policies).WithClasses(slices.Concat(in.Classes, DeviceClasses(flat))), Knative: in.Knative, NamespaceLabels: namespaces(flat)}
 	revisions := revisions(flat)
 	outcomes := make([]Outcome, len(flat))
 	taken := namesIn(flat)

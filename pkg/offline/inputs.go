@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	kjson "sigs.k8s.io/json"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 func newReader(content []byte) *bufio.Reader { return bufio.NewReader(bytes.NewReader(content)) }
@@ -24,7 +26,9 @@ func newReader(content []byte) *bufio.Reader { return bufio.NewReader(bytes.NewR
 type Inputs struct {
 	Policies []v1alpha1.ComputePolicy
 	Budgets  []v1alpha1.GPUBudget
-	Knative  *knative.Config
+	// Classes are the DeviceClasses among the documents of the policies.
+	Classes []workload.DeviceClass
+	Knative *knative.Config
 	// NoKnative stands for a cluster without Knative.
 	NoKnative bool
 	// Warnings name what was passed over.
@@ -47,6 +51,10 @@ func Load(policyFiles, knativeConfigFiles []string) (Inputs, error) {
 // compile makes inputs of documents that are policies and ConfigMaps.
 func compile(policies, configs []Document) (in Inputs, err error) {
 	for _, d := range flatten(policies) {
+		if isDeviceClass(d.Object) {
+			in.Classes = append(in.Classes, workload.ReadDeviceClass(d.Object))
+			continue
+		}
 		if manifest.Text(d.Object, "kind") == "GPUBudget" {
 			b, err := readBudget(d)
 			if err != nil {
@@ -84,6 +92,22 @@ func compile(policies, configs []Document) (in Inputs, err error) {
 	}
 	in.Knative, err = knative.ParseConfig(maps)
 	return in, err
+}
+
+// isDeviceClass tells whether an object is a DeviceClass, of any version.
+func isDeviceClass(o manifest.Object) bool {
+	return groupKind(o) == schema.GroupKind{Group: "resource.k8s.io", Kind: "DeviceClass"}
+}
+
+// DeviceClasses are those among documents.
+func DeviceClasses(docs []Document) []workload.DeviceClass {
+	var classes []workload.DeviceClass
+	for _, d := range flatten(docs) {
+		if isDeviceClass(d.Object) {
+			classes = append(classes, workload.ReadDeviceClass(d.Object))
+		}
+	}
+	return classes
 }
 
 // flatten replaces v1 Lists by their items, those of Lists within Lists too, and drops

@@ -8,6 +8,9 @@ import (
 	"github.com/kubetorch/webhook/pkg/manifest"
 )
 
+// Flatten are the documents with lists taken apart, in the order in which Expand answers.
+func Flatten(docs []Document) []Document { return flatten(docs) }
+
 // Objects are all objects of the documents, each with its namespace, and the labels of the
 // namespaces among them. The documents stay as they are.
 func Objects(docs []Document) (objects []manifest.Object, namespaces map[string]map[string]string) {

@@ -22,8 +22,11 @@ type Set struct {
 	// index finds those that may select a namespace.
 	index   namespaceIndex
 	invalid map[string]field.ErrorList
-	gpus    workload.GPUResources
-	clamps  bool
+	// counting is what the policies, and the cluster's DeviceClasses, say about GPUs, and
+	// gpus the same compiled.
+	counting workload.Counting
+	gpus     workload.GPUResources
+	clamps   bool
 }
 
 type compiled struct {
@@ -34,7 +37,7 @@ type compiled struct {
 	defaults  map[parameter.Group]Settings
 	profiles  map[parameter.Group]map[string]Settings
 	rules     []Rule
-	gpus      []string
+	gpus      []v1alpha1.GPUResource
 	exempt    []v1alpha1.Exemption
 }
 
@@ -44,7 +47,7 @@ type Settings map[string]string
 // Compile prepares policies for use. A policy that Validate refuses sets nothing; it is
 // kept by name, so that bounds on GPUs can fail closed (Invalid).
 func Compile(policies []v1alpha1.ComputePolicy) *Set {
-	s := &Set{invalid: map[string]field.ErrorList{}, gpus: slices.Clone(workload.BuiltInGPUResources)}
+	s := &Set{invalid: map[string]field.ErrorList{}}
 	ordered := slices.Clone(policies)
 	slices.SortFunc(ordered, func(a, b v1alpha1.ComputePolicy) int {
 		return cmp.Or(cmp.Compare(b.Spec.Priority, a.Spec.Priority), strings.Compare(a.Name, b.Name))
@@ -55,10 +58,13 @@ func Compile(policies []v1alpha1.ComputePolicy) *Set {
 			s.invalid[p.Name] = errs
 		} else {
 			s.policies = append(s.policies, compile(p))
+			s.counting.Not = append(s.counting.Not, p.Spec.NotGPUResources...)
+			s.counting.NotDeviceClasses = append(s.counting.NotDeviceClasses, p.Spec.NotGPUDeviceClasses...)
 		}
 		// What an invalid policy calls a GPU counts as well: its bounds fail closed.
-		s.countAsGPUs(p.Spec.GPUResources)
+		s.countAsGPUs(p.Spec.GPUResources, p.Spec.GPUDeviceClasses)
 	}
+	s.gpus = workload.NewGPUResources(s.counting)
 	s.index = indexNamespaces(s.policies)
 	s.clamps = slices.ContainsFunc(s.policies, func(p *compiled) bool {
 		return slices.ContainsFunc(p.rules, func(r Rule) bool { return r.Enforcement == v1alpha1.Clamp })
@@ -80,6 +86,14 @@ func (s *Set) GPUResources() workload.GPUResources { return s.gpus }
 func (s *Set) Counting(gpus workload.GPUResources) *Set {
 	copied := *s
 	copied.gpus = gpus
+	return &copied
+}
+
+// WithClasses is the set in a cluster that has these DeviceClasses.
+func (s *Set) WithClasses(classes []workload.DeviceClass) *Set {
+	copied := *s
+	copied.counting.Classes = classes
+	copied.gpus = workload.NewGPUResources(copied.counting)
 	return &copied
 }
 
@@ -262,8 +276,8 @@ func (s Selection) ProfileNames(g parameter.Group) []string {
 func (s Selection) GPUResource() string {
 	for _, p := range s.defaults {
 		for _, g := range p.gpus {
-			if !strings.HasSuffix(g, "*") {
-				return g
+			if !strings.HasSuffix(g.Name, "*") && s.gpus.Match(g.Name) {
+				return g.Name
 			}
 		}
 	}

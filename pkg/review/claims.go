@@ -28,6 +28,14 @@ type Claim struct {
 	// and were not there before.
 	Demand  workload.Usage
 	Unknown field.ErrorList
+	// Held is whether New is all that the entry has to hold, its overlap included: what a root needs
+	// for a Pod that its controller makes. Settled is whether that is no more than the root was
+	// admitted with.
+	Held, Settled bool
+	// Name of the object whose entry it is; that of the request's object if it is empty.
+	Name string
+	// was is the demand of the stored object where bounds are judged by what it claims.
+	was workload.Usage
 	// written has what the author wrote where the object was made from something else.
 	written *Request
 }
@@ -35,41 +43,29 @@ type Claim struct {
 // Rises tells whether the claims ask anything of a ledger: one rises, cannot be counted, or
 // replaces pods that hold GPUs still.
 func Rises(claims []Claim) bool {
-	return Grows(claims) || slices.ContainsFunc(claims, func(c Claim) bool { return len(c.Overlap) > 0 })
+	return Grows(claims) || slices.ContainsFunc(claims, func(c Claim) bool { return len(c.Overlap) > 0 || c.Held })
 }
 
 // Grows tells whether any of the claims itself rises, or cannot be counted.
 func Grows(claims []Claim) bool {
 	return slices.ContainsFunc(claims, func(c Claim) bool {
-		return total(c.New) > total(c.Old) || len(c.Unknown) > 0 || changesType(c)
+		return !c.Settled && (total(c.New) > total(c.Old) || len(c.Unknown) > 0 || changesType(c))
 	})
 }
 
 // changesType tells whether more GPUs of some type are claimed than before: what is no more
 // in all may be more for a budget of one type.
 func changesType(c Claim) bool {
-	more := map[string]int64{}
-	for _, p := range c.New {
-		more[p.Type] = workload.SaturatingAdd(more[p.Type], p.GPUs)
-	}
-	for _, p := range c.Old {
-		more[p.Type] -= p.GPUs
-	}
-	for _, n := range more {
-		if n > 0 {
+	before := workload.SumsByType(c.Old)
+	for gpuType, n := range workload.SumsByType(c.New) {
+		if n > before[gpuType] {
 			return true
 		}
 	}
 	return false
 }
 
-func total(parts []workload.Part) int64 {
-	var n int64
-	for _, p := range parts {
-		n = workload.SaturatingAdd(n, p.GPUs)
-	}
-	return n
-}
+func total(parts []workload.Part) int64 { return workload.Sum(parts) }
 
 // Claims are what a budget has to count for the object of a request, as it is going to be
 // stored. A child that a verified owner answers for claims nothing of its own.
@@ -77,8 +73,16 @@ func (r *Request) Claims(w World) []Claim {
 	switch {
 	case r.isPolicy(), r.asksTheSame():
 		return nil
+	case r.raw.SubResource == "status" && r.of != DeploymentKind:
+		return r.statusClaims(w)
 	case r.isDeployment():
 		return r.deploymentClaims(w)
+	case r.hasPods():
+		return r.podClaims(w)
+	case r.of == workload.HorizontalPodAutoscalerKind:
+		return r.targetClaims(w)
+	case r.of == workload.LimitRangeKind:
+		return r.limitRangeClaims()
 	case r.isChild():
 		return r.childClaims(w)
 	}
@@ -197,6 +201,19 @@ func key(o manifest.Object, kind string) ledger.Key {
 	return ledger.ForName(kind, manifest.Text(o, "metadata", "namespace"), manifest.Text(o, "metadata", "name"))
 }
 
+// key is that of the request's object by itself. One that gets its name or its UID later has that of the
+// request.
+func (r *Request) key() ledger.Key {
+	if manifest.Text(r.object, "metadata", "uid") == "" && manifest.Text(r.object, "metadata", "name") == "" {
+		return ledger.ForUID(r.raw.UID)
+	}
+	o := r.object
+	if manifest.Text(o, "metadata", "namespace") == "" && manifest.Text(o, "metadata", "uid") == "" {
+		return ledger.ForName(r.of.Kind, r.raw.Namespace, manifest.Text(o, "metadata", "name"))
+	}
+	return key(o, r.of.Kind)
+}
+
 // deploymentClaims are what the Deployment's own pods claim, and what it is to become.
 func (r *Request) deploymentClaims(w World) []Claim {
 	d, old := r.deploymentDemands(w)
@@ -205,6 +222,7 @@ func (r *Request) deploymentClaims(w World) []Claim {
 	}
 	r.raiseToAutoscalers(w, &d, old)
 	claims := []Claim{newClaim(key(r.object, DeploymentKind.Kind), DeploymentKind.Kind, d, old)}
+	claims[0].Overlap = r.rollout(w, d)
 	if r.leftOwner(w) {
 		claims[0].Old = nil // its owner's entry, not its own
 	}
@@ -346,12 +364,12 @@ func Released(raw *admissionv1.AdmissionRequest) []ledger.Key {
 	if err != nil {
 		return nil
 	}
-	switch r := (&Request{raw: raw}); r.kind() {
+	switch kind := groupKind(raw.Kind); kind {
 	case ServiceKind:
 		return []ledger.Key{ServiceKey(o), key(o, ServiceKind.Kind)}
 	case DeploymentKind:
 		return []ledger.Key{key(o, DeploymentKind.Kind), PlanKey(o)}
 	default:
-		return []ledger.Key{key(o, r.kind().Kind)}
+		return []ledger.Key{key(o, kind.Kind)}
 	}
 }

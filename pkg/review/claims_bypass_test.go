@@ -189,7 +189,7 @@ func TestPodsGetNoOtherGPUsBehindAPodAutoscaler(t *testing.T) {
 	}
 	w := world()
 	w.Live, w.Cluster = storing(autoscaler("9", "trainer", "")), &review.Cluster{Knative: true}
-	r, _ := review.Read(ask(pinned("A100"), pinned("L4")))
+	r, _ := review.Read(ask(pinned("A100"), pinned("NVIDIA-L4")))
 	claims := r.Claims(w)
 	require.Len(t, claims, 1)
 	assert.True(t, review.Grows(claims))

@@ -38,7 +38,7 @@ func (r *Request) Convert(w World, live manifest.Object) Conversion {
 	raw := *r.raw
 	raw.Name = manifest.Text(ksvc, "metadata", "name")
 	raw.Kind.Group, raw.Kind.Version, raw.Kind.Kind = ServiceKind.Group, "v1", ServiceKind.Kind
-	child := &Request{raw: &raw, object: ksvc, old: live, name: raw.Name, exempt: r.exempt}
+	child := &Request{raw: &raw, of: ServiceKind, object: ksvc, old: live, name: raw.Name, exempt: r.exempt}
 	v := child.Admit(w)
 	v.Patch = nil // of an object that nobody has sent
 	for _, need := range notes.Needs {
@@ -108,10 +108,10 @@ func (r *Request) AdmitFixed(w World) Verdict {
 		return v
 	}
 	selection := r.selection(w)
-	d := workload.DeploymentUsage(r.object, selection.GPUResources())
+	d := workload.DeploymentUsage(r.object, workload.Controlled{}, selection.GPUResources())
 	var old *workload.Usage
 	if r.old != nil {
-		o := workload.DeploymentUsage(r.old, selection.GPUResources())
+		o := workload.DeploymentUsage(r.old, workload.Controlled{}, selection.GPUResources())
 		old = &o
 	}
 	judged := selection.Judge(d, old)

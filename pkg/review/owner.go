@@ -27,7 +27,7 @@ var owners = map[schema.GroupKind]schema.GroupKind{
 func (r *Request) Covered(w World) bool {
 	if r.isDeployment() {
 		gpus := r.selection(w).GPUResources()
-		return w.Cluster != nil && r.madeByKnative(w) && r.withinRevision(w, workload.DeploymentUsage(r.object, gpus), gpus)
+		return w.Cluster != nil && r.madeByKnative(w) && r.withinRevision(w, workload.DeploymentUsage(r.object, workload.Controlled{}, gpus), gpus)
 	}
 	kind, ok := owners[r.kind()]
 	if !ok {

@@ -56,7 +56,7 @@ func TestTheClustersKnativeConfigurationIsFollowed(t *testing.T) {
 	t.Run("a feature that is off is named", func(t *testing.T) {
 		setKnativeConfig(t, "config-features", "kubernetes.podspec-nodeselector", "disabled")
 		assert.Eventually(t, func() bool {
-			return strings.Contains(annotation(map[string]string{"compute.kubetorch.com/gpus": "1", "compute.kubetorch.com/gpu-type": "L4"})["error"],
+			return strings.Contains(annotation(map[string]string{"compute.kubetorch.com/gpus": "1", "compute.kubetorch.com/gpu-type": "NVIDIA-L4"})["error"],
 				"the cluster's Knative has kubernetes.podspec-nodeselector disabled; a cluster administrator can enable it in ConfigMap config-features of namespace knative-serving")
 		}, eventuallyTimeout, tick)
 	})

@@ -59,7 +59,7 @@ func TestKnativeGoesOnAfterAPolicyBecameStricter(t *testing.T) {
 	require.NoError(t, made(t, ns, knativeObject(t, "Service", "app", "9", 2)))
 	require.NoError(t, cluster.MakeReady(t.Context(), ns, "app"), "a Service within bounds becomes Ready")
 
-	require.NoError(t, patched(t, policies, "", "policy-"+ns, `{"spec":{"bounds":{"maxScale":{"max":1},"gpusPerPod":{"max":1},"gpusPerWorkload":{"max":1},"gpuTypes":{"allowed":["L4"]}}}}`))
+	require.NoError(t, patched(t, policies, "", "policy-"+ns, `{"spec":{"bounds":{"maxScale":{"max":1},"gpusPerPod":{"max":1},"gpusPerWorkload":{"max":1},"gpuTypes":{"allowed":["NVIDIA-L4"]}}}}`))
 	require.Eventually(t, func() bool {
 		return made(t, ns, knativeObject(t, "Service", "other", "9", 2), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}) != nil
 	}, eventuallyTimeout, tick)

@@ -175,7 +175,7 @@ func TestMistakesInAPolicyAreRefusedWhenItIsWritten(t *testing.T) {
 		"a profile called true":                 {`{profiles: {autoscale: [{name: "true"}]}}`, "a profile may not be called true or false"},
 		"two profiles of one name":              {`{profiles: {compute: [{name: a}, {name: a}]}}`, "Duplicate value"},
 		"min above max":                         {`{defaults: {autoscale: {minScale: 5, maxScale: 2}}}`, "minScale may not be above maxScale"},
-		"a list that is to be clamped":          {`{bounds: {gpuTypes: {allowed: [L4], enforcement: Clamp}}}`, "a list of names cannot be clamped"},
+		"a list that is to be clamped":          {`{bounds: {gpuTypes: {allowed: [NVIDIA-L4], enforcement: Clamp}}}`, "a list of names cannot be clamped"},
 		"an enforcement that there is not":      {`{enforcement: Refuse}`, "Unsupported value"},
 		"an empty exemption":                    {`{exempt: [{}]}`, "an exemption names at least one namespace, user, group or service account"},
 		"a bound without a value":               {`{bounds: {gpusPerPod: {}}}`, "give max, allowed or both"},

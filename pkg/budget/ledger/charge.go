@@ -10,6 +10,16 @@ type Charge struct {
 	Amount
 	// Rises is whether the claim itself rises; else it is charged for what it replaces.
 	Rises bool
+	// Held is whether GPUs is all that the entry has to hold, its overlap included.
+	Held bool
+}
+
+// after is what an entry is once it is charged.
+func (c *Charge) after(before Amount) Amount {
+	if c.Held {
+		return Amount{GPUs: max(before.GPUs, c.capped().GPUs-before.Overlap), Overlap: before.Overlap}
+	}
+	return before.Max(c.capped())
 }
 
 // Limits are what a budget allows.
@@ -45,7 +55,7 @@ func (b *Book) Try(limits Limits, charges ...Charge) Outcome {
 	var added Amount
 	for _, c := range charges {
 		before := b.amount(c.Namespace, c.Key)
-		after := before.Max(c.Amount.capped())
+		after := c.after(before)
 		added = added.Add(Amount{GPUs: after.GPUs - before.GPUs, Overlap: after.Overlap - before.Overlap})
 	}
 	fits := func(taken Amount, limit int64) bool {
@@ -85,7 +95,7 @@ func (b *Book) Charge(limits Limits, token string, charges ...Charge) Outcome {
 		return o
 	}
 	for _, c := range charges {
-		b.reserve(c.Key, reservation{Amount: b.amount(c.Namespace, c.Key).Max(c.Amount.capped()),
+		b.reserve(c.Key, reservation{Amount: c.after(b.amount(c.Namespace, c.Key)),
 			namespace: c.Namespace, kind: c.Kind, name: c.Name, token: token})
 	}
 	return o

@@ -27,7 +27,7 @@ func (o *Audit) AddFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.Namespace, "namespace", "kubetorch-system", "namespace of the webhook, which is left alone")
 	flags.StringVar(&o.KnativeNamespace, "knative-namespace", "knative-serving", "namespace of Knative's ConfigMaps, which is left alone")
 	flags.StringArrayVarP(&o.Files, "filename", "f", nil, "`FILE|DIR|-` with objects, instead of those of the cluster; may be repeated")
-	flags.StringArrayVar(&o.Policies, "policy", nil, "`FILE` with ComputePolicies, instead of those of the cluster; may be repeated")
+	flags.StringArrayVar(&o.Policies, "policy", nil, "`FILE` with ComputePolicies and GPUBudgets, instead of those of the cluster; - is standard input; may be repeated")
 	flags.StringArrayVar(&o.KnativeConfigs, "knative-config", nil, "`FILE` with Knative's ConfigMaps, with --filename; may be repeated")
 	flags.StringVarP(&o.Output, "output", "o", auditOutputs[0], "table or json")
 }

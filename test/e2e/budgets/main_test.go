@@ -25,6 +25,7 @@ var (
 	cluster    *controlplane.ControlPlane
 	hook       *controlplane.Webhook
 	client     dynamic.Interface
+	binary     string // the built webhook
 	rounds     = flag.Int("rounds", 1, "how often the exactness of budgets is tried")
 	concurrent = flag.Int("concurrent", 32, "how many of the 300 requests of a round run at the same time")
 	seed       = flag.Uint64("seed", 0, "what the exactness test draws from; 0 is another one each time")
@@ -41,6 +42,6 @@ func TestMain(m *testing.M) {
 		Parallel:  100,
 		ExtraArgs: []string{"--api-request-timeout", requestTimeout.String()},
 	}, func(e *harness.Environment) {
-		cluster, hook, client = e.Cluster, e.Webhook, e.Client
+		cluster, hook, client, binary = e.Cluster, e.Webhook, e.Client, e.Binary
 	})
 }

@@ -25,7 +25,7 @@ const (
 // ComputePolicy sets defaults, profiles and bounds for the workloads that it selects.
 //
 // +kubebuilder:object:root=true
-// +kubebuilder:resource:scope=Cluster,categories=kubetorch
+// +kubebuilder:resource:scope=Cluster,categories=kubetorch,shortName=cpol
 // +kubebuilder:subresource:status
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Enforcement",type=string,JSONPath=`.status.enforcement`
@@ -91,13 +91,37 @@ type ComputePolicySpec struct {
 	Bounds *Bounds `json:"bounds,omitempty"`
 
 	// GPUResources are the resource names that count as GPUs beside the built-in
-	// list; a trailing * matches any suffix. The first one without a * is what the
-	// parameter gpus asks for.
+	// list: a name, or an object with a name and how many GPUs one of it stands for,
+	// such as {name: nvidia.com/mig-1g.10gb, gpus: "1/7"}; 1 if it is left out. A
+	// trailing * matches any suffix. The first one without a * is what the parameter
+	// gpus asks for.
+	// +kubebuilder:validation:MaxItems=64
+	// +optional
+	GPUResources []GPUResource `json:"gpuResources,omitempty"`
+
+	// NotGPUResources are resource names that say something of a GPU, or nothing at
+	// all, and count as no GPUs. A trailing * matches any suffix.
 	// +kubebuilder:validation:MaxItems=64
 	// +kubebuilder:validation:items:MaxLength=316
 	// +kubebuilder:validation:items:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/([A-Za-z0-9][-A-Za-z0-9_.]*\*?|\*)$`
 	// +optional
-	GPUResources []string `json:"gpuResources,omitempty"`
+	NotGPUResources []string `json:"notGPUResources,omitempty"`
+
+	// GPUDeviceClasses are DeviceClasses of dynamic resource allocation whose devices
+	// are GPUs, beside the built-in ones. A trailing * matches any suffix.
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MaxLength=253
+	// +kubebuilder:validation:items:Pattern=`^[a-z0-9][-a-z0-9.]*([a-z0-9]|\*)?$`
+	// +optional
+	GPUDeviceClasses []string `json:"gpuDeviceClasses,omitempty"`
+
+	// NotGPUDeviceClasses are DeviceClasses whose devices are not GPUs. A trailing *
+	// matches any suffix.
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MaxLength=253
+	// +kubebuilder:validation:items:Pattern=`^[a-z0-9][-a-z0-9.]*([a-z0-9]|\*)?$`
+	// +optional
+	NotGPUDeviceClasses []string `json:"notGPUDeviceClasses,omitempty"`
 
 	// Exempt lists who and what the bounds do not stop.
 	// +kubebuilder:validation:MaxItems=64
