@@ -37,6 +37,7 @@ func Expand(docs []Document, in Inputs) []Outcome {
 	for i, d := range flat {
 		w.Revisions = revisions[namespaceOf(d.Object)]
 		w.Live = beside{namespaceOf(d.Object), flat}
+		w.Around = around(flat, d.Object)
 		var written manifest.Object
 		if isDeployment(d.Object) {
 			written = runtime.DeepCopyJSON(d.Object)
@@ -70,6 +71,7 @@ func admit(d Document, w review.World, taken names, noKnative bool) Outcome {
 		}
 	case !madeByKnative(d.Object):
 		o.Verdict.Errors = review.RefuseKind(d.Object, kind)
+		o.Verdict.Warnings = review.Unexpandable(d.Object, kind)
 		o.Concerned = len(o.Verdict.Errors) > 0
 	}
 	return o
@@ -101,6 +103,20 @@ func (b beside) Named(kind schema.GroupKind, names ...string) map[string]manifes
 		}
 	}
 	return found
+}
+
+// around are the documents of the namespace of a Deployment that may point at it.
+func around(docs []Document, deployment manifest.Object) (objects []manifest.Object) {
+	if !isDeployment(deployment) {
+		return nil
+	}
+	kinds := review.AroundKinds()
+	for _, d := range docs {
+		if slices.Contains(kinds, groupKind(d.Object)) && namespaceOf(d.Object) == namespaceOf(deployment) {
+			objects = append(objects, d.Object)
+		}
+	}
+	return objects
 }
 
 func groupKind(o manifest.Object) schema.GroupKind {

@@ -27,6 +27,9 @@ type World struct {
 	NamespaceLabels func(name string) (labels map[string]string, known bool)
 	// Revisions that the request's traffic names (Request.NamedRevisions), by name.
 	Revisions workload.Revisions
+	// Around are the objects of the request's namespace that may point at a Deployment or at
+	// its pods (AroundKinds).
+	Around []manifest.Object
 	// Cluster is nil where there is none to ask, and so is Live.
 	Cluster *Cluster
 	Live    Live

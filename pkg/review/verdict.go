@@ -17,7 +17,6 @@ import (
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/expand"
 	"github.com/kubetorch/webhook/pkg/manifest"
-	"github.com/kubetorch/webhook/pkg/parameter"
 	"github.com/kubetorch/webhook/pkg/policy"
 	"github.com/kubetorch/webhook/pkg/workload"
 )
@@ -131,6 +130,7 @@ func (r *Request) judgeService(w World) Verdict {
 	for _, x := range judged.Warned {
 		v.Warnings = append(v.Warnings, x.Error.Field+" "+x.Error.Detail)
 	}
+	v.Warnings = append(v.Warnings, misplaced(r.object)...)
 	intent := expand.ReadIntent(r.object)
 	if intent.FillsResources() {
 		result := expand.Service(expand.Input{Object: clone(r.object), Old: r.old, Policies: selection, Knative: w.Knative, Revisions: w.Revisions})
@@ -139,7 +139,6 @@ func (r *Request) judgeService(w World) Verdict {
 		return v
 	}
 	v.Warnings = append(v.Warnings, intent.MissingLabels()...)
-	v.Warnings = append(v.Warnings, misplacedLabels(r.object)...)
 	return v
 }
 
@@ -159,17 +158,6 @@ func without(errs, said field.ErrorList) field.ErrorList {
 	return slices.DeleteFunc(slices.Clone(errs), func(e *field.Error) bool {
 		return slices.ContainsFunc(said, func(s *field.Error) bool { return s.Error() == e.Error() })
 	})
-}
-
-// misplacedLabels warns of opt-in labels that were written as annotations.
-func misplacedLabels(o manifest.Object) []string {
-	var warnings []string
-	for _, key := range []string{parameter.AutoscaleLabel, parameter.ComputeLabel} {
-		if _, ok := manifest.Texts(o, "metadata", "annotations")[key]; ok {
-			warnings = append(warnings, "metadata.annotations["+key+"] has no effect: it must be a label")
-		}
-	}
-	return warnings
 }
 
 // validatePolicy checks a ComputePolicy or a GPUBudget as it is written.

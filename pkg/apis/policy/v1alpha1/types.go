@@ -227,6 +227,8 @@ type ComputeSettings struct {
 	// +kubebuilder:validation:MinLength=1
 	// +optional
 	GPUType *string `json:"gpuType,omitempty"`
+	// +optional
+	GPUAntiAffinity *bool `json:"gpuAntiAffinity,omitempty"`
 	// +kubebuilder:validation:XIntOrString
 	// +optional
 	GPUMemory *intstr.IntOrString `json:"gpuMemory,omitempty"`
@@ -242,10 +244,12 @@ type ComputeSettings struct {
 	// +kubebuilder:validation:MinLength=1
 	// +optional
 	ServiceAccountName *string `json:"serviceAccountName,omitempty"`
+	// LaunchTimeout is a duration such as 15m, or a number of whole seconds.
+	// +kubebuilder:validation:XIntOrString
 	// +optional
-	LaunchTimeout *Duration `json:"launchTimeout,omitempty"`
+	LaunchTimeout *intstr.IntOrString `json:"launchTimeout,omitempty"`
 	// +optional
-	InactivityTTL *Duration `json:"inactivityTtl,omitempty"`
+	InactivityTTL *TimeToLive `json:"inactivityTtl,omitempty"`
 }
 
 // Duration is a length of time as Go's time.ParseDuration reads it, such as 90s or 10m.
@@ -254,6 +258,13 @@ type ComputeSettings struct {
 // +kubebuilder:validation:MaxLength=64
 // +kubebuilder:validation:XValidation:rule="self.matches('^[0-9]+$') ? self == '0' : self.matches('^([0-9]+([.][0-9]*)?(h|m|s|ms|us|ns))+$')",message="must be a duration such as 90s or 10m"
 type Duration string
+
+// TimeToLive is a Duration, or whole days such as 1d.
+//
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=64
+// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+d|([0-9]+([.][0-9]*)?(h|m|s|ms|us|ns))+)$')",message="must be a duration such as 90s or 10m, or days such as 1d"
+type TimeToLive string
 
 // Exemption names workloads that bounds do not stop. The fields of one entry all
 // have to match, an empty field matches anything, and an entry without any field

@@ -426,6 +426,11 @@ func (in *ComputeSettings) DeepCopyInto(out *ComputeSettings) {
 		*out = new(string)
 		**out = **in
 	}
+	if in.GPUAntiAffinity != nil {
+		in, out := &in.GPUAntiAffinity, &out.GPUAntiAffinity
+		*out = new(bool)
+		**out = **in
+	}
 	if in.GPUMemory != nil {
 		in, out := &in.GPUMemory, &out.GPUMemory
 		*out = new(intstr.IntOrString)
@@ -453,12 +458,12 @@ func (in *ComputeSettings) DeepCopyInto(out *ComputeSettings) {
 	}
 	if in.LaunchTimeout != nil {
 		in, out := &in.LaunchTimeout, &out.LaunchTimeout
-		*out = new(Duration)
+		*out = new(intstr.IntOrString)
 		**out = **in
 	}
 	if in.InactivityTTL != nil {
 		in, out := &in.InactivityTTL, &out.InactivityTTL
-		*out = new(Duration)
+		*out = new(TimeToLive)
 		**out = **in
 	}
 }
