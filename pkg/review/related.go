@@ -68,6 +68,9 @@ func rootOf(o manifest.Object) root {
 
 // Resolve reads what the verdict on what has pods depends on.
 func (r *Request) Resolve(ctx context.Context, w World) error {
+	if r.raw.Namespace == "" { // of the cluster, such as a policy: no pods are made of it
+		return nil
+	}
 	if w.Reader == nil || (!w.Budgeted && !r.selection(w).BoundsGPUs()) || r.raw.SubResource == "status" {
 		return nil
 	}

@@ -54,9 +54,9 @@ var shrinks = map[string]shrink{
 		earliest: 60 * time.Second, done: 170 * time.Second, why: "window, then retention",
 	},
 	"initial-scale 3": {
-		parameters: map[string]string{"target": "10", "min-scale": "1", "max-scale": "5", "window": "10s", "scale-down-delay": "0s", "initial-scale": "3"},
+		parameters: map[string]string{"target": "10", "min-scale": "1", "max-scale": "5", "window": "10s", "scale-down-delay": "15s", "initial-scale": "3"},
 		requests:   0, full: 3, low: 1,
-		earliest: 0, done: 150 * time.Second, why: "once all three were ready",
+		earliest: 10 * time.Second, done: 150 * time.Second, why: "the delay of 15s after all three were ready",
 	},
 	"the guide's scale to zero": {
 		example: `min_scale=0, scale_to_zero_pod_retention_period="5m", scale_down_delay="2m"`,
