@@ -43,13 +43,13 @@ func TestTheHPAClassScalesByCPU(t *testing.T) {
 	})
 	end := time.Now()
 	got, _ := settled(pods.between(begin, end))
+	assert.GreaterOrEqual(t, got, 4)
+	assert.LessOrEqual(t, got, 7)
+	assert.Empty(t, l.failed())
 	drawIf(t, "hpa by cpu", pods.end(), pods.begin, begin, end, fmt.Sprintf("%d requests a second of %s of CPU each", rate, to.burn))
-	record(otherTable, []string{
+	record(t, otherTable, []string{
 		"`autoscaler_class=hpa, metric=\"cpu\", target=80, min_scale=2`, `cpus: 50m`, " + fmt.Sprintf("%d requests a second that take %s of CPU each", rate, to.burn),
 		fmt.Sprintf("2 pods before, %d in the end; expected are (240m + what the sidecars use) / 60m, 4 or 5; %d answers, %d failed",
 			got, l.answers(), len(l.failed())),
 	})
-	assert.GreaterOrEqual(t, got, 4)
-	assert.LessOrEqual(t, got, 7)
-	assert.Empty(t, l.failed())
 }

@@ -101,10 +101,11 @@ func run(ctx context.Context, m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	fmt.Fprintf(os.Stderr, "the lab is ready after %.0f s\n", time.Since(begin).Seconds())
-	if code = m.Run(); code == 0 && *page {
-		return 0, writePage(filepath.Join(root, "docs", "scaling.md"))
+	code = m.Run()
+	if *page { // what failed is not on it
+		err = writePage(filepath.Join(root, "docs", "scaling.md"))
 	}
-	return code, nil
+	return code, err
 }
 
 // appImage is the application under test.

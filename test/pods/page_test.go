@@ -45,15 +45,19 @@ var observed = struct {
 	rows map[string]map[string][]string
 }{rows: map[string]map[string][]string{}}
 
-// record notes a row of a table.
-func record(table string, row []string) {
+// record notes a row of a table, unless the test has failed. It goes after what is asserted.
+func record(t *testing.T, table string, row []string) {
+	t.Helper()
+	fmt.Fprintf(os.Stderr, "observed: %s\n", strings.Join(row, " | "))
+	if t.Failed() {
+		return
+	}
 	observed.Lock()
 	defer observed.Unlock()
 	if observed.rows[table] == nil {
 		observed.rows[table] = map[string][]string{}
 	}
 	observed.rows[table][row[0]] = row
-	fmt.Fprintf(os.Stderr, "observed: %s\n", strings.Join(row, " | "))
 }
 
 var generated = regexp.MustCompile(`(?s)<!-- ([a-z]+) -->\n.*?<!-- end -->`)
@@ -105,7 +109,8 @@ func markdown(name, before string) string {
 
 var notInNames = regexp.MustCompile(`[^a-z0-9]+`)
 
-// drawIf draws how many pods there were, for the page, if that is to be written.
+// drawIf draws how many pods there were, for the page, if that is to be written and the test
+// has not failed.
 func drawIf(t *testing.T, name string, samples []sample, zero, begin, end time.Time, what string) {
 	t.Helper()
 	if !*page || t.Failed() {

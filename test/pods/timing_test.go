@@ -129,7 +129,12 @@ func TestPodsGoWhenTheParametersSay(t *testing.T) {
 				start = fmt.Sprintf("%.1f s", time.Since(asked).Seconds())
 				time.Sleep(5 * time.Second)
 			}
-			record(shrinkTable, []string{
+			assert.Equal(t, c.full, mostReady(after), "pods at most")
+			assert.Equal(t, c.low, after[len(after)-1].Live, "pods in the end")
+			assert.GreaterOrEqual(t, first, c.earliest, "the first pod went")
+			assert.LessOrEqual(t, last, c.done, "the last pod went")
+			assert.Empty(t, l.failed())
+			record(t, shrinkTable, []string{
 				name, c.example, fmt.Sprintf("%d", c.full), fmt.Sprintf("%.0f s", first.Seconds()), fmt.Sprintf("%.0f s", last.Seconds()),
 				fmt.Sprintf("%d", c.low), c.why, start, fmt.Sprintf("%d, %d failed", l.answers(), len(l.failed())),
 			})
@@ -138,12 +143,6 @@ func TestPodsGoWhenTheParametersSay(t *testing.T) {
 				what = "until all are ready; there is no load"
 			}
 			drawIf(t, name, pods.end(), pods.begin, begin, end, what)
-
-			assert.Equal(t, c.full, mostReady(after), "pods at most")
-			assert.Equal(t, c.low, after[len(after)-1].Live, "pods in the end")
-			assert.GreaterOrEqual(t, first, c.earliest, "the first pod went")
-			assert.LessOrEqual(t, last, c.done, "the last pod went")
-			assert.Empty(t, l.failed())
 		})
 	}
 }
@@ -214,7 +213,7 @@ func TestAContainerThatNeverGetsReadyFailsAtItsProgressDeadline(t *testing.T) {
 		}
 		return nil
 	})
-	record(otherTable, []string{"`progress-deadline: 20s`, a container that never gets ready", fmt.Sprintf(
+	record(t, otherTable, []string{"`progress-deadline: 20s`, a container that never gets ready", fmt.Sprintf(
 		"the revision failed after %.0f s (%s); its pod was gone %.0f s later", took.Seconds(), message, time.Since(begun).Seconds())})
 }
 
@@ -273,11 +272,11 @@ func TestTrafficGoesToTwoRevisionsByTheirWeights(t *testing.T) {
 	end := time.Now()
 	share := float64(l.revisions["app-00001"]) / float64(l.answers())
 	perRevision := byRevision()
-	drawIf(t, "two revisions", pods.end(), pods.begin, begin, end, "30 requests at a time")
-	record(otherTable, []string{"traffic of 60 % and 40 % to two revisions, `target: 10`, 30 requests at a time", fmt.Sprintf(
-		"%.0f %% of %d answers came from the first; it had %d pods, the second %d; %d failed",
-		100*share, l.answers(), perRevision["app-00001"], perRevision["app-00002"], len(l.failed()))})
 	assert.Empty(t, l.failed())
 	assert.InDelta(t, 0.6, share, 0.05)
 	assert.Equal(t, want, perRevision)
+	drawIf(t, "two revisions", pods.end(), pods.begin, begin, end, "30 requests at a time")
+	record(t, otherTable, []string{"traffic of 60 % and 40 % to two revisions, `target: 10`, 30 requests at a time", fmt.Sprintf(
+		"%.0f %% of %d answers came from the first; it had %d pods, the second %d; %d failed",
+		100*share, l.answers(), perRevision["app-00001"], perRevision["app-00002"], len(l.failed()))})
 }
