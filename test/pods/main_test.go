@@ -73,7 +73,11 @@ func run(ctx context.Context, m *testing.M) (code int, err error) {
 	}()
 	go func() { // tests wait for much, and need not wait for that
 		<-ctx.Done()
-		if err := cluster.Stop(); err != nil {
+		err := cluster.Stop()
+		if *page {
+			err = errors.Join(err, writePage(filepath.Join(root, "docs", "scaling.md")))
+		}
+		if err != nil {
 			fmt.Fprintln(os.Stderr, "pods:", err)
 		}
 		os.Exit(130)
