@@ -81,6 +81,9 @@ func readFile(name string, stdin io.Reader) ([]Document, error) {
 	var err error
 	if name == "-" {
 		name = "stdin"
+		if stdin == nil {
+			return nil, errors.New("there is no standard input to read")
+		}
 		content, err = io.ReadAll(stdin)
 	} else {
 		content, err = os.ReadFile(name)

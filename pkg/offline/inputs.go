@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
+	"io"
 	"reflect"
 	"slices"
 	"strings"
@@ -27,6 +28,8 @@ type Inputs struct {
 	Knative  *knative.Config
 	// NoKnative stands for a cluster without Knative.
 	NoKnative bool
+	// KeepWritten keeps each object as it was read beside what becomes of it.
+	KeepWritten bool
 	// Warnings name what was passed over.
 	Warnings []string
 }
@@ -47,13 +50,14 @@ func (in *Inputs) OfRelease(text string) error {
 	return err
 }
 
-// Load reads policies and Knative ConfigMaps from files. An invalid one is an error.
-func Load(policyFiles, knativeConfigFiles []string) (Inputs, error) {
-	policies, err := ReadDocuments(policyFiles, nil)
+// Load reads policies and Knative ConfigMaps from files, of which one may be "-" for stdin. An
+// invalid one is an error.
+func Load(policyFiles, knativeConfigFiles []string, stdin io.Reader) (Inputs, error) {
+	policies, err := ReadDocuments(policyFiles, stdin)
 	if err != nil {
 		return Inputs{}, err
 	}
-	configs, err := ReadDocuments(knativeConfigFiles, nil)
+	configs, err := ReadDocuments(knativeConfigFiles, stdin)
 	if err != nil {
 		return Inputs{}, err
 	}

@@ -13,8 +13,13 @@ type Expand struct {
 	Files          []string
 	Policies       []string
 	KnativeConfigs []string
-	NoKnative      bool
-	Output         string
+	// KnativeVersion is the release of Knative, such as 1.18; empty for the one that the
+	// ConfigMaps name, else the newest known.
+	KnativeVersion string
+	// Diff is whether to print what changes instead of the result.
+	Diff      bool
+	NoKnative bool
+	Output    string
 
 	outputs []string
 }
@@ -25,6 +30,7 @@ func (o *Expand) AddFlags(flags *pflag.FlagSet, outputs ...string) {
 	flags.StringArrayVarP(&o.Files, "filename", "f", nil, "`FILE|DIR|-` with manifests; - is standard input; may be repeated")
 	flags.StringArrayVar(&o.Policies, "policy", nil, "`FILE` with ComputePolicies; may be repeated")
 	flags.StringArrayVar(&o.KnativeConfigs, "knative-config", nil, "`FILE` with Knative's ConfigMaps; may be repeated")
+	flags.StringVar(&o.KnativeVersion, "knative-version", "", "`VERSION` of the cluster's Knative, 1.15 to 1.24; if it is not given, what the ConfigMaps say of themselves, else the newest")
 	flags.BoolVar(&o.NoKnative, "no-knative", false, "for a cluster without Knative: Deployments stay Deployments, with a fixed number of pods")
 	flags.StringVarP(&o.Output, "output", "o", outputs[0], strings.Join(outputs, " or "))
 }
