@@ -66,7 +66,7 @@ func Flag(err *field.Error) string {
 	if !strings.HasPrefix(err.Detail, "must not set the field(s)") {
 		return ""
 	}
-	if strings.HasSuffix(err.Field, "Probe.terminationGracePeriodSeconds") || strings.HasSuffix(err.Field, ".httpGet.terminationGracePeriodSeconds") {
+	if strings.HasSuffix(err.Field, "Probe.terminationGracePeriodSeconds") {
 		return "" // whatever the flags
 	}
 	path, ok := strings.CutPrefix(indexes.ReplaceAllString(err.Field, ""), "spec.template.spec.")
