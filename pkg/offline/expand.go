@@ -17,6 +17,8 @@ import (
 // Outcome is what admission would make of one object.
 type Outcome struct {
 	Document
+	// Written is the object as it was read, where that is to be kept.
+	Written manifest.Object
 	// Kind and Name for people, such as Service default/inference.
 	Title string
 	// Concerned is whether the object is one that is expanded or judged.
@@ -39,10 +41,16 @@ func Expand(docs []Document, in Inputs) []Outcome {
 		w.Live = beside{namespaceOf(d.Object), flat}
 		w.Around = around(flat, d.Object)
 		var written manifest.Object
-		if isDeployment(d.Object) {
+		if in.KeepWritten || isDeployment(d.Object) {
 			written = runtime.DeepCopyJSON(d.Object)
 		}
 		outcomes[i] = admit(d, w, taken, in.NoKnative)
+		if in.KeepWritten {
+			outcomes[i].Written = written
+		}
+		if !isDeployment(written) {
+			written = nil
+		}
 		budgets.charge(&outcomes[i], written, w, in.NoKnative)
 	}
 	return outcomes
