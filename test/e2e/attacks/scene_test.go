@@ -247,12 +247,22 @@ func (s *scene) recount() {
 	s.Helper()
 	name := s.newName()
 	u := harness.Object(s, knativeService(name, 1, 1, ""))
-	if err := write(func() error {
-		_, err := client.Resource(services).Namespace(s.beside).Create(context.Background(), u, metav1.CreateOptions{})
-		return err
-	}); err != nil {
+	var refused error
+	for last, same := "", 0; ; same++ { // too much may be counted for a while
+		if refused = write(func() error {
+			_, err := client.Resource(services).Namespace(s.beside).Create(context.Background(), u, metav1.CreateOptions{})
+			return err
+		}); refused == nil || same == harness.Patience/3 {
+			break
+		}
+		if now := harness.Held(s.status()); now != last {
+			last, same = now, 0
+		}
+		pause()
+	}
+	if refused != nil {
 		s.witnessed(0)
-		require.NoError(s, err, "a claim that fits")
+		require.NoError(s, refused, "a claim that fits")
 	}
 	before := int64(-1)
 	harness.Await(s, "a claim to be counted", func() (bool, string) {
