@@ -315,6 +315,17 @@ func (s *scene) witnessed(room int64) {
 	assert.GreaterOrEqual(s, b.Status.Used+b.Status.Reserved+b.Status.Overlap, live, "what the ledger holds, and live pods")
 }
 
+// rests asserts it of a ledger that has nothing under way. What its controllers are yet to make may
+// leave no room for a recount.
+func (s *scene) rests() {
+	s.Helper()
+	harness.Await(s, "a ledger with nothing under way", func() (bool, string) {
+		b := s.status()
+		return len(b.Status.Reservations) == 0, harness.Held(b)
+	})
+	s.witnessed(0)
+}
+
 // refused asserts that a budget refused something.
 func (s *scene) refused(err error, what string) {
 	s.Helper()

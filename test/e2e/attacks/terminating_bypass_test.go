@@ -31,7 +31,7 @@ func TestTerminatingPodsCount(t *testing.T) {
 				s.deletePods()
 				s.maybeLive(before)
 			}
-			s.holds(0)
+			s.rests()
 
 			s.forceAway()
 			s.awaitLive(8)
@@ -85,9 +85,8 @@ func TestTerminatingPodsOfAnotherSizeCount(t *testing.T) {
 				if again(s) == nil {
 					s.maybeLive(before)
 				}
-				s.recount()
 			}
-			s.holds(0)
+			s.rests()
 		})
 	}
 }
