@@ -13,9 +13,9 @@ import (
 type Expand struct {
 	Cluster          Cluster
 	KnativeNamespace string
-	Files          []string
-	Policies       []string
-	KnativeConfigs []string
+	Files            []string
+	Policies         []string
+	KnativeConfigs   []string
 	// KnativeVersion is the release of Knative, such as 1.18; empty for the one that the
 	// ConfigMaps name, else the newest known.
 	KnativeVersion string
