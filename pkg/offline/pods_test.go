@@ -80,7 +80,7 @@ spec: {limits: [{type: Container, default: {nvidia.com/gpu: 1}}]}
 		"Pod team/plain":        "",
 		"ReplicaSet team/rs":    "spec.replicas: Forbidden: asks for 8 GPUs (8 x 1 pod); 0 of 24 are free in budget b",
 		"Pod team/rs-a":         "",
-		"LimitRange team/gives": "spec.limits[0].default[nvidia.com/gpu]: Forbidden: gives devices to every container that does not ask for any; policy p bounds GPUs (bounds.gpusPerWorkload)",
+		"LimitRange team/gives": "spec.limits[0].default[nvidia.com/gpu]: Forbidden: gives devices to every container that does not ask for any; policy p bounds GPUs (bounds.gpusPerWorkload.max)",
 	}, said)
 	assert.Equal(t, map[string]Claim{
 		"Job team/job": {GPUs: 16, GPUsPerPod: 8, PeakPods: 2},
