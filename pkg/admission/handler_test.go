@@ -343,6 +343,21 @@ func TestHandlerLogsNoContents(t *testing.T) {
 	}
 }
 
+// A line says who was refused what, by which bound of which policy.
+func TestRefusalsAreLoggedWithUserPolicyAndBound(t *testing.T) {
+	var lines strings.Builder
+	log := funcr.New(func(prefix, args string) { lines.WriteString(args + "\n") }, funcr.Options{})
+	refuse := func(_ context.Context, r *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
+		r.UserInfo.Username = "alice"
+		return &admissionv1.AdmissionResponse{
+			AuditAnnotations: map[string]string{"refused-by": "platform: maxScale; cluster: gpuBudget"}, Result: &metav1.Status{Code: 403, Reason: "Forbidden"},
+		}
+	}
+	serve(Handler(refuse, Options{Log: log}), post(plainReview))
+	assert.Contains(t, lines.String(), `"user"="alice"`)
+	assert.Contains(t, lines.String(), `"refusedBy"="platform: maxScale; cluster: gpuBudget"`)
+}
+
 func TestPanicsOfTheRuntimeAreToldInFull(t *testing.T) {
 	var lines strings.Builder
 	log := funcr.New(func(prefix, args string) { lines.WriteString(args) }, funcr.Options{})

@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/client-go/dynamic"
@@ -21,6 +22,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/cluster"
 	"github.com/kubetorch/webhook/pkg/deployments"
 	"github.com/kubetorch/webhook/pkg/knative"
+	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/review"
 )
 
@@ -54,7 +56,8 @@ func addControllers(mgr ctrl.Manager, config *rest.Config, clientset kubernetes.
 	}
 	auditor := auditcontroller.New(auditcontroller.Auditor{
 		Client: client, Lists: lists, Knative: e.knative, Excluded: Excluded(o.Namespace, o.KnativeNamespace),
-		Interval: o.AuditInterval, NotRegistered: e.registrar.Problem, Metrics: metrics, Log: o.Log.WithName("audit"),
+		Interval: o.AuditInterval, NotRegistered: e.registrar.Problem, Events: events, OpenReports: o.OpenReports,
+		Metrics: metrics, Log: o.Log.WithName("audit"),
 	})
 	presence.OnChange(auditor.Changed)
 	e.registrar.Changed = func() {
@@ -113,6 +116,12 @@ func (e *edge) become(ctx context.Context, deployment, service map[string]any) (
 	}
 	var failed error
 	w := e.world(ctx, now, &failed)
+	if namespace := manifest.Text(deployment, "metadata", "namespace"); e.neighbours != nil && review.AsksServices(deployment) {
+		var err error
+		if w.Around, err = e.neighbours.around(ctx, namespace, []schema.GroupKind{review.CoreServiceKind}); err != nil {
+			return deployments.Expansion{}, err
+		}
+	}
 	ksvc, verdict, fixed := review.Become(w, deployment, service)
 	if failed != nil {
 		return deployments.Expansion{}, failed

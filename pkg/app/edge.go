@@ -144,8 +144,14 @@ func (e *edge) resolve(ctx context.Context, r *review.Request, request *admissio
 	}
 	if e.neighbours != nil {
 		world.Live = live{e.neighbours.reads, ctx, request.Namespace, failed}
-		if world.Cluster, err = e.neighbours.of(ctx, request.Namespace, r.Lookups(world.Self)); err != nil {
+		lookups := r.Lookups(world.Self)
+		if world.Cluster, err = e.neighbours.of(ctx, request.Namespace, lookups); err != nil {
 			return unavailable(err)
+		}
+		if lookups.Around && world.Cluster.Knative {
+			if world.Around, err = e.neighbours.around(ctx, request.Namespace, review.AroundKinds()); err != nil {
+				return unavailable(err)
+			}
 		}
 	}
 	if names := r.NamedRevisions(); len(names) > 0 {

@@ -74,7 +74,7 @@ func differ(old, new any) bool {
 	switch new := new.(type) {
 	case *corev1.ConfigMap:
 		old, ok := old.(*corev1.ConfigMap)
-		return !ok || !maps.Equal(old.Data, new.Data)
+		return !ok || !maps.Equal(old.Data, new.Data) || !maps.Equal(old.Labels, new.Labels)
 	case *appsv1.Deployment:
 		return false // only its existence counts
 	case *unstructured.Unstructured:
@@ -95,7 +95,11 @@ func essence(o any) (any, error) {
 				data[key] = value
 			}
 		}
-		return &corev1.ConfigMap{ObjectMeta: identity(&o.ObjectMeta), Data: data}, nil
+		lean := &corev1.ConfigMap{ObjectMeta: identity(&o.ObjectMeta), Data: data}
+		if version, ok := o.Labels[knative.VersionLabel]; ok {
+			lean.Labels = map[string]string{knative.VersionLabel: version}
+		}
+		return lean, nil
 	case *appsv1.Deployment:
 		return &appsv1.Deployment{ObjectMeta: identity(&o.ObjectMeta)}, nil
 	case *metav1.PartialObjectMetadata:
@@ -149,11 +153,14 @@ func (w *knativeWatch) synced() error {
 
 // read parses what the watches have now.
 func (w *knativeWatch) read() (*knative.Config, error) {
-	data := map[string]map[string]string{}
+	data, labels := map[string]map[string]string{}, map[string]string{}
 	for name, informer := range w.configMaps {
 		for _, o := range informer.GetStore().List() {
 			if configMap, ok := o.(*corev1.ConfigMap); ok {
 				data[name] = configMap.Data
+				if name == knative.FeaturesConfig || len(labels) == 0 {
+					labels = configMap.Labels
+				}
 			}
 		}
 	}
@@ -161,5 +168,5 @@ func (w *knativeWatch) read() (*knative.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	return config.WithHPA(len(w.hpa.GetStore().List()) > 0), nil
+	return config.OfRelease(labels).WithHPA(len(w.hpa.GetStore().List()) > 0), nil
 }

@@ -47,18 +47,21 @@ func Knative(ctx context.Context, client dynamic.Interface, namespace string) (*
 		}
 		return o.Object, nil
 	}
-	data := map[string]map[string]string{}
+	data, labels := map[string]map[string]string{}, map[string]string{}
 	for _, name := range knative.ConfigMaps {
 		o, err := get(configMaps, name)
 		if err != nil {
 			return nil, err
 		}
 		data[name] = manifest.Texts(o, "data")
+		if o != nil && (name == knative.FeaturesConfig || len(labels) == 0) {
+			labels = manifest.Texts(o, "metadata", "labels")
+		}
 	}
 	config, err := knative.ParseConfig(data)
 	if err != nil {
 		return nil, err
 	}
 	hpa, err := get(Deployments, knative.HPADeploymentName)
-	return config.WithHPA(hpa != nil), err
+	return config.OfRelease(labels).WithHPA(hpa != nil), err
 }

@@ -94,7 +94,7 @@ spec:
   defaults: {compute: {memory: 1Gi}}
   bounds: {maxScale: {max: 5}}
 `
-	tooMany = "Refused: Service ml/greedy (in.yaml, document 1)\n" +
+	tooMany = "Refused: Service ml/greedy (in.yaml)\n" +
 		`  * metadata.annotations[autoscale.kubetorch.com/max-scale]: Invalid value: "many": invalid value: many; allowed: a whole number from 0 to 2147483647` + "\n" +
 		"kubetorch-webhook: refused, so nothing was printed\n"
 )
@@ -122,35 +122,35 @@ func TestExpand(t *testing.T) {
 		"standard input beside files":               {files: []string{"in.yaml", plainService}, stdin: labelled, args: []string{"-f", "in.yaml", "-f", "-"}, out: plainService + "---\n" + labelledOut},
 		"nothing on standard input is nothing":      {stdin: "", args: []string{"-f", "-"}},
 		"a folder, without those below it":          {files: []string{"d/b.yml", plainService, "d/a.yaml", labelled, "d/readme.md", "no manifest", "d/sub/c.yaml", refusedService}, args: []string{"-f", "d"}, out: labelledOut + "---\n" + plainService},
-		"a refusal prints nothing":                  {files: []string{"in.yaml", refusedService + "---\n" + labelled}, args: []string{"-f", "in.yaml"}, code: 1, err: tooMany},
-		"nor does it as JSON":                       {files: []string{"in.yaml", refusedService + "---\n" + labelled}, args: []string{"-f", "in.yaml", "-o", "json"}, code: 1, err: tooMany},
+		"a refusal prints nothing":                  {files: []string{"in.yaml", refusedService + "---\n" + labelled}, args: []string{"-f", "in.yaml"}, code: 1, err: strings.Replace(tooMany, "in.yaml", "in.yaml, line 1", 1)},
+		"nor does it as JSON":                       {files: []string{"in.yaml", refusedService + "---\n" + labelled}, args: []string{"-f", "in.yaml", "-o", "json"}, code: 1, err: strings.Replace(tooMany, "in.yaml", "in.yaml, line 1", 1)},
 		"a warning is no refusal": {files: []string{"in.yaml", strings.Replace(plainService, "name: plain", "name: plain, annotations: {compute.kubetorch.com/gpus: '1'}", 1)}, args: []string{"-f", "in.yaml"},
 			out: strings.Replace(plainService, "name: plain", "name: plain, annotations: {compute.kubetorch.com/gpus: '1'}", 1),
 			err: `Warning: Service ml/plain: compute.kubetorch.com/gpus: no effect without the label kubetorch.com/compute (set it to "true" or to a profile's name)` + "\n"},
 		"a namespace among the documents decides selectors": {files: []string{"in.yaml", namespace + "---\n" + plainService, "p.yaml", teamPolicy}, args: []string{"-f", "in.yaml", "--policy", "p.yaml"}, code: 1,
-			err: "Refused: Service ml/plain (in.yaml, document 2)\n" + mlRefusal},
+			err: "Refused: Service ml/plain (in.yaml, line 5)\n" + mlRefusal},
 		"another team's namespace is not selected": {files: []string{"in.yaml", plainService + "---\n" + otherNamespace, "p.yaml", teamPolicy}, args: []string{"-f", "in.yaml", "--policy", "p.yaml"}, out: plainService + "---\n" + otherNamespace},
 		"a namespace that is not known is selected for bounds": {files: []string{"in.yaml", plainService, "p.yaml", teamPolicy}, args: []string{"-f", "in.yaml", "--policy", "p.yaml"}, code: 1,
-			err: "Refused: Service ml/plain (in.yaml, document 1)\n" + mlRefusal},
+			err: "Refused: Service ml/plain (in.yaml)\n" + mlRefusal},
 		"and not for defaults": {files: []string{"in.yaml", namespaced, "p.yaml", strings.Replace(teamPolicy, "  bounds: {maxScale: {max: 5}}\n", "", 1)}, args: []string{"-f", "in.yaml", "--policy", "p.yaml"}, out: namespacedOut},
 		"Knative's configuration counts": {files: []string{"in.yaml", labelled, "k.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: config-defaults}\ndata: {revision-cpu-limit: '1'}\n"},
 			args: []string{"-f", "in.yaml", "--knative-config", "k.yaml"}, code: 1,
-			err: "Refused: Service default/inference (in.yaml, document 1)\n" +
+			err: "Refused: Service default/inference (in.yaml)\n" +
 				`  * metadata.annotations[compute.kubetorch.com/cpus]: Invalid value: "2": is above the limit 1 (cluster config-defaults); set resources.limits.cpu` + "\n" +
 				"kubetorch-webhook: refused, so nothing was printed\n"},
 		"other ConfigMaps are passed over with a warning": {files: []string{"in.yaml", labelled, "k.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: config-gc}\n"},
 			args: []string{"-f", "in.yaml", "--knative-config", "k.yaml"}, out: labelledOut,
-			err: "Warning: k.yaml, document 1: ConfigMap config-gc is passed over; only config-autoscaler, config-defaults, config-features, config-deployment are read\n"},
+			err: "Warning: k.yaml: ConfigMap config-gc is passed over; only config-autoscaler, config-defaults, config-features, config-deployment are read\n"},
 		"a kind that cannot be autoscaled is refused": {files: []string{"in.yaml", "apiVersion: batch/v1\nkind: Job\nmetadata: {name: train, labels: {kubetorch.com/autoscale: 'true'}}\n"}, args: []string{"-f", "in.yaml"}, code: 1,
-			err: "Refused: Job default/train (in.yaml, document 1)\n" +
+			err: "Refused: Job default/train (in.yaml)\n" +
 				`  * metadata.labels[kubetorch.com/autoscale]: Invalid value: "true": a Job.batch cannot be expanded: autoscaling and distributed computing are mutually exclusive; remove the label, or serve requests with a Deployment or a Knative Service` + "\n" +
 				"kubetorch-webhook: refused, so nothing was printed\n"},
 		"a label that is no text is refused": {files: []string{"in.yaml", strings.Replace(labelled, `"true"`, "true", 1)}, args: []string{"-f", "in.yaml"}, code: 1,
-			err: "Refused: Service default/inference (in.yaml, document 1)\n" +
-				`  * metadata.labels[kubetorch.com/compute]: Invalid value: "a boolean": must be a string` + "\n" +
+			err: "Refused: Service default/inference (in.yaml)\n" +
+				`  * metadata.labels[kubetorch.com/compute]: Invalid value: true: must be a string; put it in quotes: "true"` + "\n" +
 				"kubetorch-webhook: refused, so nothing was printed\n"},
 		"an item of a List is named by its place": {files: []string{"in.yaml", "apiVersion: v1\nkind: List\nitems:\n- " + strings.ReplaceAll(strings.TrimSuffix(refusedService, "\n"), "\n", "\n  ") + "\n"}, args: []string{"-f", "in.yaml"}, code: 1,
-			err: strings.Replace(tooMany, "document 1)", "document 1, item 1)", 1)},
+			err: strings.Replace(tooMany, "in.yaml", "in.yaml, items[0]", 1)},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -222,24 +222,24 @@ func TestExpandUnusableInput(t *testing.T) {
 		"an output that there is not":    {files: []string{"in.yaml", labelled}, args: []string{"-f", "in.yaml", "-o", "xml"}, err: `kubetorch-webhook: --output: Unsupported value: "xml": supported values: "yaml", "json"` + "\n"},
 		"a file that is missing":         {args: []string{"-f", "none.yaml"}, err: "kubetorch-webhook: stat none.yaml: no such file or directory\n"},
 		"a folder without manifests":     {files: []string{"d/readme.md", ""}, args: []string{"-f", "d"}, err: "kubetorch-webhook: d holds no .yaml, .yml or .json files\n"},
-		"no YAML":                        {files: []string{"in.yaml", "a: [\n"}, args: []string{"-f", "in.yaml"}, err: "kubetorch-webhook: in.yaml, document 1: yaml: line 1: did not find expected node content\n"},
-		"a key that stands twice":        {files: []string{"in.yaml", odd + "---\n" + labelled + "kind: Service\n"}, args: []string{"-f", "in.yaml"}, err: "kubetorch-webhook: in.yaml, document 2: yaml: unmarshal errors:\n  line 12: key \"kind\" already set in map\n"},
-		"no Kubernetes object":           {files: []string{"in.yaml", "replicas: 3\n"}, args: []string{"-f", "in.yaml"}, err: "kubetorch-webhook: in.yaml, document 1: has no apiVersion or no kind, so it is no Kubernetes object\n"},
-		"a kustomization":                {files: []string{"d/kustomization.yaml", "resources: [a.yaml]\n"}, args: []string{"-f", "d"}, err: "kubetorch-webhook: d/kustomization.yaml, document 1: has no apiVersion or no kind, so it is no Kubernetes object; run kustomize build and pass its output with -f -\n"},
-		"objects without a separator":    {files: []string{"in.json", `{"apiVersion":"v1","kind":"ConfigMap"}{"apiVersion":"v1","kind":"Secret"}`}, args: []string{"-f", "in.json"}, err: "kubetorch-webhook: in.json, document 1: holds several objects; separate them with ---\n"},
-		"a List with other than objects": {files: []string{"in.yaml", "apiVersion: v1\nkind: List\nitems: [{apiVersion: v1, kind: Namespace}, 5]\n"}, args: []string{"-f", "in.yaml"}, err: "kubetorch-webhook: in.yaml, document 1, item 2: has no apiVersion or no kind, so it is no Kubernetes object\n"},
-		"a list":                         {files: []string{"in.yaml", "- 1\n"}, args: []string{"-f", "in.yaml"}, err: "kubetorch-webhook: in.yaml, document 1: is a list, not an object\n"},
+		"no YAML":                        {files: []string{"in.yaml", "a: [\n"}, args: []string{"-f", "in.yaml"}, err: "kubetorch-webhook: in.yaml: line 1: did not find expected node content\n"},
+		"a key that stands twice":        {files: []string{"in.yaml", odd + "---\n" + labelled + "kind: Service\n"}, args: []string{"-f", "in.yaml"}, err: "kubetorch-webhook: in.yaml: line 23: the key \"kind\" stands twice in one object\n"},
+		"no Kubernetes object":           {files: []string{"in.yaml", "replicas: 3\n"}, args: []string{"-f", "in.yaml"}, err: "kubetorch-webhook: in.yaml: has no apiVersion or no kind, so it is no Kubernetes object\n"},
+		"a kustomization":                {files: []string{"d/kustomization.yaml", "resources: [a.yaml]\n"}, args: []string{"-f", "d"}, err: "kubetorch-webhook: d/kustomization.yaml: has no apiVersion or no kind, so it is no Kubernetes object; run kustomize build and pass its output with -f -\n"},
+		"objects without a separator":    {files: []string{"in.json", `{"apiVersion":"v1","kind":"ConfigMap"}{"apiVersion":"v1","kind":"Secret"}`}, args: []string{"-f", "in.json"}, err: "kubetorch-webhook: in.json: line 1: holds several objects; separate them with ---\n"},
+		"a List with other than objects": {files: []string{"in.yaml", "apiVersion: v1\nkind: List\nitems: [{apiVersion: v1, kind: Namespace}, 5]\n"}, args: []string{"-f", "in.yaml"}, err: "kubetorch-webhook: in.yaml, items[1]: has no apiVersion or no kind, so it is no Kubernetes object\n"},
+		"a list":                         {files: []string{"in.yaml", "- 1\n"}, args: []string{"-f", "in.yaml"}, err: "kubetorch-webhook: in.yaml: line 1: is a list, not an object\n"},
 		"a policy that is invalid": {files: []string{"in.yaml", labelled, "p.yaml", strings.Replace(teamPolicy, "max: 5", "max: -5", 1)}, args: []string{"-f", "in.yaml", "--policy", "p.yaml"},
-			err: "kubetorch-webhook: p.yaml, document 1: ComputePolicy team: spec.bounds.maxScale.max: Invalid value: -5: must be at least 0\n"},
+			err: "kubetorch-webhook: p.yaml: ComputePolicy team: spec.bounds.maxScale.max: Invalid value: -5: must be at least 0\n"},
 		"a policy with a field that there is not": {files: []string{"in.yaml", labelled, "p.yaml", strings.Replace(teamPolicy, "maxScale", "maxscale", 1)}, args: []string{"-f", "in.yaml", "--policy", "p.yaml"},
-			err: "kubetorch-webhook: p.yaml, document 1: unknown field \"spec.bounds.maxscale\"\n"},
-		"a policy that is none": {files: []string{"in.yaml", labelled}, args: []string{"-f", "in.yaml", "--policy", "in.yaml"}, err: "kubetorch-webhook: in.yaml, document 1: is a serving.knative.dev/v1 Service; policies are ComputePolicy and GPUBudget of policy.kubetorch.com/v1alpha1\n"},
+			err: "kubetorch-webhook: p.yaml: ComputePolicy team: spec.bounds.maxscale: Forbidden: is no field; allowed here: autoscalerClasses, cpusPerPod, gpuTypes, gpusPerPod, gpusPerWorkload, maxScale, memoryPerPod, minScale, progressDeadline, scaleDownDelay, scaleToZeroPodRetentionPeriod\n"},
+		"a policy that is none": {files: []string{"in.yaml", labelled}, args: []string{"-f", "in.yaml", "--policy", "in.yaml"}, err: "kubetorch-webhook: in.yaml: is a serving.knative.dev/v1 Service; policies are ComputePolicy and GPUBudget of policy.kubetorch.com/v1alpha1\n"},
 		"a policy without a name": {files: []string{"in.yaml", labelled, "p.yaml", strings.Replace(teamPolicy, "{name: team}", "{}", 1)}, args: []string{"-f", "in.yaml", "--policy", "p.yaml"},
-			err: "kubetorch-webhook: p.yaml, document 1: metadata.name: Required value: a ComputePolicy needs a name\n"},
-		"a policy that stands twice": {files: []string{"in.yaml", labelled, "p.yaml", teamPolicy + "---\n" + teamPolicy}, args: []string{"-f", "in.yaml", "--policy", "p.yaml"}, err: "kubetorch-webhook: p.yaml, document 2: there is a ComputePolicy team already\n"},
+			err: "kubetorch-webhook: p.yaml: metadata.name: Required value: a ComputePolicy needs a name\n"},
+		"a policy that stands twice": {files: []string{"in.yaml", labelled, "p.yaml", teamPolicy + "---\n" + teamPolicy}, args: []string{"-f", "in.yaml", "--policy", "p.yaml"}, err: "kubetorch-webhook: p.yaml, line 9: there is a ComputePolicy team already\n"},
 		"a configuration that Knative refuses": {files: []string{"in.yaml", labelled, "k.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: config-autoscaler}\ndata: {max-scale-limit: '5'}\n"}, args: []string{"-f", "in.yaml", "--knative-config", "k.yaml"},
 			err: "kubetorch-webhook: ConfigMap config-autoscaler: max-scale = 0, must be in [1, max-scale-limit(5)] range\n"},
-		"a configuration that is none": {files: []string{"in.yaml", labelled}, args: []string{"-f", "in.yaml", "--knative-config", "in.yaml"}, err: "kubetorch-webhook: in.yaml, document 1: is a Service; Knative's configuration is in ConfigMaps\n"},
+		"a configuration that is none": {files: []string{"in.yaml", labelled}, args: []string{"-f", "in.yaml", "--knative-config", "in.yaml"}, err: "kubetorch-webhook: in.yaml: is a Service; Knative's configuration is in ConfigMaps\n"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

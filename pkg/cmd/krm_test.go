@@ -44,7 +44,7 @@ func TestKRM(t *testing.T) {
 		"without a subcommand as well, refused":      {in: refusedList, code: 1, contains: "severity: error", errOut: "Refused: Job default/train (item 1)\n  * " + why + "\nkubetorch-webhook: refused, so nothing was expanded\n"},
 		"anything else is unusable":                  {args: []string{"krm"}, in: labelled, code: 2, errOut: "kubetorch-webhook: stdin: must hold one ResourceList of config.kubernetes.io/v1 and nothing else\n"},
 		"anything else without a subcommand is, too": {in: labelled, code: 2, errOut: "kubetorch-webhook: stdin: must hold one ResourceList of config.kubernetes.io/v1 and nothing else\n"},
-		"a bad configuration is unusable":            {args: []string{"krm"}, in: resourceList + "functionConfig: {spec: {a: b}}\n", code: 2, errOut: "kubetorch-webhook: stdin: functionConfig.spec.a is not known; spec takes policies and knativeConfig\n"},
+		"a bad configuration is unusable":            {args: []string{"krm"}, in: resourceList + "functionConfig: {spec: {a: b}}\n", code: 2, errOut: "kubetorch-webhook: stdin: functionConfig.spec.a is not known; spec takes policies, knativeConfig and knativeVersion\n"},
 		"arguments are refused":                      {args: []string{"krm", "file.yaml"}, code: 2, errOut: "kubetorch-webhook: unexpected argument \"file.yaml\"; a flag that takes several values is repeated\n"},
 		"nothing at all gets the help":               {in: "", contains: "Usage:"},
 		"white space gets the help":                  {in: "\n \n", contains: "Usage:"},

@@ -43,7 +43,7 @@ var containerLevel = level{
 		"bindMountOptions":  {refuse: "a Knative Service cannot hold it; remove it"},
 	}},
 
-	"lifecycle":          {refuse: "Knative puts a hook of its own on each container, which lets requests end before it is stopped; remove it, and do the rest when the process gets SIGTERM"},
+	"lifecycle":          {within: lifecycleLevel},
 	"restartPolicy":      {refuse: "Knative always restarts containers, and has no init containers that go on running; make it one of containers"},
 	"restartPolicyRules": {refuse: "Knative always restarts containers; remove it"},
 	"resizePolicy":       {refuse: "the pods of a revision are never resized; remove it"},
@@ -51,6 +51,13 @@ var containerLevel = level{
 	"stdin":              {refuse: "nothing can attach to the pods of a Knative Service; remove it"},
 	"stdinOnce":          {refuse: "nothing can attach to the pods of a Knative Service; remove it"},
 	"tty":                {refuse: "nothing can attach to the pods of a Knative Service; remove it"},
+}
+
+// lifecycleLevel are the hooks of a container.
+var lifecycleLevel = level{
+	"preStop":    {refuse: "Knative puts a preStop hook of its own on each container, which lets requests end before it is stopped; remove it, and do the rest when the process gets SIGTERM"},
+	"postStart":  {refuse: "a Knative Service cannot hold it; do it in the container's command, or in an init container if it is to be done before the start"},
+	"stopSignal": {refuse: "a Knative Service cannot hold it, and the process gets SIGTERM; have it stop at that, or set STOPSIGNAL in its image"},
 }
 
 // envSourceLevel is where the value of an environment variable comes from. fieldRef and
@@ -86,7 +93,7 @@ var probeLevel = level{
 		"httpHeaders": {},
 		"protocol":    {unset: is("HTTP1"), refuse: "a Knative Service cannot hold it; remove it, or use a grpc probe"},
 	}},
-	"terminationGracePeriodSeconds": {refuse: "a Knative Service cannot hold it; remove it"},
+	"terminationGracePeriodSeconds": {}, // since Knative 1.21
 }
 
 // securityLevel is the security context of a container. capabilities.add is behind a flag.

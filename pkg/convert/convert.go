@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/parameter"
 )
@@ -18,8 +19,18 @@ var (
 	podPath      = templatePath.Child("spec")
 )
 
+// Surroundings are what a conversion depends on beside the Deployment itself.
+type Surroundings struct {
+	// Knative is the cluster's configuration, whose timeouts count; nil is Knative as it comes.
+	Knative *knative.Config
+	// Services are the core Services of the Deployment's namespace.
+	Services []manifest.Object
+}
+
 // conversion is the state of one call of Service.
 type conversion struct {
+	deployment          manifest.Object // as its author wrote it
+	around              Surroundings
 	spec                manifest.Object // of the Deployment, in canonical form
 	templateAnnotations manifest.Object
 	out                 manifest.Object // the pod spec
@@ -33,8 +44,11 @@ type conversion struct {
 // Service makes the Knative Service that stands for a Deployment, as yet unexpanded. What
 // it cannot hold is refused, all at once, and left out of the result, so that the rest can
 // be judged too; the result is nil only for what is no Deployment at all.
-func Service(deployment manifest.Object) (service manifest.Object, notes Notes, errs field.ErrorList) {
-	c := &conversion{out: manifest.Object{}, unjudged: map[string]bool{}}
+func Service(deployment manifest.Object, around Surroundings) (service manifest.Object, notes Notes, errs field.ErrorList) {
+	if around.Knative == nil {
+		around.Knative = knative.Unrestricted()
+	}
+	c := &conversion{deployment: deployment, around: around, out: manifest.Object{}, unjudged: map[string]bool{}}
 	metadata := c.metadata(deployment)
 	if manifest.Map(deployment, "spec", "template", "spec") == nil {
 		c.errs = append(c.errs, field.Required(podPath, "a Deployment needs a pod template"))
@@ -88,17 +102,43 @@ func (c *conversion) metadata(deployment manifest.Object) manifest.Object {
 	return out
 }
 
-// name is the Deployment's, or what service-name says. A value of service-name that is no
-// name is refused with all other parameters.
-func (c *conversion) name(deployment manifest.Object) string {
-	key := parameter.ServiceName.Key()
-	for _, kind := range []string{"labels", "annotations"} {
-		if name, ok := manifest.Texts(deployment, "metadata", kind)[key]; ok && parameter.ServiceName.Type.Check(name) == nil {
-			c.notes.move(metadataPath.Child("name"), metadataPath.Child(kind).Key(key))
-			return name
-		}
+// ServiceName is the name of the Knative Service that a Deployment asks for: what service-name
+// says, else its own. The controller of kubetorch's client gives a core Service to each of its
+// Deployments, of its name, which the Knative Service would need: theirs get another one.
+func ServiceName(deployment manifest.Object) string {
+	c := &conversion{deployment: deployment}
+	if name, _ := c.parameter(parameter.ServiceName); name != "" {
+		return name
 	}
 	name := manifest.Text(deployment, "metadata", "name")
+	if name != "" && byClient(deployment) {
+		return label(name[:min(len(name), validation.DNS1035LabelMaxLength-len(clientSuffix))]) + clientSuffix
+	}
+	return name
+}
+
+const clientSuffix = "-kn"
+
+// byClient tells whether kubetorch's client made a Deployment, by the labels that it gives.
+func byClient(deployment manifest.Object) bool {
+	labels := manifest.Map(deployment, "metadata", "labels")
+	return labels["kubetorch.com/service"] != nil &&
+		(labels["kubetorch.com/template"] != nil || labels["kubetorch.com/version"] != nil || labels["kubetorch.com/module"] != nil)
+}
+
+// name is that of the Knative Service. A value of service-name that is no name is refused with
+// all other parameters.
+func (c *conversion) name(deployment manifest.Object) string {
+	key := parameter.ServiceName.Key()
+	if name, path := c.parameter(parameter.ServiceName); name != "" {
+		c.notes.move(metadataPath.Child("name"), path)
+		return name
+	}
+	name := ServiceName(deployment)
+	if name != manifest.Text(deployment, "metadata", "name") {
+		c.warn("the Knative Service is called %s: kubetorch gives a core Service to its Deployment %s, and Knative needs one of its own; send requests to %s", name,
+			manifest.Text(deployment, "metadata", "name"), name)
+	}
 	switch {
 	case name == "":
 		c.errs = append(c.errs, field.Required(metadataPath.Child("name"), "the Knative Service is named after the Deployment, which therefore needs a name of its own; generateName does not do"))
@@ -153,6 +193,7 @@ func (c *conversion) pod() {
 		c.out["serviceAccountName"] = name
 		c.notes.move(podPath.Child("serviceAccountName"), podPath.Child("serviceAccount"))
 	}
+	c.gracePeriod(pod)
 	c.volumes(pod, c.out)
 	containers := manifest.Objects(pod, "containers")
 	c.servingPort(containers)
@@ -173,7 +214,7 @@ func (c *conversion) containers(containers []manifest.Object, init bool, at *fie
 		}
 		c.mounts(kept, init, path)
 		c.env(kept, serving, path)
-		c.probes(kept, slices.DeleteFunc(manifest.Objects(container, "ports"), func(p manifest.Object) bool { return p["name"] == nil }), serving, path)
+		c.probes(kept, slices.DeleteFunc(manifest.Objects(container, "ports"), func(p manifest.Object) bool { return p["name"] == nil }), path)
 		out[i] = kept
 	}
 	return out

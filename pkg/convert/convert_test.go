@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/kubetorch/webhook/pkg/convert"
+	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
 )
 
@@ -38,12 +39,14 @@ func merge(into, from manifest.Object) {
 // row is one Deployment and all that comes of it.
 type row struct {
 	spec, pod, container string
+	// parameters are annotations of the Deployment, services core Services of its namespace
+	// and defaults Knative's ConfigMap config-defaults, each in YAML's flow style.
+	parameters, services, defaults string
 	// wantPod is the whole pod spec; empty is that of a plain web.
 	wantPod string
 	// annotations of the template.
 	annotations map[string]string
 	refused     []string
-	needs       []string
 	warnings    []string
 }
 
@@ -54,6 +57,9 @@ const plainPod = `{containers: [{name: web, image: acme/web:1, ports: [{containe
 func (r row) run(t *testing.T) {
 	t.Helper()
 	d := web(t, r.spec, r.pod, r.container)
+	if r.parameters != "" {
+		manifest.Map(d, "metadata")["annotations"] = parse(t, r.parameters)
+	}
 	r.check(t, d)
 	if len(r.refused) == 0 {
 		r.check(t, defaulted(t, d))
@@ -62,14 +68,9 @@ func (r row) run(t *testing.T) {
 
 func (r row) check(t *testing.T, d manifest.Object) {
 	t.Helper()
-	service, notes, errs := convert.Service(d)
+	service, notes, errs := convert.Service(d, r.around(t))
 	assert.Equal(t, r.refused, words(errs))
 	assert.Equal(t, r.warnings, notes.Warnings)
-	var needs []string
-	for _, n := range notes.Needs {
-		needs = append(needs, n.Flag+": "+n.Error.Error())
-	}
-	assert.Equal(t, r.needs, needs)
 	require.NotNil(t, service)
 	want := r.wantPod
 	if want == "" {
@@ -77,6 +78,23 @@ func (r row) check(t *testing.T, d manifest.Object) {
 	}
 	assert.Equal(t, parse(t, want), manifest.Map(service, "spec", "template", "spec"))
 	assert.Equal(t, r.annotations, manifest.Texts(service, "spec", "template", "metadata", "annotations"))
+}
+
+func (r row) around(t *testing.T) (around convert.Surroundings) {
+	t.Helper()
+	if r.services != "" {
+		around.Services = manifest.Objects(parse(t, "{items: ["+r.services+"]}"), "items")
+	}
+	if r.defaults != "" {
+		data := map[string]string{}
+		for key, value := range parse(t, r.defaults) {
+			data[key] = value.(string)
+		}
+		var err error
+		around.Knative, err = knative.ParseConfig(map[string]map[string]string{knative.DefaultsConfig: data})
+		require.NoError(t, err)
+	}
+	return around
 }
 
 func words(errs field.ErrorList) []string {
@@ -125,15 +143,11 @@ func TestWhatADeploymentStatesBesideItsPods(t *testing.T) {
 			warnings: []string{"spec.revisionHistoryLimit has no effect: Knative keeps superseded revisions as the cluster's ConfigMap config-gc says"}},
 		"the pace of a rollout is warned of": {spec: `strategy: {rollingUpdate: {maxSurge: 1, maxUnavailable: 0}}`,
 			warnings: []string{"spec.strategy.rollingUpdate.maxSurge has no effect: " + rollout, "spec.strategy.rollingUpdate.maxUnavailable has no effect: " + rollout}},
+		"Recreate is warned of": {spec: `strategy: {type: Recreate}`, wantPod: plainPod,
+			warnings: []string{"spec.strategy.type Recreate has no effect: Knative starts the pods of a new version beside those of the old one, so that a rollout needs the resources of both, and a volume that one node at a time can mount holds it up"}},
 		"a field that no Deployment has is refused": {spec: `serviceName: web, replica: 2`,
 			refused: []string{"spec.replica: Forbidden: is not a field of a Deployment; correct or remove it", "spec.serviceName: Forbidden: is not a field of a Deployment; correct or remove it"}},
 	})
-}
-
-func TestRecreateIsNoted(t *testing.T) {
-	_, notes, errs := convert.Service(web(t, `strategy: {type: Recreate}`, "", ""))
-	assert.Empty(t, errs)
-	assert.True(t, notes.Recreate)
 }
 
 func TestFieldsOfThePod(t *testing.T) {
@@ -156,11 +170,9 @@ func TestFieldsOfThePod(t *testing.T) {
 				runtimeClassName: nvidia, priorityClassName: high, shareProcessNamespace: true, hostAliases: [{ip: 10.0.0.1, hostnames: [db]}], securityContext: {runAsUser: 0, supplementalGroups: [5]}, ` + plainPod[1:]},
 		"the old name of the service account counts":      {pod: `serviceAccount: web`, wantPod: `{serviceAccountName: web, ` + plainPod[1:]},
 		"the new name of the service account counts more": {pod: `serviceAccount: old, serviceAccountName: web`, wantPod: `{serviceAccountName: web, ` + plainPod[1:]},
-		"a longer time to stop is refused": {pod: `terminationGracePeriodSeconds: 120`,
-			refused: forbidden("terminationGracePeriodSeconds", "Knative gives a pod as long to stop as a request may take: timeoutSeconds, which is the cluster's revision-timeout-seconds (300 unless changed in ConfigMap config-defaults); remove it")},
-		"pods that end are refused":    {pod: `restartPolicy: Never`, refused: forbidden("restartPolicy", "Knative always restarts containers; what ends by itself belongs in a Job")},
-		"device claims are refused":    {pod: `resourceClaims: [{name: gpu, resourceClaimName: gpu}]`, refused: forbidden("resourceClaims", "a Knative Service cannot claim devices; ask for a resource such as nvidia.com/gpu, or use compute.kubetorch.com/gpus")},
-		"resources of the pod are too": {pod: `resources: {limits: {cpu: 1}}`, refused: forbidden("resources", "a Knative Service cannot hold resources of the pod; state them for each container")},
+		"pods that end are refused":                       {pod: `restartPolicy: Never`, refused: forbidden("restartPolicy", "Knative always restarts containers; what ends by itself belongs in a Job")},
+		"device claims are refused":                       {pod: `resourceClaims: [{name: gpu, resourceClaimName: gpu}]`, refused: forbidden("resourceClaims", "a Knative Service cannot claim devices; ask for a resource such as nvidia.com/gpu, or use compute.kubetorch.com/gpus")},
+		"resources of the pod are too":                    {pod: `resources: {limits: {cpu: 1}}`, refused: forbidden("resources", "a Knative Service cannot hold resources of the pod; state them for each container")},
 		"parts of the security context are refused by themselves": {
 			pod:     `securityContext: {runAsUser: 5, fsGroupChangePolicy: OnRootMismatch, sysctls: [{name: a, value: b}]}`,
 			wantPod: `{securityContext: {runAsUser: 5}, ` + plainPod[1:],
@@ -175,7 +187,7 @@ func TestFieldsOfThePod(t *testing.T) {
 				"spec.template.spec.nodeName: Forbidden: the pods of a Knative Service are placed by the scheduler; use nodeSelector",
 				"spec.template.spec.readinessGates: Forbidden: Knative decides by the readiness probe alone; remove it",
 				"spec.template.spec.subdomain: Forbidden: the pods of a Knative Service have no names in DNS; remove it",
-				"spec.template.spec.containers[0].lifecycle: Forbidden: Knative puts a hook of its own on each container, which lets requests end before it is stopped; remove it, and do the rest when the process gets SIGTERM",
+				"spec.template.spec.containers[0].lifecycle.preStop: Forbidden: Knative puts a preStop hook of its own on each container, which lets requests end before it is stopped; remove it, and do the rest when the process gets SIGTERM",
 				"spec.template.spec.containers[0].tty: Forbidden: nothing can attach to the pods of a Knative Service; remove it",
 				"spec.template.spec.containers[0].volumeDevices: Forbidden: a Knative Service cannot use raw block devices; mount a file system",
 			}},
@@ -229,16 +241,16 @@ func TestVariables(t *testing.T) {
 		"PORT is left out where it says what Knative says": {container: `env: [{name: A, value: a}, {name: PORT, value: "8080"}, {name: B, value: b}]`,
 			wantPod: container(`[{name: A, value: a}, {name: B, value: b}]`)},
 		"PORT that says something else is refused": {container: `env: [{name: PORT, value: "5000"}]`,
-			refused: []string{`spec.template.spec.containers[0].env[0]: Invalid value: "5000": Knative sets PORT to the port that serves requests, 8080; remove it, or have the container read another variable`}},
+			refused: []string{`spec.template.spec.containers[0].env[0]: Invalid value: "5000": Knative sets PORT to the port that serves requests, 8080; remove it, or set autoscale.kubetorch.com/port to "5000" if the container listens there`}},
+		"PORT that is no port is refused": {container: `env: [{name: PORT, value: "tcp://10.0.0.1:80"}]`,
+			refused: []string{`spec.template.spec.containers[0].env[0]: Invalid value: "tcp://10.0.0.1:80": Knative sets PORT to the port that serves requests, 8080; remove it, or have the container read another variable`}},
 		"PORT from elsewhere is refused": {container: `env: [{name: PORT, valueFrom: {configMapKeyRef: {name: c, key: port}}}]`,
 			refused: []string{`spec.template.spec.containers[0].env[0]: Forbidden: Knative sets PORT to the port that serves requests, 8080; remove it`}},
 		"PORT stands for the port of a container that states none": {container: `ports: [], env: [{name: PORT, value: "5000"}]`,
-			wantPod:  `{containers: [{name: web, image: acme/web:1}]}`,
-			refused:  []string{`spec.template.spec.containers[0].env[0]: Invalid value: "5000": Knative sets PORT to the port that serves requests; state containerPort: 5000 and remove it`},
-			warnings: []string{"spec.template.spec.containers[0] states no port, so Knative sends requests to 8080; state containerPort if the container listens on another one"}},
-		"a variable that refers to PORT is refused": {container: `env: [{name: PORT, value: "8080"}, {name: URL, value: "http://localhost:$(PORT)"}]`,
-			wantPod: container(`[{name: URL, value: "http://localhost:$(PORT)"}]`),
-			refused: []string{`spec.template.spec.containers[0].env[1].value: Invalid value: "http://localhost:$(PORT)": Knative sets PORT after all other variables, so they cannot refer to it; write 8080`}},
+			wantPod: `{containers: [{name: web, image: acme/web:1, ports: [{containerPort: 5000}]}]}`},
+		"variables behind PORT have what they say of it written out": {
+			container: `env: [{name: BEFORE, value: "$(PORT)"}, {name: PORT, value: "8080"}, {name: URL, value: "http://localhost:$(PORT)/$$(PORT)"}]`,
+			wantPod:   container(`[{name: BEFORE, value: "$(PORT)"}, {name: URL, value: "http://localhost:8080/$$(PORT)"}]`)},
 		"a variable that is stated twice is refused": {container: `env: [{name: A, value: "1"}, {name: B}, {name: A, value: "2"}]`,
 			wantPod: container(`[{name: B}, {name: A, value: "2"}]`),
 			refused: []string{`spec.template.spec.containers[0].env[0].name: Invalid value: "A": is stated again at spec.template.spec.containers[0].env[2], which is the one that counts; state it once`}},
@@ -285,14 +297,14 @@ func TestWhatIsNoDeployment(t *testing.T) {
 	for name, c := range map[string]struct{ text, refused string }{
 		"no template":                    {`{metadata: {name: a}}`, "spec.template.spec: Required value: a Deployment needs a pod template"},
 		"a template that is a list":      {`{metadata: {name: a}, spec: {template: []}}`, "spec.template.spec: Required value: a Deployment needs a pod template"},
-		"a number where text belongs":    {`{metadata: {name: a}, spec: {template: {spec: {containers: [{name: 5}]}}}}`, "spec.template.spec.containers.name: Invalid value: \"number\": must be a string"},
-		"text where a number belongs":    {`{metadata: {name: a}, spec: {replicas: "3", template: {spec: {}}}}`, "spec.replicas: Invalid value: \"string\": must be a whole number"},
-		"an object where a list belongs": {`{metadata: {name: a}, spec: {template: {spec: {containers: {name: a}}}}}`, "spec.template.spec.containers: Invalid value: \"object\": must be a list"},
-		"a list where an object belongs": {`{metadata: {name: a}, spec: {template: {spec: {containers: [{resources: []}]}}}}`, "spec.template.spec.containers.resources: Invalid value: \"array\": must be an object"},
-		"a quantity that is none":        {`{metadata: {name: a}, spec: {template: {spec: {containers: [{name: a, resources: {limits: {cpu: lots}}}]}}}}`, "spec: Invalid value: \"\": cannot be read as a Deployment: quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"},
+		"a number where text belongs":    {`{metadata: {name: a}, spec: {template: {spec: {containers: [{name: 5}]}}}}`, "spec.template.spec.containers[0].name: Invalid value: 5: must be a string; put it in quotes: \"5\""},
+		"text where a number belongs":    {`{metadata: {name: a}, spec: {replicas: "3", template: {spec: {}}}}`, "spec.replicas: Invalid value: \"3\": must be a whole number; write it without quotes"},
+		"an object where a list belongs": {`{metadata: {name: a}, spec: {template: {spec: {containers: {name: a}}}}}`, "spec.template.spec.containers: Invalid value: \"an object\": must be a list"},
+		"a list where an object belongs": {`{metadata: {name: a}, spec: {template: {spec: {containers: [{resources: []}]}}}}`, "spec.template.spec.containers[0].resources: Invalid value: \"a list\": must be an object with claims, limits, requests"},
+		"a quantity that is none":        {`{metadata: {name: a}, spec: {template: {spec: {containers: [{name: a, resources: {limits: {cpu: lots}}}]}}}}`, "spec.template.spec.containers[0].resources.limits[cpu]: Invalid value: \"lots\": invalid value: lots; allowed: a Kubernetes quantity, such as 500m, 2 or 16Gi"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			service, _, errs := convert.Service(parse(t, c.text))
+			service, _, errs := convert.Service(parse(t, c.text), convert.Surroundings{})
 			assert.Nil(t, service)
 			assert.Equal(t, []string{c.refused}, words(errs))
 		})
@@ -304,7 +316,7 @@ func TestTheServiceSharesNothingWithTheDeployment(t *testing.T) {
 	d := web(t, "", `nodeSelector: {a: b}`, `resources: {limits: {memory: 1Gi}}`)
 	before, err := json.Marshal(d)
 	require.NoError(t, err)
-	service, _, errs := convert.Service(d)
+	service, _, errs := convert.Service(d, convert.Surroundings{})
 	require.Empty(t, errs)
 	scribble(service)
 	after, err := json.Marshal(d)

@@ -37,7 +37,10 @@ var strategyLevel = level{
 func (c *conversion) deploymentFields() {
 	spec := field.NewPath("spec")
 	c.apply(deploymentLevel, c.spec, spec)
-	c.notes.Recreate = manifest.Text(c.spec, "strategy", "type") == "Recreate"
+	if manifest.Text(c.spec, "strategy", "type") == "Recreate" {
+		c.warn("%s Recreate has no effect: %s, so that a rollout needs the resources of both, and a volume that one node at a time can mount holds it up",
+			spec.Child("strategy", "type"), "Knative starts the pods of a new version beside those of the old one")
+	}
 	c.progressDeadline(spec.Child("progressDeadlineSeconds"))
 }
 
@@ -61,4 +64,34 @@ func (c *conversion) progressDeadline(path *field.Path) {
 	}
 	c.templateAnnotations[knative.ProgressDeadlineKey] = text
 	c.notes.move(key, path)
+}
+
+// defaultGracePeriod is what the API server fills in.
+const defaultGracePeriod = 30
+
+// gracePeriod makes the time that the pods have to stop the time that a request may take:
+// Knative knows no other. A longer one than the cluster's default raises that of the
+// revision, up to what the cluster allows.
+func (c *conversion) gracePeriod(pod manifest.Object) {
+	seconds, ok := manifest.Whole(pod, "terminationGracePeriodSeconds")
+	if !ok || seconds == defaultGracePeriod {
+		return
+	}
+	path := podPath.Child("terminationGracePeriodSeconds")
+	const same = "Knative gives a pod as long to stop as a request may take"
+	timeout, longest := c.around.Knative.RevisionTimeout(), c.around.Knative.MaxRevisionTimeout()
+	switch {
+	case seconds <= timeout:
+		c.warn("%s %d is left out: %s, %d seconds", path, seconds, same, timeout)
+		return
+	case seconds <= longest:
+		c.warn("%s %d becomes timeoutSeconds: %s", path, seconds, same)
+	default:
+		c.warn("%s %d becomes timeoutSeconds, lowered to %d: %s, and the cluster allows no more (max-revision-timeout-seconds of %s)", path, seconds, longest, same, knative.DefaultsConfig)
+		seconds = longest
+	}
+	if seconds > timeout {
+		c.out["timeoutSeconds"] = seconds
+		c.notes.move(podPath.Child("timeoutSeconds"), path)
+	}
 }

@@ -1,12 +1,14 @@
 package convert
 
 import (
+	"maps"
 	"strconv"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/kubetorch/webhook/pkg/manifest"
+	"github.com/kubetorch/webhook/pkg/parameter"
 )
 
 // env makes the variables of a container what Knative takes: each stated once, since the
@@ -19,14 +21,19 @@ func (c *conversion) env(container manifest.Object, serving bool, at *field.Path
 		last[manifest.Text(v, "name")] = i
 	}
 	var kept []any
+	told := false // whether PORT was stated before
 	for i, v := range variables {
 		name := manifest.Text(v, "name")
 		switch {
 		case last[name] != i:
 			c.refuse(at.Index(i).Child("name"), name, "is stated again at %s, which is the one that counts; state it once", at.Index(last[name]))
-		case serving && name == "PORT":
-			c.portVariable(v, variables, at, i)
+		case serving && name == portVariable:
+			c.dropPort(v, at.Index(i))
+			told = true
 		default:
+			if told {
+				v = c.withPort(v)
+			}
 			c.notes.move(at.Index(len(kept)), at.Index(i))
 			kept = append(kept, v)
 		}
@@ -37,22 +44,35 @@ func (c *conversion) env(container manifest.Object, serving bool, at *field.Path
 	}
 }
 
-// portVariable refuses PORT unless it says what Knative will say.
-func (c *conversion) portVariable(variable manifest.Object, all []manifest.Object, at *field.Path, i int) {
+// portVariable is the variable that Knative sets to the serving port.
+const portVariable = "PORT"
+
+// dropPort leaves PORT out where it says what Knative will say, and refuses it otherwise.
+func (c *conversion) dropPort(variable manifest.Object, at *field.Path) {
 	serving := strconv.FormatInt(c.port.orDefault(), 10)
-	value, path := manifest.Text(variable, "value"), at.Index(i)
-	switch {
+	switch value := manifest.Text(variable, "value"); {
 	case variable["valueFrom"] != nil:
-		c.forbid(path, "Knative sets PORT to the port that serves requests, "+serving+"; remove it")
-	case value == serving:
-		for j, other := range all {
-			if strings.Contains(manifest.Text(other, "value"), "$(PORT)") {
-				c.refuse(at.Index(j).Child("value"), manifest.Text(other, "value"), "Knative sets PORT after all other variables, so they cannot refer to it; write %s", serving)
-			}
-		}
-	case c.port.number == 0:
-		c.refuse(path, value, "Knative sets PORT to the port that serves requests; state containerPort: %s and remove it", value)
-	default:
-		c.refuse(path, value, "Knative sets PORT to the port that serves requests, %s; remove it, or have the container read another variable", serving)
+		c.forbid(at, "Knative sets PORT to the port that serves requests, "+serving+"; remove it")
+	case value != serving && parameter.Port.Type.Check(value) == nil:
+		c.refuse(at, value, "Knative sets PORT to the port that serves requests, %s; remove it, or set %s to %q if the container listens there", serving, parameter.Port.Key(), value)
+	case value != serving:
+		c.refuse(at, value, "Knative sets PORT to the port that serves requests, %s; remove it, or have the container read another variable", serving)
 	}
+}
+
+// withPort writes the serving port for references to PORT in a variable behind it: Knative
+// sets PORT after all other variables, and then they could not refer to it.
+func (c *conversion) withPort(variable manifest.Object) manifest.Object {
+	value := manifest.Text(variable, "value")
+	if !strings.Contains(value, "$(PORT)") {
+		return variable
+	}
+	// "$$" stands for one "$", and what follows it is text.
+	parts := strings.Split(value, "$$")
+	for i, part := range parts {
+		parts[i] = strings.ReplaceAll(part, "$(PORT)", strconv.FormatInt(c.port.orDefault(), 10))
+	}
+	replaced := maps.Clone(variable)
+	replaced["value"] = strings.Join(parts, "$$")
+	return replaced
 }

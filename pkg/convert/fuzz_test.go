@@ -32,14 +32,14 @@ func FuzzService(f *testing.F) {
 		if err != nil {
 			return
 		}
-		service, notes, errs := convert.Service(o)
+		service, notes, errs := convert.Service(o, convert.Surroundings{})
 		notes.Relate(errs)
 		convert.RevisionOwner(o)
 		var typed appsv1.Deployment
 		if service == nil || len(everyFlag.Validate(service, true)) > 0 || len(errs) > 0 || kjson.UnmarshalCaseSensitivePreserveInts(raw, &typed) != nil {
 			return
 		}
-		again, _, errs := convert.Service(defaulted(t, o))
+		again, _, errs := convert.Service(defaulted(t, o), convert.Surroundings{})
 		assert.Empty(t, errs)
 		assert.Equal(t, service["spec"], again["spec"])
 	})

@@ -41,7 +41,7 @@ func TestDeployments(t *testing.T) {
 			want, err := os.ReadFile(path)
 			require.NoError(t, err)
 			assert.Equal(t, string(want), got)
-			if _, _, errs := convert.Service(written); len(errs) == 0 {
+			if _, _, errs := convert.Service(written, convert.Surroundings{}); len(errs) == 0 {
 				assert.Equal(t, got, golden(t, defaulted(t, written)), "as the API server hands it over")
 			}
 		})
@@ -52,7 +52,7 @@ func TestDeployments(t *testing.T) {
 func golden(t *testing.T, deployment manifest.Object) string {
 	t.Helper()
 	before := runtime.DeepCopyJSON(deployment)
-	service, _, errs := convert.Service(deployment)
+	service, _, errs := convert.Service(deployment, convert.Surroundings{})
 	assert.Equal(t, before, deployment, "the Deployment is left alone")
 	var b strings.Builder
 	say := func(what, text string) { b.WriteString("# " + what + ": " + text + "\n") }

@@ -30,7 +30,7 @@ func TestNames(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := web(t, "", "", "")
 			d["metadata"] = parse(t, c.metadata)
-			service, _, errs := convert.Service(d)
+			service, _, errs := convert.Service(d, convert.Surroundings{})
 			require.NotNil(t, service)
 			assert.Equal(t, c.want, manifest.Text(service, "metadata", "name"))
 			var want []string
@@ -90,7 +90,7 @@ spec:
       containers: [{name: web, image: acme/web:1, ports: [{containerPort: 8080}]}]
 `)
 	for _, source := range []manifest.Object{d, defaulted(t, d)} {
-		service, notes, errs := convert.Service(source)
+		service, notes, errs := convert.Service(source, convert.Surroundings{})
 		assert.Empty(t, errs)
 		assert.Empty(t, notes.Warnings)
 		assert.Equal(t, want, service)
@@ -99,7 +99,7 @@ spec:
 
 func TestATemplateWithoutMetadataGetsNone(t *testing.T) {
 	d := parse(t, `{metadata: {name: web}, spec: {template: {metadata: {labels: {kubetorch.com/autoscale: "true"}}, spec: {containers: [{name: web, image: acme/web:1, ports: [{containerPort: 1}]}]}}}}`)
-	service, _, errs := convert.Service(d)
+	service, _, errs := convert.Service(d, convert.Surroundings{})
 	assert.Empty(t, errs)
 	assert.Equal(t, []string{"spec"}, keys(manifest.Map(service, "spec", "template")))
 }
@@ -117,7 +117,7 @@ func TestPathsOfTheServiceAreThoseOfTheDeployment(t *testing.T) {
 		`serviceAccount: web, volumes: [{name: unused}, {name: used}]`,
 		`env: [{name: PORT, value: "8080"}, {name: A}], volumeMounts: [{name: used, mountPath: /u}], ports: [{containerPort: 53, protocol: UDP}, {containerPort: 8080}]`)
 	manifest.Map(d, "metadata")["annotations"] = manifest.Object{"autoscale.kubetorch.com/service-name": "other"}
-	_, notes, _ := convert.Service(d)
+	_, notes, _ := convert.Service(d, convert.Surroundings{})
 	for service, deployment := range map[string]string{
 		"metadata.name": "metadata.annotations[autoscale.kubetorch.com/service-name]",
 		"spec.template.metadata.annotations[serving.knative.dev/progress-deadline]": "spec.progressDeadlineSeconds",
@@ -161,10 +161,10 @@ func TestRevisionOwner(t *testing.T) {
 
 func TestATakenNameIsRefusedWhereItStands(t *testing.T) {
 	d := web(t, "", "", "")
-	_, notes, _ := convert.Service(d)
+	_, notes, _ := convert.Service(d, convert.Surroundings{})
 	const want = `: Invalid value: "web": is the name of the core Service shop/web, so the Knative Service would never get ready; rename one of them, or set autoscale.kubetorch.com/service-name to another name`
 	assert.Equal(t, "metadata.name"+want, notes.NameTaken("web", "the core Service shop/web").Error())
 	manifest.Map(d, "metadata", "labels")["autoscale.kubetorch.com/service-name"] = "web"
-	_, notes, _ = convert.Service(d)
+	_, notes, _ = convert.Service(d, convert.Surroundings{})
 	assert.Equal(t, "metadata.labels[autoscale.kubetorch.com/service-name]"+want, notes.NameTaken("web", "the core Service shop/web").Error())
 }

@@ -10,19 +10,8 @@ import (
 type Notes struct {
 	// Warnings name what is stated and has no effect.
 	Warnings []string
-	// Needs are refusals that hold unless the cluster's Knative has a flag enabled.
-	Needs []Need
-	// Recreate is whether the Deployment asks never to run two versions at once, which a
-	// Knative Service cannot promise: GPUs would be needed twice.
-	Recreate bool
 
 	moved []move
-}
-
-// Need is a refusal that a flag of config-features lifts.
-type Need struct {
-	Flag  string
-	Error *field.Error
 }
 
 // move says that what stands at a path of the Knative Service came from another path of

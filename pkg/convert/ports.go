@@ -1,13 +1,13 @@
 package convert
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/kubetorch/webhook/pkg/manifest"
+	"github.com/kubetorch/webhook/pkg/parameter"
 )
 
 // port is the one that requests go to.
@@ -34,57 +34,75 @@ func (c *conversion) portLevel() level {
 	return level{
 		"name":          {},
 		"containerPort": {},
-		"protocol":      {unset: is("TCP"), refuse: "Knative sends HTTP requests over TCP and nothing else; remove the port"},
+		"protocol":      {}, // see statedPorts
 		"hostPort": {unset: func(p manifest.Object, v any) bool { return hostNetwork && v == p["containerPort"] },
 			refuse: "a Knative Service cannot use ports of its node; remove it"},
 		"hostIP": {refuse: "a Knative Service cannot use ports of its node; remove it"},
 	}
 }
 
-// servingPort finds the one port that requests go to, and refuses more: Knative takes one.
+// servingPort finds the one port that requests go to. Knative takes no other one.
 func (c *conversion) servingPort(containers []manifest.Object) {
 	at := podPath.Child("containers")
 	c.port = port{container: -1}
 	if len(containers) == 1 {
 		c.port.container = 0
 	}
-	var found []string
-	var first *field.Path
-	places := map[int]bool{}
-	rules := c.portLevel()
-	for i, container := range containers {
-		for j, p := range manifest.Objects(container, "ports") {
-			path := at.Index(i).Child("ports").Index(j)
-			c.apply(rules, p, path)
-			if protocol := manifest.Text(p, "protocol"); protocol != "" && protocol != "TCP" {
-				continue
-			}
-			number, _ := manifest.Whole(p, "containerPort")
-			found = append(found, strings.TrimSpace(manifest.Text(p, "name")+" "+strconv.FormatInt(number, 10)))
-			places[i] = true
-			if first == nil {
-				first, c.port, c.keptPort = path, port{container: i, number: number}, manifest.Object{"containerPort": number, "name": p["name"]}
-				c.notes.move(at.Index(i).Child("ports").Index(0), path)
-			}
-		}
-	}
-	switch len(found) {
-	case 0:
-		c.noPort(containers, at)
-		return
-	case 1:
-		c.keptPort["name"] = c.portName(containers[c.port.container], manifest.Text(c.keptPort, "name"), c.port.number, first.Child("name"))
+	ports, other := c.statedPorts(containers, at)
+	chosen, refused := c.choosePort(ports, containers)
+	switch {
+	case chosen != nil:
+		c.serve(*chosen, containers)
+		c.leaveOut(ports, c.port)
+	case refused:
+		c.serveAnything(ports, containers)
+	case len(ports) > 0:
+		c.ambiguous(ports, containers, at)
+	case other != nil:
+		c.refuse(other.Child("protocol"), manifest.Text(manifest.Objects(containers[0], "ports")[0], "protocol"), "Knative sends HTTP requests over TCP and nothing else, and no TCP port is stated; state the containerPort that serves HTTP")
+		c.serveAnything(ports, containers)
 	default:
-		path := at
-		if len(places) == 1 {
-			path = at.Index(c.port.container).Child("ports")
-		}
-		c.keptPort["name"] = ""
-		c.refuse(path, strings.Join(found, ", "), "Knative sends requests to one port of one container; keep the one that serves them and remove the others: a container listens on a port whether or not it is listed")
+		c.noPort(containers, at)
 	}
-	if c.keptPort["name"] == "" {
-		delete(c.keptPort, "name")
+}
+
+// serve makes a port the one that Knative sends requests to.
+func (c *conversion) serve(chosen stated, containers []manifest.Object) {
+	c.port = chosen.port
+	at := podPath.Child("containers").Index(c.port.container).Child("ports").Index(0)
+	name := podPath.Child("containers").Index(c.port.container).Child("ports")
+	if chosen.path != nil {
+		name = chosen.path.Child("name")
+		c.notes.move(at, chosen.path)
 	}
+	c.keptPort = manifest.Object{"containerPort": c.port.number}
+	if protocol := c.portName(containers[c.port.container], chosen.name, c.port.number, name); protocol != "" {
+		c.keptPort["name"] = protocol
+	}
+}
+
+// serveAnything goes on with some port where the right one is refused, so that the rest can
+// be judged.
+func (c *conversion) serveAnything(ports []stated, containers []manifest.Object) {
+	switch {
+	case len(ports) > 0:
+		c.port = ports[0].port
+	case len(containers) > 1:
+		c.port = port{container: 0, number: defaultPort}
+	default:
+		return
+	}
+	c.keptPort = manifest.Object{"containerPort": c.port.number}
+}
+
+// ambiguous refuses several ports of which any may serve requests.
+func (c *conversion) ambiguous(ports []stated, containers []manifest.Object, at *field.Path) {
+	path := at
+	if container := statingContainer(ports, containers); container >= 0 {
+		path = at.Index(container).Child("ports")
+	}
+	c.refuse(path, list(ports), "Knative sends requests to one port, and it is not clear which of these serves them; set %s to its number or name", parameter.Port.Key())
+	c.serveAnything(ports, containers)
 }
 
 // noPort is for pods that state no port at all. Knative tells by the port which of several
@@ -93,10 +111,11 @@ func (c *conversion) noPort(containers []manifest.Object, at *field.Path) {
 	switch len(containers) {
 	case 0:
 	case 1:
-		c.warn("%s states no port, so Knative sends requests to %d; state containerPort if the container listens on another one", at.Index(0), defaultPort)
+		c.warn("%s states no port, so Knative sends requests to %d, and without an answer there the revision never gets ready; set %s if the container listens on another one, and keep what serves no requests a Deployment without the label",
+			at.Index(0), defaultPort, parameter.Port.Key())
 	default:
 		c.refuse(at, len(containers), "Knative sends requests to the container that states a port; state containerPort of the one that serves them")
-		c.port, c.keptPort = port{container: 0, number: defaultPort}, manifest.Object{"containerPort": int64(defaultPort)}
+		c.serveAnything(nil, containers)
 	}
 }
 
@@ -109,7 +128,7 @@ const (
 // protocols are the names of ports, up to a dash, that say what is spoken on them; they
 // are Istio's (pkg/config/protocol), which most charts follow.
 var protocols = map[string]string{
-	"http": http1, "http1": http1,
+	"http": http1, "http1": http1, // and what follows a dash
 	"grpc": http2, "http2": http2, "h2c": http2,
 }
 
@@ -139,14 +158,10 @@ func (c *conversion) portName(container manifest.Object, name string, number int
 
 var probes = []string{"livenessProbe", "readinessProbe", "startupProbe"}
 
-// multiContainerProbing makes Knative leave the port of a liveness probe alone. It has to
-// be exactly "enabled".
-const multiContainerProbing = "multi-container-probing"
-
 // probes makes the probes of a container what Knative takes. It renames the port, so ports
 // are named by number. What was left out of a readiness probe as a default comes back
 // where a default period goes with another timeout: Knative takes them together only.
-func (c *conversion) probes(container manifest.Object, ports []manifest.Object, serving bool, at *field.Path) {
+func (c *conversion) probes(container manifest.Object, ports []manifest.Object, at *field.Path) {
 	numbers := map[string]int64{}
 	for _, p := range ports {
 		number, _ := manifest.Whole(p, "containerPort")
@@ -174,24 +189,6 @@ func (c *conversion) probes(container manifest.Object, ports []manifest.Object, 
 	if readiness := manifest.Map(container, "readinessProbe"); readiness["timeoutSeconds"] != nil || readiness["failureThreshold"] != nil {
 		if readiness["periodSeconds"] == nil {
 			readiness["periodSeconds"] = int64(10)
-		}
-	}
-	if serving {
-		c.livenessPort(manifest.Map(container, "livenessProbe"), at.Child("livenessProbe"))
-	}
-}
-
-// livenessPort refuses a liveness probe on another port than the serving one, which
-// Knative sends to the serving port and which then fails for ever.
-func (c *conversion) livenessPort(probe manifest.Object, at *field.Path) {
-	for _, handler := range []string{"httpGet", "tcpSocket"} {
-		number, ok := manifest.Whole(probe, handler, "port")
-		if serving := c.port.orDefault(); ok && number != serving {
-			detail := fmt.Sprintf("Knative sends the liveness probe to the port that serves requests, %d; answer it there", serving)
-			if c.port.number == 0 {
-				detail += fmt.Sprintf(", or state containerPort: %d if that is the port that serves requests", number)
-			}
-			c.notes.Needs = append(c.notes.Needs, Need{Flag: multiContainerProbing, Error: field.Invalid(at.Child(handler, "port"), number, detail)})
 		}
 	}
 }

@@ -37,13 +37,15 @@ func (e *expansion) writeEarlier() {
 		switch {
 		case name == tolerationsLocation:
 			e.addTolerations(recordedTolerations(entry))
+		case name == antiAffinityLocation:
+			e.keepAwayFromGPUs()
 		case name == sharedMemoryLocation:
 			if _, mounted := e.sharedMemoryMount(); !mounted {
 				e.mountSharedMemory(entry.Value)
 			}
 		case !ok || present:
-		case name == concurrencyLocation:
-			n, _ := parameter.ParseConcurrency(entry.Value) // checked
+		case name == concurrencyLocation, name == deadlineLocation:
+			n, _ := parameter.ParseScale(entry.Value) // checked
 			e.set(n, l.path...)
 		default:
 			e.set(entry.Value, l.path...)

@@ -127,7 +127,7 @@ func TestReplacesOfNamedRevisions(t *testing.T) {
 	const warning = "spec.template.metadata.name is still inference-blue, so changed parameters have no effect; choose a new name to roll them out"
 	runLater(t, map[string]later{
 		"a profile that no policy has is refused": {stored: everything(), at: at, change: func(w *manifestBuilder) { w.label("kubetorch.com/autoscale", "bath") },
-			refused: []string{`metadata.labels[kubetorch.com/autoscale]: Invalid value: "bath": unknown autoscale profile; no policy that selects this workload has any`}, warnings: []string{warning}},
+			refused: []string{`metadata.labels[kubetorch.com/autoscale]: Invalid value: "bath": unknown autoscale profile; no policy that selects this workload has any; to opt in without one, write "true"`}, warnings: []string{warning}},
 		"distributing is refused": {stored: everything(), at: at, change: func(w *manifestBuilder) { w.params("distribute", "pytorch") },
 			refused: []string{param("distribute", "pytorch", "autoscaling and distributed computing are mutually exclusive")}, warnings: []string{warning}},
 	})
@@ -183,11 +183,6 @@ func TestRemovedParametersLeaveNothing(t *testing.T) {
 			assert.Equal(t, map[string]any(read(c.want)), template(again.object))
 		})
 	}
-	t.Run("the record of a Service that is no longer labelled", func(t *testing.T) {
-		out := cluster{}.create(t, autoscaled().object)
-		off := (&manifestBuilder{clone(out.object)}).drop("metadata", "labels")
-		assert.NotContains(t, manifest.Map(cluster{}.update(t, out.object, off.object).object, "metadata"), "annotations")
-	})
 	t.Run("what Knative fills in again is left", func(t *testing.T) {
 		at := inCluster("defaults", "revision-cpu-request", "400m", "defaults", "container-concurrency", "7")
 		old := at.asStored(t, autoscaled("cpus", "400m", "concurrency", "7"))

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
@@ -27,10 +28,55 @@ func (e *expansion) compute() {
 		e.sharedMemory()
 	}
 	e.gpus()
+	e.antiAffinity()
 	e.scalar(parameter.PriorityClassName, priorityLocation, knative.FlagPriorityClassName)
 	e.scalar(parameter.ServiceAccountName, accountLocation, "")
-	e.scalar(parameter.QueueName, queueLocation, "")
+	e.queue()
 	e.scalar(parameter.InactivityTTL, ttlLocation, "")
+}
+
+// The labels that Kueue reads from objects of kinds that it knows, and from pods.
+const (
+	queueKey    = "kueue.x-k8s.io/queue-name"
+	priorityKey = "kueue.x-k8s.io/priority-class"
+)
+
+// queue settles the labels of the template that Kueue reads. It knows no Knative Services, so
+// what stands on one itself is for its pods.
+func (e *expansion) queue() {
+	e.refuseOtherQueue()
+	labels := manifest.Texts(e.object, "metadata", "labels")
+	if manifest.Text(e.object, "kind") == "Deployment" { // which Kueue knows
+		labels = nil
+	}
+	if labels[queueKey] == "" || e.intent.Stated[parameter.QueueName.Name] != nil {
+		e.scalar(parameter.QueueName, queueLocation, "")
+	} else {
+		e.values.put(Setting{Name: parameter.QueueName.Name, Value: labels[queueKey], From: "label " + queueKey + ": " + labels[queueKey]})
+		e.copyLabel(queueKey, labels[queueKey])
+	}
+	if text := labels[priorityKey]; text != "" {
+		e.copyLabel(priorityKey, text)
+	}
+}
+
+// copyLabel writes a label of the object on its template.
+func (e *expansion) copyLabel(key, text string) {
+	l, _ := e.locate("labels." + key)
+	switch native, isNative := e.native(l, typeOf(l.name)); {
+	case !isNative:
+		e.write(l, typeOf(l.name), text, Setting{From: "label " + key + ": " + text})
+	case native != text:
+		e.refuse(field.NewPath("metadata", "labels").Key(key), text, "differs from %s: %s; state it once", l.field(), native)
+	}
+}
+
+// refuseOtherQueue refuses a queue-name beside another one in Kueue's own label.
+func (e *expansion) refuseOtherQueue() {
+	s, text := e.usable(e.intent.Stated[parameter.QueueName.Name]), manifest.Text(e.object, "metadata", "labels", queueKey)
+	if s != nil && text != "" && s.Text != text {
+		e.refuse(s.Path, s.Text, "differs from %s: %s; state it once", field.NewPath("metadata", "labels").Key(queueKey), text)
+	}
 }
 
 // containerParameters land on the serving container.

@@ -45,13 +45,16 @@ func Deployment(in Input) Result {
 			e.refuseDistribute()
 		}
 		e.compute()
+		e.deadlineAlone(true)
 		e.clampPod()
 		e.dropStale(false)
 		e.writeRecord()
 	case e.intent.Autoscale.Off:
 		e.clampPod()
+		e.retire()
 		e.dropRecord()
 	default:
+		e.retire()
 		e.dropRecord()
 	}
 	if e.intent.Expands() {

@@ -1,11 +1,8 @@
 package expand
 
 import (
-	"fmt"
 	"time"
 
-	"github.com/kubetorch/webhook/pkg/knative"
-	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/parameter"
 	"github.com/kubetorch/webhook/pkg/policy"
 )
@@ -93,119 +90,4 @@ func (e *expansion) durationAsBefore(bound string, d time.Duration) bool {
 		return e.old.ProgressDeadline >= d
 	}
 	return false
-}
-
-// minimalDeadline is the floor of a deadline that is derived from a launch timeout.
-const minimalDeadline = 10 * time.Minute
-
-// deadlineFor is kubetorch's rule: the larger of t+60s and 1.2t, at least 10m.
-func deadlineFor(launch time.Duration) string {
-	d := max(launch+time.Minute, launch+launch/5)
-	if d <= minimalDeadline {
-		return "10m"
-	}
-	return fmt.Sprintf("%ds", int64((d+time.Second-1)/time.Second))
-}
-
-// progressDeadline settles how long a revision may take to become ready.
-func (e *expansion) progressDeadline() {
-	p := parameter.ProgressDeadline
-	budget := e.startupBudget()
-	s, launch := e.explicit(p), e.usable(e.intent.Stated[parameter.LaunchTimeout.Name])
-	if launch != nil {
-		e.values.put(Setting{Name: parameter.LaunchTimeout.Name, Value: launch.Text, From: launch.From})
-	}
-	if e.bad[p.Name] || e.bad[parameter.LaunchTimeout.Name] {
-		return
-	}
-	switch {
-	case s != nil:
-		text, by := e.clampDuration(s, policy.BoundProgressDeadline)
-		if d, err := time.ParseDuration(text); err == nil && d < budget {
-			e.refuse(s.Path, s.Text, "is shorter than the %s that the startup probe allows (initialDelaySeconds + failureThreshold x periodSeconds), so a slow start would be cut off", parameter.Seconds(budget))
-		}
-		e.settle(p, s, text, s.From, by)
-	case launch != nil:
-		t, _ := time.ParseDuration(launch.Text)
-		derived := &Statement{Parameter: p, Text: deadlineFor(t), Path: launch.Path, From: launch.From}
-		text, by := e.clampDuration(derived, policy.BoundProgressDeadline)
-		if d, err := time.ParseDuration(text); err == nil && d < budget {
-			e.refuse(launch.Path, launch.Text, "gives a progress deadline of %s, shorter than the %s that the startup probe allows (initialDelaySeconds + failureThreshold x periodSeconds)", text, parameter.Seconds(budget))
-		}
-		e.settle(p, nil, text, launch.From, by)
-	default:
-		c := e.defaultDeadline(budget)
-		text, by := e.lowerDuration(c.text, c.by, policy.BoundProgressDeadline)
-		if d, err := time.ParseDuration(text); err == nil && d < budget {
-			e.warn("progress-deadline %s (%s) is shorter than the %s that the startup probe allows", text, by, parameter.Seconds(budget))
-		}
-		e.settle(p, nil, text, c.from, by)
-	}
-}
-
-// defaultDeadline is the strongest layer's deadline or launch timeout that the startup
-// probe's budget fits in, else what the budget itself asks for.
-func (e *expansion) defaultDeadline(budget time.Duration) candidate {
-	fits := func(text string) bool {
-		d, err := time.ParseDuration(text)
-		return err == nil && d >= budget && d >= time.Second
-	}
-	chosen := candidate{text: "10m", from: builtIn}
-	if text := deadlineFor(budget); text != chosen.text {
-		chosen = candidate{text: text, from: "startup probe " + parameter.Seconds(budget)}
-	}
-	for _, c := range e.deadlineCandidates() {
-		if fits(c.text) {
-			chosen = c
-			break
-		}
-	}
-	if entry, ok := e.kept(knative.ProgressDeadlineKey, chosen.from); ok && fits(entry.Value) {
-		chosen.text, chosen.by = entry.Value, entry.By
-	}
-	if d, err := time.ParseDuration(chosen.text); err == nil && d > parameter.MaxProgressDeadline {
-		chosen.text = parameter.Seconds(parameter.MaxProgressDeadline)
-	}
-	return chosen
-}
-
-func (e *expansion) deadlineCandidates() []candidate {
-	candidates := e.candidates(parameter.ProgressDeadline)
-	var all []candidate
-	for _, layer := range append(e.layers(parameter.Autoscale), e.layers(parameter.Compute)...) {
-		if text, ok := layer.Values[parameter.ProgressDeadline.Name]; ok {
-			all = append(all, candidate{text: text, from: layer.From})
-		}
-		if text, ok := layer.Values[parameter.LaunchTimeout.Name]; ok {
-			if t, err := time.ParseDuration(text); err == nil {
-				all = append(all, candidate{text: deadlineFor(t), from: layer.From + ", launch-timeout " + text})
-			}
-		}
-	}
-	for _, c := range candidates {
-		if c.layer == nil { // the cluster's
-			all = append(all, c)
-		}
-	}
-	return all
-}
-
-// startupBudget is how long the slowest startup probe lets a container take.
-func (e *expansion) startupBudget() time.Duration {
-	var longest int64
-	for _, c := range manifest.Objects(e.podSpec(), "containers") {
-		probe := manifest.Map(c, "startupProbe")
-		if probe == nil {
-			continue
-		}
-		seconds := func(key string, absent int64) int64 {
-			if n, ok := manifest.Whole(probe, key); ok && n > 0 {
-				return min(n, 1<<31)
-			}
-			return absent
-		}
-		budget := seconds("initialDelaySeconds", 0) + seconds("failureThreshold", 3)*seconds("periodSeconds", 10)
-		longest = max(longest, budget)
-	}
-	return time.Duration(min(longest, int64(parameter.MaxProgressDeadline/time.Second)*10)) * time.Second
 }

@@ -115,13 +115,17 @@ func Service(in Input) Result {
 	case e.intent.FillsResources():
 		e.result.Errors = append(e.result.Errors, e.intent.Errors...)
 		e.compute()
+		e.deadlineAlone(false)
 		e.clampPod() // before the peak, which may be higher with fewer GPUs per pod
 		e.clampUnlabelled()
 		e.dropStale(true)
+		e.retire()
 		e.writeRecord()
+		e.refuseBrokenProbes()
 	default:
 		e.clampPod() // before the peak, which may be higher with fewer GPUs per pod
 		e.clampUnlabelled()
+		e.retire()
 		e.dropRecord()
 	}
 	e.result.Warnings = append(e.result.Warnings, e.intent.MissingLabels()...)
@@ -234,6 +238,18 @@ func (e *expansion) dropRecord() {
 	e.remove("metadata", "annotations", RecordAnnotation)
 }
 
+// retire keeps in the record what earlier expansions set and still stands there, though no
+// label asks for it any more.
+func (e *expansion) retire() {
+	for _, name := range slices.Sorted(maps.Keys(e.before)) {
+		entry := e.before[name]
+		if _, ok := e.after.get(name); !ok && holds(e.object, name, entry) {
+			entry.State = Inactive
+			e.after.put(name, entry)
+		}
+	}
+}
+
 // owned tells whether the value at a location is one that an earlier expansion set.
 func (e *expansion) owned(l location, t *parameter.Type) (Entry, bool) {
 	entry, ok := e.before[l.name]
@@ -276,6 +292,8 @@ func (e *expansion) drop(of func(name string) bool) {
 			e.dropTolerations(entry)
 		case sharedMemoryLocation:
 			e.dropSharedMemory(entry)
+		case antiAffinityLocation:
+			e.dropAntiAffinity()
 		default:
 			l, _ := e.locate(name)
 			// What Knative would fill right back in may as well stay.

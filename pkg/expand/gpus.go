@@ -38,6 +38,10 @@ func (e *expansion) isGPU(name string) bool {
 // gpuCount settles the number of GPUs and the tolerations that GPU nodes usually ask for.
 func (e *expansion) gpuCount(memory setting, kind *gpuType) {
 	p := parameter.GPUs
+	if total, elsewhere := e.gpusElsewhere(); elsewhere != "" {
+		e.sameGPUs(total, elsewhere)
+		return
+	}
 	name := e.Policies.GPUResource()
 	request, _ := e.locate("requests." + name)
 	limit, _ := e.locate("limits." + name)
@@ -183,6 +187,55 @@ func (e *expansion) nativeGPUs(name string) (string, bool) {
 		}
 	}
 	return "", false
+}
+
+// gpusElsewhere is the number of GPUs that the pod itself asks for, and the path of the first
+// container beside the serving one that does; that is empty where none does.
+func (e *expansion) gpusElsewhere() (total int64, elsewhere string) {
+	gpus := e.Policies.GPUResources()
+	for _, list := range []string{"containers", "initContainers"} {
+		for i, c := range manifest.Objects(e.podSpec(), list) {
+			if elsewhere != "" || (list == "containers" && i == e.serving) {
+				continue
+			}
+			if workload.CountGPUs(manifest.Object{"containers": []any{c}}, e.path, gpus).PerPod > 0 {
+				elsewhere = e.path.Child("spec", list).Index(i).String()
+			}
+		}
+	}
+	if elsewhere == "" {
+		return 0, ""
+	}
+	imagined := map[string]string{}
+	for name := range e.before {
+		if e.isGPU(name) {
+			if l, ok := e.locate(name); ok {
+				if _, isNative := e.native(l, typeOf(name)); !isNative {
+					imagined[name] = ""
+				}
+			}
+		}
+	}
+	pod := manifest.Map(e.imagined(imagined), "spec", "template", "spec")
+	return workload.CountGPUs(pod, e.path, gpus).PerPod, elsewhere
+}
+
+// sameGPUs is for a pod of which another container than the serving one asks for GPUs: the
+// pod has its GPUs, so a parameter may say how many there are, and neither it nor a default
+// adds any.
+func (e *expansion) sameGPUs(total int64, elsewhere string) {
+	p := parameter.GPUs
+	text, from := strconv.FormatInt(total, 10), manifestSource+"resources"
+	if s := e.usable(e.intent.Stated[p.Name]); s != nil {
+		if n, err := parameter.ParseScale(s.Text); err != nil || n != total {
+			e.refuse(s.Path, s.Text, "differs from the %d that the pod asks for, in %s; state them once", total, elsewhere)
+			return
+		}
+		from = s.From
+	}
+	if !e.bad[p.Name] {
+		e.values.put(Setting{Name: p.Name, Value: text, From: from})
+	}
 }
 
 // otherGPUs names a GPU resource of the serving container beside one; what an earlier

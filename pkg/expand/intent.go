@@ -73,7 +73,7 @@ func ReadIntent(o manifest.Object) *Intent {
 				if optIn {
 					in.optIn(key).On = true // and refused
 				}
-				in.Errors = append(in.Errors, field.Invalid(path, values[key], "is "+manifest.TypeName(values[key])+"; must be a string"))
+				in.Errors = append(in.Errors, field.TypeInvalid(path, values[key], manifest.MustBeString(values[key])))
 			case optIn:
 				in.readLabel(key, text, path)
 			default:
@@ -140,6 +140,9 @@ func (i *Intent) MissingLabels() []string {
 		}
 		var keys []string
 		for _, s := range i.Stated {
+			if s.Parameter == parameter.ProgressDeadline && i.Compute.On {
+				continue // has a meaning for workloads of fixed size too
+			}
 			if s.Parameter.Group == g {
 				keys = append(keys, s.Parameter.Key())
 			}

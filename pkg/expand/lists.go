@@ -78,7 +78,7 @@ func (l entries) text() string {
 	slices.SortFunc(sorted, func(a, b namedEntry) int { return strings.Compare(a.name, b.name) })
 	size := 2
 	for _, e := range sorted {
-		size += len(e.name) + len(e.Value) + len(e.From) + len(e.By) + 40
+		size += len(e.name) + len(e.Value) + len(e.From) + len(e.By) + len(e.State) + 50
 	}
 	b := append(make([]byte, 0, size), '{')
 	for i, e := range sorted {
@@ -90,6 +90,9 @@ func (l entries) text() string {
 		b = appendText(b, e.From)
 		if e.By != "" {
 			b = appendText(append(b, `,"by":`...), e.By)
+		}
+		if e.State != "" {
+			b = appendText(append(b, `,"state":`...), e.State)
 		}
 		b = append(b, '}')
 	}

@@ -27,14 +27,17 @@ type location struct {
 }
 
 const (
-	concurrencyLocation  = "containerConcurrency"
-	priorityLocation     = "priorityClassName"
-	accountLocation      = "serviceAccountName"
-	gpuMemoryLocation    = "gpu-memory"
-	queueLocation        = "labels.kueue.x-k8s.io/queue-name"
-	ttlLocation          = "metadata.kubetorch.com/inactivity-ttl"
-	tolerationsLocation  = "tolerations"
-	sharedMemoryLocation = "sharedMemory"
+	concurrencyLocation   = "containerConcurrency"
+	priorityLocation      = "priorityClassName"
+	accountLocation       = "serviceAccountName"
+	gpuMemoryLocation     = "gpu-memory"
+	queueLocation         = "labels." + queueKey
+	ttlLocation           = "metadata.kubetorch.com/inactivity-ttl"
+	deadlineLocation      = "progressDeadlineSeconds" // of a Deployment
+	priorityClassLocation = "labels." + priorityKey
+	antiAffinityLocation  = "gpuAntiAffinity"
+	tolerationsLocation   = "tolerations"
+	sharedMemoryLocation  = "sharedMemory"
 )
 
 // locate turns a name into its path; ok is false where the object has no such place.
@@ -55,13 +58,15 @@ func locate(name string, serving int) (location, bool) {
 	case prefix == "nodeSelector":
 		l.path = append(template, "spec", "nodeSelector", rest)
 		return l, rest != ""
-	case name == queueLocation:
+	case name == deadlineLocation:
+		l.path = []any{"spec", name}
+	case name == queueLocation, name == priorityClassLocation:
 		l.path = append(template, "metadata", "labels", strings.TrimPrefix(name, "labels."))
 	case name == ttlLocation:
 		l.path = []any{"metadata", "annotations", strings.TrimPrefix(name, "metadata.")}
 	case name == concurrencyLocation, name == priorityLocation, name == accountLocation:
 		l.path = append(template, "spec", name)
-	case name == tolerationsLocation, name == sharedMemoryLocation:
+	case name == tolerationsLocation, name == sharedMemoryLocation, name == antiAffinityLocation:
 		return l, false // lists: written and removed by code of their own
 	default:
 		return l, false // a record that nobody here wrote
@@ -91,7 +96,7 @@ func typeOf(name string) *parameter.Type {
 	}
 	switch prefix, _, _ := strings.Cut(name, "."); prefix {
 	case "requests", "limits":
-		return parameter.Memory.Type
+		return parameter.Quantity
 	case "nodeSelector":
 		return parameter.QueueName.Type // any label's value
 	}
@@ -100,13 +105,16 @@ func typeOf(name string) *parameter.Type {
 
 // typesByLocation are those of the locations whose names do not tell.
 var typesByLocation = map[string]*parameter.Type{
-	concurrencyLocation:  parameter.Concurrency.Type,
-	gpuMemoryLocation:    parameter.GPUMemory.Type,
-	queueLocation:        parameter.QueueName.Type,
-	ttlLocation:          parameter.InactivityTTL.Type,
-	priorityLocation:     parameter.PriorityClassName.Type,
-	accountLocation:      parameter.ServiceAccountName.Type,
-	sharedMemoryLocation: parameter.SharedMemoryLimit.Type,
+	concurrencyLocation:   parameter.Concurrency.Type,
+	gpuMemoryLocation:     parameter.GPUMemory.Type,
+	queueLocation:         parameter.QueueName.Type,
+	priorityClassLocation: parameter.QueueName.Type,
+	antiAffinityLocation:  parameter.GPUAntiAffinity.Type,
+	deadlineLocation:      parameter.MinScale.Type, // a whole number
+	ttlLocation:           parameter.InactivityTTL.Type,
+	priorityLocation:      parameter.PriorityClassName.Type,
+	accountLocation:       parameter.ServiceAccountName.Type,
+	sharedMemoryLocation:  parameter.SharedMemoryLimit.Type,
 }
 
 // field is the path of the location as errors show it: map keys in brackets.

@@ -3,6 +3,7 @@ package expand
 import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
 )
 
@@ -21,11 +22,27 @@ func (e *expansion) readable() bool {
 	if e.intent.FillsResources() {
 		e.checkPod()
 	}
-	return len(e.result.Errors) == before
+	if len(e.result.Errors) == before {
+		return true
+	}
+	if manifest.Text(e.object, "kind") == "Service" {
+		known := e.refusedFields()
+		for _, err := range knative.Mistyped(e.object) {
+			if !known[err.Field] {
+				e.result.Errors = append(e.result.Errors, err)
+			}
+		}
+	}
+	return false
 }
 
 func (e *expansion) wrongType(path *field.Path, v any, must string) {
-	e.result.Errors = append(e.result.Errors, field.TypeInvalid(path, manifest.TypeName(v), must))
+	var bad any = manifest.TypeName(v)
+	switch v.(type) {
+	case bool, int64, float64, string:
+		bad = v
+	}
+	e.result.Errors = append(e.result.Errors, field.TypeInvalid(path, bad, must))
 }
 
 func (e *expansion) checkObject(keys ...string) {
@@ -49,7 +66,7 @@ func (e *expansion) checkTexts(keys ...string) {
 	e.checkObject(keys...)
 	for k, v := range manifest.Map(e.object, keys...) {
 		if _, ok := v.(string); !ok {
-			e.wrongType(field.NewPath(keys[0], keys[1:]...).Key(k), v, "must be a string")
+			e.wrongType(field.NewPath(keys[0], keys[1:]...).Key(k), v, manifest.MustBeString(v))
 		}
 	}
 }

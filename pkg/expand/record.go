@@ -24,7 +24,13 @@ type Entry struct {
 	From string `json:"from"`
 	// By names the policy that lowered the value, if one did.
 	By string `json:"by,omitempty"`
+	// State is Inactive once the label that asked for the value was taken away: the value
+	// stays in the template, and is nobody's statement when the label comes back.
+	State string `json:"state,omitempty"`
 }
+
+// Inactive is the state of an entry whose label is gone.
+const Inactive = "inactive"
 
 // lowers tells whether a policy made an entry of a higher value: a number, a quantity or a
 // duration.
@@ -98,6 +104,8 @@ func plainRecord(text string) (Record, bool) {
 				entry.From = text
 			case key == "by":
 				entry.By = text
+			case key == "state":
+				entry.State = text
 			default:
 				return nil, false
 			}
@@ -117,6 +125,8 @@ func holds(o manifest.Object, name string, entry Entry) bool {
 	case tolerationsLocation:
 		keys := recordedTolerations(entry)
 		return len(keys) > 0 && !slices.ContainsFunc(keys, func(key string) bool { return ownToleration(pod, key) < 0 })
+	case antiAffinityLocation:
+		return entry.Value == "true" && awayFromGPUs(pod)
 	case sharedMemoryLocation:
 		return serving >= 0 && t.Check(entry.Value) == nil && t.Same(entry.Value, sharedMemorySize(pod, sharedMemoryVolume))
 	}
@@ -137,5 +147,5 @@ func holds(o manifest.Object, name string, entry Entry) bool {
 // kept is what an earlier expansion set at a location from the same source: it stays.
 func (e *expansion) kept(name, from string) (Entry, bool) {
 	entry, ok := e.before[name]
-	return entry, ok && entry.From == from
+	return entry, ok && entry.From == from && entry.State != Inactive
 }

@@ -210,10 +210,30 @@ func (e *expansion) checkProfiles() {
 		if _, ok := e.profile(g); ok || name == "" {
 			continue
 		}
-		known := "no policy that selects this workload has any"
+		if meant := meantBy(g, name); meant != "" {
+			e.refuse(field.NewPath("metadata", "labels").Key(g.Label()), name, "unknown %s profile; %s", g, meant)
+			continue
+		}
+		known := "no policy that selects this workload has any; to opt in without one, write \"true\""
 		if names := e.Policies.ProfileNames(g); len(names) > 0 {
 			known = "there are " + strings.Join(names, ", ")
 		}
 		e.refuse(field.NewPath("metadata", "labels").Key(g.Label()), name, "unknown %s profile; %s", g, known)
 	}
+}
+
+// meantBy says what somebody meant by a label that no profile is called; empty where that is
+// not clear.
+func meantBy(g parameter.Group, name string) string {
+	switch strings.ToLower(name) {
+	case "true", "yes", "y", "on", "1", "enabled", "enable", "t":
+		return `write "true" to opt in`
+	case "false", "no", "n", "off", "0", "disabled", "disable", "f":
+		return `write "false" to opt out`
+	case "kpa", "hpa", parameter.KPA, parameter.HPA:
+		if g == parameter.Autoscale {
+			return fmt.Sprintf("write \"true\" to opt in, and choose the class by %s: %s", parameter.AutoscalerClass.Key(), name)
+		}
+	}
+	return ""
 }

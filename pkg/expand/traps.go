@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -23,7 +24,8 @@ func (e *expansion) refuseTraps() {
 	e.checkGPUs()
 	e.checkResources()
 	e.checkTemplateMetadata()
-	e.checkProbes()
+	e.refuseBrokenProbes()
+	e.warnAboutPort()
 	e.warnAboutPod()
 	var known map[string]bool
 	refused := e.Knative.Validate(e.unrefused(), e.Old == nil)
@@ -103,7 +105,7 @@ func (e *expansion) checkResources() {
 		at := func(list, name string) *field.Path {
 			return e.path.Child("spec", "containers").Index(i).Child("resources", list).Key(name)
 		}
-		if i == e.serving && !e.anyNegative(c) {
+		if i == e.serving && !e.anyOdd(c) {
 			continue
 		}
 		limits := e.askedResources(c, "limits")
@@ -119,6 +121,8 @@ func (e *expansion) checkResources() {
 				case gpus.Match(name):
 				case q.Sign() < 0:
 					e.refuse(at(list, name), q.String(), "may not be negative")
+				case fractionOfByte(name, q):
+					e.refuse(at(list, name), q.String(), "%v", parameter.NoBytes(q.String()))
 				case list == "requests" && limited && limit.Cmp(q) < 0 && i != e.serving:
 					e.refuse(at(list, name), q.String(), "is above the limit %s, with what %s fills in; state both", limit.String(), knative.DefaultsConfig)
 				}
@@ -127,17 +131,24 @@ func (e *expansion) checkResources() {
 	}
 }
 
-// anyNegative tells whether a container asks for less than nothing of anything, by itself or
-// by what Knative fills in.
-func (e *expansion) anyNegative(c manifest.Object) bool {
+// fractionOfByte tells whether memory or storage is asked for in parts of a byte, as by 512m.
+func fractionOfByte(name string, q resource.Quantity) bool {
+	rounded := q.DeepCopy()
+	return (name == "memory" || name == "ephemeral-storage") && !rounded.RoundUp(0)
+}
+
+// anyOdd tells whether a container asks for less than nothing of anything, or for parts of a
+// byte, by itself or by what Knative fills in.
+func (e *expansion) anyOdd(c manifest.Object) bool {
+	odd := func(name string, q resource.Quantity) bool { return q.Sign() < 0 || fractionOfByte(name, q) }
 	for _, list := range []string{"limits", "requests"} {
-		for _, v := range manifest.Map(c, "resources", list) {
-			if q, err := manifest.Quantity(v); err == nil && q.Sign() < 0 {
+		for name, v := range manifest.Map(c, "resources", list) {
+			if q, err := manifest.Quantity(v); err == nil && odd(name, q) {
 				return true
 			}
 		}
 		for _, name := range []string{"cpu", "memory", "ephemeral-storage"} {
-			if q := e.Knative.ResourceDefault(list, name); q != nil && q.Sign() < 0 {
+			if q := e.Knative.ResourceDefault(list, name); q != nil && odd(name, *q) {
 				return true
 			}
 		}
@@ -200,26 +211,13 @@ func (e *expansion) checkQueueProxy(path *field.Path, key, text string) {
 		e.refuseQuantity(path, text)
 	case q.Sign() < 0:
 		e.refuse(path, text, "may not be negative")
+	case !strings.Contains(key, "/cpu-") && fractionOfByte("memory", q):
+		e.refuse(path, text, "%v", parameter.NoBytes(text))
 	}
 }
 
 func (e *expansion) refuseQuantity(path *field.Path, text string) {
 	e.refuse(path, text, "invalid value: %s; allowed: a Kubernetes quantity, such as 500m, 2 or 16Gi", text)
-}
-
-// checkProbes refuses a startup probe on a named port: Knative renames the container's
-// port on the pod and leaves this probe alone, so the name would never resolve.
-func (e *expansion) checkProbes() {
-	for i, c := range manifest.Objects(e.podSpec(), "containers") {
-		for _, handler := range []string{"httpGet", "tcpSocket"} {
-			if name := manifest.Text(c, "startupProbe", handler, "port"); name != "" {
-				if _, err := strconv.Atoi(name); err != nil {
-					e.refuse(e.path.Child("spec", "containers").Index(i).Child("startupProbe", handler, "port"), name,
-						"Knative renames the port, so a startup probe on a named one never succeeds; give the port's number")
-				}
-			}
-		}
-	}
 }
 
 // warnAboutPod warns of what Knative will add to the pod that users rarely expect.

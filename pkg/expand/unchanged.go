@@ -25,7 +25,7 @@ func sameIntent(old, now manifest.Object) bool {
 
 func covers(a, b manifest.Object) bool {
 	for k, v := range a {
-		if (parameter.IsKey(k) || k == parameter.AutoscaleLabel || k == parameter.ComputeLabel) && !manifest.Equal(v, b[k]) {
+		if (parameter.IsKey(k) || k == parameter.AutoscaleLabel || k == parameter.ComputeLabel || k == queueKey || k == priorityKey) && !manifest.Equal(v, b[k]) {
 			return false
 		}
 	}

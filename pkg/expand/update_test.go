@@ -1,6 +1,7 @@
 package expand_test
 
 import (
+	"encoding/json"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -236,17 +237,31 @@ func TestUpdatesOfTheLabel(t *testing.T) {
 		"set to false":    func(w *manifestBuilder) { w.label("kubetorch.com/autoscale", "false") },
 		"gone with a PUT": func(w *manifestBuilder) { w.drop("metadata", "labels"); w.without("kubetorch.com/expansion") },
 	} {
-		t.Run("a label "+name+" leaves the template and drops the record", func(t *testing.T) {
+		t.Run("a label "+name+" leaves the template and keeps the record, inactive", func(t *testing.T) {
 			old := cluster{}.asStored(t, autoscaled().label("team", "vision"))
 			now := &manifestBuilder{clone(old)}
 			change(now)
 			out := cluster{}.update(t, old, now.object)
 			assert.Empty(t, out.refused)
 			assert.Equal(t, manifest.At(old, "spec"), manifest.At(out.object, "spec"))
-			assert.NotContains(t, manifest.Texts(out.object, "metadata", "annotations"), expand.RecordAnnotation)
+			var record, before expand.Record
+			require.NoError(t, json.Unmarshal([]byte(manifest.Text(out.object, "metadata", "annotations", expand.RecordAnnotation)), &record))
+			require.NoError(t, json.Unmarshal([]byte(manifest.Text(old, "metadata", "annotations", expand.RecordAnnotation)), &before))
+			for name, entry := range before {
+				entry.State = expand.Inactive
+				before[name] = entry
+			}
+			assert.Equal(t, before, record)
 			again := cluster{}.update(t, out.object, (&manifestBuilder{clone(out.object)}).label("kubetorch.com/autoscale", "true").object)
 			assert.Empty(t, again.refused)
-			assert.Equal(t, manifest.At(old, "spec"), manifest.At(again.object, "spec"), "the label again keeps the values, now the user's")
+			assert.Equal(t, manifest.At(old, "spec"), manifest.At(again.object, "spec"), "the label again gives the same")
+			assert.Equal(t, manifest.Text(old, "metadata", "annotations", expand.RecordAnnotation), manifest.Text(again.object, "metadata", "annotations", expand.RecordAnnotation))
+			more := cluster{}.update(t, out.object, (&manifestBuilder{clone(out.object)}).label("kubetorch.com/autoscale", "true").params("max-scale", "20").object)
+			assert.Empty(t, more.refused)
+			assert.Equal(t, "20", manifest.Text(more.object, "spec", "template", "metadata", "annotations", "autoscaling.knative.dev/max-scale"), "and takes new parameters")
+			edited := (&manifestBuilder{clone(out.object)}).label("kubetorch.com/autoscale", "true").params("max-scale", "20")
+			manifest.Map(edited.object, "spec", "template", "metadata", "annotations")["autoscaling.knative.dev/max-scale"] = "7"
+			assert.NotEmpty(t, cluster{}.update(t, out.object, edited.object).refused, "what the user changed meanwhile is the user's")
 		})
 	}
 	runLater(t, map[string]later{

@@ -38,6 +38,7 @@ type Config struct {
 	deployment *deployment.Config
 	raw        map[string]map[string]string
 	hpa        bool
+	release    int
 	layer      map[string]Value
 }
 
@@ -60,7 +61,7 @@ func Default() *Config {
 // ParseConfig reads ConfigMaps (name to data) with Knative's own parsers. A missing
 // ConfigMap or key is Knative's default. The error names the ConfigMap.
 func ParseConfig(maps_ map[string]map[string]string) (*Config, error) {
-	c := &Config{raw: map[string]map[string]string{}, hpa: true}
+	c := &Config{raw: map[string]map[string]string{}, hpa: true, release: NewestRelease}
 	for _, name := range ConfigMaps {
 		c.raw[name] = maps.Clone(maps_[name])
 	}
@@ -229,16 +230,22 @@ func (c *Config) ResourceDefault(list, name string) *resource.Quantity {
 	return nil
 }
 
+// RevisionTimeout and MaxRevisionTimeout are the seconds that a request may take where a
+// template says nothing, and at most.
+func (c *Config) RevisionTimeout() int64    { return c.defaults.RevisionTimeoutSeconds }
+func (c *Config) MaxRevisionTimeout() int64 { return c.defaults.MaxRevisionTimeoutSeconds }
+
 // ResponseStartTimeout is what Knative adds to a template with a longer timeoutSeconds.
 func (c *Config) ResponseStartTimeout() int64 { return c.defaults.RevisionResponseStartTimeoutSeconds }
 
 // SecurePodDefaults tells whether Knative fills in a restrictive security context.
-func (c *Config) SecurePodDefaults() bool { return c.features.SecurePodDefaults != knconfig.Disabled }
+func (c *Config) SecurePodDefaults() bool { return c.features.SecurePodDefaults == knconfig.Enabled }
 
 // Flags of config-features that decide what an expansion may write.
 const (
 	FlagNodeSelector      = "kubernetes.podspec-nodeselector"
 	FlagTolerations       = "kubernetes.podspec-tolerations"
+	FlagAffinity          = "kubernetes.podspec-affinity"
 	FlagPriorityClassName = "kubernetes.podspec-priorityclassname"
 	FlagEmptyDir          = "kubernetes.podspec-volumes-emptydir"
 )

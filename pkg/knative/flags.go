@@ -1,6 +1,7 @@
 package knative
 
 import (
+	"fmt"
 	"regexp"
 	"strings"
 
@@ -14,7 +15,7 @@ var fieldFlags = map[string]string{
 	"nodeSelector":                      FlagNodeSelector,
 	"tolerations":                       FlagTolerations,
 	"priorityClassName":                 FlagPriorityClassName,
-	"affinity":                          "kubernetes.podspec-affinity",
+	"affinity":                          FlagAffinity,
 	"topologySpreadConstraints":         "kubernetes.podspec-topologyspreadconstraints",
 	"runtimeClassName":                  "kubernetes.podspec-runtimeclassname",
 	"schedulerName":                     "kubernetes.podspec-schedulername",
@@ -29,6 +30,7 @@ var fieldFlags = map[string]string{
 	"containers.securityContext.capabilities.add": flagCapabilities,
 	"containers.livenessProbe":                    FlagMultiContainerProbing,
 	"containers.readinessProbe":                   FlagMultiContainerProbing,
+	"containers.startupProbe":                     FlagMultiContainerProbing,
 	"volumes.persistentVolumeClaim":               flagClaim,
 	"volumes.emptyDir":                            FlagEmptyDir,
 }
@@ -68,8 +70,8 @@ func Flag(err *field.Error) string {
 	if !ok {
 		return ""
 	}
-	if flag, ok := newerFlags[path[strings.LastIndex(path, ".")+1:]]; ok {
-		return flag
+	if n, ok := newerFields[path[strings.LastIndex(path, ".")+1:]]; ok {
+		return n.flag
 	}
 	if below, ok := strings.CutPrefix(path, "initContainers."); ok {
 		path = "containers." + below // what a container needs
@@ -94,13 +96,26 @@ func (c *Config) Enabled(flag string) bool {
 	return strings.EqualFold(c.raw[FeaturesConfig][flag], "enabled")
 }
 
+// KeepsLivenessPort tells whether Knative leaves the port of a liveness probe alone.
+func (c *Config) KeepsLivenessPort() bool {
+	return c.Since(customLivenessPort) && c.Enabled(FlagMultiContainerProbing)
+}
+
+// WhoKeepsLivenessPort says what makes it.
+func (c *Config) WhoKeepsLivenessPort() string {
+	if !c.Since(customLivenessPort) {
+		return fmt.Sprintf("Knative 1.%d and later leave its port alone with %s enabled, and this is %s", customLivenessPort, FlagMultiContainerProbing, c.Release())
+	}
+	return WhoEnables(FlagMultiContainerProbing)
+}
+
 // Unrestricted is a configuration that allows all that an expansion writes and fills
 // nothing in, for objects that Knative has no part in.
 func Unrestricted() *Config { return unrestricted }
 
 var unrestricted = func() *Config {
 	features := map[string]string{}
-	for _, flag := range []string{FlagNodeSelector, FlagTolerations, FlagPriorityClassName, FlagEmptyDir} {
+	for _, flag := range []string{FlagNodeSelector, FlagTolerations, FlagAffinity, FlagPriorityClassName, FlagEmptyDir} {
 		features[flag] = "enabled"
 	}
 	c, err := ParseConfig(map[string]map[string]string{FeaturesConfig: features})

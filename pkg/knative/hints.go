@@ -12,7 +12,7 @@ import (
 // hinted makes refusals of use to somebody who does not know the code behind them:
 // it gives each the path that Knative left out, says which flag would lift it, and drops
 // what only repeats another or follows from it.
-func hinted(errs field.ErrorList, service manifest.Object) field.ErrorList {
+func (c *Config) hinted(errs field.ErrorList, service manifest.Object) field.ErrorList {
 	var out field.ErrorList
 	lifted := map[string]bool{} // paths with a refusal that a flag would lift
 	for _, e := range errs {
@@ -20,7 +20,7 @@ func hinted(errs field.ErrorList, service manifest.Object) field.ErrorList {
 		copied.Field = missingPath(e, service)
 		if flag := Flag(&copied); flag != "" {
 			lifted[copied.Field] = true
-			copied.Detail += "; " + WhoEnables(flag)
+			copied.Detail += "; " + c.whoEnables(flag)
 			if probe, _, found := strings.Cut(copied.Field, "Probe."); found {
 				copied.Field = probe + "Probe" // every field of it is refused
 			}

@@ -47,8 +47,10 @@ var nested = regexp.MustCompile(`(?:containers\[\d+\]\.)+(containers\[\d+\])`)
 
 // ask asks Knative's own code.
 func (c *Config) ask(ctx context.Context, s *servingv1.Service) (errs field.ErrorList) {
-	refused := s.Validate(ctx).Filter(apis.ErrorLevel).Also(
-		networking.ValidateAnnotations(s.Spec.Template.Annotations).ViaField("spec.template.metadata.annotations"))
+	refused := s.Validate(ctx).Filter(apis.ErrorLevel)
+	if c.Since(networkAnnotations) {
+		refused = refused.Also(networking.ValidateAnnotations(s.Spec.Template.Annotations).ViaField("spec.template.metadata.annotations"))
+	}
 	for _, e := range refused.WrappedErrors() {
 		for _, x := range c.convert(e) {
 			x.Field = nested.ReplaceAllString(x.Field, "$1")

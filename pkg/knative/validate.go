@@ -3,6 +3,7 @@ package knative
 import (
 	"context"
 	stdjson "encoding/json"
+	"reflect"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -28,14 +29,22 @@ func (c *Config) Validate(service manifest.Object, create bool) field.ErrorList 
 func (c *Config) validate(service manifest.Object, create bool) field.ErrorList {
 	typed, err := read(service)
 	if err != nil {
-		return field.ErrorList{field.Invalid(field.NewPath("spec"), "", "cannot be read as a Knative Service: "+err.Error())}
+		if errs := Mistyped(service); len(errs) > 0 {
+			return errs
+		}
+		return field.ErrorList{field.Invalid(field.NewPath("spec"), field.OmitValueType{}, "cannot be read as the spec of a Knative Service")}
 	}
 	ctx := c.Context(context.Background())
 	if create {
 		ctx = apis.WithinCreate(ctx)
 	}
 	typed.SetDefaults(ctx)
-	return hinted(c.refusals(ctx, typed), service)
+	return c.hinted(append(c.taken(c.refusals(ctx, typed), service), c.refusedLater(service)...), service)
+}
+
+// Mistyped names every value of a Service that has another type than Knative gives it.
+func Mistyped(service manifest.Object) field.ErrorList {
+	return manifest.CheckType(service["spec"], reflect.TypeFor[servingv1.ServiceSpec](), field.NewPath("spec"), nil)
 }
 
 // SameTemplate tells whether two Services have the same template once Knative has filled in
@@ -88,9 +97,6 @@ func (c *Config) convert(err error) field.ErrorList {
 	}
 	var errs field.ErrorList
 	for _, p := range paths {
-		if c.newerFeature(p, e.Message) {
-			continue
-		}
 		errs = append(errs, &field.Error{Type: field.ErrorTypeInvalid, Field: bracket(p), BadValue: field.OmitValueType{}, Detail: detail})
 	}
 	return errs
@@ -104,32 +110,4 @@ func bracket(path string) string {
 		return path
 	}
 	return before + "metadata.annotations[" + key + "]"
-}
-
-// newerFlags are features that the compiled-in Knative refuses always and newer ones
-// allow behind a flag.
-var newerFlags = map[string]string{
-	"hostNetwork":      "kubernetes.podspec-hostnetwork",
-	"hostPID":          "kubernetes.podspec-hostpid",
-	"hostIPC":          "kubernetes.podspec-hostipc",
-	"hostPath":         "kubernetes.podspec-volumes-hostpath",
-	"csi":              "kubernetes.podspec-volumes-csi",
-	"ephemeral":        "kubernetes.podspec-volumes-ephemeral",
-	"image":            "kubernetes.podspec-volumes-image",
-	"mountPropagation": "kubernetes.podspec-volumes-mount-propagation",
-}
-
-func (c *Config) newerFeature(path, message string) bool {
-	last := path[strings.LastIndex(path, ".")+1:]
-	if flag, ok := newerFlags[last]; ok && c.Feature(flag) {
-		return true
-	}
-	if strings.HasPrefix(message, "expected exactly one, got neither") && strings.Contains(path, "volumes[") {
-		for _, name := range []string{"hostPath", "csi", "ephemeral", "image"} {
-			if c.Feature(newerFlags[name]) {
-				return true
-			}
-		}
-	}
-	return false
 }

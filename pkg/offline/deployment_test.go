@@ -35,7 +35,7 @@ func (r run) inputs(t *testing.T) offline.Inputs {
 		return []string{path}
 	}
 	policies, configs = write("policy.yaml", r.policy), write("knative.yaml", r.knative)
-	inputs, err := offline.Load(policies, configs)
+	inputs, err := offline.Load(policies, configs, nil)
 	require.NoError(t, err)
 	inputs.NoKnative = r.noKnative
 	return inputs
@@ -141,7 +141,7 @@ func parsed(t *testing.T, text string) manifest.Object {
 }
 
 func TestRefusalsOfAutoscaledDeployments(t *testing.T) {
-	const refused = "Refused: Deployment default/web (in.yaml, document 1)\n  * "
+	const refused = "Refused: Deployment default/web (in.yaml)\n  * "
 	const taken = "so the Knative Service would never get ready; rename one of them, or set autoscale.kubetorch.com/service-name to another name\n"
 	gpus := `annotations: {compute.kubetorch.com/gpus: "2", autoscale.kubetorch.com/max-scale: "4"}`
 	const noTolerations = "Warning: Deployment default/web: the usual GPU tolerations are left out: the cluster's Knative has kubernetes.podspec-tolerations disabled; a cluster administrator can enable it in ConfigMap config-features of namespace knative-serving\n"
@@ -156,10 +156,8 @@ func TestRefusalsOfAutoscaledDeployments(t *testing.T) {
 				"  * metadata.annotations[autoscale.kubetorch.com/max-scale]: Forbidden: asks for 8 GPUs (2 x 4 pods); policy platform allows at most 4 (bounds.gpusPerWorkload.max)\n"},
 		"what the cluster forbids is refused by flag": {run{in: deployment(autoscaledLabel+`, annotations: {compute.kubetorch.com/gpu-type: NVIDIA-L4}`, "")},
 			refused + "metadata.annotations[compute.kubetorch.com/gpu-type]: Invalid value: \"NVIDIA-L4\": the cluster's Knative has kubernetes.podspec-nodeselector disabled; a cluster administrator can enable it in ConfigMap config-features of namespace knative-serving\n"},
-		"Recreate with GPUs is refused, wherever they come from": {run{in: deployment(autoscaledLabel+", "+gpus, "strategy: {type: Recreate}")},
-			noTolerations + refused + "spec.strategy.type: Invalid value: \"Recreate\": Knative starts the pods of a new version beside those of the old one, so a rollout needs the GPUs twice; remove it if the cluster has them to spare\n"},
-		"Recreate without GPUs is warned of": {run{in: deployment(autoscaledLabel, "strategy: {type: Recreate}")},
-			"Warning: Deployment default/web: spec.strategy.type Recreate has no effect: Knative starts the pods of a new version beside those of the old one; a volume that one node at a time can mount holds them back\n"},
+		"Recreate is warned of": {run{in: deployment(autoscaledLabel, "strategy: {type: Recreate}")},
+			"Warning: Deployment default/web: spec.strategy.type Recreate has no effect: Knative starts the pods of a new version beside those of the old one, so that a rollout needs the resources of both, and a volume that one node at a time can mount holds it up\n"},
 		"a parameter that contradicts the Deployment's deadline names both": {run{in: deployment(autoscaledLabel+`, annotations: {autoscale.kubetorch.com/progress-deadline: 5m}`, "progressDeadlineSeconds: 900")},
 			refused + "metadata.annotations[autoscale.kubetorch.com/progress-deadline]: Invalid value: \"5m\": differs from spec.progressDeadlineSeconds: 900s; state it once\n"},
 		"a parameter that says the same is stated twice": {run{in: deployment(autoscaledLabel+`, annotations: {autoscale.kubetorch.com/progress-deadline: 15m}`, "progressDeadlineSeconds: 900")}, ""},
@@ -170,13 +168,13 @@ func TestRefusalsOfAutoscaledDeployments(t *testing.T) {
 			refused + "spec.paused: Forbidden: a Knative Service cannot be paused; remove it, or keep the label off until the rollout may go on\n" +
 				"  * spec.template.metadata.annotations[autoscaling.knative.dev/class]: Forbidden: asks for autoscaler class kpa.autoscaling.knative.dev; policy platform allows only hpa.autoscaling.knative.dev (bounds.autoscalerClasses.allowed)\n"},
 		"a core Service of the name is in the way": {run{in: other("apiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: default}\n")},
-			refused + `metadata.name: Invalid value: "web": is the name of the core Service default/web, ` + taken},
+			strings.Replace(refused, "in.yaml", "in.yaml, line 1", 1) + `metadata.name: Invalid value: "web": is the name of the core Service default/web, ` + taken},
 		"one in another namespace is not": {run{in: other("apiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: shop}\n")}, ""},
 		"a Knative Service of the name is in the way": {run{in: other("apiVersion: serving.knative.dev/v1\nkind: Service\nmetadata: {name: web}\nspec: {template: {spec: {containers: [{image: acme/web:1}]}}}\n")},
-			refused + `metadata.name: Invalid value: "web": is the name of the Knative Service default/web, ` + taken},
+			strings.Replace(refused, "in.yaml", "in.yaml, line 1", 1) + `metadata.name: Invalid value: "web": is the name of the Knative Service default/web, ` + taken},
 		"the name that service-name chooses is free": {run{in: strings.Replace(other("apiVersion: v1\nkind: Service\nmetadata: {name: web}\n"), autoscaledLabel, autoscaledLabel+`, annotations: {autoscale.kubetorch.com/service-name: web-knative}`, 1)}, ""},
 		"two Deployments cannot have one Knative Service": {run{in: other(strings.Replace(deployment(autoscaledLabel+`, annotations: {autoscale.kubetorch.com/service-name: web}`, ""), "name: web, labels", "name: shop, labels", 1))},
-			"Refused: Deployment default/shop (in.yaml, document 2)\n  * metadata.annotations[autoscale.kubetorch.com/service-name]: Invalid value: \"web\": is the name of the Knative Service default/web of Deployment web, " + taken},
+			"Refused: Deployment default/shop (in.yaml, line 6)\n  * metadata.annotations[autoscale.kubetorch.com/service-name]: Invalid value: \"web\": is the name of the Knative Service default/web of Deployment web, " + taken},
 		"a Deployment of an old API is refused": {run{in: strings.Replace(deployment(autoscaledLabel, ""), "apps/v1", "apps/v1beta1", 1)},
 			refused + "metadata.labels[kubetorch.com/autoscale]: Invalid value: \"true\": a Deployment.apps cannot be expanded: no API server has this version any more; write it for apps/v1\n"},
 	} {
@@ -212,7 +210,7 @@ func TestKindsThatCannotBeAutoscaled(t *testing.T) {
 		in := "apiVersion: " + version + "\nkind: " + name + "\nmetadata: {name: x, LABELS}\n"
 		t.Run(kind, func(t *testing.T) {
 			_, _, report := run{in: strings.Replace(in, "LABELS", `labels: {kubetorch.com/autoscale: "true"}`, 1)}.admit(t)
-			assert.Equal(t, "Refused: "+name+" default/x (in.yaml, document 1)\n  * metadata.labels[kubetorch.com/autoscale]: Invalid value: \"true\": "+why+"\n", report)
+			assert.Equal(t, "Refused: "+name+" default/x (in.yaml)\n  * metadata.labels[kubetorch.com/autoscale]: Invalid value: \"true\": "+why+"\n", report)
 			for _, labels := range []string{`labels: {kubetorch.com/autoscale: "false"}`, `labels: {kubetorch.com/compute: "true"}`} {
 				same := strings.Replace(in, "LABELS", labels, 1)
 				_, out, report := run{in: same}.admit(t)

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	goyaml "go.yaml.in/yaml/v2"
@@ -79,6 +80,9 @@ func readFile(name string, stdin io.Reader) ([]Document, error) {
 	var content []byte
 	var err error
 	if name == "-" {
+		if stdin == nil {
+			return nil, errors.New("standard input cannot be read here: name a file")
+		}
 		name = "stdin"
 		content, err = io.ReadAll(stdin)
 	} else {
@@ -98,38 +102,89 @@ func Parse(name string, content []byte) ([]Document, error) {
 	var docs []Document
 	// A comment behind a separator is the next document's; the reader would drop it.
 	reader := utilyaml.NewYAMLReader(newReader(commented.ReplaceAll(content, []byte("---\n$1"))))
-	for i := 1; ; i++ {
+	place := places{content: content, line: 1}
+	var lines []int
+	for {
 		raw, err := reader.Read()
 		if errors.Is(err, io.EOF) {
-			return docs, nil
+			break
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
-		d := Document{Source: fmt.Sprintf("%s, document %d", name, i), Raw: bytes.TrimSpace(raw)}
+		d := Document{Raw: bytes.TrimSpace(raw)}
 		if len(d.Raw) == 0 {
 			continue
 		}
-		json, err := yaml.YAMLToJSONStrict(raw)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", d.Source, err)
+		line := place.of(d.Raw)
+		if d.Object, err = readDocument(raw); err != nil {
+			return nil, fmt.Errorf("%s: %s", name, sayAt(err, line))
 		}
-		if err := onlyOne(raw); err != nil {
-			return nil, fmt.Errorf("%s: %w", d.Source, err)
+		docs, lines = append(docs, d), append(lines, line)
+	}
+	for i := range docs {
+		if docs[i].Source = name; len(docs) > 1 {
+			docs[i].Source = fmt.Sprintf("%s, line %d", name, lines[i])
 		}
-		if string(bytes.TrimSpace(json)) != "null" {
-			if d.Object, err = manifest.Decode(json); err != nil {
-				return nil, fmt.Errorf("%s: %w", d.Source, err)
-			}
-		}
-		for _, o := range flatten([]Document{d}) {
+		for _, o := range flatten(docs[i : i+1]) {
 			if manifest.Text(o.Object, "kind") == "" || manifest.Text(o.Object, "apiVersion") == "" {
 				return nil, fmt.Errorf("%s: has no apiVersion or no kind, so it is no Kubernetes object%s", o.Source, kustomizationHint(name))
 			}
 		}
-		docs = append(docs, d)
 	}
+	return docs, nil
 }
+
+// readDocument reads one document; nil for one that holds comments only.
+func readDocument(raw []byte) (manifest.Object, error) {
+	json, err := yaml.YAMLToJSONStrict(raw)
+	if err != nil {
+		return nil, err
+	}
+	if err := onlyOne(raw); err != nil {
+		return nil, err
+	}
+	if string(bytes.TrimSpace(json)) == "null" {
+		return nil, nil
+	}
+	return manifest.Decode(json)
+}
+
+// places finds the lines at which the documents of a file start, one after the other.
+type places struct {
+	content []byte // behind the last one
+	line    int    // at which that starts
+}
+
+func (p *places) of(document []byte) int {
+	at := bytes.Index(p.content, document)
+	if at < 0 {
+		return p.line
+	}
+	line := p.line + bytes.Count(p.content[:at], []byte("\n"))
+	p.line, p.content = line+bytes.Count(document, []byte("\n")), p.content[at+len(document):]
+	return line
+}
+
+var lineNumber = regexp.MustCompile(`line (\d+): `)
+
+// sayAt words an error of the parser about a document that starts at a line of its file.
+func sayAt(err error, start int) string {
+	text := err.Error()
+	for _, noise := range []string{"error converting YAML to JSON: ", "yaml: ", "unmarshal errors:\n  "} {
+		text = strings.ReplaceAll(text, noise, "")
+	}
+	if !lineNumber.MatchString(text) {
+		text = fmt.Sprintf("line 1: %s", text)
+	}
+	text = lineNumber.ReplaceAllStringFunc(text, func(found string) string {
+		n, _ := strconv.Atoi(lineNumber.FindStringSubmatch(found)[1])
+		return fmt.Sprintf("line %d: ", start+n-1)
+	})
+	return twice.ReplaceAllString(text, "the key $1 stands twice in one object")
+}
+
+var twice = regexp.MustCompile(`(?:mapping )?key (".*?") already (?:set in map|defined.*)`)
 
 // onlyOne refuses a document behind whose end there is more, which the parser would pass
 // over: JSON objects one after the other, or YAML after "...".

@@ -31,7 +31,7 @@ type Outcome struct {
 // Expand admits every object of the documents, in place, as if it were created.
 func Expand(docs []Document, in Inputs) []Outcome {
 	flat := flatten(docs)
-	w := review.World{Policies: policy.Compile(in.Policies).WithClasses(slices.Concat(in.Classes, DeviceClasses(flat))), Knative: in.Knative, NamespaceLabels: namespaces(flat)}
+	w := review.World{Policies: policy.Compile(in.Policies).WithClasses(slices.Concat(in.Classes, DeviceClasses(flat))), Knative: in.Knative, NamespaceLabels: namespaces(flat, in.Cluster)}
 	revisions := revisions(flat)
 	outcomes := make([]Outcome, len(flat))
 	taken := namesIn(flat)
@@ -40,6 +40,7 @@ func Expand(docs []Document, in Inputs) []Outcome {
 		w.Revisions = revisions[namespaceOf(d.Object)]
 		w.Live = beside{namespaceOf(d.Object), flat}
 		w.Reader, w.Budgeted = beside{namespaceOf(d.Object), flat}, true
+		w.Around = around(flat, d.Object)
 		var written manifest.Object
 		if isDeployment(d.Object) {
 			written = runtime.DeepCopyJSON(d.Object)
@@ -73,8 +74,14 @@ func admit(d Document, w review.World, taken names, noKnative bool) Outcome {
 		if o.Concerned = review.ConcernsDeployment(d.Object, w); o.Concerned {
 			o.deployment(w, taken, noKnative)
 		}
+	case review.Operated(kind):
+		o.Concerned = true
+		if o.Verdict.Errors = review.RefuseKind(d.Object, kind); len(o.Verdict.Errors) == 0 {
+			o.Verdict = review.ForObject(d.Object, namespace).Judge(w)
+		}
 	case !madeByKnative(d.Object):
 		o.Verdict.Errors = review.RefuseKind(d.Object, kind)
+		o.Verdict.Warnings = review.Unexpandable(d.Object, kind)
 		o.Concerned = len(o.Verdict.Errors) > 0
 	}
 	return o
@@ -148,6 +155,20 @@ func (b beside) Named(kind schema.GroupKind, names ...string) map[string]manifes
 	return found
 }
 
+// around are the documents of the namespace of a Deployment that may point at it.
+func around(docs []Document, deployment manifest.Object) (objects []manifest.Object) {
+	if !isDeployment(deployment) {
+		return nil
+	}
+	kinds := review.AroundKinds()
+	for _, d := range docs {
+		if slices.Contains(kinds, groupKind(d.Object)) && namespaceOf(d.Object) == namespaceOf(deployment) {
+			objects = append(objects, d.Object)
+		}
+	}
+	return objects
+}
+
 func groupKind(o manifest.Object) schema.GroupKind {
 	gv, err := schema.ParseGroupVersion(manifest.Text(o, "apiVersion"))
 	if err != nil {
@@ -172,11 +193,14 @@ func revisions(docs []Document) map[string]workload.Revisions {
 	return known
 }
 
-// namespaces knows the labels of the namespaces among the documents.
-func namespaces(docs []Document) func(string) (map[string]string, bool) {
+// namespaces knows the labels of the namespaces among the documents, and of those of a cluster.
+func namespaces(docs []Document, cluster *Cluster) func(string) (map[string]string, bool) {
 	known := labelsOf(docs)
 	return func(name string) (map[string]string, bool) {
 		set, ok := known[name]
+		if !ok && cluster != nil {
+			set, ok = cluster.Namespaces[name]
+		}
 		return set, ok
 	}
 }

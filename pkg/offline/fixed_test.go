@@ -36,7 +36,7 @@ func TestDeploymentsOfFixedSize(t *testing.T) {
 			in:        run{in: deployment(`labels: {kubetorch.com/compute: small}`, ""), policy: policyWith(`profiles: {compute: [{name: small, cpus: "1", memory: 2Gi}]}`)},
 			resources: `{requests: {cpu: "1", memory: 2Gi}}`},
 		"an unknown profile is refused": {in: run{in: deployment(`labels: {kubetorch.com/compute: large}`, ""), policy: policyWith(`profiles: {compute: [{name: small, cpus: "1"}]}`)},
-			report: "Refused: Deployment default/web (in.yaml, document 1)\n  * metadata.labels[kubetorch.com/compute]: Invalid value: \"large\": unknown compute profile; there are small\n"},
+			report: "Refused: Deployment default/web (in.yaml)\n  * metadata.labels[kubetorch.com/compute]: Invalid value: \"large\": unknown compute profile; there are small\n"},
 		"Knative's defaults for resources have no say": {
 			in:        run{in: deployment(`labels: {kubetorch.com/compute: "true"}, annotations: {compute.kubetorch.com/cpus: "4"}`, ""), knative: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: config-defaults}\ndata: {revision-cpu-limit: 1000m}\n"},
 			resources: `{requests: {cpu: "4"}}`},
@@ -46,15 +46,15 @@ func TestDeploymentsOfFixedSize(t *testing.T) {
 		"autoscale parameters beside compute are warned of": {in: run{in: deployment(`labels: {kubetorch.com/compute: "true"}, annotations: {autoscale.kubetorch.com/max-scale: "4"}`, "")},
 			report: "Warning: Deployment default/web: autoscale.kubetorch.com/max-scale: no effect without the label kubetorch.com/autoscale (set it to \"true\" or to a profile's name)\n"},
 		"an unknown parameter is refused": {in: run{in: deployment(`labels: {kubetorch.com/compute: "true"}, annotations: {compute.kubetorch.com/cpu: "4"}`, "")},
-			report: "Refused: Deployment default/web (in.yaml, document 1)\n  * metadata.annotations[compute.kubetorch.com/cpu]: Invalid value: \"4\": unknown key; the nearest known one is compute.kubetorch.com/cpus\n"},
+			report: "Refused: Deployment default/web (in.yaml)\n  * metadata.annotations[compute.kubetorch.com/cpu]: Invalid value: \"4\": unknown key; the nearest known one is compute.kubetorch.com/cpus\n"},
 		"its claim is the GPUs of all its pods": {in: run{in: onGPUs(`labels: {kubetorch.com/compute: "true"}`, "replicas: 3"), policy: policyWith(`bounds: {gpusPerWorkload: {max: 4}}`)}, replicas: int64(3),
 			resources: `{limits: {nvidia.com/gpu: 2}}`,
-			report:    "Refused: Deployment default/web (in.yaml, document 1)\n  * spec.replicas: Forbidden: asks for 6 GPUs (2 x 3 pods); policy platform allows at most 4 (bounds.gpusPerWorkload.max)\n"},
+			report:    "Refused: Deployment default/web (in.yaml)\n  * spec.replicas: Forbidden: asks for 6 GPUs (2 x 3 pods); policy platform allows at most 4 (bounds.gpusPerWorkload.max)\n"},
 		"without a label its GPUs count as well": {in: run{in: onGPUs("", ""), policy: policyWith(`bounds: {gpusPerPod: {max: 1}}`)}, resources: `{limits: {nvidia.com/gpu: 2}}`,
-			report: "Refused: Deployment default/web (in.yaml, document 1)\n  * spec.template.spec.containers: Forbidden: asks for 2 GPUs per pod; policy platform allows at most 1 (bounds.gpusPerPod.max)\n"},
+			report: "Refused: Deployment default/web (in.yaml)\n  * spec.template.spec.containers: Forbidden: asks for 2 GPUs per pod; policy platform allows at most 1 (bounds.gpusPerPod.max)\n"},
 		"without a label and GPUs nothing counts": {in: run{in: deployment("", "replicas: 100"), policy: policyWith(`bounds: {maxScale: {max: 4}}`)}, replicas: int64(100)},
 		"all its pods run at all times": {in: run{in: deployment(`labels: {kubetorch.com/autoscale: "false"}`, "replicas: 3"), policy: policyWith(`bounds: {minScale: {max: 2}}`)}, replicas: int64(3),
-			report: "Refused: Deployment default/web (in.yaml, document 1)\n  * spec.replicas: Forbidden: asks for a min-scale of 3; policy platform allows at most 2 (bounds.minScale.max)\n"},
+			report: "Refused: Deployment default/web (in.yaml)\n  * spec.replicas: Forbidden: asks for a min-scale of 3; policy platform allows at most 2 (bounds.minScale.max)\n"},
 		"bounds on how an autoscaler behaves do not apply": {in: run{in: deployment(`labels: {kubetorch.com/compute: "true"}`, ""),
 			policy: policyWith(`bounds: {autoscalerClasses: {allowed: [kpa]}, progressDeadline: {max: 1m}, scaleDownDelay: {max: 0s}}`)}},
 		"replicas are clamped": {in: run{in: deployment(`labels: {kubetorch.com/compute: "true"}`, "replicas: 9"), policy: clamp}, replicas: int64(4),
@@ -62,7 +62,7 @@ func TestDeploymentsOfFixedSize(t *testing.T) {
 		"replicas are clamped by what GPUs they need": {in: run{in: onGPUs(`labels: {kubetorch.com/compute: "true"}`, "replicas: 9"), policy: clamp}, replicas: int64(3), resources: `{limits: {nvidia.com/gpu: 2}}`,
 			report: "Warning: Deployment default/web: replicas 9 lowered to 3 by policy platform (bounds.gpusPerWorkload.max)\n"},
 		"without a label nothing is clamped": {in: run{in: onGPUs("", "replicas: 9"), policy: clamp}, replicas: int64(9), resources: `{limits: {nvidia.com/gpu: 2}}`,
-			report: "Refused: Deployment default/web (in.yaml, document 1)\n  * spec.replicas: Forbidden: asks for up to 9 pods; policy platform allows at most 4 (bounds.maxScale.max)\n" +
+			report: "Refused: Deployment default/web (in.yaml)\n  * spec.replicas: Forbidden: asks for up to 9 pods; policy platform allows at most 4 (bounds.maxScale.max)\n" +
 				"  * spec.replicas: Forbidden: asks for 18 GPUs (2 x 9 pods); policy platform allows at most 6 (bounds.gpusPerWorkload.max)\n"},
 		"a label that was written as an annotation is warned of": {in: run{in: deployment(`labels: {kubetorch.com/compute: "true"}, annotations: {kubetorch.com/autoscale: "true"}`, "")},
 			report: "Warning: Deployment default/web: metadata.annotations[kubetorch.com/autoscale] has no effect: it must be a label\n"},
@@ -110,7 +110,7 @@ func TestDeploymentsWithoutKnative(t *testing.T) {
 	stays := func(pods string) string {
 		return "Warning: Deployment default/web: the cluster has no Knative, so this stays a Deployment of " + pods + " and is not autoscaled\n"
 	}
-	const refused = "Refused: Deployment default/web (in.yaml, document 1)\n  * "
+	const refused = "Refused: Deployment default/web (in.yaml)\n  * "
 	for name, c := range map[string]fixed{
 		"one pod if nothing says more":       {in: run{in: labelled("")}, replicas: int64(1), report: stays("1 pod")},
 		"initial-scale":                      {in: run{in: labelled(`autoscale.kubetorch.com/initial-scale: "3", autoscale.kubetorch.com/min-scale: "2"`)}, replicas: int64(3), report: stays("3 pods")},

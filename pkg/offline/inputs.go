@@ -3,15 +3,16 @@ package offline
 import (
 	"bufio"
 	"bytes"
-	"encoding/json"
 	"fmt"
+	"io"
+	"reflect"
 	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	kjson "sigs.k8s.io/json"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/knative"
@@ -31,67 +32,128 @@ type Inputs struct {
 	Knative *knative.Config
 	// NoKnative stands for a cluster without Knative.
 	NoKnative bool
+	// Cluster is what was read of a cluster; nil where none was asked.
+	Cluster *Cluster
 	// Warnings name what was passed over.
 	Warnings []string
 }
 
-// Load reads policies and Knative ConfigMaps from files. An invalid one is an error.
-func Load(policyFiles, knativeConfigFiles []string) (Inputs, error) {
-	policies, err := ReadDocuments(policyFiles, nil)
+// Cluster is what else was read of a cluster.
+type Cluster struct {
+	// Namespaces are the labels of all namespaces, by name.
+	Namespaces map[string]map[string]string
+	// UID is that of an object, empty if there is none: what it claims already is not claimed
+	// once more.
+	UID func(kind schema.GroupKind, namespace, name string) (string, error)
+}
+
+// OfRelease sets the release of Knative; empty text leaves the one that the ConfigMaps name,
+// else the newest known.
+func (in *Inputs) OfRelease(text string) error {
+	if text == "" {
+		return nil
+	}
+	n, err := knative.ParseRelease(text)
+	if err == nil && (n < knative.OldestRelease || n > knative.NewestRelease) {
+		in.Warnings = append(in.Warnings, fmt.Sprintf("Knative %s is not one of those known, 1.%d to 1.%d; the nearest counts", text, knative.OldestRelease, knative.NewestRelease))
+	}
+	if err == nil {
+		in.Knative = in.Knative.WithRelease(n)
+	}
+	return err
+}
+
+// Load reads policies and Knative ConfigMaps from files, "-" from stdin. An invalid one is an
+// error.
+func Load(policyFiles, knativeConfigFiles []string, stdin io.Reader) (Inputs, error) {
+	policies, err := ReadDocuments(policyFiles, stdin)
 	if err != nil {
 		return Inputs{}, err
 	}
-	configs, err := ReadDocuments(knativeConfigFiles, nil)
+	configs, err := ReadDocuments(knativeConfigFiles, stdin)
 	if err != nil {
 		return Inputs{}, err
 	}
 	return compile(policies, configs)
 }
 
-// compile makes inputs of documents that are policies and ConfigMaps.
+// compile makes inputs of documents that are policies and ConfigMaps. The error names all
+// that is wrong with them.
 func compile(policies, configs []Document) (in Inputs, err error) {
+	var problems []error
+	add := func(d Document, what string, errs ...error) {
+		for _, err := range errs {
+			problems = append(problems, fmt.Errorf("%s: %s%w", d.Source, what, err))
+		}
+	}
 	for _, d := range flatten(policies) {
 		if isDeviceClass(d.Object) {
 			in.Classes = append(in.Classes, workload.ReadDeviceClass(d.Object))
 			continue
 		}
-		if manifest.Text(d.Object, "kind") == "GPUBudget" {
-			b, err := readBudget(d)
-			if err != nil {
-				return in, fmt.Errorf("%s: %w", d.Source, err)
-			}
+		name := manifest.Text(d.Object, "metadata", "name")
+		switch kind, version := manifest.Text(d.Object, "kind"), manifest.Text(d.Object, "apiVersion"); {
+		case version == v1alpha1.GroupVersion.String() && kind == "GPUBudget":
+			b, errs := policy.ReadBudget(d.Object)
 			if slices.ContainsFunc(in.Budgets, func(o v1alpha1.GPUBudget) bool { return o.Name == b.Name }) {
-				return in, fmt.Errorf("%s: there is a GPUBudget %s already", d.Source, b.Name)
+				add(d, "", fmt.Errorf("there is a GPUBudget %s already", b.Name))
 			}
-			in.Budgets = append(in.Budgets, *b)
-			continue
+			add(d, title("GPUBudget", name), each(errs)...)
+			in.Budgets = append(in.Budgets, b)
+		case version == v1alpha1.GroupVersion.String() && kind == "ComputePolicy":
+			p, errs := policy.Read(d.Object)
+			if slices.ContainsFunc(in.Policies, func(o v1alpha1.ComputePolicy) bool { return o.Name == p.Name && name != "" }) {
+				add(d, "", fmt.Errorf("there is a ComputePolicy %s already", p.Name))
+			}
+			add(d, title("ComputePolicy", name), each(errs)...)
+			in.Policies = append(in.Policies, p)
+		case kind == "GPUBudget":
+			add(d, "", fmt.Errorf("is a %s GPUBudget; this version reads those of %s", version, v1alpha1.GroupVersion))
+		default:
+			add(d, "", fmt.Errorf("is a %s %s; policies are ComputePolicy and GPUBudget of %s", version, kind, v1alpha1.GroupVersion))
 		}
-		p, err := readPolicy(d)
-		if err != nil {
-			return in, fmt.Errorf("%s: %w", d.Source, err)
-		}
-		if slices.ContainsFunc(in.Policies, func(o v1alpha1.ComputePolicy) bool { return o.Name == p.Name }) {
-			return in, fmt.Errorf("%s: there is a ComputePolicy %s already", d.Source, p.Name)
-		}
-		in.Policies = append(in.Policies, *p)
 	}
-	maps := map[string]map[string]string{}
+	maps, labels := map[string]map[string]string{}, map[string]string{}
 	for _, d := range flatten(configs) {
-		name, data, err := readConfigMap(d)
-		if err != nil {
-			return in, fmt.Errorf("%s: %w", d.Source, err)
-		}
-		if !slices.Contains(knative.ConfigMaps, name) {
+		name, data, errs := readConfigMap(d)
+		switch {
+		case len(errs) > 0:
+			add(d, title("ConfigMap", name), errs...)
+		case !slices.Contains(knative.ConfigMaps, name):
 			in.Warnings = append(in.Warnings, fmt.Sprintf("%s: ConfigMap %s is passed over; only %s are read", d.Source, name, strings.Join(knative.ConfigMaps, ", ")))
-			continue
+		case maps[name] != nil:
+			add(d, "", fmt.Errorf("there is a ConfigMap %s already", name))
+		default:
+			maps[name] = data
+			if name == knative.FeaturesConfig || len(labels) == 0 {
+				labels = manifest.Texts(d.Object, "metadata", "labels")
+			}
 		}
-		if maps[name] != nil {
-			return in, fmt.Errorf("%s: there is a ConfigMap %s already", d.Source, name)
-		}
-		maps[name] = data
 	}
-	in.Knative, err = knative.ParseConfig(maps)
-	return in, err
+	if len(problems) > 0 {
+		return in, utilerrors.NewAggregate(problems)
+	}
+	if in.Knative, err = knative.ParseConfig(maps); err != nil {
+		return in, err
+	}
+	in.Knative = in.Knative.OfRelease(labels)
+	return in, nil
+}
+
+// title names an object before a problem with it.
+func title(kind, name string) string {
+	if name == "" {
+		return ""
+	}
+	return kind + " " + name + ": "
+}
+
+func each(errs field.ErrorList) []error {
+	all := make([]error, len(errs))
+	for i, e := range errs {
+		all[i] = e
+	}
+	return all
 }
 
 // isDeviceClass tells whether an object is a DeviceClass, of any version.
@@ -122,7 +184,7 @@ func flatten(docs []Document) []Document {
 				if item == nil {
 					item = manifest.Object{} // no object, and so without a kind
 				}
-				flat = append(flat, flatten([]Document{{Source: fmt.Sprintf("%s, item %d", d.Source, i+1), Object: item}})...)
+				flat = append(flat, flatten([]Document{{Source: fmt.Sprintf("%s, items[%d]", d.Source, i), Object: item}})...)
 			}
 		default:
 			flat = append(flat, d)
@@ -135,64 +197,20 @@ func isList(o manifest.Object) bool {
 	return manifest.Text(o, "apiVersion") == "v1" && strings.HasSuffix(manifest.Text(o, "kind"), "List") && o["items"] != nil
 }
 
-func readPolicy(d Document) (*v1alpha1.ComputePolicy, error) {
-	kind, version := manifest.Text(d.Object, "kind"), manifest.Text(d.Object, "apiVersion")
-	if kind != "ComputePolicy" || version != v1alpha1.GroupVersion.String() {
-		return nil, fmt.Errorf("is a %s %s; policies are ComputePolicy and GPUBudget of %s", version, kind, v1alpha1.GroupVersion)
+func readConfigMap(d Document) (string, map[string]string, []error) {
+	name := manifest.Text(d.Object, "metadata", "name")
+	if kind := manifest.Text(d.Object, "kind"); kind != "ConfigMap" {
+		return "", nil, []error{fmt.Errorf("is a %s; Knative's configuration is in ConfigMaps", kind)}
 	}
-	var p v1alpha1.ComputePolicy
-	if err := decodeStrict(d.Object, &p); err != nil {
-		return nil, err
+	unknown := func(path *field.Path, known []string) *field.Error {
+		return field.Forbidden(path, "is no field of a ConfigMap; allowed here: "+strings.Join(known, ", "))
 	}
-	if p.Name == "" {
-		return nil, field.Required(field.NewPath("metadata", "name"), "a ComputePolicy needs a name")
+	if errs := manifest.CheckType(d.Object, reflect.TypeFor[corev1.ConfigMap](), nil, unknown); len(errs) > 0 {
+		return name, nil, each(errs)
 	}
-	if errs := policy.Validate(&p); len(errs) > 0 {
-		return nil, fmt.Errorf("ComputePolicy %s: %w", p.Name, errs.ToAggregate())
+	data := manifest.Texts(d.Object, "data")
+	if data == nil {
+		data = map[string]string{}
 	}
-	return &p, nil
-}
-
-func readBudget(d Document) (*v1alpha1.GPUBudget, error) {
-	if version := manifest.Text(d.Object, "apiVersion"); version != v1alpha1.GroupVersion.String() {
-		return nil, fmt.Errorf("is a %s GPUBudget; this version reads those of %s", version, v1alpha1.GroupVersion)
-	}
-	var b v1alpha1.GPUBudget
-	if err := decodeStrict(d.Object, &b); err != nil {
-		return nil, err
-	}
-	if errs := policy.ValidateBudget(&b); len(errs) > 0 {
-		return nil, fmt.Errorf("GPUBudget %s: %w", b.Name, errs.ToAggregate())
-	}
-	return &b, nil
-}
-
-func readConfigMap(d Document) (string, map[string]string, error) {
-	if manifest.Text(d.Object, "kind") != "ConfigMap" {
-		return "", nil, fmt.Errorf("is a %s; Knative's configuration is in ConfigMaps", manifest.Text(d.Object, "kind"))
-	}
-	var m corev1.ConfigMap
-	if err := decodeStrict(d.Object, &m); err != nil {
-		return "", nil, err
-	}
-	if m.Data == nil {
-		m.Data = map[string]string{}
-	}
-	return m.Name, m.Data, nil
-}
-
-// decodeStrict gives an object its type; a field that the type does not have is an error.
-func decodeStrict(o manifest.Object, into any) error {
-	raw, err := json.Marshal(o)
-	if err != nil {
-		return err
-	}
-	strict, err := kjson.UnmarshalStrict(raw, into)
-	if err != nil {
-		return err
-	}
-	if len(strict) > 0 {
-		return strict[0]
-	}
-	return nil
+	return name, data, nil
 }

@@ -192,8 +192,8 @@ func resultsOf(o Outcome, original manifest.Object) []any {
 func (l *ResourceList) inputs() (Inputs, error) {
 	config := manifest.Map(l.object, "functionConfig")
 	for key := range manifest.Map(config, "spec") {
-		if key != "policies" && key != "knativeConfig" {
-			return Inputs{}, fmt.Errorf("functionConfig.spec.%s is not known; spec takes policies and knativeConfig", key)
+		if key != "policies" && key != "knativeConfig" && key != "knativeVersion" {
+			return Inputs{}, fmt.Errorf("functionConfig.spec.%s is not known; spec takes policies, knativeConfig and knativeVersion", key)
 		}
 	}
 	if data := manifest.Map(config, "data"); len(data) > 0 {
@@ -221,7 +221,18 @@ func (l *ResourceList) inputs() (Inputs, error) {
 			configs = append(configs, d)
 		}
 	}
-	return compile(policies, configs)
+	inputs, err := compile(policies, configs)
+	if err != nil {
+		return inputs, err
+	}
+	version := manifest.At(config, "spec", "knativeVersion")
+	if text, ok := version.(string); ok || version == nil {
+		if err := inputs.OfRelease(text); err != nil {
+			return inputs, fmt.Errorf("functionConfig.spec.knativeVersion: %w", err)
+		}
+		return inputs, nil
+	}
+	return inputs, fmt.Errorf("functionConfig.spec.knativeVersion: %s", manifest.MustBeString(version))
 }
 
 // configured are the objects of a list under the spec of the function's configuration.

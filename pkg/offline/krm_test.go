@@ -178,7 +178,7 @@ func TestUnusableResourceLists(t *testing.T) {
 		"two":                       {resourceList("") + "---\n" + resourceList(""), "stdin: must hold one ResourceList of config.kubernetes.io/v1 and nothing else"},
 		"an item without a kind":    {resourceList("", "{a: b}"), "stdin: items[0] has no apiVersion or no kind, so it is no Kubernetes object"},
 		"an item that is no object": {resourceList("", "text"), "stdin: items[0] has no apiVersion or no kind, so it is no Kubernetes object"},
-		"an unknown setting":        {resourceList("policy: []"), "functionConfig.spec.policy is not known; spec takes policies and knativeConfig"},
+		"an unknown setting":        {resourceList("policy: []"), "functionConfig.spec.policy is not known; spec takes policies, knativeConfig and knativeVersion"},
 		"policies that are no list": {resourceList("policies: {a: b}"), "functionConfig.spec.policies is an object, not a list of objects"},
 		"a policy that is text":     {resourceList("policies: [a.yaml]"), "functionConfig.spec.policies[0] is a string, not an object"},
 		"a policy of another kind":  {resourceList("policies: [" + krmOther + "]"), "functionConfig.spec.policies[0]: is a acme.example/v1 Toy; policies are ComputePolicy and GPUBudget of policy.kubetorch.com/v1alpha1"},

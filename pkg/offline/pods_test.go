@@ -78,7 +78,7 @@ spec: {limits: [{type: Container, default: {nvidia.com/gpu: 1}}]}
 		"CronJob team/cron":     "spec.jobTemplate.spec.parallelism: Forbidden: asks for 72 GPUs (8 x 9 pods); policy p allows at most 64 (bounds.gpusPerWorkload.max)",
 		"Pod team/pod":          "",
 		"Pod team/plain":        "",
-		"ReplicaSet team/rs":    "spec.replicas: Forbidden: asks for 8 GPUs (8 x 1 pod); 0 of 24 are free in budget b",
+		"ReplicaSet team/rs":    "spec.replicas: Forbidden: asks for 8 GPUs (8 x 1 pod); 0 of 24 are free in budget b; what the workloads of a cluster hold is not known here",
 		"Pod team/rs-a":         "",
 		"LimitRange team/gives": "spec.limits[0].default[nvidia.com/gpu]: Forbidden: gives devices to every container that does not ask for any; policy p bounds GPUs (bounds.gpusPerWorkload.max)",
 	}, said)

@@ -53,7 +53,7 @@ func FuzzValues(f *testing.F) {
 			if checkA == nil && checkB == nil && same && meaning(p, a) != meaning(p, b) {
 				t.Errorf("%s: %q and %q count as the same and mean %s and %s", p.Name, a, b, meaning(p, a), meaning(p, b))
 			}
-			if checkA == nil && checkB == nil && !same && p.Type != quantityType && meaning(p, a) == meaning(p, b) {
+			if checkA == nil && checkB == nil && !same && p.Type != Quantity && meaning(p, a) == meaning(p, b) {
 				t.Errorf("%s: %q and %q count as different and both mean %s", p.Name, a, b, meaning(p, a))
 			}
 			if checkA != nil {

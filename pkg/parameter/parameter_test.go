@@ -32,9 +32,9 @@ func TestTable(t *testing.T) {
 		{a + "target-utilization", "target_utilization", "targetUtilization"}, {a + "min-scale", "min_scale", "minScale"}, {a + "max-scale", "max_scale", "maxScale"},
 		{a + "initial-scale", "initial_scale", "initialScale"}, {a + "concurrency", "concurrency", "concurrency"}, {a + "window", "window", "window"},
 		{a + "scale-down-delay", "scale_down_delay", "scaleDownDelay"}, {a + "scale-to-zero-pod-retention-period", "scale_to_zero_pod_retention_period", "scaleToZeroPodRetentionPeriod"},
-		{a + "progress-deadline", "progress_deadline", "progressDeadline"}, {a + "service-name", "", "serviceName"},
+		{a + "progress-deadline", "progress_deadline", "progressDeadline"}, {a + "port", "", "port"}, {a + "service-name", "", "serviceName"},
 		{c + "cpus", "cpus", "cpus"}, {c + "memory", "memory", "memory"}, {c + "disk-size", "disk_size", "diskSize"}, {c + "gpus", "gpus", "gpus"}, {c + "gpu-type", "gpu_type", "gpuType"},
-		{c + "gpu-memory", "gpu_memory", "gpuMemory"}, {c + "shared-memory-limit", "shared_memory_limit", "sharedMemoryLimit"}, {c + "priority-class-name", "priority_class_name", "priorityClassName"},
+		{c + "gpu-anti-affinity", "gpu_anti_affinity", "gpuAntiAffinity"}, {c + "gpu-memory", "gpu_memory", "gpuMemory"}, {c + "shared-memory-limit", "shared_memory_limit", "sharedMemoryLimit"}, {c + "priority-class-name", "priority_class_name", "priorityClassName"},
 		{c + "queue-name", "queue_name", "queueName"}, {c + "service-account-name", "service_account_name", "serviceAccountName"}, {c + "launch-timeout", "launch_timeout", "launchTimeout"},
 		{c + "inactivity-ttl", "inactivity_ttl", "inactivityTtl"}, {c + "distribute", "distribute", "distribute"},
 	}, got)
@@ -58,15 +58,17 @@ func TestValues(t *testing.T) {
 		parameter.Retention:          {[]string{"0s", "1ns", "1.5s", "1h"}, []string{"", "1h1ns", "-1ns", "5"}},
 		parameter.ProgressDeadline:   {[]string{"1s", "24h"}, []string{"", "0s", "1.5s", "999999h", "24h1s", "-5m"}},
 		parameter.ServiceName:        {[]string{"a", "a-1", strings.Repeat("a", 63)}, []string{"", "1a", "A", "a.b", "a_b", "a-", strings.Repeat("a", 64)}},
-		parameter.CPUs:               {[]string{"1", "500m", "0.5", "1e3", "2k"}, []string{"", "0", "-1", "2 cores", "1e400x", "NaN"}},
-		parameter.Memory:             {[]string{"16Gi", "1", "1e9"}, []string{"", "0", "16GB", "16 Gi", "-1Gi"}},
+		parameter.CPUs:               {[]string{"1", "500m", "0.5", "1e3", "2k", "100k"}, []string{"", "0", "-1", "2 cores", "1e400x", "NaN", "16Gi", "512Mi"}},
+		parameter.Memory:             {[]string{"16Gi", "1Mi", "1e9", "1073741824"}, []string{"", "0", "16GB", "16 Gi", "-1Gi", "512m", "16", "1", "1000k", "0.5"}},
 		parameter.GPUs:               {[]string{"0", "1", "8"}, []string{"", "-1", "0.5", "500m", "1k", "1000m", "2Ki", "1e100", "9223372036854775808"}},
 		parameter.GPUType:            {[]string{"NVIDIA-L4", "NVIDIA-A100-SXM4-80GB", "cloud.google.com/gke-accelerator: nvidia-l4", "pool: gpu"}, []string{"", "a b", "a=b", "nvidia.com/gpu.product:NVIDIA-L4", "nvidia.com/gpu.product: ", "a/b/c: d", ": NVIDIA-L4", strings.Repeat("a", 64)}},
 		parameter.PriorityClassName:  {[]string{"high", "a.b"}, []string{"", "High", "a b", strings.Repeat("a", 254)}},
 		parameter.QueueName:          {[]string{"q", "Q_1.a"}, []string{"", "a b", "-a", strings.Repeat("a", 64)}},
 		parameter.ServiceAccountName: {[]string{"default"}, []string{"", "a/b"}},
-		parameter.LaunchTimeout:      {[]string{"1s", "15m", "1.5s", "20h"}, []string{"", "0s", "21h", "900"}},
-		parameter.InactivityTTL:      {[]string{"1s", "9999h"}, []string{"", "0s", "1d"}},
+		parameter.LaunchTimeout:      {[]string{"1s", "15m", "1.5s", "20h", "900", "72000", "1"}, []string{"", "0s", "21h", "0", "72001", "-900", "1d", "900 "}},
+		parameter.Port:               {[]string{"1", "8080", "65535", "http", "http-api", "a"}, []string{"", "0", "65536", "-1", "+80", "8080 ", "a_b", "Http", strings.Repeat("a", 16)}},
+		parameter.GPUAntiAffinity:    {[]string{"true"}, []string{"", "false", "True", "1"}},
+		parameter.InactivityTTL:      {[]string{"1s", "9999h", "1d", "365d"}, []string{"", "0s", "0d", "d", "1.5d", "-1d", "1d12h", "99999999999999999999d", "900"}},
 		parameter.Distribute:         {[]string{"pytorch", " ", "{}"}, []string{""}},
 	}
 	for p, test := range tests {
@@ -92,7 +94,7 @@ func TestSame(t *testing.T) {
 		same      bool
 	}{
 		{parameter.Window, "60s", "1m", true}, {parameter.Window, "60s", "61s", false}, {parameter.Window, "soon", "soon", true}, {parameter.Window, "soon", "later", false},
-		{parameter.CPUs, "1000m", "1", true}, {parameter.Memory, "1024Mi", "1Gi", true}, {parameter.Memory, "1G", "1Gi", false},
+		{parameter.LaunchTimeout, "900", "15m", true}, {parameter.InactivityTTL, "1d", "24h", true}, {parameter.CPUs, "1000m", "1", true}, {parameter.Memory, "1024Mi", "1Gi", true}, {parameter.Memory, "1G", "1Gi", false},
 		{parameter.MaxScale, "007", "7", true}, {parameter.Target, "1e2", "100", true}, {parameter.Utilization, "70.0", "70", true},
 		{parameter.AutoscalerClass, "kpa", parameter.KPA, true}, {parameter.AutoscalerClass, "kpa", "hpa", false},
 		{parameter.GPUType, "NVIDIA-L4", "nvidia.com/gpu.product: NVIDIA-L4", true}, {parameter.GPUType, "NVIDIA-L4", "cloud.google.com/gke-accelerator: NVIDIA-L4", false},

@@ -14,15 +14,17 @@ var (
 	ScaleDownDelay   = &Parameter{Group: Autoscale, Name: "scale-down-delay", Seed: "scale_down_delay", Type: delayType, Lands: "annotation autoscaling.knative.dev/scale-down-delay (kpa)", Default: "1m"}
 	Retention        = &Parameter{Group: Autoscale, Name: "scale-to-zero-pod-retention-period", Seed: "scale_to_zero_pod_retention_period", Type: retentionType, Lands: "annotation autoscaling.knative.dev/scale-to-zero-pod-retention-period (kpa)", Default: "10m"}
 	ProgressDeadline = &Parameter{Group: Autoscale, Name: "progress-deadline", Seed: "progress_deadline", Type: deadlineType, Lands: "annotation serving.knative.dev/progress-deadline on the template", Default: "10m, or what launch-timeout asks for"}
+	Port             = &Parameter{Group: Autoscale, Name: "port", Type: portType, Lands: "the port of the Knative Service made from a Deployment", Default: "the port that serves requests, where it is clear", NoDefault: true}
 	ServiceName      = &Parameter{Group: Autoscale, Name: "service-name", Type: dns1035Type, Lands: "the name of the Knative Service made from a Deployment", Default: "the Deployment's name", NoDefault: true}
 
-	CPUs               = &Parameter{Group: Compute, Name: "cpus", Seed: "cpus", Type: quantityType, Lands: "resources.requests.cpu of the serving container"}
-	Memory             = &Parameter{Group: Compute, Name: "memory", Seed: "memory", Type: quantityType, Lands: "resources.requests.memory of the serving container"}
-	DiskSize           = &Parameter{Group: Compute, Name: "disk-size", Seed: "disk_size", Type: quantityType, Lands: "resources.requests.ephemeral-storage of the serving container"}
+	CPUs               = &Parameter{Group: Compute, Name: "cpus", Seed: "cpus", Type: coresType, Lands: "resources.requests.cpu of the serving container"}
+	Memory             = &Parameter{Group: Compute, Name: "memory", Seed: "memory", Type: bytesType, Lands: "resources.requests.memory of the serving container"}
+	DiskSize           = &Parameter{Group: Compute, Name: "disk-size", Seed: "disk_size", Type: bytesType, Lands: "resources.requests.ephemeral-storage of the serving container"}
 	GPUs               = &Parameter{Group: Compute, Name: "gpus", Seed: "gpus", Type: countType, Lands: "requests and limits of nvidia.com/gpu, or of the policy's first GPU resource; GPU tolerations where the cluster allows them"}
 	GPUType            = &Parameter{Group: Compute, Name: "gpu-type", Seed: "gpu_type", Type: gpuTypeType, Lands: "nodeSelector nvidia.com/gpu.product, or the label that the value names"}
-	GPUMemory          = &Parameter{Group: Compute, Name: "gpu-memory", Seed: "gpu_memory", Type: quantityType, Lands: "annotation gpu-memory on the template; one GPU if none was asked for"}
-	SharedMemoryLimit  = &Parameter{Group: Compute, Name: "shared-memory-limit", Seed: "shared_memory_limit", Type: quantityType, Lands: "a memory emptyDir of that size on /dev/shm"}
+	GPUAntiAffinity    = &Parameter{Group: Compute, Name: "gpu-anti-affinity", Seed: "gpu_anti_affinity", Type: trueType, Lands: "a required node affinity away from nodes with GPUs, where the cluster allows affinity"}
+	GPUMemory          = &Parameter{Group: Compute, Name: "gpu-memory", Seed: "gpu_memory", Type: bytesType, Lands: "annotation gpu-memory on the template; one GPU if none was asked for"}
+	SharedMemoryLimit  = &Parameter{Group: Compute, Name: "shared-memory-limit", Seed: "shared_memory_limit", Type: bytesType, Lands: "a memory emptyDir of that size on /dev/shm"}
 	PriorityClassName  = &Parameter{Group: Compute, Name: "priority-class-name", Seed: "priority_class_name", Type: subdomainType, Lands: "spec.template.spec.priorityClassName"}
 	QueueName          = &Parameter{Group: Compute, Name: "queue-name", Seed: "queue_name", Type: labelType, Lands: "label kueue.x-k8s.io/queue-name on the template"}
 	ServiceAccountName = &Parameter{Group: Compute, Name: "service-account-name", Seed: "service_account_name", Type: subdomainType, Lands: "spec.template.spec.serviceAccountName"}
@@ -34,7 +36,7 @@ var (
 // Table lists every parameter, in the order of the documentation.
 var Table = []*Parameter{
 	AutoscalerClass, Metric, Target, Utilization, MinScale, MaxScale, InitialScale, Concurrency,
-	Window, ScaleDownDelay, Retention, ProgressDeadline, ServiceName,
-	CPUs, Memory, DiskSize, GPUs, GPUType, GPUMemory, SharedMemoryLimit, PriorityClassName,
+	Window, ScaleDownDelay, Retention, ProgressDeadline, Port, ServiceName,
+	CPUs, Memory, DiskSize, GPUs, GPUType, GPUAntiAffinity, GPUMemory, SharedMemoryLimit, PriorityClassName,
 	QueueName, ServiceAccountName, LaunchTimeout, InactivityTTL, Distribute,
 }

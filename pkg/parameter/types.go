@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode"
 
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/api/validate/content"
 	"k8s.io/apimachinery/pkg/util/validation"
 
@@ -88,11 +89,20 @@ var (
 	delayType     = durationType(0, time.Hour, "%s must be specified with at most second precision")
 	retentionType = durationType(0, time.Hour, "")
 	deadlineType  = durationType(time.Second, MaxProgressDeadline, "progress-deadline=%s is not at second precision")
-	launchType    = durationType(time.Second, 20*time.Hour, "")
-	ttlType       = durationType(time.Second, math.MaxInt64, "")
+	launchType    = &Type{Name: "duration", Allowed: "a duration from 1s to 20h, such as 90s or 15m, or whole seconds, such as 900",
+		check: within(ParseLaunchTimeout, time.Second, 20*time.Hour), same: sameBy(ParseLaunchTimeout)}
+	ttlType = &Type{Name: "duration", Allowed: "a duration of at least 1s, such as 90s or 10m, or days, such as 1d",
+		check: within(ParseInactivityTTL, time.Second, math.MaxInt64), same: sameBy(ParseInactivityTTL)}
 
-	quantityType = &Type{Name: "quantity", Allowed: "a Kubernetes quantity above 0, such as 500m, 2 or 16Gi",
-		check: checkQuantity, same: sameQuantity}
+	coresType = &Type{Name: "cores", Allowed: "CPU cores above 0, such as 500m or 2", check: checkCores, same: sameQuantity}
+	bytesType = &Type{Name: "bytes", Allowed: "an amount of bytes of at least 1Mi, such as 512Mi or 16Gi", check: checkBytes, same: sameQuantity}
+	trueType  = &Type{Name: "true", Allowed: "true; leave it out otherwise", check: func(text string) error {
+		if text != "true" {
+			return errMalformed
+		}
+		return nil
+	}}
+	portType    = &Type{Name: "port", Allowed: "a port's number from 1 to 65535, or its name in the manifest", check: checkPort}
 	gpuTypeType = &Type{Name: "GPU type", Allowed: "a GPU product such as NVIDIA-L4, or label/key: value (in an annotation)",
 		check: func(text string) error { _, _, err := ParseGPUType(text); return err }, same: sameGPUType}
 	dns1035Type   = named("name", "a DNS-1035 label: lower-case letters, digits and '-', starting with a letter, at most 63 characters", validation.IsDNS1035Label)
@@ -100,6 +110,9 @@ var (
 	labelType     = named("name", "a label value: letters, digits, '-', '_' and '.', at most 63 characters", validation.IsValidLabelValue)
 	textType      = &Type{Name: "text", Allowed: "any text", check: func(string) error { return nil }}
 )
+
+// Quantity is any resource's amount.
+var Quantity = &Type{Name: "quantity", Allowed: "a Kubernetes quantity above 0, such as 500m, 2 or 16Gi", check: checkQuantity, same: sameQuantity}
 
 // MaxProgressDeadline is the longest progress deadline that is taken.
 const MaxProgressDeadline = 24 * time.Hour
@@ -238,6 +251,108 @@ func Seconds(d time.Duration) string {
 		return strconv.FormatInt(int64(d/time.Second), 10) + "s"
 	}
 	return d.String()
+}
+
+// ParseLaunchTimeout reads a duration, or whole seconds as kubetorch's client writes them.
+func ParseLaunchTimeout(text string) (time.Duration, error) {
+	if digits(text) {
+		text += "s"
+	}
+	return time.ParseDuration(text)
+}
+
+// ParseInactivityTTL reads a duration, or days as kubetorch's client takes them.
+func ParseInactivityTTL(text string) (time.Duration, error) {
+	days, ok := strings.CutSuffix(text, "d")
+	if !ok || !digits(days) {
+		return time.ParseDuration(text)
+	}
+	n, err := strconv.ParseInt(days, 10, 64)
+	if err != nil || n > int64(math.MaxInt64/(24*time.Hour)) {
+		return 0, errMalformed
+	}
+	return time.Duration(n) * 24 * time.Hour, nil
+}
+
+// digits tells whether text is ASCII digits and nothing else.
+func digits(text string) bool {
+	return text != "" && !strings.ContainsFunc(text, func(r rune) bool { return r < '0' || r > '9' })
+}
+
+// within checks a duration against its limits.
+func within(parse func(string) (time.Duration, error), low, high time.Duration) func(string) error {
+	return func(text string) error {
+		d, err := parse(text)
+		switch {
+		case err != nil:
+			return errMalformed
+		case d < low && high == math.MaxInt64:
+			return fmt.Errorf("expected at least %s, not %s", Seconds(low), text)
+		case d < low || d > high:
+			return outOfRange(text, low, high)
+		}
+		return nil
+	}
+}
+
+// ParsePort reads the number of a port; ok is false for a name.
+func ParsePort(text string) (n int64, ok bool) {
+	if !digits(text) {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(text, 10, 32)
+	return n, err == nil
+}
+
+func checkPort(text string) error {
+	if n, ok := ParsePort(text); ok {
+		if n < 1 || n > 65535 {
+			return outOfRange(text, 1, 65535)
+		}
+		return nil
+	}
+	if len(validation.IsValidPortName(text)) > 0 {
+		return errMalformed
+	}
+	return nil
+}
+
+// Quantities that no node has. Whoever states more or less has mistaken the unit.
+var (
+	mostCores  = resource.MustParse("100k")
+	leastBytes = resource.MustParse("1Mi")
+)
+
+func checkCores(text string) error {
+	if err := checkQuantity(text); err != nil {
+		return err
+	}
+	if q, _ := manifest.ParseQuantity(text); q.Cmp(mostCores) > 0 {
+		return fmt.Errorf("%s is %s CPU cores; write a number of cores such as 500m or 2", text, q.AsDec())
+	}
+	return nil
+}
+
+// checkBytes refuses what can be no memory: 512m is about half a byte, 16 is sixteen.
+func checkBytes(text string) error {
+	if err := checkQuantity(text); err != nil {
+		return err
+	}
+	if q, _ := manifest.ParseQuantity(text); q.Cmp(leastBytes) < 0 {
+		return NoBytes(text)
+	}
+	return nil
+}
+
+// NoBytes words the refusal of a quantity that is too small to be memory or storage.
+func NoBytes(text string) error {
+	if number, ok := strings.CutSuffix(text, "m"); ok {
+		return fmt.Errorf("%s is %s thousandths of a byte; write %sMi", text, number, number)
+	}
+	if digits(text) {
+		return fmt.Errorf("%s is %s bytes; write %sMi or %sGi", text, text, text, text)
+	}
+	return fmt.Errorf("%s is less than 1Mi; write an amount of bytes such as 512Mi or 16Gi", text)
 }
 
 func checkQuantity(text string) error {

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"path"
 	"slices"
 	"strconv"
@@ -89,16 +90,18 @@ var (
 			switch {
 			case d.GPUs.PerPod == 0:
 				return ""
-			case d.GPUType == "":
-				return anyType
 			}
-			return d.GPUType
+			types := slices.Clone(d.GPUTypes())
+			for i, t := range types {
+				types[i] = cmp.Or(t, anyType)
+			}
+			return strings.Join(types, ", ")
 		},
 		asks: func(d *workload.Usage) string {
-			if d.GPUType == "" {
-				return "GPUs of no particular type (nothing pins the pod to one)"
+			if types := d.GPUTypes(); !slices.Contains(types, "") {
+				return "GPU type " + strings.Join(types, ", ")
 			}
-			return "GPU type " + d.GPUType
+			return "GPUs of no particular type (nothing pins the pod to one)"
 		}}
 	autoscalerClasses = &boundKind{name: "autoscalerClasses", autoscaler: true, path: at(knative.ClassKey), names: func(d *workload.Usage) string { return d.Class },
 		asks: func(d *workload.Usage) string { return "autoscaler class " + d.Class }}
@@ -198,6 +201,9 @@ func (r *Rule) breaks(d *workload.Usage) bool {
 	if r.hasMax {
 		amount := r.kind.amount(d)
 		return amount.Cmp(r.Max) > 0
+	}
+	if r.kind == gpuTypes && d.GPUs.PerPod > 0 {
+		return slices.ContainsFunc(d.GPUTypes(), func(t string) bool { return !r.allows(cmp.Or(t, anyType)) })
 	}
 	return !r.allows(r.name(d))
 }

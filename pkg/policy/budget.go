@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -35,9 +36,11 @@ type Budget struct {
 	// Version is which state of the budget this is.
 	Version string
 	// Strict is whether the overlap of a rollout must fit.
-	Strict    bool
-	namespace namespaceSelector
-	types     workload.TypeList
+	Strict bool
+	// Enforcement is what becomes of a claim that does not fit.
+	Enforcement v1alpha1.BudgetEnforcement
+	namespace   namespaceSelector
+	types       workload.TypeList
 }
 
 // CompileBudgets prepares budgets for use. One that ValidateBudget refuses holds for every
@@ -51,7 +54,8 @@ func CompileBudgets(budgets []v1alpha1.GPUBudget) *Budgets {
 			b.invalid = append(b.invalid, g.Name)
 			continue
 		}
-		b.budgets = append(b.budgets, &Budget{Name: g.Name, Version: Version(string(g.UID), g.Generation), Strict: g.Spec.Rollout == v1alpha1.RolloutStrict, namespace: newNamespaceSelector(g.Spec.NamespaceSelector), types: workload.NewTypeList(g.Spec.GPUTypes)})
+		b.budgets = append(b.budgets, &Budget{Name: g.Name, Version: Version(string(g.UID), g.Generation), Strict: g.Spec.Rollout == v1alpha1.RolloutStrict,
+			Enforcement: cmp.Or(g.Spec.Enforcement, v1alpha1.BudgetDeny), namespace: newNamespaceSelector(g.Spec.NamespaceSelector), types: workload.NewTypeList(g.Spec.GPUTypes)})
 	}
 	slices.Sort(b.invalid)
 	slices.SortFunc(b.budgets, func(a, b *Budget) int { return strings.Compare(a.Name, b.Name) })
@@ -116,6 +120,9 @@ func ValidateBudget(g *v1alpha1.GPUBudget) field.ErrorList {
 	}
 	if r := g.Spec.Rollout; r != "" && r != v1alpha1.RolloutAllow && r != v1alpha1.RolloutStrict {
 		errs = append(errs, field.NotSupported(spec.Child("rollout"), r, []v1alpha1.RolloutPolicy{v1alpha1.RolloutAllow, v1alpha1.RolloutStrict}))
+	}
+	if e := g.Spec.Enforcement; e != "" && e != v1alpha1.BudgetDeny && e != v1alpha1.BudgetWarn && e != v1alpha1.BudgetAudit {
+		errs = append(errs, field.NotSupported(spec.Child("enforcement"), e, []v1alpha1.BudgetEnforcement{v1alpha1.BudgetDeny, v1alpha1.BudgetWarn, v1alpha1.BudgetAudit}))
 	}
 	return errs
 }

@@ -56,6 +56,13 @@ func eachSetting[T v1alpha1.AutoscaleSettings | v1alpha1.ComputeSettings](s *T, 
 			text = *x
 		case *v1alpha1.Duration:
 			text = string(*x)
+		case *v1alpha1.TimeToLive:
+			text = string(*x)
+		case *bool:
+			if !*x {
+				continue
+			}
+			text = "true"
 		case *int32:
 			text = fmt.Sprint(*x)
 		case *intstr.IntOrString:

@@ -2,12 +2,11 @@ package policy
 
 import (
 	"encoding/json"
-	"errors"
-	"fmt"
 	"reflect"
-	"strconv"
+	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	kjson "sigs.k8s.io/json"
 
@@ -90,40 +89,76 @@ func Decode(o manifest.Object) (v1alpha1.ComputePolicy, field.ErrorList) {
 	if spec, ok := o["spec"]; ok {
 		known["spec"] = spec
 	}
-	raw, err := json.Marshal(known)
-	if err != nil {
-		p.Name = name
-		return p, field.ErrorList{field.InternalError(field.NewPath("spec"), err)}
-	}
-	strict, err := kjson.UnmarshalStrict(raw, &p)
-	var errs field.ErrorList
-	var wrong *json.UnmarshalTypeError
-	switch {
-	case errors.As(err, &wrong):
-		errs = append(errs, field.TypeInvalid(field.NewPath(wrong.Field), field.OmitValueType{}, fmt.Sprintf("is a JSON %s; must be %s", wrong.Value, wording(wrong.Type))))
-	case err != nil:
-		errs = append(errs, field.Invalid(field.NewPath("spec"), field.OmitValueType{}, err.Error()))
-	}
-	for _, unknown := range strict {
-		path := strings.TrimPrefix(unknown.Error(), "unknown field ")
-		if text, err := strconv.Unquote(path); err == nil {
-			path = text
-		}
-		errs = append(errs, field.Forbidden(field.NewPath(path), "this version of the webhook does not know the field"))
-	}
+	errs := decode(known, &p, func(path *field.Path, _ []string) *field.Error {
+		return field.Forbidden(path, "this version of the webhook does not know the field")
+	})
 	p.Name = name
 	return p, errs
 }
 
-// wording is how a JSON value of a type is called.
-func wording(t reflect.Type) string {
-	switch t.Kind() {
-	case reflect.Int, reflect.Int32, reflect.Int64:
-		return "a whole number"
-	case reflect.String:
-		return "a string"
-	case reflect.Slice:
-		return "a list"
+// Read reads a policy as a file states it: every field that is not known, every value of
+// another type, and whatever is wrong about the rest.
+func Read(o manifest.Object) (v1alpha1.ComputePolicy, field.ErrorList) {
+	var p v1alpha1.ComputePolicy
+	errs := decode(o, &p, unknownField)
+	if p.Name == "" {
+		errs = append(errs, field.Required(field.NewPath("metadata", "name"), "a ComputePolicy needs a name"))
+		p.Name = "unnamed"
 	}
-	return "an object"
+	return p, append(errs, unsaid(Validate(&p), errs)...)
+}
+
+// ReadBudget reads a budget as Read does a policy.
+func ReadBudget(o manifest.Object) (v1alpha1.GPUBudget, field.ErrorList) {
+	var b v1alpha1.GPUBudget
+	errs := decode(o, &b, unknownField)
+	return b, append(errs, unsaid(ValidateBudget(&b), errs)...)
+}
+
+// unsaid are errors about places of which nothing is said yet.
+func unsaid(errs, said field.ErrorList) field.ErrorList {
+	return slices.DeleteFunc(errs, func(e *field.Error) bool {
+		return slices.ContainsFunc(said, func(s *field.Error) bool {
+			return strings.HasPrefix(s.Field, e.Field) || strings.HasPrefix(e.Field, s.Field)
+		})
+	})
+}
+
+func unknownField(path *field.Path, known []string) *field.Error {
+	return field.Forbidden(path, "is no field; allowed here: "+strings.Join(known, ", "))
+}
+
+// decode gives an object its type, without what the type does not take, and says what that
+// is.
+func decode(o manifest.Object, into any, unknown manifest.UnknownField) field.ErrorList {
+	errs := manifest.CheckType(o, reflect.TypeOf(into).Elem(), nil, unknown)
+	if len(errs) > 0 {
+		o = runtime.DeepCopyJSON(o)
+		for _, e := range errs {
+			remove(o, e.Field)
+		}
+	}
+	raw, err := json.Marshal(o)
+	if err == nil {
+		err = kjson.UnmarshalCaseSensitivePreserveInts(raw, into)
+	}
+	if err != nil && len(errs) == 0 {
+		errs = append(errs, field.Invalid(field.NewPath("spec"), field.OmitValueType{}, "cannot be read as a policy"))
+	}
+	return errs
+}
+
+// remove takes what an error is about out of an object: the key or, of a list, the whole
+// list.
+func remove(o manifest.Object, path string) {
+	steps := strings.Split(path, ".")
+	for i, step := range steps {
+		name, _, indexed := strings.Cut(step, "[")
+		below, ok := o[name].(manifest.Object)
+		if !ok || indexed || i == len(steps)-1 {
+			delete(o, name)
+			return
+		}
+		o = below
+	}
 }

@@ -18,15 +18,15 @@ func TestDecodeNamesWhatCannotBeRead(t *testing.T) {
 		`{spec: {priority: 5, bounds: {maxScale: {max: 5}, cpusPerPod: {max: 64}}}}`: nil,
 		`{}`: nil,
 		`{metadata: {name: p, finalizers: 5, future: {}}, status: {conditions: later}}`: nil, // nobody's business here
-		`{spec: {priority: high}}`:               {"spec.priority: Invalid value: is a JSON string; must be a whole number"},
-		`{spec: [1]}`:                            {"spec: Invalid value: is a JSON array; must be an object"},
-		`{spec: {bounds: {maxScale: 5}}}`:        {"spec.bounds.maxScale: Invalid value: is a JSON number; must be an object"},
-		`{spec: {gpuResources: nvidia.com/gpu}}`: {"spec.gpuResources: Invalid value: is a JSON string; must be a list"},
+		`{spec: {priority: high}}`:               {`spec.priority: Invalid value: "high": must be a whole number`},
+		`{spec: [1]}`:                            {`spec: Invalid value: "a list": must be an object`},
+		`{spec: {bounds: {maxScale: 5}}}`:        {"spec.bounds.maxScale: Invalid value: 5: must be an object with enforcement, max"},
+		`{spec: {gpuResources: nvidia.com/gpu}}`: {`spec.gpuResources: Invalid value: "nvidia.com/gpu": must be a list`},
 		`{spec: {bounds: {maxScale: {max: 5, per: namespace}, gpusPerRack: {max: 1}}}}`: {
 			"spec.bounds.gpusPerRack: Forbidden: this version of the webhook does not know the field",
 			"spec.bounds.maxScale.per: Forbidden: this version of the webhook does not know the field"},
 		`{spec: {Priority: 5}}`:                      {"spec.Priority: Forbidden: this version of the webhook does not know the field"},
-		`{spec: {bounds: {cpusPerPod: {max: [1]}}}}`: {"spec.bounds.cpusPerPod.max: Invalid value: is a JSON array; must be a whole number"},
+		`{spec: {bounds: {cpusPerPod: {max: [1]}}}}`: {`spec.bounds.cpusPerPod.max: Invalid value: "a list": must be a whole number or a string`},
 	} {
 		o := read(text)
 		_, errs := policy.Decode(o)

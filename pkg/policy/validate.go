@@ -144,13 +144,15 @@ func validateBounds(b *v1alpha1.Bounds, path *field.Path) field.ErrorList {
 			errs = append(errs, field.Invalid(path.Child(name, "max"), *n.Max, "must be at least 0"))
 		}
 	}
-	quantity := func(name string, q *v1alpha1.QuantityBound) {
+	quantity := func(name string, q *v1alpha1.QuantityBound, measure *parameter.Type) {
 		if q == nil {
 			return
 		}
 		errs = append(errs, validateEnforcement(q.Enforcement, path.Child(name, "enforcement"))...)
 		if v, err := manifest.ParseQuantity(q.Max.String()); err != nil || v.Sign() <= 0 {
 			errs = append(errs, field.Invalid(path.Child(name, "max"), q.Max.String(), "must be a quantity above 0, such as 64 or 512Gi"))
+		} else if err := measure.Check(q.Max.String()); err != nil {
+			errs = append(errs, field.Invalid(path.Child(name, "max"), q.Max.String(), err.Error()))
 		}
 	}
 	duration := func(name string, d *v1alpha1.DurationBound) {
@@ -195,8 +197,8 @@ func validateBounds(b *v1alpha1.Bounds, path *field.Path) field.ErrorList {
 			}
 		}
 	}
-	quantity("cpusPerPod", b.CPUsPerPod)
-	quantity("memoryPerPod", b.MemoryPerPod)
+	quantity("cpusPerPod", b.CPUsPerPod, parameter.CPUs.Type)
+	quantity("memoryPerPod", b.MemoryPerPod, parameter.Memory.Type)
 	duration("scaleToZeroPodRetentionPeriod", b.ScaleToZeroPodRetentionPeriod)
 	duration("scaleDownDelay", b.ScaleDownDelay)
 	duration("progressDeadline", b.ProgressDeadline)

@@ -44,7 +44,7 @@ func TestValidate(t *testing.T) {
 		"defaults that no workload may state": {spec: `{defaults: {autoscale: {window: 5s, target: NaN}, compute: {cpus: 0, gpuType: "a b"}}}`, want: []string{
 			`spec.defaults.autoscale.target: Invalid value: "NaN": invalid value: NaN; allowed: a decimal number of at least 0.01`,
 			`spec.defaults.autoscale.window: Invalid value: "5s": expected 6s <= 5s <= 1h0m0s`,
-			`spec.defaults.compute.cpus: Invalid value: "0": invalid value: 0; allowed: a Kubernetes quantity above 0, such as 500m, 2 or 16Gi`,
+			`spec.defaults.compute.cpus: Invalid value: "0": invalid value: 0; allowed: CPU cores above 0, such as 500m or 2`,
 			`spec.defaults.compute.gpuType: Invalid value: "a b": invalid value: a b; allowed: a GPU product such as NVIDIA-L4, or label/key: value (in an annotation)`}},
 		"an empty default":       {spec: `{defaults: {autoscale: {window: ""}}}`, want: []string{`spec.defaults.autoscale.window: Invalid value: "": may not be empty` + window}},
 		"an unbounded default":   {spec: `{defaults: {autoscale: {maxScale: 0}}}`, want: []string{"spec.defaults.autoscale.maxScale: Invalid value: 0: 0 is unlimited; must be at least 1"}},

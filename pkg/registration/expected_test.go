@@ -80,7 +80,9 @@ func TestDifferences(t *testing.T) {
 			Difference{Rules: none, Problems: []string{name + " has failurePolicy Ignore, and not Fail"}},
 		},
 		"a condition that nothing meets": {
-			first(func(e *Entry) { e.MatchConditions = []admissionregistrationv1.MatchCondition{{Name: "never", Expression: "false"}} }),
+			first(func(e *Entry) {
+				e.MatchConditions = []admissionregistrationv1.MatchCondition{{Name: "never", Expression: "false"}}
+			}),
 			Difference{Rules: none, Problems: []string{name + " has other matchConditions"}},
 		},
 		"a selector by labels of objects": {
@@ -91,7 +93,9 @@ func TestDifferences(t *testing.T) {
 			first(func(e *Entry) { e.ObjectSelector = &metav1.LabelSelector{} }), Difference{Rules: none},
 		},
 		"a selector by labels of namespaces": {
-			first(func(e *Entry) { e.NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"bound": "true"}} }),
+			first(func(e *Entry) {
+				e.NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"bound": "true"}}
+			}),
 			Difference{Rules: none, Problems: []string{name + " has a namespaceSelector that does more than leave out namespaces by name"}},
 		},
 		"more namespaces left out by name": {

@@ -3,6 +3,7 @@ package review
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	admissionv1 "k8s.io/api/admission/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -79,6 +80,8 @@ func (r *Request) Claims(w World) []Claim {
 		return r.deploymentClaims(w)
 	case r.hasPods():
 		return r.podClaims(w)
+	case r.isOperated():
+		return r.operatedClaims(w)
 	case r.of == workload.HorizontalPodAutoscalerKind:
 		return r.targetClaims(w)
 	case r.of == workload.LimitRangeKind:
@@ -139,6 +142,19 @@ func newClaim(key ledger.Key, kind string, d workload.Usage, old *workload.Usage
 		}
 	}
 	return c
+}
+
+// KeyOf is the key of a stored object; of a Deployment that is to become a Knative Service, that
+// of its plan.
+func KeyOf(o manifest.Object, planned bool) ledger.Key {
+	switch kind := manifest.Text(o, "kind"); {
+	case planned:
+		return PlanKey(o)
+	case kind == ServiceKind.Kind && strings.HasPrefix(manifest.Text(o, "apiVersion"), ServiceKind.Group+"/"):
+		return ServiceKey(o)
+	default:
+		return key(o, kind)
+	}
 }
 
 // ServiceKey is the key of a Knative Service: that of the Deployment's plan where it says

@@ -26,8 +26,12 @@ type Cluster struct {
 	Deployment manifest.Object
 }
 
-// Lookups are the names of what Cluster holds; empty for what need not be read.
-type Lookups struct{ Service, CoreService, Revision, Deployment string }
+// Lookups are the names of what Cluster holds; empty for what need not be read. Around is
+// whether World.Around is needed.
+type Lookups struct {
+	Service, CoreService, Revision, Deployment string
+	Around                                     bool
+}
 
 // Scaled is the name of what a request scales, of the kind that Kind is; empty for other requests.
 func (r *Request) Scaled() string {
@@ -65,6 +69,7 @@ func (r *Request) Lookups(self string) Lookups {
 	}
 	if expand.ReadIntent(r.object).Expands() {
 		l.Service = handover.ServiceName(r.object)
+		l.Around = !r.scale && (r.old == nil || !sameWorkload(r.old, r.object))
 		if !r.expandedBefore() {
 			l.CoreService = l.Service
 		}

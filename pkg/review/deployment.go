@@ -9,10 +9,8 @@ import (
 	"github.com/kubetorch/webhook/pkg/convert"
 	"github.com/kubetorch/webhook/pkg/deployments/handover"
 	"github.com/kubetorch/webhook/pkg/expand"
-	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/parameter"
-	"github.com/kubetorch/webhook/pkg/policy"
 	"github.com/kubetorch/webhook/pkg/workload"
 )
 
@@ -29,7 +27,7 @@ type Conversion struct {
 // expanded Knative Service, and judges that. The Deployment is left as it is. live is the
 // Knative Service as it is stored, nil where there is none yet.
 func (r *Request) Convert(w World, live manifest.Object) Conversion {
-	ksvc, notes, errs := convert.Service(withoutBookkeeping(r.object))
+	ksvc, notes, errs := convert.Service(withoutBookkeeping(r.object), convert.Surroundings{Knative: w.Knative, Services: w.coreServices()})
 	c := Conversion{Service: ksvc, Notes: notes}
 	if ksvc == nil {
 		c.Verdict.Errors = append(errs, expand.ReadIntent(r.object).Errors...)
@@ -41,16 +39,6 @@ func (r *Request) Convert(w World, live manifest.Object) Conversion {
 	child := &Request{raw: &raw, of: ServiceKind, object: ksvc, old: live, name: raw.Name, exempt: r.exempt}
 	v := child.Admit(w)
 	v.Patch = nil // of an object that nobody has sent
-	for _, need := range notes.Needs {
-		if !w.Knative.Enabled(need.Flag) {
-			e := *need.Error
-			e.Detail += "; or: " + knative.WhoEnables(need.Flag)
-			errs = append(errs, &e)
-		}
-	}
-	if notes.Recreate {
-		errs = append(errs, recreate(ksvc, r.selection(w), &v)...)
-	}
 	if tooLarge := handover.CheckApplied(ksvc); tooLarge != nil {
 		errs = append(errs, tooLarge)
 	}
@@ -58,7 +46,7 @@ func (r *Request) Convert(w World, live manifest.Object) Conversion {
 	for i, x := range v.Denied {
 		v.Denied[i].Error = notes.Relate(r.place(field.ErrorList{x.Error}))[0]
 	}
-	v.Warnings = shorten(append(notes.Warnings, v.Warnings...))
+	v.Warnings = shorten(slices.Concat(notes.Warnings, withoutTimeout(v.Warnings, notes), misplaced(r.object), r.leftBehind(w, ksvc, v.Settings)))
 	if s, ok := expand.ReadIntent(r.object).Stated[parameter.ServiceName.Name]; ok && !v.Refused() {
 		v.Settings = append(v.Settings, expand.Setting{Name: s.Parameter.Name, Value: s.Text, From: s.From})
 	}
@@ -66,15 +54,14 @@ func (r *Request) Convert(w World, live manifest.Object) Conversion {
 	return c
 }
 
-// recreate is for a Deployment that asks never to run two versions at once.
-func recreate(ksvc manifest.Object, s policy.Selection, v *Verdict) field.ErrorList {
-	at := field.NewPath("spec", "strategy", "type")
-	const beside = "Knative starts the pods of a new version beside those of the old one"
-	if workload.CountGPUs(manifest.Map(ksvc, "spec", "template", "spec"), nil, s.GPUResources()).PerPod > 0 {
-		return field.ErrorList{field.Invalid(at, "Recreate", beside+", so a rollout needs the GPUs twice; remove it if the cluster has them to spare")}
+// withoutTimeout leaves out the warning about a timeoutSeconds that the conversion wrote: a
+// Deployment has no place for what it advises.
+func withoutTimeout(warnings []string, notes convert.Notes) []string {
+	const written = "spec.template.spec.timeoutSeconds"
+	if notes.Path(written) == written {
+		return warnings
 	}
-	v.Warnings = append(v.Warnings, at.String()+" Recreate has no effect: "+beside+"; a volume that one node at a time can mount holds them back")
-	return nil
+	return slices.DeleteFunc(warnings, func(w string) bool { return strings.HasPrefix(w, "timeoutSeconds is ") })
 }
 
 // place moves errors about annotations that an expansion wrote to the parameters that they
@@ -119,7 +106,7 @@ func (r *Request) AdmitFixed(w World) Verdict {
 	for _, x := range judged.Warned {
 		v.Warnings = append(v.Warnings, x.Error.Field+" "+x.Error.Detail)
 	}
-	v.Warnings = shorten(append(v.Warnings, misplacedLabels(r.object)...))
+	v.Warnings = shorten(append(v.Warnings, misplaced(r.object)...))
 	return v
 }
 
@@ -133,6 +120,9 @@ func (r *Request) fix(w World, o manifest.Object) expand.Result {
 func ConcernsDeployment(o manifest.Object, w World) bool {
 	intent := expand.ReadIntent(o)
 	if intent.FillsResources() || intent.Autoscale.Off || intent.Compute.Off || len(intent.Stated) > 0 {
+		return true
+	}
+	if len(misplaced(o)) > 0 {
 		return true
 	}
 	n := workload.CountGPUs(manifest.Map(o, "spec", "template", "spec"), nil, w.Policies.GPUResources())

@@ -110,7 +110,7 @@ func TestADeploymentThatCannotBeReadHasNoService(t *testing.T) {
 	c := converted(t, d, nil, world())
 	assert.Nil(t, c.Service)
 	require.Len(t, c.Verdict.Errors, 2)
-	assert.Equal(t, `spec.template.spec.containers.name: Invalid value: "number": must be a string`, c.Verdict.Errors[0].Error())
+	assert.Equal(t, `spec.template.spec.containers[0].name: Invalid value: 5: must be a string; put it in quotes: "5"`, c.Verdict.Errors[0].Error())
 	assert.Equal(t, `metadata.annotations[autoscale.kubetorch.com/max-scale]`, c.Verdict.Errors[1].Field)
 }
 

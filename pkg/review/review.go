@@ -27,6 +27,9 @@ type World struct {
 	NamespaceLabels func(name string) (labels map[string]string, known bool)
 	// Revisions that the request's traffic names (Request.NamedRevisions), by name.
 	Revisions workload.Revisions
+	// Around are the objects of the request's namespace that may point at a Deployment or at
+	// its pods (AroundKinds).
+	Around []manifest.Object
 	// Cluster is nil where there is none to ask, and so is Live.
 	Cluster *Cluster
 	Live    Live
@@ -83,7 +86,7 @@ func Read(raw *admissionv1.AdmissionRequest) (*Request, *admissionv1.AdmissionRe
 		}
 	}
 	if unscalable[r.of] != "" && !r.scale && raw.SubResource == "" {
-		if refused := r.refuseKind(); !refused.Allowed || !r.hasPods() {
+		if refused := r.refuseKind(); !refused.Allowed || !(r.hasPods() || r.isOperated()) {
 			return nil, refused
 		}
 	}
@@ -92,7 +95,7 @@ func Read(raw *admissionv1.AdmissionRequest) (*Request, *admissionv1.AdmissionRe
 			return nil, r.answer(Verdict{Errors: errs})
 		}
 	}
-	if (r.hasPods() || r.of == workload.HorizontalPodAutoscalerKind) && !r.scale && manifest.Text(r.object, "metadata", "deletionTimestamp") != "" {
+	if (r.hasPods() || r.isOperated() || r.of == workload.HorizontalPodAutoscalerKind) && !r.scale && manifest.Text(r.object, "metadata", "deletionTimestamp") != "" {
 		return nil, Allow(raw.UID) // it only goes on until its finalizers are gone
 	}
 	return r, nil
@@ -110,7 +113,7 @@ func (r *Request) concerns() bool {
 		r.of == workload.HorizontalPodAutoscalerKind, r.of == workload.LimitRangeKind:
 		return true
 	}
-	return r.hasPods() || slices.Contains(children, r.of)
+	return r.hasPods() || r.isOperated() || slices.Contains(children, r.of)
 }
 
 // decode reads the objects. Those of a Knative Service may share what they have in common.

@@ -17,7 +17,6 @@ import (
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/expand"
 	"github.com/kubetorch/webhook/pkg/manifest"
-	"github.com/kubetorch/webhook/pkg/parameter"
 	"github.com/kubetorch/webhook/pkg/policy"
 	"github.com/kubetorch/webhook/pkg/workload"
 )
@@ -112,6 +111,8 @@ func (r *Request) Judge(w World) Verdict {
 		return r.judgeChild(w)
 	case r.hasPods():
 		return r.judgePods(w)
+	case r.isOperated():
+		return r.judgeOperated(w)
 	case r.of == workload.HorizontalPodAutoscalerKind:
 		return r.judgeTarget(w)
 	case r.of == workload.LimitRangeKind:
@@ -137,6 +138,7 @@ func (r *Request) judgeService(w World) Verdict {
 	for _, x := range judged.Warned {
 		v.Warnings = append(v.Warnings, x.Error.Field+" "+x.Error.Detail)
 	}
+	v.Warnings = append(v.Warnings, misplaced(r.object)...)
 	intent := expand.ReadIntent(r.object)
 	if intent.FillsResources() {
 		result := expand.Service(expand.Input{Object: clone(r.object), Old: r.old, Policies: selection, Knative: w.Knative, Revisions: w.Revisions})
@@ -145,7 +147,6 @@ func (r *Request) judgeService(w World) Verdict {
 		return v
 	}
 	v.Warnings = append(v.Warnings, intent.MissingLabels()...)
-	v.Warnings = append(v.Warnings, misplacedLabels(r.object)...)
 	return v
 }
 
@@ -167,17 +168,6 @@ func without(errs, said field.ErrorList) field.ErrorList {
 	})
 }
 
-// misplacedLabels warns of opt-in labels that were written as annotations.
-func misplacedLabels(o manifest.Object) []string {
-	var warnings []string
-	for _, key := range []string{parameter.AutoscaleLabel, parameter.ComputeLabel} {
-		if _, ok := manifest.Texts(o, "metadata", "annotations")[key]; ok {
-			warnings = append(warnings, "metadata.annotations["+key+"] has no effect: it must be a label")
-		}
-	}
-	return warnings
-}
-
 // validatePolicy checks a ComputePolicy or a GPUBudget as it is written.
 func (r *Request) validatePolicy() *admissionv1.AdmissionResponse {
 	if r.kind() == budgetKind {
@@ -196,6 +186,11 @@ func (r *Request) validatePolicy() *admissionv1.AdmissionResponse {
 
 // answer words a verdict for the API server.
 func (r *Request) answer(v Verdict) *admissionv1.AdmissionResponse {
+	if r.selected != nil && !r.mutating {
+		for _, e := range r.selected.Ending() {
+			v.Warnings = append(v.Warnings, e.Warning())
+		}
+	}
 	a := &admissionv1.AdmissionResponse{UID: r.raw.UID, Allowed: !v.Refused(), Warnings: shorten(v.Warnings)}
 	r.decisions = v.decisions(r.mutating)
 	noted := v.Audited
@@ -214,6 +209,7 @@ func (r *Request) answer(v Verdict) *admissionv1.AdmissionResponse {
 		a.AuditAnnotations[x.Bound] = x.Error.Detail
 	}
 	if v.Refused() {
+		a.AuditAnnotations = refusedBy(a.AuditAnnotations, v.Denied)
 		a.Result = v.Status(r.raw.Kind.Group, r.raw.Kind.Kind, r.name)
 		return a
 	}
@@ -264,6 +260,31 @@ func (v *Verdict) Status(group, kind, name string) *metav1.Status {
 	of := schema.GroupKind{Group: group, Kind: strings.ToLower(kind)} // the core group has no name
 	s.Message = fmt.Sprintf("%s %q %s: %s", of, name, word, strings.Join(messages, "; "))
 	return s
+}
+
+// RefusedBy is the audit annotation of a refusal that names the policies and budgets, and which
+// of their bounds were broken: "platform: gpusPerPod, maxScale". It quotes nothing of the object.
+const RefusedBy = "refused-by"
+
+func refusedBy(annotations map[string]string, denied []policy.Violation) map[string]string {
+	bounds := map[string][]string{}
+	for _, x := range denied {
+		if !slices.Contains(bounds[x.Policy], x.Bound) {
+			bounds[x.Policy] = append(bounds[x.Policy], x.Bound)
+		}
+	}
+	var all []string
+	for _, name := range slices.Sorted(maps.Keys(bounds)) {
+		all = append(all, name+": "+strings.Join(bounds[name], ", "))
+	}
+	if len(all) == 0 {
+		return annotations
+	}
+	if annotations == nil {
+		annotations = map[string]string{}
+	}
+	annotations[RefusedBy] = strings.Join(all, "; ")
+	return annotations
 }
 
 // shorten keeps warnings within what the API server passes on: 256 characters are

@@ -201,7 +201,7 @@ func (r *Request) judgeDeployment(w World) Verdict {
 	if r.scale || r.madeByKnative(w) {
 		return v
 	}
-	v.Warnings = append(v.Warnings, misplacedLabels(r.object)...)
+	v.Warnings = append(v.Warnings, misplaced(r.object)...)
 	switch {
 	case intent.Expands() && w.knative():
 		c := r.checkExpansion(w)

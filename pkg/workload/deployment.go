@@ -27,23 +27,22 @@ func DeploymentUsage(deployment manifest.Object, c Controlled, gpus GPUResources
 		d.PeakPods = max(d.PeakPods, c.Autoscaled)
 	}
 	paused, _ := manifest.At(deployment, "spec", "paused").(bool)
-	largest := Part{GPUs: d.GPUs.PerPod, Type: d.product}
-	replaced := largest.GPUs // the most that a pod of a rollout holds
-	var asked Part           // by the ReplicaSets
+	largest := d.perPod()
+	replaced := largest // the most that a pod of a rollout holds
+	var asked Part      // by the ReplicaSets
 	for _, rs := range c.ReplicaSets {
 		u := ReplicaSetUsage(rs, gpus)
 		if paused || u.PeakPods > 0 {
-			largest = largest.or(Part{GPUs: u.GPUs.PerPod, Type: u.product})
+			largest = largest.or(u.perPod())
 		}
-		replaced = max(replaced, u.GPUs.PerPod)
+		replaced = replaced.or(u.perPod())
 		asked = asked.plus(u.part(""))
 	}
-	claim := Part{GPUs: SaturatingMul(largest.GPUs, d.PeakPods), Type: largest.Type}
+	claim := largest.times(d.PeakPods)
 	held := asked.or(c.Pods.Active).plus(c.Pods.Terminating)
-	excess := Part{GPUs: max(0, held.GPUs-claim.GPUs), Type: held.Type}
-	overlap := excess
-	overlap.GPUs = min(excess.GPUs, SaturatingMul(RolloutPods(deployment, d.PeakPods), replaced))
-	excess.GPUs -= overlap.GPUs
+	excess := held.beyond(claim)
+	overlap := excess.upTo(replaced.or(c.Pods.Largest).times(RolloutPods(deployment, d.PeakPods)))
+	excess = excess.beyond(overlap)
 	claim.Type = claim.or(held).Type // pods of another type may be among those that are claimed
 	d.Parts, d.Claim = nil, 0
 	d.claim(claim.plus(excess))

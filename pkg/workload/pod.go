@@ -25,8 +25,8 @@ func Ended(pod manifest.Object) bool {
 type Held struct {
 	// Active pods, and those that terminate.
 	Active, Terminating Part
-	// Largest is the most GPUs that one of them holds.
-	Largest int64
+	// Largest is the most that one of them holds.
+	Largest Part
 	// Pods is how many hold GPUs.
 	Pods int64
 }
@@ -38,7 +38,7 @@ func (h *Held) Add(pod manifest.Object, gpus GPUResources) {
 		return
 	}
 	h.Pods++
-	h.Largest = max(h.Largest, u.Claim)
+	h.Largest = h.Largest.or(u.part(""))
 	if deleting(pod) {
 		h.Terminating = h.Terminating.plus(u.part(""))
 	} else {
@@ -58,14 +58,7 @@ func HeldBy(pods []manifest.Object, gpus GPUResources) Held {
 // Plus is what the pods of two objects hold together.
 func (h Held) Plus(other Held) Held {
 	return Held{Active: h.Active.plus(other.Active), Terminating: h.Terminating.plus(other.Terminating),
-		Largest: max(h.Largest, other.Largest), Pods: h.Pods + other.Pods}
-}
-
-// plus is what two parts hold together; of different types, any type.
-func (p Part) plus(other Part) Part {
-	sum := p.or(other)
-	sum.GPUs = SaturatingAdd(p.GPUs, other.GPUs)
-	return sum
+		Largest: h.Largest.or(other.Largest), Pods: h.Pods + other.Pods}
 }
 
 // Hold raises the usage of an object to what its pods hold, or are about to. Where its controller
@@ -74,7 +67,9 @@ func (p Part) plus(other Part) Part {
 func (d *Usage) Hold(o manifest.Object, pods Held) {
 	need := d.part("")
 	if KindOf(o) == StatefulSetKind {
-		need.GPUs = max(need.GPUs, SaturatingMul(pods.Largest, d.PeakPods))
+		if largest := pods.Largest.times(d.PeakPods); largest.exceeds(need) {
+			need.GPUs, need.less = largest.GPUs, largest.less
+		}
 	}
 	if Replaces(o) {
 		need = need.or(pods.Active).plus(pods.Terminating)

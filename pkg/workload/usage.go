@@ -46,6 +46,10 @@ type Usage struct {
 	// GPUType that the pod is pinned to; empty is any.
 	GPUType string
 	product string // the type that budgets go by
+	// types are those of an object with pods of several kinds; empty if GPUType is all.
+	types []string
+	// asks words a claim that is no product of one pod's GPUs; empty if it is.
+	asks string
 	// Paths name where a bound's value stands, and pod where the pod is described: nil
 	// is spec.template.spec.
 	Paths map[string]*field.Path
@@ -95,6 +99,9 @@ func (d *Usage) Outgrows(old *Usage) bool {
 // Asks words the claim: "40 GPUs (4 x 10 pods)".
 func (d *Usage) Asks() string {
 	s := CountText(d.Claim, "GPU")
+	if d.asks != "" {
+		return s + " (" + d.asks + ")"
+	}
 	if d.PeakPods == 0 && d.Claim > 0 && !d.Fixed {
 		return s + " over all that it names"
 	}
@@ -108,6 +115,14 @@ func (d *Usage) Asks() string {
 		detail += fmt.Sprintf(", and %s of %s", CountText(others, "GPU"), of)
 	}
 	return s + " (" + detail + ")"
+}
+
+// GPUTypes are the types that pods with GPUs are pinned to; empty is any.
+func (d *Usage) GPUTypes() []string {
+	if len(d.types) > 0 {
+		return d.types
+	}
+	return []string{d.GPUType}
 }
 
 // PeakPath is where the number of pods stands.
@@ -311,8 +326,7 @@ func podUsage(annotations, podSpec manifest.Object, at, specPath *field.Path, kn
 	d.ProgressDeadline = duration(knative.ProgressDeadlineKey, kn.ProgressDeadline())
 
 	d.GPUs = CountGPUs(podSpec, specPath, gpus)
-	d.GPUType, _ = GPUType(podSpec)
-	d.product = GPUProduct(podSpec)
+	d.pinnedBy(podSpec)
 	d.CPUs = podQuantity(podSpec, annotations, "cpu", kn)
 	d.Memory = podQuantity(podSpec, annotations, "memory", kn)
 	return d

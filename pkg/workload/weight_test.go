@@ -5,6 +5,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/workload"
 )
 
@@ -90,4 +91,26 @@ func TestFractionsAreCompared(t *testing.T) {
 	assert.EqualValues(t, 0, seven.GPUs.PodsWithin(0))
 	assert.EqualValues(t, 14, known.Units("nvidia.com/mig-1g.10gb", 2))
 	assert.EqualValues(t, 2, known.Units("nvidia.com/gpu", 2))
+}
+
+// TestWhatADeploymentControlsIsSummedExactly: ReplicaSets and pods of slices are no whole GPUs.
+func TestWhatADeploymentControlsIsSummedExactly(t *testing.T) {
+	known := workload.NewGPUResources(workload.Counting{Listed: []workload.ListedGPU{{Name: "nvidia.com/mig-1g.10gb", GPUs: weight("1/7")}}})
+	const spec = `{containers: [{resources: {limits: {nvidia.com/mig-1g.10gb: 1}}}]}`
+	rs := func(replicas string) manifest.Object {
+		return read(`{apiVersion: apps/v1, kind: ReplicaSet, spec: {replicas: ` + replicas + `, template: {spec: ` + spec + `}}}`)
+	}
+	var pods workload.Held
+	for range 7 {
+		pods.Add(read(`{spec: `+spec+`}`), known)
+	}
+	deployment := read(`{spec: {replicas: 14, strategy: {type: Recreate}, template: {spec: ` + spec + `}}}`)
+	d := workload.DeploymentUsage(deployment, workload.Controlled{ReplicaSets: []manifest.Object{rs("10"), rs("4")}, Pods: pods}, known)
+	assert.EqualValues(t, 2, d.Claim)
+	d = workload.DeploymentUsage(deployment, workload.Controlled{ReplicaSets: []manifest.Object{rs("10"), rs("5")}, Pods: pods}, known)
+	assert.EqualValues(t, 3, d.Claim, "15/7")
+	set := read(`{apiVersion: apps/v1, kind: StatefulSet, spec: {replicas: 10, template: {spec: ` + spec + `}}}`)
+	u := workload.StatefulSetUsage(set, known)
+	u.Hold(set, pods)
+	assert.EqualValues(t, 2, u.Claim)
 }

@@ -146,6 +146,8 @@ func (b *builder) build(ctx context.Context, e cacheEntry, position string) erro
 			copyManifests = b.copyCertManagerManifests
 		case servingManifests:
 			copyManifests = b.copyServingManifests
+		case metricsManifests:
+			copyManifests = b.copyMetricsManifests
 		}
 		if err := copyManifests(ctx, e.modDir, out); err != nil {
 			return err

@@ -131,6 +131,9 @@ func (o Options) Tools() []string {
 	names := []string{Etcd, KubeAPIServer, KubeControllerManager, Kubectl}
 	if o.Pods {
 		names = append(names, Containerd, ContainerdShim, Ctr, Kubelet, KubeProxy)
+		if o.HPA {
+			names = append(names, MetricsServer, metricsManifests)
+		}
 	}
 	if o.Scheduler || o.Pods {
 		names = append(names, KubeScheduler)

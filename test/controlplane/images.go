@@ -35,13 +35,43 @@ func (c *ControlPlane) buildPackage(ctx context.Context, name, dir string) (stri
 		return "", err
 	}
 	binary := c.dir.join("programs", name)
+	return binary, goBuild(ctx, filepath.Join(root, dir), binary)
+}
+
+// goBuild builds the main package in a folder.
+func goBuild(ctx context.Context, dir, binary string) error {
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", binary, ".")
-	cmd.Dir = filepath.Join(root, dir)
+	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("building %s: %w\n%s", name, err, out)
+		return fmt.Errorf("building %s: %w\n%s", dir, err, out)
 	}
-	return binary, nil
+	return nil
+}
+
+// imageCommand makes images: the product's own.
+var imageCommand = filepath.Join("hack", "release", "cmd", "image")
+
+// preparePrograms builds all that a control plane takes, and has Go's caches hold what it
+// builds later: a lab reaches no network.
+func preparePrograms(ctx context.Context, o Options) error {
+	root, err := RepositoryRoot()
+	if err != nil {
+		return err
+	}
+	if _, err := EnsureTools(ctx, os.Stderr, o.Tools()...); err != nil {
+		return err
+	}
+	programs, err := filepath.Glob(filepath.Join(root, "test", "controlplane", "programs", "*"))
+	if err != nil {
+		return err
+	}
+	for _, dir := range append(programs, filepath.Join(root, imageCommand)) {
+		if err := goBuild(ctx, dir, os.DevNull); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // LoadImage makes an image of one static program, with what makes the webhook's own image,

@@ -261,7 +261,7 @@ func (i *ingress) addresses(backend networking.IngressBackendSplit) ([]string, e
 		}
 	}
 	if len(addresses) == 0 {
-		return nil, fmt.Errorf("Service %s has no addresses", backend.ServiceName)
+		return nil, fmt.Errorf("there are no addresses of Service %s", backend.ServiceName)
 	}
 	return addresses, nil
 }

@@ -29,7 +29,8 @@ const (
 	labOwnerVariable = "KUBETORCH_PODS_OWNER"
 )
 
-// Isolate runs the calling program again in network, mount, process and IPC namespaces of
+// Isolate builds what a control plane with the options takes, which the network may be needed
+// for, and runs the calling program again in network, mount, process and IPC namespaces of
 // its own, in which Options.Pods works. It returns at once in the program inside; outside it
 // returns never, but exits with the status of the program inside.
 //
@@ -39,14 +40,14 @@ const (
 // that was killed by the next one.
 //
 // Call it first thing in main or TestMain.
-func Isolate() {
+func Isolate(o Options) {
 	switch {
 	case os.Getenv(labInitVariable) != "":
 		os.Exit(labInit())
 	case labDir() != "":
 		return
 	}
-	code, err := isolate()
+	code, err := isolate(o)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		code = 1
@@ -66,9 +67,15 @@ func OwnerPID() int {
 // labDir is the folder of the lab that this process is in, or "".
 func labDir() string { return os.Getenv(labVariable) }
 
-func isolate() (code int, err error) {
+func isolate(o Options) (code int, err error) {
 	if os.Getuid() != 0 {
 		return 1, errors.New("running pods takes root: namespaces, cgroups and mounts are made")
+	}
+	building, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err = preparePrograms(building, o)
+	stop()
+	if err != nil {
+		return 1, err
 	}
 	sweepLabs(os.TempDir())
 	dir, err := os.MkdirTemp("", labDirPattern)
@@ -105,8 +112,8 @@ func isolate() (code int, err error) {
 			_ = cmd.Process.Signal(syscall.SIGTERM)
 		}
 	}()
-	forwarding, stop := context.WithCancel(context.Background())
-	defer stop()
+	forwarding, stopForwarding := context.WithCancel(context.Background())
+	defer stopForwarding()
 	go forward(forwarding, dir)
 	return exitCode(cmd.Wait())
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // Isolate says that pods run on Linux only.
-func Isolate() {
+func Isolate(Options) {
 	fmt.Fprintln(os.Stderr, "error: running pods takes Linux")
 	os.Exit(1)
 }

@@ -106,7 +106,7 @@ func localDeployment(object *unstructured.Unstructured, version string) error {
 		image, _ := container["image"].(string)
 		program, ok := strings.CutPrefix(image, sourceImage)
 		if !ok {
-			return fmt.Errorf("Deployment %s has an image that is none of Knative's: %s", object.GetName(), image)
+			return fmt.Errorf("an image of Deployment %s is none of Knative's: %s", object.GetName(), image)
 		}
 		container["image"] = localReference("knative/"+program, version)
 		delete(container, "resources")

@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -187,6 +186,11 @@ func (c *ControlPlane) startPodNode(ctx context.Context) error {
 		return err
 	}
 	c.closeWithStop(dns)
+	if c.options.HPA {
+		if err := c.installMetrics(ctx); err != nil {
+			return fmt.Errorf("serving metrics: %w", err)
+		}
+	}
 	err = await(ctx, "node "+nodeName, patience, func(ctx context.Context) error {
 		o, err := c.client.Resource(nodes).Get(ctx, nodeName, metav1.GetOptions{})
 		if err != nil {
@@ -217,7 +221,7 @@ func (c *ControlPlane) startContainerd(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if c.imageTool, err = c.buildPackage(ctx, "image", filepath.Join("hack", "release", "cmd", "image")); err != nil {
+	if c.imageTool, err = c.buildPackage(ctx, "image", imageCommand); err != nil {
 		return err
 	}
 	return c.LoadProgram(ctx, pauseImage, "pause")
@@ -231,6 +235,5 @@ func (c *ControlPlane) stopPods() error {
 	if err := removeCgroups(filepath.Base(labDir())); err != nil {
 		return err
 	}
-	time.Sleep(100 * time.Millisecond) // the kernel closes what the killed processes had open
 	return unmountBelow(append(labFolders[:len(labFolders):len(labFolders)], c.dir.path)...)
 }

@@ -45,6 +45,8 @@ const (
 	ServingController    = "controller"
 	ServingWebhook       = "webhook"
 	ServingQueue         = "queue"
+
+	MetricsServer = "metrics-server"
 )
 
 // cert-manager, for ControlPlane.StartCertManager.
@@ -66,6 +68,7 @@ const (
 	knativeManifests     = "knative-manifests"
 	certManagerManifests = "cert-manager-manifests"
 	servingManifests     = "serving-manifests"
+	metricsManifests     = "metrics-server-manifests"
 )
 
 // Modules under test/ that pin the tools. They are apart from the root module
@@ -76,6 +79,7 @@ const (
 	servingModule     = "controlplane/tools/serving"
 	nodeModule        = "controlplane/tools/node"
 	containerdModule  = "controlplane/tools/containerd"
+	metricsModule     = "controlplane/tools/metrics"
 	certManagerModule = "controlplane/tools/certmanager"
 	helmModule        = "controlplane/tools/helm"
 	gatekeeperModule  = "comparison/gatekeeper"
@@ -120,6 +124,8 @@ var tools = []tool{
 	servingTool(ServingController),
 	servingTool(ServingWebhook),
 	servingTool(ServingQueue),
+	{name: MetricsServer, pinnedIn: metricsModule, module: metricsServer, pkg: metricsServer + "/cmd/metrics-server"},
+	{name: metricsManifests, pinnedIn: metricsModule, module: metricsServer},
 	{name: servingManifests, pinnedIn: servingModule, module: "knative.dev/serving"},
 	certManagerTool(CertManagerController, certManager+"/cmd/controller"),
 	certManagerTool(CertManagerCAInjector, certManager+"/cmd/cainjector"),
@@ -153,6 +159,8 @@ func nodeTool(name string) tool {
 	t.pinnedIn = nodeModule
 	return t
 }
+
+const metricsServer = "sigs.k8s.io/metrics-server"
 
 const containerd = "github.com/containerd/containerd/v2"
 
@@ -253,8 +261,11 @@ func resolve(root string, names []string) ([]cacheEntry, error) {
 		if entry.pinnedIn == knativeModule {
 			fmt.Fprintf(hash, "%q%q", loopbackPatches, manifestSources)
 		}
-		if entry.name == servingManifests {
+		switch entry.name {
+		case servingManifests:
 			fmt.Fprintf(hash, "%q", servingManifestSources)
+		case metricsManifests:
+			fmt.Fprintf(hash, "%q", metricsManifestSources)
 		}
 		if entry.tags != "" {
 			fmt.Fprintf(hash, "%q", entry.tags)

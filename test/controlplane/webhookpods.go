@@ -46,12 +46,7 @@ func (c *ControlPlane) installWebhookPods(ctx context.Context, binary, manifests
 		case isWebhookConfiguration(o):
 			hooks = append(hooks, o)
 		case o.GetKind() == "Deployment":
-			containers, _, err := unstructured.NestedSlice(o.Object, "spec", "template", "spec", "containers")
-			if err != nil || len(containers) != 1 {
-				return fmt.Errorf("Deployment %s does not have one container: %w", o.GetName(), err)
-			}
-			containers[0].(map[string]any)["image"] = webhookImage
-			if err := unstructured.SetNestedSlice(o.Object, containers, "spec", "template", "spec", "containers"); err != nil {
+			if err := changeContainer(o, func(container map[string]any) { container["image"] = webhookImage }); err != nil {
 				return err
 			}
 			rest = append(rest, o)
@@ -72,6 +67,20 @@ func (c *ControlPlane) installWebhookPods(ctx context.Context, binary, manifests
 		return err
 	}
 	return c.awaitRegistered(ctx, &Webhook{})
+}
+
+// changeContainer changes the only container of a Deployment.
+func changeContainer(o *unstructured.Unstructured, change func(container map[string]any)) error {
+	fields := []string{"spec", "template", "spec", "containers"}
+	containers, _, err := unstructured.NestedSlice(o.Object, fields...)
+	if err != nil {
+		return fmt.Errorf("reading the containers of Deployment %s: %w", o.GetName(), err)
+	}
+	if len(containers) != 1 {
+		return fmt.Errorf("the number of containers of Deployment %s is %d and not 1", o.GetName(), len(containers))
+	}
+	change(containers[0].(map[string]any))
+	return unstructured.SetNestedSlice(o.Object, containers, fields...)
 }
 
 // RestartWebhookPods does what kubectl rollout restart does, and waits until the rollout is

@@ -142,7 +142,7 @@ func (c *churn) run() {
 		actors.Go(func() {
 			l, to := newLoad(), throughIngress(c.namespace, fmt.Sprintf("service-%d", i), 500*time.Millisecond)
 			for !c.over() {
-				l.concurrent(c.t.Context(), to, 8, time.Second)
+				l.concurrent(c.t.Context(), to, 8, forTime(time.Second))
 			}
 		})
 	}

@@ -25,7 +25,7 @@ var (
 	budgets      = schema.GroupVersionResource{Group: "policy.kubetorch.com", Version: "v1alpha1", Resource: "gpubudgets"}
 )
 
-const patience = 3 * time.Minute
+const patience = 5 * time.Minute
 
 var namespaceNumber atomic.Int64
 
@@ -81,6 +81,10 @@ func create(t *testing.T, resource schema.GroupVersionResource, namespace string
 	t.Helper()
 	created, err := client.Resource(resource).Namespace(namespace).Create(t.Context(), o, metav1.CreateOptions{})
 	require.NoError(t, err)
+	if resource == services {
+		expanded, _, _ := unstructured.NestedString(created.Object, "spec", "template", "metadata", "annotations", "autoscaling.knative.dev/max-scale")
+		require.NotEmpty(t, expanded, "the webhook did not expand the Service")
+	}
 	return created
 }
 

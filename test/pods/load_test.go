@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -40,6 +41,7 @@ type target struct {
 	address string // host and port to dial
 	host    string // of the request
 	hold    time.Duration
+	burn    time.Duration // of CPU
 	client  *http.Client
 }
 
@@ -80,7 +82,7 @@ func (l *load) send(ctx context.Context, to target) {
 }
 
 func (to target) get(ctx context.Context) (a answer, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+to.address+"/?hold="+to.hold.String(), nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+to.address+"/?hold="+to.hold.String()+"&burn="+to.burn.String(), nil)
 	if err != nil {
 		return a, err
 	}
@@ -100,16 +102,21 @@ func (to target) get(ctx context.Context) (a answer, err error) {
 	return a, json.Unmarshal(body, &a)
 }
 
-// concurrent keeps a number of requests under way for a time. Requests that are under way at
-// its end are waited for.
-func (l *load) concurrent(ctx context.Context, to target, requests int, duration time.Duration) {
+// forTime is over after a time.
+func forTime(duration time.Duration) (over func() bool) {
 	end := time.Now().Add(duration)
+	return func() bool { return !time.Now().Before(end) }
+}
+
+// concurrent keeps a number of requests under way until it is over. Requests that are under
+// way then are waited for.
+func (l *load) concurrent(ctx context.Context, to target, requests int, over func() bool) {
 	var workers sync.WaitGroup
 	for i := range requests {
 		workers.Go(func() {
 			// Not all at the same moment, time and again.
 			time.Sleep(to.hold * time.Duration(i) / time.Duration(requests))
-			for time.Now().Before(end) && ctx.Err() == nil {
+			for !over() && ctx.Err() == nil {
 				l.send(ctx, to)
 			}
 		})
@@ -117,13 +124,13 @@ func (l *load) concurrent(ctx context.Context, to target, requests int, duration
 	workers.Wait()
 }
 
-// perSecond sends requests at a rate for a time, whether they are answered or not.
-func (l *load) perSecond(ctx context.Context, to target, rate int, duration time.Duration) {
+// perSecond sends requests at a rate until it is over, whether they are answered or not.
+func (l *load) perSecond(ctx context.Context, to target, rate int, over func() bool) {
 	ticker := time.NewTicker(time.Second / time.Duration(rate))
 	defer ticker.Stop()
 	var under sync.WaitGroup
 	defer under.Wait()
-	for range int(duration.Seconds() * float64(rate)) {
+	for !over() {
 		select {
 		case <-ticker.C:
 			under.Go(func() { l.send(ctx, to) })
@@ -145,6 +152,13 @@ func (l *load) failed() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.Clone(l.failures)
+}
+
+// pods are the number of answers by pod.
+func (l *load) pods() map[string]int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return maps.Clone(l.hosts)
 }
 
 // quantile is a latency that a share of the requests stayed below.

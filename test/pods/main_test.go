@@ -23,8 +23,8 @@ import (
 	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
-// gpus is the number of GPUs of the node.
-const gpus = 64
+// lab is what all tests share.
+var lab = controlplane.Options{Pods: true, GPUs: 64, HPA: true, Log: os.Stderr}
 
 var (
 	keepLogs = flag.Bool("pod-logs", false, "copy the logs of all programs to .cache/pods-logs")
@@ -36,7 +36,7 @@ var (
 )
 
 func TestMain(m *testing.M) {
-	controlplane.Isolate()
+	controlplane.Isolate(lab)
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code, err := run(ctx, m)
@@ -59,7 +59,7 @@ func run(ctx context.Context, m *testing.M) (code int, err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	begin := time.Now()
-	cluster, err = controlplane.Start(ctx, controlplane.Options{Pods: true, GPUs: gpus, Log: os.Stderr})
+	cluster, err = controlplane.Start(ctx, lab)
 	if err != nil {
 		return 1, err
 	}
@@ -71,9 +71,12 @@ func run(ctx context.Context, m *testing.M) (code int, err error) {
 		}
 		err = errors.Join(err, cluster.Stop())
 	}()
-	go func() { // the tests' own commands end with what they ask
+	go func() { // tests wait for much, and need not wait for that
 		<-ctx.Done()
-		_ = cluster.Stop()
+		if err := cluster.Stop(); err != nil {
+			fmt.Fprintln(os.Stderr, "pods:", err)
+		}
+		os.Exit(130)
 	}()
 	config := cluster.RESTConfig()
 	config.WarningHandler = rest.NoWarnings{}
@@ -89,6 +92,9 @@ func run(ctx context.Context, m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	if err := cluster.InstallWebhookPods(ctx, binary, filepath.Join(root, "deploy")); err != nil {
+		return 1, err
+	}
+	if err := harness.AwaitAdmission(ctx, cluster); err != nil {
 		return 1, err
 	}
 	if err := cluster.LoadProgram(ctx, appImage, "app"); err != nil {

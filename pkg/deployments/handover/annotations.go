@@ -5,9 +5,9 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/kubetorch/webhook/pkg/convert"
 	"github.com/kubetorch/webhook/pkg/expand"
 	"github.com/kubetorch/webhook/pkg/manifest"
-	"github.com/kubetorch/webhook/pkg/parameter"
 )
 
 // Annotations that the webhook and its controller keep on a Deployment. None is trusted
@@ -146,11 +146,5 @@ func MadeByKnative(service manifest.Object) bool {
 	return owner.Kind == "Route" && strings.HasPrefix(owner.Version, "serving.knative.dev/")
 }
 
-// ServiceName is the name of the Knative Service that a Deployment asks for: its own, or
-// the one that a parameter states.
-func ServiceName(deployment manifest.Object) string {
-	if s := expand.ReadIntent(deployment).Stated[parameter.ServiceName.Name]; s != nil && parameter.ServiceName.Type.Check(s.Text) == nil {
-		return s.Text
-	}
-	return manifest.Text(deployment, "metadata", "name")
-}
+// ServiceName is the name of the Knative Service that a Deployment asks for.
+func ServiceName(deployment manifest.Object) string { return convert.ServiceName(deployment) }

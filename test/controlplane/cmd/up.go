@@ -158,7 +158,7 @@ func supervise(ctx context.Context, args []string) (err error) {
 		return err
 	}
 	if o.Pods {
-		controlplane.Isolate()
+		controlplane.Isolate(o.Options)
 	}
 	s, err := openState(o.state)
 	if err != nil {

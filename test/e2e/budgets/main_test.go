@@ -24,6 +24,7 @@ var (
 	cluster *controlplane.ControlPlane
 	hook    *controlplane.Webhook
 	client  dynamic.Interface
+	binary  string // the built webhook
 	// disturbances are what every budget feels.
 	disturbances harness.Disturbances
 
@@ -43,6 +44,6 @@ func TestMain(m *testing.M) {
 		Parallel:  100,
 		ExtraArgs: []string{"--api-request-timeout", requestTimeout.String()},
 	}, func(e *harness.Environment) {
-		cluster, hook, client = e.Cluster, e.Webhook, e.Client
+		cluster, hook, client, binary = e.Cluster, e.Webhook, e.Client, e.Binary
 	})
 }

@@ -143,16 +143,16 @@ func (e *Environment) Install(ctx context.Context, c *controlplane.ControlPlane,
 	if err != nil {
 		return nil, err
 	}
-	return w, awaitAdmission(ctx, c)
+	return w, AwaitAdmission(ctx, c)
 }
 
 // asked is a Deployment that the webhook refuses.
 const asked = `{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "asked", "labels": {"kubetorch.com/compute": "no-such-profile"}},
 	"spec": {"selector": {"matchLabels": {"app": "asked"}}, "template": {"metadata": {"labels": {"app": "asked"}}, "spec": {"containers": [{"name": "asked", "image": "nginx:1"}]}}}}`
 
-// awaitAdmission waits until the API server has seen the webhook's configuration: until then
+// AwaitAdmission waits until the API server has seen the webhook's configuration: until then
 // it asks nobody, or somebody whose certificate it cannot verify.
-func awaitAdmission(ctx context.Context, c *controlplane.ControlPlane) error {
+func AwaitAdmission(ctx context.Context, c *controlplane.ControlPlane) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
 	for {

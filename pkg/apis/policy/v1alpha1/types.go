@@ -25,7 +25,7 @@ const (
 // ComputePolicy sets defaults, profiles and bounds for the workloads that it selects.
 //
 // +kubebuilder:object:root=true
-// +kubebuilder:resource:scope=Cluster,categories=kubetorch
+// +kubebuilder:resource:scope=Cluster,categories=kubetorch,shortName=cpol
 // +kubebuilder:subresource:status
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Enforcement",type=string,JSONPath=`.status.enforcement`
@@ -139,11 +139,13 @@ type Settings struct {
 
 // Profiles are named settings.
 type Profiles struct {
+	// Autoscale are profiles of autoscaling, chosen by the label kubetorch.com/autoscale.
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=64
 	// +optional
 	Autoscale []AutoscaleProfile `json:"autoscale,omitempty"`
+	// Compute are profiles of resources, chosen by the label kubetorch.com/compute.
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=64
@@ -176,27 +178,35 @@ type ComputeProfile struct {
 // +kubebuilder:validation:XValidation:rule="!has(self.minScale) || !has(self.maxScale) || self.minScale <= self.maxScale",message="minScale may not be above maxScale"
 // +kubebuilder:validation:XValidation:rule="!has(self.initialScale) || !has(self.maxScale) || self.initialScale <= self.maxScale",message="initialScale may not be above maxScale"
 type AutoscaleSettings struct {
+	// AutoscalerClass is Knative's autoscaler: kpa by requests, hpa by CPU, memory or a pod metric.
 	// +kubebuilder:validation:Enum=kpa;hpa;kpa.autoscaling.knative.dev;hpa.autoscaling.knative.dev
 	// +optional
 	AutoscalerClass *string `json:"autoscalerClass,omitempty"`
+	// Metric is what is scaled by: concurrency or rps with kpa; cpu, memory or a pod metric with hpa.
 	// +kubebuilder:validation:MinLength=1
 	// +optional
 	Metric *string `json:"metric,omitempty"`
+	// Target is how much of the metric one pod is to have.
 	// +kubebuilder:validation:XIntOrString
 	// +optional
 	Target *intstr.IntOrString `json:"target,omitempty"`
+	// TargetUtilization is the percentage of the target that is aimed at, 1 to 100; kpa only.
 	// +kubebuilder:validation:XIntOrString
 	// +optional
 	TargetUtilization *intstr.IntOrString `json:"targetUtilization,omitempty"`
+	// MinScale is the number of pods that never go away.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	MinScale *int32 `json:"minScale,omitempty"`
+	// MaxScale is the largest number of pods.
 	// +kubebuilder:validation:Minimum=1
 	// +optional
 	MaxScale *int32 `json:"maxScale,omitempty"`
+	// InitialScale is the number of pods that a new revision starts with.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	InitialScale *int32 `json:"initialScale,omitempty"`
+	// Concurrency is how many requests one pod gets at the same time.
 	// +kubebuilder:validation:Minimum=1
 	// +optional
 	Concurrency *int32 `json:"concurrency,omitempty"`
@@ -212,40 +222,55 @@ type AutoscaleSettings struct {
 
 // ComputeSettings are the parameters under compute.kubetorch.com/.
 type ComputeSettings struct {
+	// CPUs are requested for the serving container: cores, or millicores such as 500m.
 	// +kubebuilder:validation:XIntOrString
 	// +optional
 	CPUs *intstr.IntOrString `json:"cpus,omitempty"`
+	// Memory is requested for the serving container, in bytes, such as 16Gi.
 	// +kubebuilder:validation:XIntOrString
 	// +optional
 	Memory *intstr.IntOrString `json:"memory,omitempty"`
+	// DiskSize is the ephemeral storage that is requested, in bytes, such as 100Gi.
 	// +kubebuilder:validation:XIntOrString
 	// +optional
 	DiskSize *intstr.IntOrString `json:"diskSize,omitempty"`
+	// GPUs are requested for, and the limit of, the serving container: whole GPUs.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	GPUs *int32 `json:"gpus,omitempty"`
+	// GPUType pins pods to nodes with one type of GPU, by its vendor's label, such as NVIDIA-L4.
 	// +kubebuilder:validation:MinLength=1
 	// +optional
 	GPUType *string `json:"gpuType,omitempty"`
+	// GPUAntiAffinity keeps pods off nodes with GPUs.
+	// +optional
+	GPUAntiAffinity *bool `json:"gpuAntiAffinity,omitempty"`
+	// GPUMemory is the memory of a GPU that is needed, in bytes; it asks for one GPU if none is.
 	// +kubebuilder:validation:XIntOrString
 	// +optional
 	GPUMemory *intstr.IntOrString `json:"gpuMemory,omitempty"`
+	// SharedMemoryLimit is the size of /dev/shm, in bytes.
 	// +kubebuilder:validation:XIntOrString
 	// +optional
 	SharedMemoryLimit *intstr.IntOrString `json:"sharedMemoryLimit,omitempty"`
+	// PriorityClassName is the priority class of the pods.
 	// +kubebuilder:validation:MinLength=1
 	// +optional
 	PriorityClassName *string `json:"priorityClassName,omitempty"`
+	// QueueName is Kueue's queue.
 	// +kubebuilder:validation:MinLength=1
 	// +optional
 	QueueName *string `json:"queueName,omitempty"`
+	// ServiceAccountName is the service account of the pods.
 	// +kubebuilder:validation:MinLength=1
 	// +optional
 	ServiceAccountName *string `json:"serviceAccountName,omitempty"`
+	// LaunchTimeout is a duration such as 15m, or a number of whole seconds.
+	// +kubebuilder:validation:XIntOrString
 	// +optional
-	LaunchTimeout *Duration `json:"launchTimeout,omitempty"`
+	LaunchTimeout *intstr.IntOrString `json:"launchTimeout,omitempty"`
 	// +optional
-	InactivityTTL *Duration `json:"inactivityTtl,omitempty"`
+	InactivityTTL *TimeToLive `json:"inactivityTtl,omitempty"`
 }
 
 // Duration is a length of time as Go's time.ParseDuration reads it, such as 90s or 10m.
@@ -254,6 +279,13 @@ type ComputeSettings struct {
 // +kubebuilder:validation:MaxLength=64
 // +kubebuilder:validation:XValidation:rule="self.matches('^[0-9]+$') ? self == '0' : self.matches('^([0-9]+([.][0-9]*)?(h|m|s|ms|us|ns))+$')",message="must be a duration such as 90s or 10m"
 type Duration string
+
+// TimeToLive is a Duration, or whole days such as 1d.
+//
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=64
+// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+d|([0-9]+([.][0-9]*)?(h|m|s|ms|us|ns))+)$')",message="must be a duration such as 90s or 10m, or days such as 1d"
+type TimeToLive string
 
 // Exemption names workloads that bounds do not stop. The fields of one entry all
 // have to match, an empty field matches anything, and an entry without any field
@@ -279,4 +311,13 @@ type Exemption struct {
 	// +kubebuilder:validation:items:MaxLength=318
 	// +optional
 	ServiceAccounts []string `json:"serviceAccounts,omitempty"`
+
+	// Until is when the exemption ends: from then on the bounds hold again. What it let in
+	// stays, and may not grow. Absent is without end.
+	// +optional
+	Until *metav1.Time `json:"until,omitempty"`
+	// Reason is why there is the exemption, for people.
+	// +kubebuilder:validation:MaxLength=1024
+	// +optional
+	Reason string `json:"reason,omitempty"`
 }

@@ -1,5 +1,6 @@
 // Command app is an application under test. It answers each request after the time that the
-// request asks for, and says who answered and how many requests it held at most.
+// request asks for (?hold=1s), or after so much CPU time (?burn=20ms), and says who answered and
+// how many requests it held at most.
 //
 // Environment: PORT to listen on (8080), START_DELAY before it listens, GPU_SOCKET of the
 // device plug-in, which it stays connected to, and GPU_IDS that it was given.
@@ -15,6 +16,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -100,6 +102,12 @@ func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.held--
 		a.mu.Unlock()
 	}()
+	burn, err := time.ParseDuration(or(r.URL.Query().Get("burn"), "0s"))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	spend(burn)
 	select {
 	case <-time.After(hold):
 	case <-r.Context().Done():
@@ -108,6 +116,22 @@ func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	if err := json.NewEncoder(w).Encode(answer); err != nil {
 		log.Print(err)
+	}
+}
+
+// spend uses an amount of CPU time, however long that takes on a busy machine.
+func spend(amount time.Duration) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	const thread = 1 // RUSAGE_THREAD
+	used := func() time.Duration {
+		var usage syscall.Rusage
+		if err := syscall.Getrusage(thread, &usage); err != nil {
+			return amount
+		}
+		return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+	}
+	for begin := used(); used()-begin < amount; {
 	}
 }
 
