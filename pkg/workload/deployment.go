@@ -27,19 +27,22 @@ func DeploymentUsage(deployment manifest.Object, c Controlled, gpus GPUResources
 		d.PeakPods = max(d.PeakPods, c.Autoscaled)
 	}
 	paused, _ := manifest.At(deployment, "spec", "paused").(bool)
-	largest := Part{GPUs: d.GPUs.PerPod, Type: d.product}
-	replaced := largest.GPUs // the most that a pod of a rollout holds
-	var asked Part           // by the ReplicaSets
+	peakOf := func(u *Usage) Part {
+		u.PeakPods = d.PeakPods
+		return u.part("")
+	}
+	claim := peakOf(&d)
+	replaced := d.GPUs.PerPod // the most that a pod of a rollout holds
+	var asked Part            // by the ReplicaSets
 	for _, rs := range c.ReplicaSets {
 		u := ReplicaSetUsage(rs, gpus)
-		if paused || u.PeakPods > 0 {
-			largest = largest.or(Part{GPUs: u.GPUs.PerPod, Type: u.product})
-		}
-		replaced = max(replaced, u.GPUs.PerPod)
 		asked = asked.plus(u.part(""))
+		replaced = max(replaced, u.GPUs.PerPod)
+		if paused || u.PeakPods > 0 {
+			claim = claim.or(peakOf(&u))
+		}
 	}
-	claim := Part{GPUs: SaturatingMul(largest.GPUs, d.PeakPods), Type: largest.Type}
-	held := asked.or(c.Pods.Active).plus(c.Pods.Terminating)
+	held := asked.or(c.Pods.Active.plus(c.Pods.Terminating))
 	excess := Part{GPUs: max(0, held.GPUs-claim.GPUs), Type: held.Type}
 	overlap := excess
 	overlap.GPUs = min(excess.GPUs, SaturatingMul(RolloutPods(deployment, d.PeakPods), replaced))
