@@ -77,12 +77,12 @@ func (r *Request) podClaims(w World) []Claim {
 		return r.releasedClaims(w, d)
 	case r.of == workload.PodKind && r.related.root.kind != "":
 		return []Claim{r.neededClaim(d)}
-	case r.of == workload.ReplicaSetKind && r.byMaker() && r.related.owner != nil:
+	case r.of == workload.ReplicaSetKind && r.byMaker() && r.related.owner != nil && (r.old == nil || r.related.oldOwner != nil):
 		return nil // part of its Deployment, which was charged
 	}
 	if held := r.held(r.related.pods); held.Pods > 0 {
-		d.Hold(r.object, held)
-		old.Hold(r.old, held)
+		d.Expect(r.object, held)
+		old.Expect(r.old, held)
 	}
 	var claims []Claim
 	for _, deployment := range r.related.deployments {
@@ -113,10 +113,11 @@ func (r *Request) neededClaim(d workload.Usage) Claim {
 // releasedClaims are for a Pod that is taken from its controller, which makes another in its place. Where
 // it is changed otherwise it stays whose it is.
 func (r *Request) releasedClaims(w World, d workload.Usage) []Claim {
-	if r.isResize() || w.Reader == nil || r.related.owner != nil {
+	ref, ok := workload.Owner(r.old)
+	if r.isResize() || w.Reader == nil || (r.related.owner != nil && manifest.Text(r.related.owner, "metadata", "uid") == ref.UID) {
 		return nil
 	}
-	if ref, ok := workload.Owner(r.old); !ok || ref.Kind == workload.DaemonSetKind.Kind {
+	if !ok || ref.Kind == workload.DaemonSetKind.Kind {
 		return nil // charged by itself
 	}
 	c := newClaim(r.key(), r.of.Kind, d, nil)
@@ -132,12 +133,12 @@ func (r *Request) replicaSetClaim(w World, of deployment) Claim {
 	if r.old == nil || r.related.owner == nil {
 		set = clone(set)
 		if spec := manifest.Map(set, "spec"); spec != nil {
-			spec["replicas"] = int64(0)
+			spec["replicas"] = min(1, workload.Replicas(set)) // one at 0 it leaves alone, unless it is paused
 		}
 	}
 	var before manifest.Object
 	without := of
-	if r.old != nil && r.related.oldOwner != nil {
+	if uid := manifest.Text(of.object, "metadata", "uid"); r.old != nil && manifest.Text(r.related.oldOwner, "metadata", "uid") == uid && uid != "" {
 		before = r.old
 	} else {
 		without.replicaSets = except(of.replicaSets, manifest.Text(r.object, "metadata", "uid"))
@@ -224,7 +225,7 @@ func (r *Request) targetClaims(w World) []Claim {
 		if len(r.related.deployments) == 0 {
 			u = kind.Usage(target, gpus)
 			u.RaisePeak(pods)
-			u.Hold(target, r.held(r.related.pods))
+			u.Expect(target, r.held(r.related.pods))
 			return u, rootOf(target)
 		}
 		d := r.related.deployments[0]

@@ -248,10 +248,11 @@ func (r *Request) needOfDeployment(ctx context.Context, in inNamespace, deployme
 		if err != nil {
 			return err
 		}
-		pods, err := in.podsOf(ctx, d, sets)
+		pods, loose, err := in.podsOf(ctx, d, sets)
 		if err != nil {
 			return err
 		}
+		r.related.need = r.related.need.Plus(workload.Need{Held: r.held(loose).All()})
 		for i, set := range sets {
 			if manifest.Text(set, "metadata", "uid") == manifest.Text(r.related.owner, "metadata", "uid") {
 				pods[i] = append(pods[i], r.object)
