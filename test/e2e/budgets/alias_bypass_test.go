@@ -30,7 +30,7 @@ func cards(t *testing.T, name, resource string, each, pods int) *unstructured.Un
 }
 
 func TestNamesThatADeviceClassClaimsAreCounted(t *testing.T) {
-	begin := disturbing(t)
+	begin := disturbances.Disturbing(t)
 	const card = "e2e.kubetorch.com/card"
 	namespace := newNamespace(t)
 	name := newBudget(t, namespace, "  max: 8\n")
