@@ -66,6 +66,11 @@ test-pods: $(BIN) pods-packages ## Run the tests on a node that runs pods (root)
 	@$(GO) test -count=1 -timeout 10m ./test/pods/cleanup
 	@KUBETORCH_WEBHOOK_BINARY=$(BIN) $(GO) test -count=1 -timeout 40m -parallel 8 ./test/pods $(PODSFLAGS)
 
+.PHONY: test-browser
+test-browser: ## Open the HTML that commands write in a headless Chromium (Debian's package chromium)
+	@echo "== pages in a browser"
+	@$(GO) test -count=1 -timeout 10m -tags browser ./test/browser
+
 .PHONY: fuzz
 FUZZTIME ?= 1m
 fuzz: ## Run every fuzz target for FUZZTIME each
@@ -165,6 +170,14 @@ generate: $(GENTOOLS)/controller-gen ## Write deepcopy functions, CRDs and the r
 	@$(GO) run ./hack/docs docs/parameters.md docs/metrics.md
 	@$(GO) run ./hack/registration deploy/base deploy/base/webhooks pkg/registration/webhooks.json
 	@$(GO) run ./hack/chart . charts/kubetorch-webhook
+
+.PHONY: man
+man: ## Write the manual pages of all commands into dist/man
+	@$(GO) run ./hack/man dist/man
+
+.PHONY: vulnerabilities
+vulnerabilities: $(GENTOOLS)/govulncheck ## Look known vulnerabilities of what is built up, which needs a network
+	@$(GENTOOLS)/govulncheck ./...
 
 .PHONY: verify
 verify: generate ## Fail if generated files, go.mod or formatting are out of date

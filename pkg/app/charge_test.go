@@ -24,7 +24,11 @@ import (
 func standalone() (*edge, *charge.Memory) { return enforcing("") }
 
 func enforcing(how v1alpha1.BudgetEnforcement) (*edge, *charge.Memory) {
-	budgets := []v1alpha1.GPUBudget{{ObjectMeta: metav1.ObjectMeta{Name: "b"}, Spec: v1alpha1.GPUBudgetSpec{Max: new(int64(10)), Enforcement: how}}}
+	return standaloneWith(v1alpha1.GPUBudgetSpec{Max: new(int64(10)), Enforcement: how})
+}
+
+func standaloneWith(spec v1alpha1.GPUBudgetSpec) (*edge, *charge.Memory) {
+	budgets := []v1alpha1.GPUBudget{{ObjectMeta: metav1.ObjectMeta{Name: "b"}, Spec: spec}}
 	memory := charge.NewMemory(budgets)
 	e := working()
 	e.current.Store(&snapshot{policies: policy.Compile(nil), budgets: policy.CompileBudgets(budgets), knative: knative.Default()})

@@ -17,6 +17,8 @@ import (
 // Outcome is what admission would make of one object.
 type Outcome struct {
 	Document
+	// Written is the object as it was read, where that is to be kept.
+	Written manifest.Object
 	// Kind and Name for people, such as Service default/inference.
 	Title string
 	// Concerned is whether the object is one that is expanded or judged.
@@ -29,7 +31,7 @@ type Outcome struct {
 // Expand admits every object of the documents, in place, as if it were created.
 func Expand(docs []Document, in Inputs) []Outcome {
 	flat := flatten(docs)
-	w := review.World{Policies: policy.Compile(in.Policies).WithClasses(slices.Concat(in.Classes, DeviceClasses(flat))), Knative: in.Knative, NamespaceLabels: namespaces(flat)}
+	w := review.World{Policies: policy.Compile(in.Policies).WithClasses(slices.Concat(in.Classes, DeviceClasses(flat))), Knative: in.Knative, NamespaceLabels: namespaces(flat, in.Cluster)}
 	revisions := revisions(flat)
 	outcomes := make([]Outcome, len(flat))
 	taken := namesIn(flat)
@@ -39,10 +41,16 @@ func Expand(docs []Document, in Inputs) []Outcome {
 		w.Live = beside{namespaceOf(d.Object), flat}
 		w.Around = around(flat, d.Object)
 		var written manifest.Object
-		if isDeployment(d.Object) {
+		if in.KeepWritten || isDeployment(d.Object) {
 			written = runtime.DeepCopyJSON(d.Object)
 		}
 		outcomes[i] = admit(d, w, taken, in.NoKnative)
+		if in.KeepWritten {
+			outcomes[i].Written = written
+		}
+		if !isDeployment(written) {
+			written = nil
+		}
 		budgets.charge(&outcomes[i], written, w, in.NoKnative)
 	}
 	return outcomes
@@ -148,11 +156,14 @@ func revisions(docs []Document) map[string]workload.Revisions {
 	return known
 }
 
-// namespaces knows the labels of the namespaces among the documents.
-func namespaces(docs []Document) func(string) (map[string]string, bool) {
+// namespaces knows the labels of the namespaces among the documents, and of those of a cluster.
+func namespaces(docs []Document, cluster *Cluster) func(string) (map[string]string, bool) {
 	known := labelsOf(docs)
 	return func(name string) (map[string]string, bool) {
 		labels, ok := known[name]
+		if !ok && cluster != nil {
+			labels, ok = cluster.Namespaces[name]
+		}
 		return labels, ok
 	}
 }

@@ -90,6 +90,11 @@ func Read(raw *admissionv1.AdmissionRequest) (*Request, *admissionv1.AdmissionRe
 			return nil, refused
 		}
 	}
+	if raw.SubResource == "" {
+		if errs := r.beyondLimits(); len(errs) > 0 {
+			return nil, r.answer(Verdict{Errors: errs})
+		}
+	}
 	if (r.hasPods() || r.isOperated() || r.of == workload.HorizontalPodAutoscalerKind) && !r.scale && manifest.Text(r.object, "metadata", "deletionTimestamp") != "" {
 		return nil, Allow(raw.UID) // it only goes on until its finalizers are gone
 	}

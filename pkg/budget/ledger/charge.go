@@ -12,6 +12,9 @@ type Charge struct {
 	Rises bool
 	// Held is whether GPUs is all that the entry has to hold, its overlap included.
 	Held bool
+	// Beyond is whether it is more than the owner was admitted with. An entry may hold the same pods
+	// twice for a while, as GPUs and as overlap: that is no room for more of them.
+	Beyond bool
 }
 
 // after is what an entry is once it is charged.
@@ -62,7 +65,8 @@ func (b *Book) Try(limits Limits, charges ...Charge) Outcome {
 		if slices.ContainsFunc(charges, func(c Charge) bool { return c.Rises && c.GPUs >= Most }) {
 			return false // what is without limit already may not grow
 		}
-		if added.GPUs == 0 && (added.Overlap == 0 || !limits.Strict) {
+		beyond := slices.ContainsFunc(charges, func(c Charge) bool { return c.Beyond })
+		if added.GPUs == 0 && !beyond && (added.Overlap == 0 || !limits.Strict) {
 			return true
 		}
 		need := sum(sum(taken.GPUs, taken.Overlap), added.GPUs)
@@ -74,7 +78,11 @@ func (b *Book) Try(limits Limits, charges ...Charge) Outcome {
 	o := Outcome{Raised: added.GPUs, Fits: fits(all, limits.Max), Free: free(all, limits.Max), Of: limits.Max}
 	if limits.MaxPerNamespace != nil {
 		left := free(inNamespace, *limits.MaxPerNamespace)
-		if within := fits(inNamespace, *limits.MaxPerNamespace); !within || (o.Fits && left < o.Free) {
+		within := fits(inNamespace, *limits.MaxPerNamespace)
+		if added.Overlap > 0 && sum(inNamespace.Overlap, added.Overlap) > *limits.MaxPerNamespace {
+			within = false // a rollout is beside the budget, and no larger than the namespace's share
+		}
+		if !within || (o.Fits && left < o.Free) {
 			o.Fits, o.PerNamespace, o.Free, o.Of = o.Fits && within, true, left, *limits.MaxPerNamespace
 		}
 	}
@@ -113,7 +121,8 @@ func (b *Book) Set(namespace string, key Key, a Amount) {
 }
 
 // Within tells whether the claims are within the limits; beyond are the namespaces that
-// have more than their share, sorted. Overlap counts where the limits are strict.
+// have more than their share, sorted. Overlap counts where the limits are strict; else it may be as large as
+// a namespace's share by itself.
 func (b *Book) Within(limits Limits) (within bool, beyond []string) {
 	held := func(a Amount) int64 {
 		if limits.Strict {
@@ -124,7 +133,7 @@ func (b *Book) Within(limits Limits) (within bool, beyond []string) {
 	if limits.MaxPerNamespace != nil {
 		for _, in := range []map[string]totals{b.totals().settled.in, b.totals().beyond.in} {
 			for name := range in {
-				if held(b.totals().heldIn(name)) > *limits.MaxPerNamespace {
+				if in := b.totals().heldIn(name); held(in) > *limits.MaxPerNamespace || in.Overlap > *limits.MaxPerNamespace {
 					beyond = append(beyond, name)
 				}
 			}

@@ -54,6 +54,16 @@ func TestCharge(t *testing.T) {
 			stored: in(60), limits: Limits{Max: 100}, charges: []Charge{charge("old", 100)},
 			want: Outcome{Fits: true, Raised: 40, Free: 0, Of: 100},
 		},
+		"an entry that holds pods as GPUs and as overlap has no room for more of them than are free": {
+			stored: Claims{"a": {derived("old"): {GPUs: 16, Overlap: 8}}}, limits: Limits{Max: 17, Strict: true},
+			charges: []Charge{{Key: derived("old"), Namespace: "a", Amount: Amount{GPUs: 24}, Rises: true, Held: true, Beyond: true}},
+			want:    Outcome{Raised: 0, Free: 0, Of: 17},
+		},
+		"a pod that its owner was admitted with fits however full it is": {
+			stored: Claims{"a": {derived("old"): {GPUs: 16, Overlap: 8}}}, limits: Limits{Max: 17, Strict: true},
+			charges: []Charge{{Key: derived("old"), Namespace: "a", Amount: Amount{GPUs: 16}, Rises: true, Held: true}},
+			want:    Outcome{Fits: true, Raised: 0, Free: 0, Of: 17},
+		},
 		"what is in the ledger already fits however full it is": {
 			stored: in(200), limits: Limits{Max: 100}, charges: []Charge{charge("old", 200)},
 			want: Outcome{Fits: true, Raised: 0, Free: 0, Of: 100},
@@ -351,4 +361,27 @@ func TestWhatAControllerSawBeforeAnotherSettledDoesNotCount(t *testing.T) {
 	settled, _, _ = one.Settle(b, Claims{}, nil, nil, at(61), wait) // deleted again; "late" is under way
 	assert.Equal(t, Amount{GPUs: 10}, settled.amount("ns", key))
 	assert.Nil(t, Rebase(b, &Book{settled: b.settled}, b), "what was settled meanwhile is not settled onto")
+}
+
+// TestOverlapIsHeldToTheShareOfANamespace: where rollouts are allowed their overlap is beside the claims, and
+// no more than as many GPUs again.
+func TestOverlapIsHeldToTheShareOfANamespace(t *testing.T) {
+	limits := Limits{Max: 100, MaxPerNamespace: new(int64(16))}
+	overlapping := func(name string, gpus, overlap int64) Charge {
+		c := charge(name, gpus)
+		c.Overlap = overlap
+		return c
+	}
+	b, err := Read(&v1alpha1.GPUBudgetStatus{})
+	require.NoError(t, err)
+	require.True(t, b.Charge(limits, "t", overlapping("a", 16, 8)).Fits)
+	require.True(t, b.Charge(limits, "t", overlapping("a", 16, 16)).Fits)
+	assert.False(t, b.Try(limits, overlapping("a", 16, 17)).Fits)
+	refused := b.Try(limits, overlapping("b", 0, 1))
+	assert.Equal(t, []bool{false, true}, []bool{refused.Fits, refused.PerNamespace})
+	within, beyond := b.Within(limits)
+	assert.True(t, within, beyond)
+	within, beyond = b.Within(Limits{Max: 100, MaxPerNamespace: new(int64(15))})
+	assert.False(t, within)
+	assert.NotEmpty(t, beyond)
 }
