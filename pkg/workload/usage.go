@@ -117,6 +117,9 @@ func (d *Usage) Asks() string {
 	return s + " (" + detail + ")"
 }
 
+// Groups words a claim of pods of several kinds, "1 x 1 pod + 8 x 4 pods"; empty for pods of one.
+func (d *Usage) Groups() string { return d.asks }
+
 // GPUTypes are the types that pods with GPUs are pinned to; empty is any.
 func (d *Usage) GPUTypes() []string {
 	if len(d.types) > 0 {
