@@ -69,6 +69,11 @@ func admit(d Document, w review.World, taken names, noKnative bool) Outcome {
 		if o.Concerned = review.ConcernsDeployment(d.Object, w); o.Concerned {
 			o.deployment(w, taken, noKnative)
 		}
+	case review.Operated(kind):
+		o.Concerned = true
+		if o.Verdict.Errors = review.RefuseKind(d.Object, kind); len(o.Verdict.Errors) == 0 {
+			o.Verdict = review.ForObject(d.Object, namespace).Judge(w)
+		}
 	case !madeByKnative(d.Object):
 		o.Verdict.Errors = review.RefuseKind(d.Object, kind)
 		o.Verdict.Warnings = review.Unexpandable(d.Object, kind)

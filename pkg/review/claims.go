@@ -80,6 +80,8 @@ func (r *Request) Claims(w World) []Claim {
 		return r.deploymentClaims(w)
 	case r.hasPods():
 		return r.podClaims(w)
+	case r.isOperated():
+		return r.operatedClaims(w)
 	case r.of == workload.HorizontalPodAutoscalerKind:
 		return r.targetClaims(w)
 	case r.of == workload.LimitRangeKind:

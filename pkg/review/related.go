@@ -68,7 +68,7 @@ func rootOf(o manifest.Object) root {
 
 // Resolve reads what the verdict on what has pods depends on.
 func (r *Request) Resolve(ctx context.Context, w World) error {
-	if w.Reader == nil || (!w.Budgeted && !r.selection(w).BoundsGPUs()) || r.raw.SubResource == "status" {
+	if w.Reader == nil || r.isPolicy() || (!w.Budgeted && !r.selection(w).BoundsGPUs()) || r.raw.SubResource == "status" {
 		return nil
 	}
 	r.gpus = r.selection(w).GPUResources()

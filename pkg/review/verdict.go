@@ -105,6 +105,8 @@ func (r *Request) Judge(w World) Verdict {
 		return r.judgeChild(w)
 	case r.hasPods():
 		return r.judgePods(w)
+	case r.isOperated():
+		return r.judgeOperated(w)
 	case r.of == workload.HorizontalPodAutoscalerKind:
 		return r.judgeTarget(w)
 	case r.of == workload.LimitRangeKind:
@@ -178,6 +180,11 @@ func (r *Request) validatePolicy() *admissionv1.AdmissionResponse {
 
 // answer words a verdict for the API server.
 func (r *Request) answer(v Verdict) *admissionv1.AdmissionResponse {
+	if r.selected != nil && !r.mutating {
+		for _, e := range r.selected.Ending() {
+			v.Warnings = append(v.Warnings, e.Warning())
+		}
+	}
 	a := &admissionv1.AdmissionResponse{UID: r.raw.UID, Allowed: !v.Refused(), Warnings: shorten(v.Warnings)}
 	r.decisions = v.decisions(r.mutating)
 	noted := v.Audited

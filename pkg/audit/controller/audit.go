@@ -142,7 +142,7 @@ func (a *Auditor) audit(ctx context.Context, now time.Time) error {
 			return audit.Unaudited(d, generation, before, now)
 		}))
 	}
-	a.Metrics.found(report)
+	a.Metrics.found(report, now)
 	a.Log.V(1).Info("audited", "policies", len(report.Policies), "objects", report.Objects, "violations", len(report.Findings))
 	return errors.Join(a.report(ctx, now, report), a.write(ctx, now, stored, report.Policies, func(d policy.Description, generation int64, before v1alpha1.ComputePolicyStatus) v1alpha1.ComputePolicyStatus {
 		return audit.Listed(report.Status(d, generation, before, now))

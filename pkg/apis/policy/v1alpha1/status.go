@@ -11,6 +11,8 @@ const (
 	ConditionAdvisory = "Advisory"
 	// ConditionCompliant: nothing that exists breaks a bound, as far as the last audit saw.
 	ConditionCompliant = "Compliant"
+	// ConditionExemptionsEnded: an entry of spec.exempt has ended. Absent if none ends.
+	ConditionExemptionsEnded = "ExemptionsEnded"
 )
 
 // Reasons of the conditions.
@@ -24,6 +26,9 @@ const (
 	ReasonNamespaceLabels  = "NamespaceLabels"
 	ReasonSelectsAll       = "NotAvoidable"
 	ReasonNoBounds         = "NoBounds"
+
+	ReasonExemptionsHold  = "ExemptionsHold"
+	ReasonExemptionsEnded = "ExemptionsEnded"
 
 	ReasonNoViolations = "NoViolations"
 	ReasonViolations   = "Violations"
@@ -39,7 +44,7 @@ type ComputePolicyStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// Conditions are Ready, Advisory and Compliant.
+	// Conditions are Ready, Advisory and Compliant, and ExemptionsEnded if exemptions end.
 	// +listType=map
 	// +listMapKey=type
 	// +optional

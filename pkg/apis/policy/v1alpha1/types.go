@@ -311,4 +311,13 @@ type Exemption struct {
 	// +kubebuilder:validation:items:MaxLength=318
 	// +optional
 	ServiceAccounts []string `json:"serviceAccounts,omitempty"`
+
+	// Until is when the exemption ends: from then on the bounds hold again. What it let in
+	// stays, and may not grow. Absent is without end.
+	// +optional
+	Until *metav1.Time `json:"until,omitempty"`
+	// Reason is why there is the exemption, for people.
+	// +kubebuilder:validation:MaxLength=1024
+	// +optional
+	Reason string `json:"reason,omitempty"`
 }
