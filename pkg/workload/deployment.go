@@ -36,7 +36,9 @@ func DeploymentUsage(deployment manifest.Object, c Controlled, gpus GPUResources
 	var asked Part            // by the ReplicaSets
 	for _, rs := range c.ReplicaSets {
 		u := ReplicaSetUsage(rs, gpus)
-		asked = asked.plus(u.part(""))
+		own := u.part("")
+		// What one of them asks for is no rollout, but a scale that it has not followed yet.
+		asked, claim = asked.plus(own), claim.or(own)
 		replaced = max(replaced, u.GPUs.PerPod)
 		if paused || u.PeakPods > 0 {
 			claim = claim.or(peakOf(&u))
