@@ -30,6 +30,7 @@ unit: ## Run the tests that need no control plane
 	@echo "== unit tests"
 	@$(GO) test -timeout 15m $$($(GO) list ./... | grep -v -e /test/controlplane -e /test/e2e -e /test/kustomize -e /test/chart -e /test/pods)
 	@cd test/monitoring && $(GO) test ./...
+	@cd test/quota && $(GO) test ./...
 	@cd hack/release && $(GO) test ./...
 
 # Packages at once, each with a control plane of its own: one a core. They often wait.
@@ -170,6 +171,14 @@ generate: $(GENTOOLS)/controller-gen ## Write deepcopy functions, CRDs and the r
 	@$(GO) run ./hack/registration deploy/base deploy/base/webhooks pkg/registration/webhooks.json
 	@$(GO) run ./hack/chart . charts/kubetorch-webhook
 
+.PHONY: man
+man: ## Write the manual pages of all commands into dist/man
+	@$(GO) run ./hack/man dist/man
+
+.PHONY: vulnerabilities
+vulnerabilities: $(GENTOOLS)/govulncheck ## Look known vulnerabilities of what is built up, which needs a network
+	@$(GENTOOLS)/govulncheck ./...
+
 .PHONY: verify
 verify: generate ## Fail if generated files, go.mod or formatting are out of date
 	@git diff --exit-code -- $(GENERATED) || { echo "run make generate and commit the result"; exit 1; }
@@ -177,6 +186,7 @@ verify: generate ## Fail if generated files, go.mod or formatting are out of dat
 	@$(GO) mod tidy -diff
 	@cd test/gitops && $(GO) mod tidy -diff
 	@cd test/monitoring && $(GO) mod tidy -diff
+	@cd test/quota && $(GO) mod tidy -diff
 	@cd test/controlplane/programs/gpus && $(GO) mod tidy -diff
 	@cd test/benchmark && $(GO) mod tidy -diff
 	@cd test/benchmark/reviews && $(GO) mod tidy -diff
@@ -189,6 +199,7 @@ lint: $(GENTOOLS)/staticcheck ## Run go vet and staticcheck
 	@$(GO) vet ./...
 	@cd test/gitops && $(GO) vet ./...
 	@cd test/monitoring && $(GO) vet ./...
+	@cd test/quota && $(GO) vet ./...
 	@cd test/controlplane/programs/gpus && $(GO) vet ./...
 	@cd test/benchmark && $(GO) vet ./...
 	@cd hack/release && $(GO) vet ./...

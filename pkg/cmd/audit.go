@@ -63,7 +63,7 @@ func runAudit(ctx context.Context, o *options.Audit, in io.Reader, out, errOut i
 	if err := o.Validate().ToAggregate(); err != nil {
 		return err
 	}
-	inputs, err := offline.Load(o.Policies, o.KnativeConfigs)
+	inputs, err := offline.Load(o.Policies, o.KnativeConfigs, in)
 	if err != nil {
 		return err
 	}

@@ -108,7 +108,7 @@ func httpOptions(ctx context.Context, o *options.HTTP, log logr.Logger) (app.HTT
 }
 
 func serveStandalone(ctx context.Context, o *options.Serve, http app.HTTPOptions, log logr.Logger, out io.Writer) error {
-	inputs, err := offline.Load(o.Policies, o.KnativeConfigs)
+	inputs, err := offline.Load(o.Policies, o.KnativeConfigs, os.Stdin)
 	if err != nil {
 		return err
 	}

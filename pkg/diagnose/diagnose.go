@@ -61,7 +61,7 @@ type BudgetState struct {
 	Of   int64  `json:"of"`
 	Fits bool   `json:"fits"`
 	// Counted is false while the budget counts what exists: no claim may rise then.
-	Counted bool           `json:"counted"`
+	Counted bool            `json:"counted"`
 	Holders []audit.Holding `json:"holders"`
 }
 

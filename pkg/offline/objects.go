@@ -36,7 +36,7 @@ func Objects(docs []Document) (objects []manifest.Object, namespaces map[string]
 // World is what requests in a namespace are judged in if the documents are all that exists.
 func World(docs []Document, in Inputs, namespace string) review.World {
 	flat := flatten(docs)
-	w := review.World{Policies: policy.Compile(in.Policies), Knative: in.Knative, NamespaceLabels: namespaces(flat),
+	w := review.World{Policies: policy.Compile(in.Policies), Knative: in.Knative, NamespaceLabels: namespaces(flat, in.Cluster),
 		Revisions: revisions(flat)[namespace], Live: beside{namespace, flat}}
 	if in.NoKnative {
 		w.Cluster = &review.Cluster{}

@@ -307,6 +307,12 @@ func makeCgroups(name string) error {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return fmt.Errorf("making a cgroup: %w", err)
 		}
+		// All pods together are not to count as one process among those of a busy machine.
+		if _, err := os.Stat(filepath.Join(dir, "cpu.shares")); err == nil {
+			if err := os.WriteFile(filepath.Join(dir, "cpu.shares"), []byte("16384"), 0o644); err != nil {
+				return fmt.Errorf("preparing a cgroup: %w", err)
+			}
+		}
 		// A new cpuset is empty: no process may enter it.
 		for _, file := range []string{"cpuset.cpus", "cpuset.mems"} {
 			content, err := os.ReadFile(filepath.Join(hierarchy, file))

@@ -26,9 +26,9 @@ const sourceImage = "ko://knative.dev/serving/cmd/"
 
 // startKnativePods installs Knative Serving as its release does, from images of its programs.
 //
-// The manifests are changed in three ways: the images are local, no CPU is requested, since
-// a machine that runs all the rest has little, and there is no HorizontalPodAutoscaler for
-// Knative itself, whose metrics nobody serves.
+// The manifests are changed in three ways: the images are local; a machine that runs all the rest
+// is slow at times, so nothing is requested or limited, and no liveness probe restarts what
+// is slow; and there is no HorizontalPodAutoscaler for Knative itself.
 func (c *ControlPlane) startKnativePods(ctx context.Context, o Options, _, kcm *Process) error {
 	version := requiredToolVersion(servingManifests)
 	for _, program := range servingPrograms() {
@@ -95,7 +95,7 @@ func (c *ControlPlane) startKnativePods(ctx context.Context, o Options, _, kcm *
 	return await(ctx, "Knative's webhook", patience, c.probeKnative)
 }
 
-// localDeployment has a Deployment of Knative's run local images without requesting CPU.
+// localDeployment has a Deployment of Knative's run local images, however slowly.
 func localDeployment(object *unstructured.Unstructured, version string) error {
 	containers, _, err := unstructured.NestedSlice(object.Object, "spec", "template", "spec", "containers")
 	if err != nil {
@@ -110,6 +110,7 @@ func localDeployment(object *unstructured.Unstructured, version string) error {
 		}
 		container["image"] = localReference("knative/"+program, version)
 		delete(container, "resources")
+		delete(container, "livenessProbe")
 	}
 	return unstructured.SetNestedSlice(object.Object, containers, "spec", "template", "spec", "containers")
 }

@@ -16,7 +16,8 @@ const webhookImage = "ghcr.io/kubetorch/kubetorch-webhook:lab"
 
 // InstallWebhookPods installs the kubetorch webhook from its shipped manifests on a node of
 // Options.Pods, from an image of the binary, and waits until its pods are available and the
-// API server can verify their certificate. Nothing but the tag of the image is changed.
+// API server can verify their certificate. Nothing is changed but the tag of the image, and an
+// argument if the API server's request timeout is not the usual one.
 func (c *ControlPlane) InstallWebhookPods(ctx context.Context, binary, manifests string) error {
 	if err := c.installWebhookPods(ctx, binary, manifests); err != nil {
 		return fmt.Errorf("installing the webhook's pods from %q: %w", manifests, err)
@@ -46,7 +47,7 @@ func (c *ControlPlane) installWebhookPods(ctx context.Context, binary, manifests
 		case isWebhookConfiguration(o):
 			hooks = append(hooks, o)
 		case o.GetKind() == "Deployment":
-			if err := changeContainer(o, func(container map[string]any) { container["image"] = webhookImage }); err != nil {
+			if err := changeContainer(o, c.changeWebhook); err != nil {
 				return err
 			}
 			rest = append(rest, o)
@@ -67,6 +68,14 @@ func (c *ControlPlane) installWebhookPods(ctx context.Context, binary, manifests
 		return err
 	}
 	return c.awaitRegistered(ctx, &Webhook{})
+}
+
+func (c *ControlPlane) changeWebhook(container map[string]any) {
+	container["image"] = webhookImage
+	if timeout := c.options.RequestTimeout; timeout > 0 {
+		args, _ := container["args"].([]any)
+		container["args"] = append(args, "--api-request-timeout="+timeout.String())
+	}
 }
 
 // changeContainer changes the only container of a Deployment.

@@ -79,8 +79,14 @@ func environment(env map[string]string) []any {
 
 func create(t *testing.T, resource schema.GroupVersionResource, namespace string, o *unstructured.Unstructured) *unstructured.Unstructured {
 	t.Helper()
-	created, err := client.Resource(resource).Namespace(namespace).Create(t.Context(), o, metav1.CreateOptions{})
-	require.NoError(t, err)
+	var created *unstructured.Unstructured
+	eventually(t, "the creation of "+o.GetName(), time.Minute, func() (err error) {
+		created, err = client.Resource(resource).Namespace(namespace).Create(t.Context(), o, metav1.CreateOptions{})
+		if err != nil && !strings.Contains(err.Error(), `failed calling webhook "webhook.serving.knative.dev"`) {
+			require.NoError(t, err)
+		}
+		return err // Knative's own webhook has one pod, which may be slow
+	})
 	if resource == services {
 		expanded, _, _ := unstructured.NestedString(created.Object, "spec", "template", "metadata", "annotations", "autoscaling.knative.dev/max-scale")
 		require.NotEmpty(t, expanded, "the webhook did not expand the Service")

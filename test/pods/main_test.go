@@ -23,8 +23,8 @@ import (
 	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
-// lab is what all tests share.
-var lab = controlplane.Options{Pods: true, GPUs: 64, HPA: true, Log: os.Stderr}
+// lab is what all tests share. The API server's request timeout is what budgets wait for.
+var lab = controlplane.Options{Pods: true, GPUs: 64, HPA: true, RequestTimeout: 10 * time.Second, Log: os.Stderr}
 
 var (
 	keepLogs = flag.Bool("pod-logs", false, "copy the logs of all programs to .cache/pods-logs")
@@ -73,7 +73,11 @@ func run(ctx context.Context, m *testing.M) (code int, err error) {
 	}()
 	go func() { // tests wait for much, and need not wait for that
 		<-ctx.Done()
-		if err := cluster.Stop(); err != nil {
+		err := cluster.Stop()
+		if *page {
+			err = errors.Join(err, writePage(filepath.Join(root, "docs", "scaling.md")))
+		}
+		if err != nil {
 			fmt.Fprintln(os.Stderr, "pods:", err)
 		}
 		os.Exit(130)
@@ -101,10 +105,11 @@ func run(ctx context.Context, m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	fmt.Fprintf(os.Stderr, "the lab is ready after %.0f s\n", time.Since(begin).Seconds())
-	if code = m.Run(); code == 0 && *page {
-		return 0, writePage(filepath.Join(root, "docs", "scaling.md"))
+	code = m.Run()
+	if *page { // what failed is not on it
+		err = writePage(filepath.Join(root, "docs", "scaling.md"))
 	}
-	return code, nil
+	return code, err
 }
 
 // appImage is the application under test.

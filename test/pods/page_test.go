@@ -2,6 +2,7 @@ package pods
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -38,26 +39,30 @@ var headings = map[string][]string{
 	adoptTable:  {"step", "observed"},
 }
 
-// observed are the rows of all tables, by table and case.
+// observed are the rows of all tables, by table and first cell.
 var observed = struct {
 	sync.Mutex
 	rows map[string]map[string][]string
 }{rows: map[string]map[string][]string{}}
 
-// record notes a row of a table, in the place that key has among the others.
-func record(table, key string, row []string) {
+// record notes a row of a table, unless the test has failed. It goes after what is asserted.
+func record(t *testing.T, table string, row []string) {
+	t.Helper()
+	fmt.Fprintf(os.Stderr, "observed: %s\n", strings.Join(row, " | "))
+	if t.Failed() {
+		return
+	}
 	observed.Lock()
 	defer observed.Unlock()
 	if observed.rows[table] == nil {
 		observed.rows[table] = map[string][]string{}
 	}
-	observed.rows[table][key] = row
-	fmt.Fprintf(os.Stderr, "observed: %s\n", strings.Join(row, " | "))
+	observed.rows[table][row[0]] = row
 }
 
 var generated = regexp.MustCompile(`(?s)<!-- ([a-z]+) -->\n.*?<!-- end -->`)
 
-// writePage replaces the tables of a page of which rows were recorded.
+// writePage replaces the rows of a page's tables that were recorded.
 func writePage(file string) error {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -67,7 +72,7 @@ func writePage(file string) error {
 	defer observed.Unlock()
 	replaced := generated.ReplaceAllStringFunc(string(text), func(block string) string {
 		name := generated.FindStringSubmatch(block)[1]
-		body := markdown(name)
+		body := markdown(name, block)
 		switch {
 		case name == "machine":
 			body = fmt.Sprintf("%d cores, shared with other work; %s.\n", runtime.NumCPU(), time.Now().UTC().Format(time.DateOnly))
@@ -79,22 +84,24 @@ func writePage(file string) error {
 	return os.WriteFile(file, []byte(replaced), 0o644)
 }
 
-// markdown is a table, or "" if nothing was recorded for it.
-func markdown(name string) string {
-	rows := observed.rows[name]
-	if len(rows) == 0 {
+// markdown is a table with the rows that were recorded and the other ones that it had, or ""
+// if nothing was recorded.
+func markdown(name, before string) string {
+	if len(observed.rows[name]) == 0 {
 		return ""
+	}
+	rows := maps.Clone(observed.rows[name])
+	for line := range strings.Lines(before) {
+		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "| "), " | ")
+		if len(cells) == len(headings[name]) && cells[0] != headings[name][0] && cells[0] != "---" && rows[cells[0]] == nil {
+			rows[cells[0]] = cells
+		}
 	}
 	var b strings.Builder
 	line := func(cells []string) { fmt.Fprintf(&b, "| %s |\n", strings.Join(cells, " | ")) }
 	line(headings[name])
 	line(slices.Repeat([]string{"---"}, len(headings[name])))
-	keys := make([]string, 0, len(rows))
-	for key := range rows {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	for _, key := range keys {
+	for _, key := range slices.Sorted(maps.Keys(rows)) {
 		line(rows[key])
 	}
 	return b.String()
@@ -102,7 +109,8 @@ func markdown(name string) string {
 
 var notInNames = regexp.MustCompile(`[^a-z0-9]+`)
 
-// drawIf draws how many pods there were, for the page, if that is to be written.
+// drawIf draws how many pods there were, for the page, if that is to be written and the test
+// has not failed.
 func drawIf(t *testing.T, name string, samples []sample, zero, begin, end time.Time, what string) {
 	t.Helper()
 	if !*page || t.Failed() {

@@ -118,9 +118,6 @@ func TestASteadyLoadEndsAtTheNumberOfPodsThatTheParametersSay(t *testing.T) {
 			end := time.Now()
 			during := pods.between(begin, end)
 			got, since := settled(during)
-			record(steadyTable, name, steadyRow(name, c, l, got, mostReady(during)))
-			drawIf(t, name, pods.end(), pods.begin, begin, end, offered(c))
-
 			assert.Empty(t, l.failed())
 			assert.Equal(t, c.pods, got, "pods at the end of the load: %s", c.why)
 			assert.GreaterOrEqual(t, since, settledFor, "the number of pods still changed")
@@ -129,6 +126,8 @@ func TestASteadyLoadEndsAtTheNumberOfPodsThatTheParametersSay(t *testing.T) {
 			}
 			assert.GreaterOrEqual(t, idle, min(c.pods, 1))
 			require.NotZero(t, l.answers())
+			record(t, steadyTable, steadyRow(name, c, l, got, mostReady(during)))
+			drawIf(t, name, pods.end(), pods.begin, begin, end, offered(c))
 		})
 	}
 }

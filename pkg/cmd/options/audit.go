@@ -43,6 +43,7 @@ func (o *Audit) Validate() field.ErrorList {
 			errs = append(errs, field.Invalid(flag(name), value, problem))
 		}
 	}
+	errs = append(errs, readOnce(map[string][]string{"filename": o.Files, "policy": o.Policies, "knative-config": o.KnativeConfigs})...)
 	if len(o.Files) == 0 {
 		if len(o.KnativeConfigs) > 0 {
 			errs = append(errs, field.Forbidden(flag("knative-config"), "needs --filename; a cluster has its own"))

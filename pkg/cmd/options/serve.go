@@ -121,6 +121,7 @@ func (o *Serve) Complete() error {
 // Validate checks completed options.
 func (o *Serve) Validate() field.ErrorList {
 	errs := append(o.HTTP.validate(), o.Log.validate()...)
+	errs = append(errs, readOnce(map[string][]string{"policy": o.Policies, "knative-config": o.KnativeConfigs})...)
 	if _, port, err := net.SplitHostPort(o.Listen); err != nil {
 		errs = append(errs, field.Invalid(flag("listen"), o.Listen, "must be [HOST]:PORT"))
 	} else if _, err := net.LookupPort("tcp", port); err != nil {

@@ -1,6 +1,7 @@
 package budgets
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 )
@@ -171,4 +173,29 @@ func TestABudgetThatComesToBeForSomeTypesIsCountedAnew(t *testing.T) {
 	assert.ErrorContains(t, create(t, namespace, pinned(t, "a100", "A100", 13)), "12 of 20 are free")
 	assert.NoError(t, create(t, namespace, pinned(t, "a100", "A100", 12)))
 	awaitUsed(t, name, 20)
+}
+
+// explain asks a cluster for what is really free, and does not count what is there twice.
+func TestExplainSaysWhatIsFreeInACluster(t *testing.T) {
+	t.Parallel()
+	namespace := newNamespace(t)
+	name := newBudget(t, namespace, "  max: 8\n")
+	require.NoError(t, create(t, namespace, service("a", 1, 4)))
+	awaitUsed(t, name, 4)
+	explain := func(u *unstructured.Unstructured) (string, error) {
+		u.SetNamespace(namespace)
+		u.SetLabels(map[string]string{"kubetorch.com/autoscale": "true"})
+		text, err := u.MarshalJSON()
+		require.NoError(t, err)
+		c := exec.CommandContext(t.Context(), binary, "explain", "-f", "-", "--kubeconfig", cluster.Kubeconfig())
+		c.Stdin = bytes.NewReader(text)
+		out, err := c.CombinedOutput()
+		return string(out), err
+	}
+	out, err := explain(service("a", 1, 5))
+	require.NoError(t, err, out)
+	assert.Contains(t, out, "claims 5 GPUs (1 x 5 pods) of budget "+name+"; 3 of 8 are left")
+	out, err = explain(service("b", 1, 5))
+	require.Error(t, err)
+	assert.Contains(t, out, "asks for 5 GPUs (1 x 5 pods); 4 of 8 are free in budget "+name)
 }

@@ -94,14 +94,18 @@ type BoundViolations struct {
 	Bound string `json:"bound"`
 	// Enforcement is how the bound is enforced at admission.
 	Enforcement Enforcement `json:"enforcement"`
-	Count       int64       `json:"count"`
+	// Count is the number of objects.
+	Count int64 `json:"count"`
 }
 
 // ObjectViolation is an object that breaks a bound.
 type ObjectViolation struct {
+	// Namespace of the object.
 	Namespace string `json:"namespace"`
-	Kind      string `json:"kind"`
-	Name      string `json:"name"`
+	// Kind of the object.
+	Kind string `json:"kind"`
+	// Name of the object.
+	Name string `json:"name"`
 	// Bound is a field of spec.bounds.
 	Bound string `json:"bound"`
 	// Message says what the object asks for and what is allowed.
