@@ -116,9 +116,13 @@ func (e *edge) become(ctx context.Context, deployment, service map[string]any) (
 	}
 	var failed error
 	w := e.world(ctx, now, &failed)
-	if namespace := manifest.Text(deployment, "metadata", "namespace"); e.neighbours != nil && review.AsksServices(deployment) {
+	kinds := []schema.GroupKind{review.CoreServiceKind}
+	if service == nil { // about to be made: with all that there is to say about it
+		kinds = review.AroundKinds()
+	}
+	if namespace := manifest.Text(deployment, "metadata", "namespace"); e.neighbours != nil && (service == nil || review.AsksServices(deployment)) {
 		var err error
-		if w.Around, err = e.neighbours.around(ctx, namespace, []schema.GroupKind{review.CoreServiceKind}); err != nil {
+		if w.Around, err = e.neighbours.around(ctx, namespace, kinds); err != nil {
 			return deployments.Expansion{}, err
 		}
 	}
@@ -126,7 +130,7 @@ func (e *edge) become(ctx context.Context, deployment, service map[string]any) (
 	if failed != nil {
 		return deployments.Expansion{}, failed
 	}
-	x := deployments.Expansion{Service: ksvc, Fixed: fixed}
+	x := deployments.Expansion{Service: ksvc, Fixed: fixed, Warnings: verdict.Warnings}
 	if ksvc == nil || verdict.Refused() {
 		x.Service, x.Refused = nil, verdict.Reasons()
 	}

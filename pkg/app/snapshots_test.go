@@ -184,7 +184,7 @@ func TestAPolicyThatDoesNotDecodeLeavesTheOthersInForce(t *testing.T) {
 		require.NoError(t, e.ready(), "an invalid policy fails closed by itself")
 		assert.Equal(t, map[string]field.ErrorList{
 			"mistaken": {field.NotSupported(field.NewPath("spec", "enforcement"), v1alpha1.Enforcement("Sometimes"), []v1alpha1.Enforcement{"Deny", "Clamp", "Warn", "Audit"})},
-			"mistyped": {field.TypeInvalid(field.NewPath("spec", "priority"), field.OmitValueType{}, "is a JSON string; must be a whole number")},
+			"mistyped": {field.TypeInvalid(field.NewPath("spec", "priority"), "high", "must be a whole number")},
 		}, e.current.Load().policies.Invalid())
 		assert.True(t, e.current.Load().policies.GPUResources().Match("acme.com/chip"), "what it calls a GPU is one")
 		assert.NoError(t, testutil.CollectAndCompare(s.metrics.policyInfo, strings.NewReader(`# HELP kubetorch_webhook_policy_info Always 1; the labels say how a policy's bounds are enforced. A policy with bounds of several kinds has several rows.

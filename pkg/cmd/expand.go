@@ -15,7 +15,7 @@ import (
 func newExpand() *cobra.Command {
 	var o options.Expand
 	c := &cobra.Command{
-		Use:   "expand -f FILE|DIR|- [--policy FILE]... [--knative-config FILE]... [--context NAME] [--no-knative]",
+		Use:   "expand -f FILE|DIR|- [--policy FILE]... [--knative-config FILE]... [--knative-version VERSION] [--context NAME] [--no-knative] [--diff]",
 		Short: "Print what admission would make of manifests, without a cluster",
 		Long: `Print what admission would make of manifests, without a cluster, or with --kubeconfig
 or --context by the policies, budgets, configuration and namespaces of one. Nothing is applied.
@@ -32,6 +32,7 @@ input or the flags are unusable.`,
 		},
 	}
 	o.AddFlags(c.Flags(), "yaml", "json")
+	c.Flags().BoolVar(&o.Diff, "diff", false, "print what admission changes instead of the result")
 	return c
 }
 
@@ -40,6 +41,9 @@ func runExpand(ctx context.Context, o *options.Expand, in io.Reader, out, errOut
 	if err != nil {
 		return err
 	}
+	if o.Diff {
+		return runDiff(out, errOut, outcomes)
+	}
 	if offline.Report(errOut, outcomes) {
 		return Failed(errors.New("refused, so nothing was printed"))
 	}
@@ -47,6 +51,18 @@ func runExpand(ctx context.Context, o *options.Expand, in io.Reader, out, errOut
 		return Failed(offline.WriteJSON(out, outcomes))
 	}
 	return Failed(offline.WriteYAML(out, docs, outcomes))
+}
+
+// runDiff prints what admission changes, of objects that are refused nothing.
+func runDiff(out, errOut io.Writer, outcomes []offline.Outcome) error {
+	refused := offline.Report(errOut, outcomes)
+	if err := offline.WriteDiff(out, outcomes); err != nil {
+		return Failed(err)
+	}
+	if refused {
+		return Failed(errors.New("refused, see above"))
+	}
+	return nil
 }
 
 // admitAll reads what the flags name and admits every object.
@@ -63,7 +79,10 @@ func admitAll(ctx context.Context, o *options.Expand, in io.Reader, errOut io.Wr
 			return nil, nil, err
 		}
 	}
-	inputs.NoKnative = inputs.NoKnative || o.NoKnative
+	if err := inputs.OfRelease(o.KnativeVersion); err != nil {
+		return nil, nil, fmt.Errorf("--knative-version: %w", err)
+	}
+	inputs.NoKnative, inputs.KeepWritten = inputs.NoKnative || o.NoKnative, o.Diff
 	docs, err := offline.ReadDocuments(o.Files, in)
 	if err != nil {
 		return nil, nil, err

@@ -14,7 +14,7 @@ import (
 func newExplain() *cobra.Command {
 	var o options.Expand
 	c := &cobra.Command{
-		Use:   "explain -f FILE|DIR|- [--policy FILE]... [--knative-config FILE]... [--context NAME] [--no-knative]",
+		Use:   "explain -f FILE|DIR|- [--policy FILE]... [--knative-config FILE]... [--knative-version VERSION] [--context NAME] [--no-knative]",
 		Short: "Print where each setting of a workload comes from, and what bounds leave to it",
 		Long: `Print, for each workload in manifests, its settings with their values and where they
 come from, the GPUs that it claims, and each bound with the room that it leaves.

@@ -112,6 +112,9 @@ func serveStandalone(ctx context.Context, o *options.Serve, http app.HTTPOptions
 	if err != nil {
 		return err
 	}
+	if err := inputs.OfRelease(o.KnativeVersion); err != nil {
+		return fmt.Errorf("--knative-version: %w", err)
+	}
 	for _, warning := range inputs.Warnings {
 		log.Info(warning)
 	}

@@ -48,6 +48,31 @@ func TestDeployments(t *testing.T) {
 	}
 }
 
+// cannotRun are Deployments that no Knative can run as they are: they need the node's ports, its
+// devices or disks, other protocols than HTTP, or containers that Knative does not know.
+var cannotRun = map[string]bool{"comfyui": true, "coredns": true, "future-fields": true, "qdrant": true, "reserved-port": true, "tls-backend": true,
+	"rails-native-sidecar": true, "edit-host-port": true, "edit-https-only": true, "edit-nfs": true, "edit-dns-server": true, "edit-reserved-port": true,
+	"edit-native-sidecar": true}
+
+func TestNineInTenDeploymentsThatKnativeCanRunNeedNoEdit(t *testing.T) {
+	files, err := filepath.Glob("testdata/deployments/*.yaml")
+	require.NoError(t, err)
+	require.Greater(t, len(files), 160)
+	var can, expanded int
+	for _, file := range files {
+		v := verdict(t, read(t, file), everyFlag)
+		if name := strings.TrimSuffix(filepath.Base(file), ".yaml"); cannotRun[name] {
+			assert.True(t, v.Refused(), name)
+			continue
+		}
+		can++
+		if !v.Refused() {
+			expanded++
+		}
+	}
+	assert.GreaterOrEqual(t, expanded*10, can*9, "%d of %d", expanded, can)
+}
+
 // golden words all that becomes of a Deployment.
 func golden(t *testing.T, deployment manifest.Object) string {
 	t.Helper()

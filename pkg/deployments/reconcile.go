@@ -38,6 +38,8 @@ type Expansion struct {
 	Refused string
 	// Fixed is the replica count without Knative.
 	Fixed int64
+	// Warnings are what there is to say about the conversion.
+	Warnings []string
 }
 
 // reconciler brings one Deployment a step further.
@@ -56,6 +58,7 @@ type reconciler struct {
 type snapshot struct {
 	handover.Observed
 	deployment, service, desired manifest.Object
+	warnings                     []string
 }
 
 // lookAgain is when to look again at a Deployment that somebody else has to do something
@@ -76,6 +79,9 @@ func (r *reconciler) reconcile(ctx context.Context, key types.NamespacedName) (a
 	err = r.take(ctx, seen, plan)
 	switch {
 	case err == nil:
+		if plan.Step == handover.Apply {
+			r.tell(seen)
+		}
 		if plan.Step == handover.Wait && plan.State.Status != "True" && plan.State != (handover.State{}) {
 			again = lookAgain
 		}
@@ -116,7 +122,7 @@ func (r *reconciler) observe(ctx context.Context, key types.NamespacedName) (*sn
 	if err != nil {
 		return nil, fmt.Errorf("expanding Deployment %s: %w", key, err)
 	}
-	s.Refused, s.Fixed = e.Refused, e.Fixed
+	s.Refused, s.Fixed, s.warnings = e.Refused, e.Fixed, e.Warnings
 	if e.Service != nil {
 		s.desired = wanted(s.deployment, e.Service, live)
 		s.Current = current(s.desired, live)
@@ -212,6 +218,17 @@ func (r *reconciler) report(ctx context.Context, s *snapshot, now handover.State
 		r.events.Event(reference(s.service), kind, now.Reason, now.Message)
 	}
 	return nil
+}
+
+// longestMessage is how long the message of an event may be.
+const longestMessage = 1024
+
+// tell says in events what the conversion of a Deployment warns of: who applies it by a client
+// that shows no warnings finds them there.
+func (r *reconciler) tell(s *snapshot) {
+	for _, warning := range s.warnings {
+		r.events.Event(reference(s.deployment), corev1.EventTypeWarning, "Conversion", warning[:min(len(warning), longestMessage)])
+	}
 }
 
 // reference is what an event is about.

@@ -32,6 +32,9 @@ func (r *reconciler) take(ctx context.Context, s *snapshot, p handover.Plan) err
 	case handover.Fix:
 		// Empty and not absent: an update that lacks the annotation gets it back.
 		return r.scale(ctx, s.deployment, p.Replicas, manifest.Object{handover.AdoptedAnnotation: ""})
+	case handover.Resume:
+		// 0 is remembered from now on: whoever scales the Deployment to 0 means it.
+		return r.scale(ctx, s.deployment, p.Replicas, manifest.Object{handover.ReplicasAnnotation: "0"})
 	case handover.Restore:
 		return r.scale(ctx, s.deployment, p.Replicas, manifest.Object{handover.AdoptedAnnotation: nil, handover.ReplicasAnnotation: nil})
 	case handover.Remove:

@@ -178,7 +178,7 @@ func TestCasesPodSpec(t *testing.T) {
 	}
 	for _, port := range []string{"9090", "8022", "8012", "8013", "8008", "9091"} {
 		rows["J10 a port that Knative uses itself is refused/"+port] = row{in: autoscaled().pod(onePod(`ports: [{containerPort: ` + port + `}]`)),
-			refused: []string{pod + "containers[0].ports.containerPort: Invalid value: invalid value: " + port + " is a reserved port: " + port + " is a reserved port, please use a different value"}}
+			refused: []string{pod + "containers[0].ports[0].containerPort: Invalid value: invalid value: " + port + " is a reserved port: " + port + " is a reserved port, please use a different value"}}
 	}
 	runRows(t, rows)
 }

@@ -66,6 +66,9 @@ func Flag(err *field.Error) string {
 	if !strings.HasPrefix(err.Detail, "must not set the field(s)") {
 		return ""
 	}
+	if strings.HasSuffix(err.Field, "Probe.terminationGracePeriodSeconds") {
+		return "" // whatever the flags
+	}
 	path, ok := strings.CutPrefix(indexes.ReplaceAllString(err.Field, ""), "spec.template.spec.")
 	if !ok {
 		return ""

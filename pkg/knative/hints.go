@@ -18,7 +18,9 @@ func (c *Config) hinted(errs field.ErrorList, service manifest.Object) field.Err
 	for _, e := range errs {
 		copied := *e
 		copied.Field = missingPath(e, service)
-		if flag := Flag(&copied); flag != "" {
+		if which := c.whichTakes(&copied, service); which != "" {
+			copied.Detail += "; " + which
+		} else if flag := Flag(&copied); flag != "" {
 			lifted[copied.Field] = true
 			copied.Detail += "; " + c.whoEnables(flag)
 			if probe, _, found := strings.Cut(copied.Field, "Probe."); found {

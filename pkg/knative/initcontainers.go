@@ -45,6 +45,12 @@ const podPath = "spec.template.spec."
 // one name.
 var nested = regexp.MustCompile(`(?:containers\[\d+\]\.)+(containers\[\d+\])`)
 
+// probeField is a field of a probe that Knative puts below the probe's handler by mistake.
+var probeField = regexp.MustCompile(`(?:httpGet|tcpSocket|exec|grpc)\.(terminationGracePeriodSeconds)$`)
+
+// portField is a field of the only port, for which Knative gives no index.
+var portField = regexp.MustCompile(`\.ports\.(\w+)$`)
+
 // ask asks Knative's own code.
 func (c *Config) ask(ctx context.Context, s *servingv1.Service) (errs field.ErrorList) {
 	refused := s.Validate(ctx).Filter(apis.ErrorLevel)
@@ -53,7 +59,7 @@ func (c *Config) ask(ctx context.Context, s *servingv1.Service) (errs field.Erro
 	}
 	for _, e := range refused.WrappedErrors() {
 		for _, x := range c.convert(e) {
-			x.Field = nested.ReplaceAllString(x.Field, "$1")
+			x.Field = portField.ReplaceAllString(probeField.ReplaceAllString(nested.ReplaceAllString(x.Field, "$1"), "$1"), ".ports[0].$1")
 			errs = append(errs, x)
 		}
 	}

@@ -70,7 +70,7 @@ func (c *Config) takes(e *field.Error, service manifest.Object) bool {
 		return false
 	case last == "privileged":
 		return c.Since(privilegedFalse) && at(service, e.Field) == false
-	case last == "terminationGracePeriodSeconds" && strings.HasSuffix(e.Field, "livenessProbe."+last):
+	case last == "terminationGracePeriodSeconds" && strings.Contains(e.Field, ".livenessProbe."): // Kubernetes has it for readiness probes neither
 		return c.Since(probeGracePeriod)
 	case last == "add" && c.rootBounded():
 		added, _ := at(service, e.Field).([]any)
@@ -78,6 +78,21 @@ func (c *Config) takes(e *field.Error, service manifest.Object) bool {
 	}
 	n, ok := newerFields[last]
 	return ok && c.allows(n)
+}
+
+// whichTakes says which release takes a field that this one does not; empty where none does.
+func (c *Config) whichTakes(e *field.Error, service manifest.Object) string {
+	since := 0
+	switch last := e.Field[strings.LastIndex(e.Field, ".")+1:]; {
+	case last == "privileged" && at(service, e.Field) == false:
+		since = privilegedFalse
+	case last == "terminationGracePeriodSeconds" && strings.Contains(e.Field, ".livenessProbe."):
+		since = probeGracePeriod
+	}
+	if since == 0 || c.Since(since) {
+		return ""
+	}
+	return fmt.Sprintf("Knative 1.%d and later take it, and this is %s; remove it", since, c.Release())
 }
 
 // rootBounded tells whether secure-pod-defaults is AllowRootBounded, which the compiled-in

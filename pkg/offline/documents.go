@@ -84,6 +84,9 @@ func readFile(name string, stdin io.Reader) ([]Document, error) {
 			return nil, errors.New("standard input cannot be read here: name a file")
 		}
 		name = "stdin"
+		if stdin == nil {
+			return nil, errors.New("there is no standard input to read")
+		}
 		content, err = io.ReadAll(stdin)
 	} else {
 		content, err = os.ReadFile(name)

@@ -34,6 +34,8 @@ type Inputs struct {
 	NoKnative bool
 	// Cluster is what was read of a cluster; nil where none was asked.
 	Cluster *Cluster
+	// KeepWritten keeps each object as it was read beside what becomes of it.
+	KeepWritten bool
 	// Warnings name what was passed over.
 	Warnings []string
 }
@@ -63,8 +65,8 @@ func (in *Inputs) OfRelease(text string) error {
 	return err
 }
 
-// Load reads policies and Knative ConfigMaps from files, "-" from stdin. An invalid one is an
-// error.
+// Load reads policies and Knative ConfigMaps from files, of which one may be "-" for stdin. An
+// invalid one is an error.
 func Load(policyFiles, knativeConfigFiles []string, stdin io.Reader) (Inputs, error) {
 	policies, err := ReadDocuments(policyFiles, stdin)
 	if err != nil {

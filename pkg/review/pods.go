@@ -168,7 +168,7 @@ func (r *Request) statusClaims(w World) []Claim {
 	status := field.NewPath("status")
 	now, was := kind.Usage(r.object, r.selection(w).GPUResources()), kind.Usage(r.old, r.selection(w).GPUResources())
 	switch {
-	case now.Claim >= was.Claim:
+	case now.Claim >= was.Claim && !moreSucceeded(r.old, r.object):
 		return nil
 	case r.of == workload.PodKind:
 		why = field.Forbidden(status.Child("phase"), "only the node of a pod with GPUs, and the garbage collector of pods, may say that it has ended; delete the pod")
@@ -176,6 +176,14 @@ func (r *Request) statusClaims(w World) []Claim {
 		why = field.Forbidden(status, "only the controller of a Job with GPUs may say how much of it has finished; suspend or delete the Job")
 	}
 	return []Claim{{Key: r.key(), Kind: r.of.Kind, Name: r.storedName(), Demand: was, Unknown: field.ErrorList{why}}}
+}
+
+// moreSucceeded tells whether more pods of a Job have succeeded than before.
+func moreSucceeded(old, now manifest.Object) bool {
+	was, _ := manifest.Whole(old, "status", "succeeded")
+	is, _ := manifest.Whole(now, "status", "succeeded")
+	managedBy := manifest.Text(now, "spec", "managedBy")
+	return is > was && (managedBy == "" || managedBy == ownJobs)
 }
 
 // knowsStatus tells whether a status is told by who sees it: of a pod its node and the collector of those

@@ -5,7 +5,6 @@ import (
 
 	admissionv1 "k8s.io/api/admission/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/kubetorch/webhook/pkg/budget/ledger"
 	"github.com/kubetorch/webhook/pkg/manifest"
@@ -59,7 +58,7 @@ type root struct {
 
 func rootOf(o manifest.Object) root {
 	kind := workload.KindOf(o)
-	r := root{key: ledger.ForUID(types.UID(manifest.Text(o, "metadata", "uid"))), kind: kind.Kind, name: manifest.Text(o, "metadata", "name")}
+	r := root{key: key(o, kind.Kind), kind: kind.Kind, name: manifest.Text(o, "metadata", "name")}
 	if kind == ServiceKind {
 		r.key = ServiceKey(o)
 	}

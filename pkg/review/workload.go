@@ -50,7 +50,8 @@ func (r *Request) autoscaled(w World) Verdict {
 	if r.old == nil {
 		replicas := handover.Replicas(r.object)
 		v.Patch = append(append(refilled.Patch, r.setReplicas(0)...), r.annotate(handover.ReplicasAnnotation, strconv.FormatInt(replicas, 10))...)
-		v.Warnings = append([]string{fmt.Sprintf("this Deployment is run as Knative Service %s; its own replicas stay 0", handover.ServiceName(r.object))}, v.Warnings...)
+		v.Warnings = append([]string{fmt.Sprintf(
+			"this Deployment is run as Knative Service %[1]s; its own replicas stay 0, so that kubectl rollout status tells nothing; wait for it by: kubectl wait --for=condition=Ready ksvc/%[1]s", handover.ServiceName(r.object))}, v.Warnings...)
 		return v
 	}
 	v.Patch = append(refilled.Patch, r.keepBookkeeping()...)

@@ -41,7 +41,7 @@ func DeploymentUsage(deployment manifest.Object, c Controlled, gpus GPUResources
 	claim := largest.times(d.PeakPods)
 	held := asked.or(c.Pods.Active).plus(c.Pods.Terminating)
 	excess := held.beyond(claim)
-	overlap := excess.upTo(replaced.or(c.Pods.Largest).times(RolloutPods(deployment, d.PeakPods)))
+	overlap := excess.upTo(replaced.times(RolloutPods(deployment, d.PeakPods)))
 	excess = excess.beyond(overlap)
 	claim.Type = claim.or(held).Type // pods of another type may be among those that are claimed
 	d.Parts, d.Claim = nil, 0

@@ -12,6 +12,9 @@ type Charge struct {
 	Rises bool
 	// Held is whether GPUs is all that the entry has to hold, its overlap included.
 	Held bool
+	// Beyond is whether it is more than the owner was admitted with. An entry may hold the same pods
+	// twice for a while, as GPUs and as overlap: that is no room for more of them.
+	Beyond bool
 }
 
 // after is what an entry is once it is charged.
@@ -62,7 +65,8 @@ func (b *Book) Try(limits Limits, charges ...Charge) Outcome {
 		if slices.ContainsFunc(charges, func(c Charge) bool { return c.Rises && c.GPUs >= Most }) {
 			return false // what is without limit already may not grow
 		}
-		if added.GPUs == 0 && (added.Overlap == 0 || !limits.Strict) {
+		beyond := slices.ContainsFunc(charges, func(c Charge) bool { return c.Beyond })
+		if added.GPUs == 0 && !beyond && (added.Overlap == 0 || !limits.Strict) {
 			return true
 		}
 		need := sum(sum(taken.GPUs, taken.Overlap), added.GPUs)

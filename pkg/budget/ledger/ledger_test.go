@@ -54,6 +54,16 @@ func TestCharge(t *testing.T) {
 			stored: in(60), limits: Limits{Max: 100}, charges: []Charge{charge("old", 100)},
 			want: Outcome{Fits: true, Raised: 40, Free: 0, Of: 100},
 		},
+		"an entry that holds pods as GPUs and as overlap has no room for more of them than are free": {
+			stored: Claims{"a": {derived("old"): {GPUs: 16, Overlap: 8}}}, limits: Limits{Max: 17, Strict: true},
+			charges: []Charge{{Key: derived("old"), Namespace: "a", Amount: Amount{GPUs: 24}, Rises: true, Held: true, Beyond: true}},
+			want:    Outcome{Raised: 0, Free: 0, Of: 17},
+		},
+		"a pod that its owner was admitted with fits however full it is": {
+			stored: Claims{"a": {derived("old"): {GPUs: 16, Overlap: 8}}}, limits: Limits{Max: 17, Strict: true},
+			charges: []Charge{{Key: derived("old"), Namespace: "a", Amount: Amount{GPUs: 16}, Rises: true, Held: true}},
+			want:    Outcome{Fits: true, Raised: 0, Free: 0, Of: 17},
+		},
 		"what is in the ledger already fits however full it is": {
 			stored: in(200), limits: Limits{Max: 100}, charges: []Charge{charge("old", 200)},
 			want: Outcome{Fits: true, Raised: 0, Free: 0, Of: 100},

@@ -16,8 +16,13 @@ type Expand struct {
 	Files            []string
 	Policies         []string
 	KnativeConfigs   []string
-	NoKnative        bool
-	Output           string
+	// KnativeVersion is the release of Knative, such as 1.18; empty for the one that the
+	// ConfigMaps name, else the newest known.
+	KnativeVersion string
+	// Diff is whether to print what changes instead of the result.
+	Diff      bool
+	NoKnative bool
+	Output    string
 
 	outputs []string
 }
@@ -32,6 +37,7 @@ func (o *Expand) AddFlags(flags *pflag.FlagSet, outputs ...string) {
 	flags.Lookup("kubeconfig").Usage = "`FILE` with access to a cluster that has the policies, budgets and configuration (default: no cluster is asked)"
 	flags.Lookup("context").Usage = "`NAME` of the kubeconfig's context to ask (default: no cluster is asked, or the current one of --kubeconfig)"
 	flags.StringVar(&o.KnativeNamespace, "knative-namespace", "knative-serving", "namespace of Knative's ConfigMaps in the cluster")
+	flags.StringVar(&o.KnativeVersion, "knative-version", "", "`VERSION` of the cluster's Knative, 1.15 to 1.24; if it is not given, what the ConfigMaps say of themselves, else the newest")
 	flags.BoolVar(&o.NoKnative, "no-knative", false, "for a cluster without Knative: Deployments stay Deployments, with a fixed number of pods")
 	flags.StringVarP(&o.Output, "output", "o", outputs[0], strings.Join(outputs, " or "))
 }

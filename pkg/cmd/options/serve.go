@@ -39,6 +39,9 @@ type Serve struct {
 	Standalone     bool
 	Policies       []string
 	KnativeConfigs []string
+	// KnativeVersion is the release of Knative; empty for the one that the ConfigMaps name, else
+	// the newest known. A cluster says its own.
+	KnativeVersion string
 
 	// In both.
 	CertDir string
@@ -64,7 +67,7 @@ const (
 var (
 	clusterOnly = []string{"api-request-timeout", "kubeconfig", "namespace", "service", "ca-secret", "leaf-lifetime", "ca-lifetime", "ca-overlap",
 		"webhook-configuration", "knative-namespace", "audit-interval", "openreports"}
-	standaloneOnly = []string{"policy", "knative-config"}
+	standaloneOnly = []string{"policy", "knative-config", "knative-version"}
 	// selfManaged are of no use where others keep the certificate.
 	selfManaged = []string{"ca-secret", "leaf-lifetime", "ca-lifetime", "ca-overlap"}
 )
@@ -96,6 +99,7 @@ func (o *Serve) AddFlags(flags *pflag.FlagSet) {
 
 	flags.BoolVar(&o.Standalone, "standalone", false, "serve without a cluster")
 	flags.StringArrayVar(&o.Policies, "policy", nil, "`FILE` with ComputePolicies; may be repeated")
+	flags.StringVar(&o.KnativeVersion, "knative-version", "", "`VERSION` of the cluster's Knative, 1.15 to 1.24, with --standalone")
 	flags.StringArrayVar(&o.KnativeConfigs, "knative-config", nil, "`FILE` with Knative's ConfigMaps; may be repeated")
 	flags.StringVar(&o.CertDir, "cert-dir", "", "`DIR` with tls.crt and tls.key that others keep up to date (default: the webhook is its own CA); with --standalone, for ca.crt, tls.crt and tls.key of its own (default: a directory in the user's cache)")
 }

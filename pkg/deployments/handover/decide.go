@@ -16,6 +16,8 @@ const (
 	Empty Step = "Empty"
 	// Fix gives a Deployment a fixed count, for want of Knative.
 	Fix Step = "Fix"
+	// Resume gives a Deployment its own count back while its Knative Service cannot be made.
+	Resume Step = "Resume"
 	// Restore gives a Deployment its own count back and drops the record.
 	Restore Step = "Restore"
 	// Remove deletes a Knative Service that is no longer needed.
@@ -25,7 +27,7 @@ const (
 // Plan is the next step and the state that the Deployment is in.
 type Plan struct {
 	Step Step
-	// Replicas to set (Fix, Restore) or to remember (Adopt).
+	// Replicas to set (Fix, Resume, Restore) or to remember (Adopt).
 	Replicas int64
 	// Service that is adopted or removed.
 	Service Service
@@ -64,7 +66,7 @@ func Decide(o Observed) Plan {
 	case o.Refused != "":
 		return Plan{Step: Wait, State: state("False", Refused, "cannot become a Knative Service, and is left as it is: %s", o.Refused)}
 	case o.Service == nil && o.NameTaken:
-		return Plan{Step: Wait, State: state("False", NameTaken, "core Service %s, which is not Knative's, has the name that the Knative Service needs; rename one of them, or set autoscale.kubetorch.com/service-name", o.Name)}
+		return nameTaken(o)
 	case o.Service == nil:
 		return Plan{Step: Apply, State: state("Unknown", Starting, "Knative Service %s is being made", o.Name)}
 	case o.Service.Deleting:
@@ -77,6 +79,16 @@ func Decide(o Observed) Plan {
 		return Plan{Step: Apply, State: progress(o)}
 	}
 	return takeOver(o)
+}
+
+// nameTaken is for a Deployment whose Knative Service cannot be made, since a core Service that
+// came after the Deployment has its name. Its own pods serve until the name is free.
+func nameTaken(o Observed) Plan {
+	p := Plan{Step: Wait, State: state("False", NameTaken, "core Service %s, which is not Knative's, has the name that the Knative Service needs; rename one of them, or set autoscale.kubetorch.com/service-name; until then the Deployment's own pods serve", o.Name)}
+	if d := o.Deployment; d.Replicas == 0 && d.Remembered != nil && *d.Remembered > 0 {
+		p.Step, p.Replicas = Resume, *d.Remembered
+	}
+	return p
 }
 
 // takeOver is for a Knative Service that is as it should be.

@@ -11,6 +11,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
 var deviceClasses = schema.GroupVersionResource{Group: "resource.k8s.io", Version: "v1", Resource: "deviceclasses"}
@@ -30,9 +32,9 @@ func cards(t *testing.T, name, resource string, each, pods int) *unstructured.Un
 }
 
 func TestNamesThatADeviceClassClaimsAreCounted(t *testing.T) {
-	begin := disturbing(t)
+	begin := disturbances.Disturbing(t)
 	const card = "e2e.kubetorch.com/card"
-	namespace := newNamespace(t)
+	namespace := harness.NewNamespace(t, client)
 	name := newBudget(t, namespace, "  max: 8\n")
 	require.NoError(t, create(t, namespace, cards(t, "running", card, 2, 3)), "nobody knows what a card is")
 	assert.ErrorContains(t, create(t, namespace, cards(t, "spelled", "deviceclass.resource.kubernetes.io/gpu.amd.com", 9, 1)), "asks for 9 GPUs", "a class is a name by itself, made or not")

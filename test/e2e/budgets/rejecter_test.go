@@ -25,12 +25,11 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
-var validatingHooks = schema.GroupVersionResource{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingwebhookconfigurations"}
+var validatingHooks = harness.ValidatingHooks
 
 // rejectedByAnother is what the other webhook says.
 const rejectedByAnother = "rejected by another webhook"

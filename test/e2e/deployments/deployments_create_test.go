@@ -15,7 +15,7 @@ func TestANewDeploymentBecomesAKnativeService(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
 	warnings := l.apply(web("app", 3, autoscale, `annotations: {autoscale.kubetorch.com/max-scale: "4", compute.kubetorch.com/gpus: "1"}`))
-	assert.Contains(t, warnings, "this Deployment is run as Knative Service app; its own replicas stay 0")
+	assert.Contains(t, warnings, "this Deployment is run as Knative Service app; its own replicas stay 0, so that kubectl rollout status tells nothing; wait for it by: kubectl wait --for=condition=Ready ksvc/app")
 	assert.Equal(t, int64(0), l.replicas("app"))
 	l.eventually("Knative Service", func() bool { return l.exists(services, "app") })
 

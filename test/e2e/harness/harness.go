@@ -17,8 +17,11 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/retry"
 
 	"github.com/kubetorch/webhook/test/controlplane"
 )
@@ -36,6 +39,9 @@ type Options struct {
 	Replicas int
 	// ExtraArgs are appended to the arguments of every replica.
 	ExtraArgs []string
+	// IgnoredAfter is the timeout of entries with failurePolicy Ignore instead of the shipped one, so
+	// that a busy machine opens nothing; 0 leaves it.
+	IgnoredAfter time.Duration
 	// Before prepares what is there before the webhook is installed. Its context ends after the
 	// last test.
 	Before func(context.Context, *Environment) error
@@ -109,6 +115,9 @@ func run(ctx context.Context, m *testing.M, o Options, use func(*Environment)) (
 	if e.Webhook, err = e.Install(ctx, e.Cluster, o.Replicas); err != nil {
 		return 1, err
 	}
+	if err := e.wait(ctx, o.IgnoredAfter); err != nil {
+		return 1, err
+	}
 	// Stop the tests' own commands, and then everything else, on an interrupt.
 	go func() {
 		<-ctx.Done()
@@ -144,6 +153,34 @@ func (e *Environment) Install(ctx context.Context, c *controlplane.ControlPlane,
 		return nil, err
 	}
 	return w, AwaitAdmission(ctx, c)
+}
+
+// wait gives entries with failurePolicy Ignore more time.
+func (e *Environment) wait(ctx context.Context, timeout time.Duration) error {
+	if timeout == 0 {
+		return nil
+	}
+	const name = "kubetorch-webhook"
+	return retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		u, err := e.Client.Resource(ValidatingHooks).Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		entries, _, err := unstructured.NestedSlice(u.Object, "webhooks")
+		if err != nil {
+			return err
+		}
+		for _, entry := range entries {
+			if webhook := entry.(map[string]any); webhook["failurePolicy"] == "Ignore" {
+				webhook["timeoutSeconds"] = int64(timeout / time.Second)
+			}
+		}
+		if err := unstructured.SetNestedSlice(u.Object, entries, "webhooks"); err != nil {
+			return err
+		}
+		_, err = e.Client.Resource(ValidatingHooks).Update(ctx, u, metav1.UpdateOptions{})
+		return err
+	})
 }
 
 // asked is a Deployment that the webhook refuses.

@@ -23,7 +23,9 @@ var (
 	Autoscalers    = schema.GroupVersionResource{Group: "autoscaling.internal.knative.dev", Version: "v1alpha1", Resource: "podautoscalers"}
 	Routes         = schema.GroupVersionResource{Group: "serving.knative.dev", Version: "v1", Resource: "routes"}
 	PodResource    = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
-	Namespaces     = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
+	// ValidatingHooks are ValidatingWebhookConfigurations.
+	ValidatingHooks = schema.GroupVersionResource{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingwebhookconfigurations"}
+	Namespaces      = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
 )
 
 // NewNamespace makes a namespace for one test.
