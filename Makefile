@@ -30,15 +30,29 @@ unit: ## Run the tests that need no control plane
 	@echo "== unit tests"
 	@$(GO) test -timeout 15m $$($(GO) list ./... | grep -v -e /test/controlplane -e /test/e2e -e /test/kustomize -e /test/chart -e /test/pods)
 	@cd test/monitoring && $(GO) test ./...
+	@cd test/quota && $(GO) test ./...
 	@cd hack/release && $(GO) test ./...
+
+# Packages at once, each with a control plane of its own: one a core. They often wait.
+E2E_PACKAGES ?= $(shell n=$$(nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2); echo $$((n < 4 ? n : 4)))
 
 .PHONY: e2e
 e2e: $(BIN) tools ## Run the tests on a real API server with Knative
 	@echo "== end-to-end tests"
-	@# Uncached: the programs under test are built and run, which the cache cannot see. Two
-	@# at a time, since they often wait, and the one that takes longest first.
-	@KUBETORCH_WEBHOOK_BINARY=$(BIN) $(GO) test -count=1 -timeout 20m -p 2 -ldflags '-s -w' \
+	@# Uncached: the programs under test are built and run, which the cache cannot see. The
+	@# one that takes longest comes first. The timeout is a package's on a machine that is busy.
+	@KUBETORCH_WEBHOOK_BINARY=$(BIN) $(GO) test -count=1 -timeout 40m -p $(E2E_PACKAGES) -ldflags '-s -w' \
 	  ./test/e2e/budgets ./test/e2e/deployments ./test/e2e/... ./test/controlplane/... ./test/kustomize/... ./test/chart/...
+
+.PHONY: exactness
+EXACTNESSFLAGS ?= -rounds 50
+exactness: $(BIN) tools ## Hold budgets against 50 rounds of 300 requests with three replicas, claims and pods as witnesses
+	@KUBETORCH_WEBHOOK_BINARY=$(BIN) $(GO) test -count=1 -timeout 3h -v ./test/e2e/budgets -run Exceed $(EXACTNESSFLAGS)
+
+.PHONY: model
+MODEL_STEPS ?= 30000000
+model: ## Take the ledger through 30 million steps of its model
+	@LEDGER_STEPS=$(MODEL_STEPS) $(GO) test -count=1 -timeout 3h -v -run Model $$($(GO) list ./pkg/... | grep '/ledger$$')
 
 .PHONY: pods-packages
 pods-packages: ## Install Debian's packages that running pods takes
@@ -51,6 +65,11 @@ test-pods: $(BIN) pods-packages ## Run the tests on a node that runs pods (root)
 	@$(CONTROLPLANE) build -pods
 	@$(GO) test -count=1 -timeout 10m ./test/pods/cleanup
 	@KUBETORCH_WEBHOOK_BINARY=$(BIN) $(GO) test -count=1 -timeout 40m -parallel 8 ./test/pods $(PODSFLAGS)
+
+.PHONY: test-browser
+test-browser: ## Open the HTML that commands write in a headless Chromium (Debian's package chromium)
+	@echo "== pages in a browser"
+	@$(GO) test -count=1 -timeout 10m -tags browser ./test/browser
 
 .PHONY: fuzz
 FUZZTIME ?= 1m
@@ -152,6 +171,14 @@ generate: $(GENTOOLS)/controller-gen ## Write deepcopy functions, CRDs and the r
 	@$(GO) run ./hack/registration deploy/base deploy/base/webhooks pkg/registration/webhooks.json
 	@$(GO) run ./hack/chart . charts/kubetorch-webhook
 
+.PHONY: man
+man: ## Write the manual pages of all commands into dist/man
+	@$(GO) run ./hack/man dist/man
+
+.PHONY: vulnerabilities
+vulnerabilities: $(GENTOOLS)/govulncheck ## Look known vulnerabilities of what is built up, which needs a network
+	@$(GENTOOLS)/govulncheck ./...
+
 .PHONY: verify
 verify: generate ## Fail if generated files, go.mod or formatting are out of date
 	@git diff --exit-code -- $(GENERATED) || { echo "run make generate and commit the result"; exit 1; }
@@ -159,6 +186,7 @@ verify: generate ## Fail if generated files, go.mod or formatting are out of dat
 	@$(GO) mod tidy -diff
 	@cd test/gitops && $(GO) mod tidy -diff
 	@cd test/monitoring && $(GO) mod tidy -diff
+	@cd test/quota && $(GO) mod tidy -diff
 	@cd test/controlplane/programs/gpus && $(GO) mod tidy -diff
 	@cd test/benchmark && $(GO) mod tidy -diff
 	@cd test/benchmark/reviews && $(GO) mod tidy -diff
@@ -171,6 +199,7 @@ lint: $(GENTOOLS)/staticcheck ## Run go vet and staticcheck
 	@$(GO) vet ./...
 	@cd test/gitops && $(GO) vet ./...
 	@cd test/monitoring && $(GO) vet ./...
+	@cd test/quota && $(GO) vet ./...
 	@cd test/controlplane/programs/gpus && $(GO) vet ./...
 	@cd test/benchmark && $(GO) vet ./...
 	@cd hack/release && $(GO) vet ./...

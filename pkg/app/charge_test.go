@@ -24,7 +24,11 @@ import (
 func standalone() (*edge, *charge.Memory) { return enforcing("") }
 
 func enforcing(how v1alpha1.BudgetEnforcement) (*edge, *charge.Memory) {
-	budgets := []v1alpha1.GPUBudget{{ObjectMeta: metav1.ObjectMeta{Name: "b"}, Spec: v1alpha1.GPUBudgetSpec{Max: new(int64(10)), Enforcement: how}}}
+	return standaloneWith(v1alpha1.GPUBudgetSpec{Max: new(int64(10)), Enforcement: how})
+}
+
+func standaloneWith(spec v1alpha1.GPUBudgetSpec) (*edge, *charge.Memory) {
+	budgets := []v1alpha1.GPUBudget{{ObjectMeta: metav1.ObjectMeta{Name: "b"}, Spec: spec}}
 	memory := charge.NewMemory(budgets)
 	e := working()
 	e.current.Store(&snapshot{policies: policy.Compile(nil), budgets: policy.CompileBudgets(budgets), knative: knative.Default()})
@@ -198,4 +202,30 @@ func TestAReplicaThatIsCutOffRefusesWhatOtherRulesMayCount(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestAGangThatDoesNotFitIsRefusedAtItsManifest: and what fits is not charged, since the pods that
+// are made of it are.
+func TestAGangThatDoesNotFitIsRefusedAtItsManifest(t *testing.T) {
+	e, memory := standalone()
+	gang := func(pods, suspend string) []byte {
+		return []byte(`{"apiVersion": "jobset.x-k8s.io/v1alpha2", "kind": "JobSet", "metadata": {"name": "gang", "namespace": "team", "uid": "g"}, "spec": {"suspend": ` + suspend +
+			`, "replicatedJobs": [{"name": "a", "replicas": ` + pods + `, "template": {"spec": {"template": {"spec": {"containers": [{"name": "c", "resources": {"limits": {"nvidia.com/gpu": 1}}}]}}}}}]}}`)
+	}
+	send := func(operation admissionv1.Operation, object, old []byte) *admissionv1.AdmissionResponse {
+		r := ask(operation, "gang", object, old)
+		r.Kind = metav1.GroupVersionKind{Group: "jobset.x-k8s.io", Version: "v1alpha2", Kind: "JobSet"}
+		return e.validate(t.Context(), r)
+	}
+	refused := send(admissionv1.Create, gang("11", "false"), nil)
+	require.False(t, refused.Allowed)
+	assert.Contains(t, refused.Result.Message, "asks for 11 GPUs (1 x 11 pods); 10 of 10 are free in budget b")
+	assert.True(t, send(admissionv1.Create, gang("11", "true"), nil).Allowed, "one that waits asks for nothing")
+	assert.False(t, send(admissionv1.Update, gang("11", "false"), gang("11", "true")).Allowed, "until it is unsuspended, by whomever")
+	assert.True(t, send(admissionv1.Create, gang("10", "false"), nil).Allowed)
+	assert.Zero(t, memory.Status("b").Used, "nothing is charged for the manifest")
+
+	require.True(t, e.validate(t.Context(), ask(admissionv1.Create, "a", gpuService(t, "a", "nginx:1", "2"), nil)).Allowed)
+	assert.False(t, send(admissionv1.Create, gang("7", "false"), nil).Allowed, "4 of 10 are taken")
+	assert.True(t, send(admissionv1.Create, gang("6", "false"), nil).Allowed)
 }

@@ -57,6 +57,8 @@ type ClusterOptions struct {
 	RequestTimeout time.Duration
 	// AuditInterval is the time from one audit to the next while nothing changes.
 	AuditInterval time.Duration
+	// OpenReports is whether the leader keeps a ClusterReport of openreports.io for each policy.
+	OpenReports bool
 	// ShutdownDelay is how long to go on serving, not ready, once ctx ended.
 	ShutdownDelay time.Duration
 	Log           logr.Logger

@@ -56,8 +56,8 @@ func addControllers(mgr ctrl.Manager, config *rest.Config, clientset kubernetes.
 	}
 	auditor := auditcontroller.New(auditcontroller.Auditor{
 		Client: client, Lists: lists, Knative: e.knative, Excluded: Excluded(o.Namespace, o.KnativeNamespace),
-		Interval: o.AuditInterval, NotRegistered: e.registrar.Problem, Events: events, Metrics: metrics,
-		Log: o.Log.WithName("audit"),
+		Interval: o.AuditInterval, NotRegistered: e.registrar.Problem, Events: events, OpenReports: o.OpenReports,
+		Metrics: metrics, Log: o.Log.WithName("audit"),
 	})
 	presence.OnChange(auditor.Changed)
 	e.registrar.Changed = func() {

@@ -12,7 +12,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
+	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
+	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
+	"github.com/kubetorch/webhook/pkg/policy"
 	"github.com/kubetorch/webhook/pkg/workload"
 )
 
@@ -221,6 +224,79 @@ func TestEveryKindThatMakesPodsIsChargedToTheBudget(t *testing.T) {
 					assert.EqualValues(t, 403, answer.Result.Code, s.what)
 				}
 				assert.Equal(t, s.used, ledgers.Status("b").Used, s.what)
+			}
+		})
+	}
+}
+
+// TestARolloutOfADeploymentMustFitAStrictBudget: surge pods, and those that terminate, are beside its claim.
+func TestARolloutOfADeploymentMustFitAStrictBudget(t *testing.T) {
+	deployment := func(image, strategy string, replicas, gpus int) string {
+		return strings.Replace(of("apps/v1", "Deployment", "chat", fmt.Sprintf("replicas: %d, %s", replicas, strategy), gpus), "image: a", "image: "+image, 1)
+	}
+	const (
+		surging  = "strategy: {type: RollingUpdate, rollingUpdate: {maxSurge: 100%, maxUnavailable: 0}}"
+		inPlace  = "strategy: {type: RollingUpdate, rollingUpdate: {maxSurge: 0, maxUnavailable: 1}}"
+		ordinary = "minReadySeconds: 0" // 25% and 25%
+		recreate = "strategy: {type: Recreate}"
+	)
+	for name, test := range map[string]struct {
+		rollout  v1alpha1.RolloutPolicy
+		old, now string
+		refused  string
+	}{
+		"all pods surge": {v1alpha1.RolloutStrict, deployment("a", surging, 4, 1), deployment("b", surging, 4, 1),
+			"with the 4 that the pods of the earlier version hold until they are gone it does not fit, which the budget demands (rollout: Strict)"},
+		"as Kubernetes does by itself": {v1alpha1.RolloutStrict, deployment("a", ordinary, 4, 1), deployment("b", ordinary, 4, 1), "with the 2 that"},
+		"one that terminates":          {v1alpha1.RolloutStrict, deployment("a", inPlace, 4, 1), deployment("b", inPlace, 4, 1), "with the 1 that"},
+		"never two versions at once":   {v1alpha1.RolloutStrict, deployment("a", recreate, 4, 1), deployment("b", recreate, 4, 1), ""},
+		"room for it":                  {v1alpha1.RolloutStrict, deployment("a", surging, 2, 1), deployment("b", surging, 2, 1), ""},
+		"fewer pods make room":         {v1alpha1.RolloutStrict, deployment("a", ordinary, 4, 1), deployment("b", ordinary, 2, 1), ""},
+		"not a new template":           {v1alpha1.RolloutStrict, deployment("a", surging, 4, 1), strings.Replace(deployment("a", surging, 4, 1), "minReady", "maxReady", 1), ""},
+		"pods that had no GPUs":        {v1alpha1.RolloutStrict, deployment("a", surging, 4, 0), deployment("b", surging, 4, 1), ""},
+		"where rollouts are allowed":   {v1alpha1.RolloutAllow, deployment("a", surging, 4, 1), deployment("b", surging, 4, 1), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e, _ := standaloneWith(v1alpha1.GPUBudgetSpec{Max: new(int64(4)), Rollout: test.rollout})
+			require.True(t, e.validate(t.Context(), requestOf(t, step{object: test.old})).Allowed)
+			answer := e.validate(t.Context(), requestOf(t, step{object: test.now, old: test.old}))
+			require.Equal(t, test.refused == "", answer.Allowed, "%+v", answer.Result)
+			if test.refused != "" {
+				assert.Contains(t, answer.Result.Message, test.refused)
+			}
+		})
+	}
+}
+
+// TestEveryBoundHoldsForEveryKindThatMakesPods of which an object asks for a GPU.
+func TestEveryBoundHoldsForEveryKindThatMakesPods(t *testing.T) {
+	var p v1alpha1.ComputePolicy
+	require.NoError(t, yaml.Unmarshal([]byte(`{metadata: {name: p}, spec: {bounds: {gpusPerPod: {max: 4}, gpusPerWorkload: {max: 8}, gpuTypes: {allowed: [NVIDIA-L4]}}}}`), &p))
+	e := working()
+	e.current.Store(&snapshot{policies: policy.Compile([]v1alpha1.ComputePolicy{p}), budgets: policy.CompileBudgets(nil), knative: knative.Default()})
+	e.charging = &charging{}
+	e.reader = newMemory()
+	const anyType = "nodeSelector: Forbidden: asks for GPUs of no particular type"
+	for name, test := range map[string]struct {
+		object  string
+		refused []string
+	}{
+		"a StatefulSet": {of("apps/v1", "StatefulSet", "x", "replicas: 2", 8), []string{
+			"spec.template.spec.containers: Forbidden: asks for 8 GPUs per pod; policy p allows", "spec.replicas: Forbidden: asks for 16 GPUs (8 x 2 pods)", "spec.template.spec." + anyType}},
+		"a ReplicaSet": {of("apps/v1", "ReplicaSet", "x", "replicas: 2", 8), []string{"asks for 8 GPUs per pod", "spec.replicas: Forbidden: asks for 16 GPUs", anyType}},
+		"a Job":        {of("batch/v1", "Job", "x", "parallelism: 2", 8), []string{"asks for 8 GPUs per pod", "spec.parallelism: Forbidden: asks for 16 GPUs", anyType}},
+		"a DaemonSet":  {of("apps/v1", "DaemonSet", "x", "minReadySeconds: 0", 16), []string{"asks for 16 GPUs per pod", "spec.template.spec: Forbidden: asks for 16 GPUs", anyType}},
+		"a CronJob": {`{apiVersion: batch/v1, kind: CronJob, metadata: {name: x}, spec: {jobTemplate: {spec: {parallelism: 2, template: {spec: ` + podSpecOf(8) + `}}}}}`, []string{
+			"spec.jobTemplate.spec.template.spec.containers: Forbidden: asks for 8 GPUs per pod", "spec.jobTemplate.spec.parallelism: Forbidden: asks for 16 GPUs"}},
+		"a Pod":                   {podOf("x", "x", "", 16), []string{"spec.containers: Forbidden: asks for 16 GPUs per pod", "spec: Forbidden: asks for 16 GPUs", "spec.nodeSelector"}},
+		"a LimitRange of devices": {`{apiVersion: v1, kind: LimitRange, metadata: {name: l}, spec: {limits: [{type: Container, default: {nvidia.com/gpu: 1}}]}}`, []string{"spec.limits[0].default[nvidia.com/gpu]: Forbidden", "policy p bounds GPUs"}},
+		"what has no GPUs":        {of("apps/v1", "StatefulSet", "x", "replicas: 200", 0), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			answer := e.validate(t.Context(), requestOf(t, step{object: test.object, user: "eve"}))
+			require.Equal(t, len(test.refused) == 0, answer.Allowed)
+			for _, words := range test.refused {
+				assert.Contains(t, answer.Result.Message, words)
 			}
 		})
 	}

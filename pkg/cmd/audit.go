@@ -13,24 +13,28 @@ import (
 
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
+	"sigs.k8s.io/yaml"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/app"
 	"github.com/kubetorch/webhook/pkg/audit"
+	"github.com/kubetorch/webhook/pkg/audit/openreports"
 	"github.com/kubetorch/webhook/pkg/budget/charge"
 	"github.com/kubetorch/webhook/pkg/cluster"
 	"github.com/kubetorch/webhook/pkg/cmd/options"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/offline"
 	"github.com/kubetorch/webhook/pkg/policy"
+	htmlreport "github.com/kubetorch/webhook/pkg/report"
 )
 
 func newAudit() *cobra.Command {
 	var o options.Audit
 	c := &cobra.Command{
-		Use:   "audit [--kubeconfig FILE] [--context NAME] [--policy FILE]... [-o table|json]",
+		Use:   "audit [--kubeconfig FILE] [--context NAME] [--policy FILE]... [-o table|json|html|openreports]",
 		Short: "List what exists and breaks a bound of the policies in force",
 		Long: `List what exists and breaks a bound of the policies in force. Nothing is changed.
 
@@ -59,7 +63,7 @@ func runAudit(ctx context.Context, o *options.Audit, in io.Reader, out, errOut i
 	if err := o.Validate().ToAggregate(); err != nil {
 		return err
 	}
-	inputs, err := offline.Load(o.Policies, o.KnativeConfigs)
+	inputs, err := offline.Load(o.Policies, o.KnativeConfigs, in)
 	if err != nil {
 		return err
 	}
@@ -77,15 +81,26 @@ func runAudit(ctx context.Context, o *options.Audit, in io.Reader, out, errOut i
 		input.Policies = input.Policies.WithClasses(slices.Concat(inputs.Classes, offline.DeviceClasses(docs)))
 		input.Objects, input.Namespaces = cluster.AllOf(objects), namespaces
 		input.Served = true
-	} else if budgets, err = readCluster(ctx, o, &input, budgets, generations); err != nil {
-		return err
+	} else {
+		read, err := readCluster(ctx, o, &input, budgets, generations)
+		if err != nil {
+			return err
+		}
+		budgets = read.budgets
 	}
 	report := audit.Run(input)
 	exceeded, use := audit.Budgets(input, budgets)
-	if o.Output == "json" {
+	switch findings := slices.Concat(report.Findings, exceeded); o.Output {
+	case "json":
 		err = writeAuditJSON(out, report, exceeded, use, generations)
-	} else if err = writeAuditTable(out, slices.Concat(report.Findings, exceeded)); err == nil {
-		err = writeBudgetUse(out, use, len(report.Findings)+len(exceeded) > 0)
+	case "html":
+		err = htmlreport.Audit(out, report, findings, audit.Uses(input, budgets), time.Now())
+	case "openreports":
+		err = writeOpenReports(out, report, exceeded)
+	default:
+		if err = writeAuditTable(out, findings); err == nil {
+			err = writeBudgetUse(out, use, len(findings) > 0)
+		}
 	}
 	if err != nil {
 		return Failed(err)
@@ -94,50 +109,63 @@ func runAudit(ctx context.Context, o *options.Audit, in io.Reader, out, errOut i
 	return Failed(concluded(report, errOut))
 }
 
+// clusterRead is what was read of a cluster beside the input of an audit.
+type clusterRead struct {
+	client   dynamic.Interface
+	budgets  []v1alpha1.GPUBudget
+	policies []v1alpha1.ComputePolicy
+}
+
 // readCluster reads what exists, and the policies and budgets if no files with some were
 // named.
-func readCluster(ctx context.Context, o *options.Audit, input *audit.Input, budgets []v1alpha1.GPUBudget, generations map[string]int64) ([]v1alpha1.GPUBudget, error) {
+func readCluster(ctx context.Context, o *options.Audit, input *audit.Input, budgets []v1alpha1.GPUBudget, generations map[string]int64) (clusterRead, error) {
+	read := clusterRead{budgets: budgets}
 	config, err := clusterConfig(o.Cluster)
 	if err != nil {
-		return nil, err
+		return read, err
 	}
 	config.QPS, config.Burst = 50, 100
 	config.WarningHandler = rest.NoWarnings{}
 	client, err := dynamic.NewForConfig(config)
+	read.client = client
 	if err != nil {
-		return nil, fmt.Errorf("finding the cluster: %w", err)
+		return read, fmt.Errorf("finding the cluster: %w", err)
 	}
 	source, err := cluster.NewSource(config, nil)
 	if err != nil {
-		return nil, fmt.Errorf("finding the cluster: %w", err)
+		return read, fmt.Errorf("finding the cluster: %w", err)
 	}
 	if len(o.Policies) == 0 {
 		stored, err := cluster.Policies(ctx, source)
 		if err != nil {
-			return nil, err
+			return read, err
 		}
-		if budgets, err = (&charge.API{Client: client}).List(ctx); err != nil && !apierrors.IsNotFound(err) {
-			return nil, err
+		if read.budgets, err = (&charge.API{Client: client}).List(ctx); err != nil && !apierrors.IsNotFound(err) {
+			return read, err
 		}
 		for _, p := range stored {
+			var known v1alpha1.ComputePolicy
+			if err := runtime.DefaultUnstructuredConverter.FromUnstructured(p, &known); err == nil {
+				read.policies = append(read.policies, known) // one that cannot be read is invalid, which others say
+			}
 			generations[manifest.Text(p, "metadata", "name")], _ = manifest.Whole(p, "metadata", "generation")
 		}
 		input.Policies = policy.CompileStored(stored)
 	}
 	classes, err := cluster.DeviceClasses(ctx, client)
 	if err != nil {
-		return nil, err
+		return read, err
 	}
 	input.Policies = input.Policies.WithClasses(classes)
 	if input.Knative, err = cluster.Knative(ctx, client, o.KnativeNamespace); err != nil {
-		return nil, err
+		return read, err
 	}
 	objects, err := cluster.List(ctx, source)
 	if err != nil {
-		return nil, err
+		return read, err
 	}
 	input.Objects, input.Namespaces, input.Served = objects.All(), objects.Namespaces, objects.Knative
-	return budgets, nil
+	return read, nil
 }
 
 // concluded says in one line what was found, as an error if somebody has to act on it.
@@ -186,6 +214,23 @@ func writeAuditTable(out io.Writer, findings []audit.Finding) error {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", f.Policy, f.Bound, f.Enforcement, f.Namespace, f.Kind, f.Name, strings.Join(strings.Fields(f.Message), " "))
 	}
 	return w.Flush()
+}
+
+// writeOpenReports writes ClusterReports as YAML documents.
+func writeOpenReports(out io.Writer, r audit.Report, exceeded []audit.Finding) error {
+	for i, report := range openreports.Reports(r, exceeded, time.Now()) {
+		text, err := yaml.Marshal(report)
+		if err != nil {
+			return err
+		}
+		if i > 0 {
+			text = append([]byte("---\n"), text...)
+		}
+		if _, err := out.Write(text); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // auditedPolicy is a policy in the JSON output: its status, with all violations.

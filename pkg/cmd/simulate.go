@@ -100,7 +100,7 @@ type simulator struct {
 func newSimulator(o *options.Simulate, errOut io.Writer) (*simulator, error) {
 	s := &simulator{options: o}
 	var err error
-	if s.inputs, err = offline.Load(o.Policies, o.KnativeConfigs); err != nil {
+	if s.inputs, err = offline.Load(o.Policies, o.KnativeConfigs, nil); err != nil {
 		return nil, err
 	}
 	if s.load, err = readLoad(o); err != nil {

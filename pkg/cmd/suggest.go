@@ -8,6 +8,7 @@ import (
 	"slices"
 	"text/tabwriter"
 
+	"github.com/kubetorch/webhook/pkg/diagnose"
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/offline"
@@ -47,7 +48,7 @@ func (s *simulator) suggest(out io.Writer, workloads []workload) error {
 func (s *simulator) with(w workload, p simulate.Parameters) (simulate.Result, error) {
 	docs := copyDocuments(w.docs)
 	flat := offline.Flatten(docs)
-	change(flat[w.index].Object, p)
+	diagnose.Set(flat[w.index].Object, p)
 	o := offline.Expand(docs, s.inputs)[w.index]
 	if o.Verdict.Refused() {
 		return simulate.Result{}, fmt.Errorf("%s is refused with %v", o.Title, p)
@@ -59,42 +60,13 @@ func (s *simulator) with(w workload, p simulate.Parameters) (simulate.Result, er
 	return simulate.Run(s.input(settings, 0))
 }
 
-// change sets parameters of a workload, in place of what it states for them.
-func change(o manifest.Object, p simulate.Parameters) {
-	at, prefix := manifest.Map(o, "metadata"), keyPrefix(o)
-	template := within(within(within(o, "spec"), "template"), "metadata")
-	for name := range p {
-		delete(manifest.Map(at, "labels"), prefix+name)
-		for _, spelling := range knative.Spellings(knative.AutoscalingPrefix + name) {
-			delete(manifest.Map(template, "annotations"), spelling)
-		}
-	}
-	if prefix == knative.AutoscalingPrefix {
-		at = template
-	}
-	annotations := within(at, "annotations")
-	for name, value := range p {
-		annotations[prefix+name] = value
-	}
-}
-
 // keyPrefix is that of the keys that a workload scales by: parameters, or Knative's own
 // annotations if it is not labelled.
 func keyPrefix(o manifest.Object) string {
-	if manifest.Text(o, "metadata", "labels", parameter.AutoscaleLabel) == "" {
-		return knative.AutoscalingPrefix
+	if diagnose.Labelled(o) {
+		return parameter.AutoscalePrefix
 	}
-	return parameter.AutoscalePrefix
-}
-
-// within is the object under a key, made if there is none.
-func within(o manifest.Object, key string) manifest.Object {
-	inner := manifest.Map(o, key)
-	if inner == nil {
-		inner = manifest.Object{}
-		o[key] = inner
-	}
-	return inner
+	return knative.AutoscalingPrefix
 }
 
 func printSuggestion(out io.Writer, w workload, limit string, before simulate.Result, best simulate.Candidate) error {

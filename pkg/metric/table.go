@@ -35,6 +35,8 @@ var (
 		"policy", "bound", "enforcement", "outcome")
 	PolicyViolations = define(Gauge, "policy_violations",
 		"Objects that break a bound, as the last audit found them.", "policy", "bound", "enforcement").leader()
+	PolicyExemptionsEnded = define(Gauge, "policy_exemptions_ended",
+		"Exemptions of a policy that have ended, as the last audit found them.", "policy").leader()
 	AuditDuration = define(Histogram, "audit_duration_seconds", "How long an audit takes.").
 			buckets(.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300).leader()
 	AuditFailures = define(Counter, "audit_failures_total",

@@ -56,3 +56,39 @@ func TestDeviceClassesOfTheInputDecideWhatCounts(t *testing.T) {
 	assert.Equal(t, []string{refused}, denied(boundedToOne, twoCards+"---"+cardClass), "a class among the manifests")
 	assert.Equal(t, []string{refused}, denied(boundedToOne+"---"+cardClass, twoCards), "a class beside the policies, as for serve --standalone")
 }
+
+func TestGangsAreHeldAgainstBudgetsOffline(t *testing.T) {
+	const budget = `
+apiVersion: policy.kubetorch.com/v1alpha1
+kind: GPUBudget
+metadata: {name: all}
+spec: {max: 63}
+`
+	gang := func(name, size string) string {
+		return `
+---
+apiVersion: leaderworkerset.x-k8s.io/v1
+kind: LeaderWorkerSet
+metadata: {name: ` + name + `}
+spec: {replicas: ` + size + `, leaderWorkerTemplate: {size: 8, workerTemplate: {spec: {containers: [{name: c, resources: {limits: {nvidia.com/gpu: 1}}}]}}}}
+`
+	}
+	refused := func(input string) []string {
+		policies, err := Parse("test", []byte(budget))
+		require.NoError(t, err)
+		in, err := compile(policies, nil)
+		require.NoError(t, err)
+		docs, err := Parse("test", []byte(input))
+		require.NoError(t, err)
+		var names []string
+		for _, o := range Expand(docs, in) {
+			if o.Verdict.Refused() {
+				names = append(names, o.Title)
+			}
+		}
+		return names
+	}
+	assert.Empty(t, refused(gang("seven", "7")), "56 GPUs")
+	assert.Equal(t, []string{"LeaderWorkerSet default/eight"}, refused(gang("eight", "8")), "64 GPUs are one too many")
+	assert.Equal(t, []string{"LeaderWorkerSet default/two"}, refused(gang("four", "4")+gang("two", "4")), "32 beside 32")
+}

@@ -35,7 +35,7 @@ func (r run) inputs(t *testing.T) offline.Inputs {
 		return []string{path}
 	}
 	policies, configs = write("policy.yaml", r.policy), write("knative.yaml", r.knative)
-	inputs, err := offline.Load(policies, configs)
+	inputs, err := offline.Load(policies, configs, nil)
 	require.NoError(t, err)
 	inputs.NoKnative = r.noKnative
 	return inputs

@@ -21,7 +21,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 // expand gives everything that becomes of files: what is printed, and what is reported.
 func expand(t *testing.T, files, policies, knative []string) (stdout, report string, refused bool) {
 	t.Helper()
-	inputs, err := offline.Load(policies, knative)
+	inputs, err := offline.Load(policies, knative, nil)
 	require.NoError(t, err)
 	docs, err := offline.ReadDocuments(files, strings.NewReader(""))
 	require.NoError(t, err)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
+	"io"
 	"reflect"
 	"slices"
 	"strings"
@@ -31,8 +32,19 @@ type Inputs struct {
 	Knative *knative.Config
 	// NoKnative stands for a cluster without Knative.
 	NoKnative bool
+	// Cluster is what was read of a cluster; nil where none was asked.
+	Cluster *Cluster
 	// Warnings name what was passed over.
 	Warnings []string
+}
+
+// Cluster is what else was read of a cluster.
+type Cluster struct {
+	// Namespaces are the labels of all namespaces, by name.
+	Namespaces map[string]map[string]string
+	// UID is that of an object, empty if there is none: what it claims already is not claimed
+	// once more.
+	UID func(kind schema.GroupKind, namespace, name string) (string, error)
 }
 
 // OfRelease sets the release of Knative; empty text leaves the one that the ConfigMaps name,
@@ -51,13 +63,14 @@ func (in *Inputs) OfRelease(text string) error {
 	return err
 }
 
-// Load reads policies and Knative ConfigMaps from files. An invalid one is an error.
-func Load(policyFiles, knativeConfigFiles []string) (Inputs, error) {
-	policies, err := ReadDocuments(policyFiles, nil)
+// Load reads policies and Knative ConfigMaps from files, "-" from stdin. An invalid one is an
+// error.
+func Load(policyFiles, knativeConfigFiles []string, stdin io.Reader) (Inputs, error) {
+	policies, err := ReadDocuments(policyFiles, stdin)
 	if err != nil {
 		return Inputs{}, err
 	}
-	configs, err := ReadDocuments(knativeConfigFiles, nil)
+	configs, err := ReadDocuments(knativeConfigFiles, stdin)
 	if err != nil {
 		return Inputs{}, err
 	}

@@ -39,7 +39,8 @@ func validateCounting(s *v1alpha1.ComputePolicySpec, spec *field.Path) field.Err
 		case !validGPUResource(n):
 			errs = append(errs, field.Invalid(at, n, resourceNameHint))
 		case workload.IsBuiltInGPU(n):
-			errs = append(errs, field.Invalid(at, n, "counts as GPUs everywhere; a part of a GPU has a weight in gpuResources, such as {name: "+n+", gpus: \"1/7\"}"))
+			errs = append(errs, field.Invalid(at, n, "counts as GPUs everywhere; "+
+				"a part of a GPU has a weight in gpuResources, such as {name: "+n+", gpus: \"1/7\"}"))
 		case names[n]:
 			errs = append(errs, field.Invalid(at, n, "is listed in gpuResources too; list it once"))
 		}

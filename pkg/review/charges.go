@@ -129,7 +129,7 @@ func (c *Charge) NoRoom(a charge.Answer, namespace string) policy.Violation {
 		text += fmt.Sprintf(", and it would take %d more than it has", a.Raised)
 	}
 	if overlap := c.overlap(); overlap > 0 && a.Raised <= a.Free {
-		text += fmt.Sprintf("; with the %d that the pods of the earlier version hold until they are gone it does not fit, which the budget demands (rollout: Strict)", overlap)
+		text += fmt.Sprintf("; with the %d that the pods of the earlier version hold until they are gone it does not fit, which the budget demands (%s)", overlap, c.demands())
 	}
 	if a.Reserved > 0 {
 		text += fmt.Sprintf(" (%s more are reserved by requests under way, and may become free)", gpusText(a.Reserved))
@@ -188,6 +188,14 @@ func (r *Request) AdmitBeyond(a *admissionv1.AdmissionResponse, x policy.Violati
 		a.AuditAnnotations[x.Bound] = x.Error.Detail
 	}
 	r.decisions = append(r.decisions, Decision{x.Policy, x.Bound, x.Enforcement, outcome})
+}
+
+// demands is what has the overlap of a rollout fit.
+func (c *Charge) demands() string {
+	if c.Budget.Strict {
+		return "rollout: Strict"
+	}
+	return "maxPerNamespace"
 }
 
 // Grows tells whether a claim itself rises, and not only replaces what holds GPUs still.

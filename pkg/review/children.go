@@ -90,7 +90,11 @@ func (r *Request) childDemands(w World, target bool) (workload.Usage, *workload.
 	if r.old == nil {
 		return d, nil
 	}
-	old := measure(r.old)
+	before := r.old
+	if r.kind() == RouteKind {
+		before = r.had()
+	}
+	old := measure(before)
 	return d, &old
 }
 

@@ -3,6 +3,7 @@ package review
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	admissionv1 "k8s.io/api/admission/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -79,6 +80,8 @@ func (r *Request) Claims(w World) []Claim {
 		return r.deploymentClaims(w)
 	case r.hasPods():
 		return r.podClaims(w)
+	case r.isOperated():
+		return r.operatedClaims(w)
 	case r.of == workload.HorizontalPodAutoscalerKind:
 		return r.targetClaims(w)
 	case r.of == workload.LimitRangeKind:
@@ -101,9 +104,7 @@ func (r *Request) Claims(w World) []Claim {
 	// its traffic names.
 	controls := r.controls(w)
 	c.Old = slices.DeleteFunc(slices.Clone(c.Old), func(p workload.Part) bool { return p.Revision != "" && !controls(w.Revisions[p.Revision]) })
-	if !expand.SameTemplate(r.old, r.object) {
-		c.Overlap = r.replaced(w, old.Parts, d.Parts)
-	}
+	r.addSuperseded(w, &c, old)
 	// With another owner it has another key from now on. Until the next count the entry under
 	// the old one holds what it had, so nothing has to be charged for that.
 	if was := ServiceKey(r.old); was != c.Key {
@@ -143,34 +144,17 @@ func newClaim(key ledger.Key, kind string, d workload.Usage, old *workload.Usage
 	return c
 }
 
-// replaced is what the earlier revisions claim that the update leaves without being named,
-// as far as they were not seen without pods: the one of the old template, which may not be
-// made yet, and those that it had replaced.
-func (r *Request) replaced(w World, old, now []workload.Part) []workload.Part {
-	latest := expand.LatestRevision(r.old)
-	named := func(name string) bool {
-		return slices.ContainsFunc(now, func(n workload.Part) bool { return name != "" && n.Revision == name })
+// KeyOf is the key of a stored object; of a Deployment that is to become a Knative Service, that
+// of its plan.
+func KeyOf(o manifest.Object, planned bool) ledger.Key {
+	switch kind := manifest.Text(o, "kind"); {
+	case planned:
+		return PlanKey(o)
+	case kind == ServiceKind.Kind && strings.HasPrefix(manifest.Text(o, "apiVersion"), ServiceKind.Group+"/"):
+		return ServiceKey(o)
+	default:
+		return key(o, kind)
 	}
-	var parts []workload.Part
-	for _, p := range old {
-		if p.Revision == "" && !named(latest) {
-			p.Revision = latest
-			parts = append(parts, p)
-		}
-	}
-	if len(old)+len(now) == 0 || w.Live == nil {
-		return parts
-	}
-	controls := r.controls(w)
-	for _, revision := range w.Live.All(RevisionKind) {
-		name := manifest.Text(revision, "metadata", "name")
-		if name == latest || named(name) || workload.AtZero(revision) || !controls(revision) {
-			continue
-		}
-		d := workload.RevisionUsage(revision, w.Knative, r.selection(w).GPUResources())
-		parts = append(parts, d.Parts...)
-	}
-	return parts
 }
 
 // ServiceKey is the key of a Knative Service: that of the Deployment's plan where it says
@@ -259,8 +243,8 @@ func (r *Request) childClaims(w World) []Claim {
 	if r.leftOwner(w) || r.woken() || r.aimed() {
 		c.Old = nil // nothing was charged for it under its own key
 	}
-	if r.kind() == ConfigurationKind && r.old != nil && len(old.Parts)+len(d.Parts) > 0 && !expand.SameTemplate(r.old, r.object) && !r.Covered(w) {
-		c.Overlap = r.replaced(w, old.Parts, d.Parts)
+	if r.kind() == ConfigurationKind && r.old != nil && len(old.Parts)+len(d.Parts) > 0 && !r.Covered(w) {
+		r.addSuperseded(w, &c, old)
 	}
 	if r.kind() == RouteKind && old != nil {
 		c.Old = stillNamed(c.Old, d.Parts)
@@ -322,7 +306,8 @@ func (r *Request) routes() bool {
 }
 
 // reachable tells whether a Revision that asks for no more than before is one that traffic
-// goes to: then that was charged where the traffic is written.
+// goes to: then that was charged where the traffic is written. What a status says of that may be a
+// tenant's word.
 func (r *Request) reachable(w World) bool {
 	if r.kind() != RevisionKind || r.old == nil || r.leftOwner(w) || w.Live == nil {
 		return false
@@ -334,13 +319,11 @@ func (r *Request) reachable(w World) bool {
 	}
 	name := manifest.Text(r.object, "metadata", "name")
 	configuration, uid := controllerOf(r.object, ConfigurationKind)
-	if owner := w.one(ConfigurationKind, configuration); manifest.Text(owner, "metadata", "uid") == uid && manifest.Text(owner, "status", "latestReadyRevisionName") == name {
+	if owner := w.one(ConfigurationKind, configuration); manifest.Text(owner, "metadata", "uid") == uid && revisionOf(owner) == name {
 		return true
 	}
-	if service := w.one(ServiceKind, configuration); slices.Contains(workload.RoutedRevisions(service), name) {
-		return true
-	}
-	return slices.ContainsFunc(w.Live.All(RouteKind), func(route manifest.Object) bool { return slices.Contains(workload.RoutedRevisions(route), name) })
+	return specNames(w.one(ServiceKind, configuration))[name] ||
+		slices.ContainsFunc(w.Live.All(RouteKind), func(route manifest.Object) bool { return specNames(route)[name] })
 }
 
 // BudgetClaim is a claim as one budget counts it.

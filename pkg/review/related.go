@@ -68,7 +68,7 @@ func rootOf(o manifest.Object) root {
 
 // Resolve reads what the verdict on what has pods depends on.
 func (r *Request) Resolve(ctx context.Context, w World) error {
-	if r.raw.Namespace == "" { // of the cluster, such as a policy: no pods are made of it
+	if !r.hasPods() && r.of != DeploymentKind && r.of != workload.HorizontalPodAutoscalerKind {
 		return nil
 	}
 	if w.Reader == nil || (!w.Budgeted && !r.selection(w).BoundsGPUs()) || r.raw.SubResource == "status" {

@@ -86,11 +86,16 @@ func Read(raw *admissionv1.AdmissionRequest) (*Request, *admissionv1.AdmissionRe
 		}
 	}
 	if unscalable[r.of] != "" && !r.scale && raw.SubResource == "" {
-		if refused := r.refuseKind(); !refused.Allowed || !r.hasPods() {
+		if refused := r.refuseKind(); !refused.Allowed || !(r.hasPods() || r.isOperated()) {
 			return nil, refused
 		}
 	}
-	if (r.hasPods() || r.of == workload.HorizontalPodAutoscalerKind) && !r.scale && manifest.Text(r.object, "metadata", "deletionTimestamp") != "" {
+	if raw.SubResource == "" {
+		if errs := r.beyondLimits(); len(errs) > 0 {
+			return nil, r.answer(Verdict{Errors: errs})
+		}
+	}
+	if (r.hasPods() || r.isOperated() || r.of == workload.HorizontalPodAutoscalerKind) && !r.scale && manifest.Text(r.object, "metadata", "deletionTimestamp") != "" {
 		return nil, Allow(raw.UID) // it only goes on until its finalizers are gone
 	}
 	return r, nil
@@ -108,7 +113,7 @@ func (r *Request) concerns() bool {
 		r.of == workload.HorizontalPodAutoscalerKind, r.of == workload.LimitRangeKind:
 		return true
 	}
-	return r.hasPods() || slices.Contains(children, r.of)
+	return r.hasPods() || r.isOperated() || slices.Contains(children, r.of)
 }
 
 // decode reads the objects. Those of a Knative Service may share what they have in common.

@@ -70,11 +70,17 @@ func (r *Request) expanded(w World) Verdict {
 // traffic names and those that are named elsewhere.
 func (r *Request) demands(w World, elsewhere ...string) (workload.Usage, *workload.Usage) {
 	gpus := r.selection(w).GPUResources()
-	d := workload.ServiceUsage(r.object, r.latestRevision(), w.Knative, gpus, w.Revisions, elsewhere...)
+	verified := func(o manifest.Object, latest string) string {
+		if latest != "" && specNames(o)[latest] {
+			return r.latestMade(w)
+		}
+		return latest
+	}
+	d := workload.ServiceUsage(r.object, verified(r.object, r.latestRevision()), w.Knative, gpus, w.Revisions, elsewhere...)
 	if r.old == nil {
 		return d, nil
 	}
-	old := workload.ServiceUsage(r.old, expand.LatestRevision(r.old), w.Knative, gpus, w.Revisions, elsewhere...)
+	old := workload.ServiceUsage(r.had(), verified(r.old, expand.LatestRevision(r.old)), w.Knative, gpus, w.Revisions, elsewhere...)
 	return d, &old
 }
 
@@ -105,6 +111,8 @@ func (r *Request) Judge(w World) Verdict {
 		return r.judgeChild(w)
 	case r.hasPods():
 		return r.judgePods(w)
+	case r.isOperated():
+		return r.judgeOperated(w)
 	case r.of == workload.HorizontalPodAutoscalerKind:
 		return r.judgeTarget(w)
 	case r.of == workload.LimitRangeKind:
@@ -178,6 +186,11 @@ func (r *Request) validatePolicy() *admissionv1.AdmissionResponse {
 
 // answer words a verdict for the API server.
 func (r *Request) answer(v Verdict) *admissionv1.AdmissionResponse {
+	if r.selected != nil && !r.mutating {
+		for _, e := range r.selected.Ending() {
+			v.Warnings = append(v.Warnings, e.Warning())
+		}
+	}
 	a := &admissionv1.AdmissionResponse{UID: r.raw.UID, Allowed: !v.Refused(), Warnings: shorten(v.Warnings)}
 	r.decisions = v.decisions(r.mutating)
 	noted := v.Audited

@@ -13,12 +13,18 @@ type DeviceClass struct {
 	Name string
 	// ExtendedResource is the resource name that stands for its devices; empty for none.
 	ExtendedResource string
-	Created          time.Time
+	// Product is the GPU product that its selectors pin devices to; empty for none.
+	Product string
+	Created time.Time
 }
 
 // ReadDeviceClass reads a DeviceClass.
 func ReadDeviceClass(o manifest.Object) DeviceClass {
-	c := DeviceClass{Name: manifest.Text(o, "metadata", "name"), ExtendedResource: manifest.Text(o, "spec", "extendedResourceName")}
+	c := DeviceClass{
+		Name:             manifest.Text(o, "metadata", "name"),
+		ExtendedResource: manifest.Text(o, "spec", "extendedResourceName"),
+	}
+	c.Product = selectedProduct(manifest.Objects(o, "spec", "selectors"))
 	c.Created, _ = time.Parse(time.RFC3339, manifest.Text(o, "metadata", "creationTimestamp"))
 	return c
 }
@@ -26,7 +32,9 @@ func ReadDeviceClass(o manifest.Object) DeviceClass {
 // gpuDeviceClasses have GPUs as devices, and otherDeviceClasses something else: the classes
 // that the vendors' DRA drivers install.
 var (
-	gpuDeviceClasses   = []string{"gpu.nvidia.com", "mig.nvidia.com", "vfio.gpu.nvidia.com", "gpu.amd.com", "gpu.intel.com"}
+	gpuDeviceClasses = []string{
+		"gpu.nvidia.com", "mig.nvidia.com", "vfio.gpu.nvidia.com", "gpu.amd.com", "gpu.intel.com",
+	}
 	otherDeviceClasses = []string{"compute-domain-default-channel.nvidia.com", "compute-domain-daemon.nvidia.com"}
 )
 
@@ -38,11 +46,21 @@ type classRules struct {
 	gpus, others []string
 	// claimed are the resource names that classes claim, by class.
 	claimed map[string]string
+	// products are what classes pin devices to, by class.
+	products map[string]string
 }
 
 func (c Counting) classRules() classRules {
-	r := classRules{gpus: slices.Concat(gpuDeviceClasses, c.DeviceClasses), others: slices.Concat(otherDeviceClasses, c.NotDeviceClasses), claimed: map[string]string{}}
+	r := classRules{
+		gpus:     slices.Concat(gpuDeviceClasses, c.DeviceClasses),
+		others:   slices.Concat(otherDeviceClasses, c.NotDeviceClasses),
+		claimed:  map[string]string{},
+		products: map[string]string{},
+	}
 	for _, class := range c.Classes {
+		if class.Product != "" {
+			r.products[class.Name] = class.Product
+		}
 		if class.ExtendedResource != "" {
 			r.claimed[class.Name] = class.ExtendedResource
 		}

@@ -36,7 +36,11 @@ type ListedGPU struct {
 
 // GPUResources says which resource names count as GPUs, and how much each counts. The zero
 // value knows the built-in names. It never changes, and may be copied.
-type GPUResources struct{ rules *rules }
+type GPUResources struct {
+	rules *rules
+	// claims is what resource claims are looked up in; nil does not count them.
+	claims *ClaimSource
+}
 
 // BuiltInGPUResources are the names that count without any policy.
 var BuiltInGPUResources = GPUResources{}
@@ -81,11 +85,12 @@ const (
 var builtIn = Counting{}.compile()
 
 // NewGPUResources compiles what counts.
-func NewGPUResources(c Counting) GPUResources { return GPUResources{c.compile()} }
+func NewGPUResources(c Counting) GPUResources { return GPUResources{rules: c.compile()} }
 
 // OnlyGPUs counts one resource name, and nothing else.
 func OnlyGPUs(name string) GPUResources {
-	return GPUResources{&rules{exact: map[string]counted{name: {kind: gpuName, listed: true}}, digest: "only " + name}}
+	only := map[string]counted{name: {kind: gpuName, listed: true}}
+	return GPUResources{rules: &rules{exact: only, digest: "only " + name}}
 }
 
 func (g GPUResources) get() *rules {
@@ -204,5 +209,13 @@ func (c Counting) digest(listed map[string]ListedGPU) string {
 	for _, name := range slices.Sorted(maps.Keys(c.winners())) {
 		fmt.Fprintf(h, "alias %q %q\n", name, c.winners()[name].Name)
 	}
+	var pinned []string
+	for _, class := range c.Classes {
+		if class.Product != "" {
+			pinned = append(pinned, fmt.Sprintf("product %q %q\n", class.Name, class.Product))
+		}
+	}
+	slices.Sort(pinned)
+	fmt.Fprint(h, pinned)
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }

@@ -22,8 +22,7 @@ func fixedUsage(o manifest.Object, spec []string, peak int64, at *field.Path, gp
 		Paths:  map[string]*field.Path{PeakKey: at, knative.MaxScaleKey: at, knative.MinScaleKey: at},
 		pod:    path,
 	}
-	d.GPUType, _ = GPUType(podSpec)
-	d.product = GPUProduct(podSpec)
+	d.pinnedBy(podSpec)
 	d.claim(d.part(""))
 	return d
 }

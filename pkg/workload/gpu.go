@@ -32,6 +32,8 @@ type GPUCount struct {
 	// Unlisted are requests for accelerators that no policy counts as GPUs, one for each
 	// name, which is the value of the error.
 	Unlisted field.ErrorList
+	// product is the one that all GPUs of a pod are claimed to be of; empty for any.
+	product string
 	// requests are the GPU requests as they stand.
 	requests []gpuRequest
 }
@@ -83,7 +85,8 @@ func (c GPUCount) SameRequests(other GPUCount) bool {
 // container counts with the larger of limit and request.
 func CountGPUs(podSpec manifest.Object, path *field.Path, known GPUResources) GPUCount {
 	c := gpuCounter{known: known.get(), pod: path}
-	if podSpec["initContainers"] == nil && podSpec["resources"] == nil && podSpec["resourceClaims"] == nil && len(manifest.List(podSpec, "containers")) == 1 {
+	plain := podSpec["initContainers"] == nil && podSpec["resources"] == nil && podSpec["resourceClaims"] == nil
+	if plain && len(manifest.List(podSpec, "containers")) == 1 {
 		c.peak = c.container(manifest.Objects(podSpec, "containers")[0], gpuPlace{containers: "containers"})
 		return c.sum()
 	}
@@ -111,11 +114,7 @@ func CountGPUs(podSpec manifest.Object, path *field.Path, known GPUResources) GP
 	for name, v := range c.running {
 		c.raise(name, v)
 	}
-	if claims := manifest.List(podSpec, "resourceClaims"); len(claims) > 0 {
-		c.note(gpuPlace{list: "resourceClaims"}, claims)
-		c.count.Unknown = append(c.count.Unknown, field.Forbidden(path.Child("resourceClaims"),
-			"devices asked for through resource claims cannot be counted as GPUs; ask for a GPU resource instead"))
-	}
+	c.claims(podSpec, known.claims)
 	return c.sum()
 }
 
@@ -125,11 +124,12 @@ type gpuCounter struct {
 	count   GPUCount
 	running map[string]int64 // per resource: what runs side by side
 	peak    map[string]int64 // per resource: the most at any time
+	claimed int64            // through resource claims
 }
 
 // sum adds the GPUs of all resources, each by its weight.
 func (c *gpuCounter) sum() GPUCount {
-	var exact fraction
+	exact := fraction{whole: c.claimed}
 	for name, n := range c.peak {
 		exact.add(n, c.known.of(name).weight)
 	}
@@ -216,7 +216,8 @@ func (c *gpuCounter) container(o manifest.Object, at gpuPlace) map[string]int64 
 func (c *gpuCounter) whole(at gpuPlace, v any) int64 {
 	whole, ok := WholeGPUs(v)
 	if !ok {
-		c.count.Malformed = append(c.count.Malformed, field.Invalid(c.path(at), v, "must be a whole number of GPUs from 0 to 2147483647"))
+		c.count.Malformed = append(c.count.Malformed, field.Invalid(c.path(at), v,
+			"must be a whole number of GPUs from 0 to 2147483647"))
 		return Unbounded
 	}
 	return whole

@@ -2,7 +2,6 @@ package workload
 
 import (
 	_ "embed"
-	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -144,7 +143,8 @@ func (k *OperatorKind) MadeBy(user string) bool {
 func ParseOperators(raw []byte) (Operators, field.ErrorList) {
 	var o Operators
 	if err := yaml.UnmarshalStrict(raw, &o); err != nil {
-		return o, field.ErrorList{field.Invalid(field.NewPath("kinds"), field.OmitValueType{}, "cannot be read: "+err.Error())}
+		unreadable := field.Invalid(field.NewPath("kinds"), field.OmitValueType{}, "cannot be read: "+err.Error())
+		return o, field.ErrorList{unreadable}
 	}
 	return o, o.validate()
 }
@@ -166,7 +166,8 @@ func (o Operators) validate() field.ErrorList {
 		for j, maker := range k.Makers {
 			namespace, name, ok := strings.Cut(maker, "/")
 			if !ok || len(validation.IsDNS1123Label(namespace)) > 0 || len(validation.IsDNS1123Subdomain(name)) > 0 {
-				errs = append(errs, field.Invalid(at.Child("makers").Index(j), maker, "must be the namespace/name of a service account"))
+				errs = append(errs, field.Invalid(at.Child("makers").Index(j), maker,
+					"must be the namespace/name of a service account"))
 			}
 		}
 		errs = append(errs, validatePaths(k.Suspend, at.Child("suspend"), false)...)
@@ -185,7 +186,8 @@ func (p *OperatorPods) validate(at *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	below := p.Each != ""
 	if below && !eachPath.MatchString(p.Each) {
-		errs = append(errs, field.Invalid(at.Child("each"), p.Each, "must be the path of a list, such as spec.groups[*], or of an object, such as spec.roles{*}"))
+		errs = append(errs, field.Invalid(at.Child("each"), p.Each,
+			"must be the path of a list, such as spec.groups[*], or of an object, such as spec.roles{*}"))
 	}
 	ways := 0
 	for _, given := range []bool{p.Template != "", p.Spec != "", len(p.Containers) > 0, p.GPU != nil} {
@@ -201,35 +203,42 @@ func (p *OperatorPods) validate(at *field.Path) field.ErrorList {
 		if p.GPU.Name == "" || p.GPU.Quantity == "" {
 			errs = append(errs, field.Required(at.Child("gpu"), "give the paths of name and quantity"))
 		}
-		for name, path := range map[string]string{"gpu.name": p.GPU.Name, "gpu.quantity": p.GPU.Quantity, "gpu.nodeSelector": p.GPU.NodeSelector, "gpu.affinity": p.GPU.Affinity} {
-			single[name] = path
-		}
-	}
-	for i := range p.Counts {
-		c, name := &p.Counts[i], fmt.Sprintf("counts[%d]", i)
-		if c.Path == "" {
-			errs = append(errs, field.Required(at.Child(name, "path"), "say where the number stands"))
-		}
-		if c.Absent < 0 || (c.UpTo != nil && c.UpTo.Absent < 0) {
-			errs = append(errs, field.Invalid(at.Child(name, "absent"), c.Absent, "must be at least 0"))
-		}
-		for part, path := range map[string]string{"path": c.Path, "atLeast": c.AtLeast, "atMost": c.AtMost, "oneLessWith": c.OneLessWith} {
-			single[name+"."+part] = path
-		}
-		if c.UpTo != nil {
-			if c.UpTo.Path == "" {
-				errs = append(errs, field.Required(at.Child(name, "upTo", "path"), "say where the number stands"))
-			}
-			single[name+".upTo.path"], single[name+".upTo.when"] = c.UpTo.Path, c.UpTo.When
-		}
+		single["gpu.name"], single["gpu.quantity"] = p.GPU.Name, p.GPU.Quantity
+		single["gpu.nodeSelector"], single["gpu.affinity"] = p.GPU.NodeSelector, p.GPU.Affinity
 	}
 	for name, path := range single {
 		if path != "" {
 			errs = append(errs, validatePath(path, at.Child(name), below)...)
 		}
 	}
+	for i := range p.Counts {
+		errs = append(errs, p.Counts[i].validate(at.Child("counts").Index(i), below)...)
+	}
 	for name, paths := range map[string][]string{"containers": p.Containers, "lists": p.Lists, "suspend": p.Suspend} {
 		errs = append(errs, validatePaths(paths, at.Child(name), below)...)
+	}
+	return errs
+}
+
+func (c *OperatorCount) validate(at *field.Path, below bool) field.ErrorList {
+	var errs field.ErrorList
+	if c.Path == "" {
+		errs = append(errs, field.Required(at.Child("path"), "say where the number stands"))
+	}
+	if c.Absent < 0 || (c.UpTo != nil && c.UpTo.Absent < 0) {
+		errs = append(errs, field.Invalid(at.Child("absent"), c.Absent, "must be at least 0"))
+	}
+	paths := map[string]string{"path": c.Path, "atLeast": c.AtLeast, "atMost": c.AtMost, "oneLessWith": c.OneLessWith}
+	if c.UpTo != nil {
+		if c.UpTo.Path == "" {
+			errs = append(errs, field.Required(at.Child("upTo", "path"), "say where the number stands"))
+		}
+		paths["upTo.path"], paths["upTo.when"] = c.UpTo.Path, c.UpTo.When
+	}
+	for name, path := range paths {
+		if path != "" {
+			errs = append(errs, validatePath(path, at.Child(name), below)...)
+		}
 	}
 	return errs
 }

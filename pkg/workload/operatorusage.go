@@ -16,7 +16,8 @@ import (
 // one for each group. What a bound on one pod goes by is the largest of any.
 func OperatorUsage(o manifest.Object, kind *OperatorKind, gpus GPUResources) Usage {
 	spec := field.NewPath("spec")
-	d := Usage{Fixed: true, pod: spec, Paths: map[string]*field.Path{PeakKey: spec, knative.MaxScaleKey: spec, knative.MinScaleKey: spec}}
+	paths := map[string]*field.Path{PeakKey: spec, knative.MaxScaleKey: spec, knative.MinScaleKey: spec}
+	d := Usage{Fixed: true, pod: spec, Paths: paths}
 	var words []string
 	for i := range kind.Pods {
 		for _, g := range kind.Pods[i].groups(o) {
@@ -99,10 +100,10 @@ func (d *Usage) addGroup(o manifest.Object, kind *OperatorKind, p *OperatorPods,
 		d.Memory = memory
 	}
 	first := len(d.types) == 0
+	gpuType, product := typesOf(podSpec, n)
 	if n.PerPod > 0 {
-		gpuType, _ := GPUType(podSpec)
 		if first {
-			d.GPUType, d.product = gpuType, GPUProduct(podSpec)
+			d.GPUType, d.product = gpuType, product
 		}
 		if !slices.Contains(d.types, gpuType) {
 			d.types = append(d.types, gpuType)
@@ -117,7 +118,7 @@ func (d *Usage) addGroup(o manifest.Object, kind *OperatorKind, p *OperatorPods,
 	if where != nil && n.PerPod > 0 && d.Paths[PeakKey].String() == "spec" {
 		d.Paths[PeakKey] = where
 	}
-	part := Part{Type: GPUProduct(podSpec)}
+	part := Part{Type: product}
 	part.GPUs, part.less = n.Times(pods)
 	d.claim(part)
 	if part.GPUs == 0 {
@@ -174,7 +175,8 @@ func (gpu *OperatorGPU) podSpec(o manifest.Object, g group) (manifest.Object, *f
 	if !ok || quantity == nil {
 		return nil, nil
 	}
-	spec := manifest.Object{"containers": []any{manifest.Object{"resources": manifest.Object{"limits": manifest.Object{resource: quantity}}}}}
+	limits := manifest.Object{"limits": manifest.Object{resource: quantity}}
+	spec := manifest.Object{"containers": []any{manifest.Object{"resources": limits}}}
 	if selector, _ := g.object(o, gpu.NodeSelector); selector != nil {
 		spec["nodeSelector"] = selector
 	}

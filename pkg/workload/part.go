@@ -1,6 +1,22 @@
 package workload
 
-import "math/big"
+import (
+	"cmp"
+	"math/big"
+
+	"github.com/kubetorch/webhook/pkg/manifest"
+)
+
+// pinnedBy sets the type that a pod's nodes are of, or else the one that its claims ask for.
+func (d *Usage) pinnedBy(podSpec manifest.Object) {
+	d.GPUType, d.product = typesOf(podSpec, d.GPUs)
+}
+
+func typesOf(podSpec manifest.Object, n GPUCount) (gpuType, product string) {
+	gpuType, _ = GPUType(podSpec)
+	product = GPUProduct(podSpec)
+	return cmp.Or(gpuType, n.product), cmp.Or(product, n.product)
+}
 
 // perPod is what one pod asks for.
 func (d *Usage) perPod() Part {

@@ -138,7 +138,9 @@ func globProducts(pattern string) []string {
 }
 
 func isDiscovered(value string) bool {
-	return slices.ContainsFunc(discoveryShapes, func(shape string) bool { return strings.HasPrefix(value, shape) && len(value) > len(shape) })
+	return slices.ContainsFunc(discoveryShapes, func(shape string) bool {
+		return strings.HasPrefix(value, shape) && len(value) > len(shape)
+	})
 }
 
 // extendedProducts are the products whose name stands before something that is not

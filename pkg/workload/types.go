@@ -59,8 +59,7 @@ func GPUType(podSpec manifest.Object) (gpuType string, ok bool) {
 			return selector[label], true
 		}
 	}
-	terms := manifest.Objects(manifest.Map(podSpec, "affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution"), "nodeSelectorTerms")
-	for _, term := range terms {
+	for _, term := range requiredTerms(podSpec) {
 		v, pinned := termGPUType(term)
 		if !pinned || (ok && v != gpuType) {
 			return "", false
@@ -113,11 +112,16 @@ func understood(value string) bool {
 	return productsOf(base) != nil || isDiscovered(base)
 }
 
+// requiredTerms are those of a required node affinity, of which one has to hold.
+func requiredTerms(podSpec manifest.Object) []manifest.Object {
+	affinity := manifest.Map(podSpec, "affinity", "nodeAffinity")
+	return manifest.Objects(affinity, "requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms")
+}
+
 // affinityPin is the one product that every term of a required node affinity asks for.
 func affinityPin(podSpec manifest.Object) Pin {
 	var pin Pin
-	terms := manifest.Objects(manifest.Map(podSpec, "affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution"), "nodeSelectorTerms")
-	for _, term := range terms {
+	for _, term := range requiredTerms(podSpec) {
 		p := termProduct(term)
 		if p.Value == "" || (pin.Value != "" && p.Value != pin.Value) {
 			return Pin{}

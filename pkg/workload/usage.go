@@ -322,8 +322,7 @@ func podUsage(annotations, podSpec manifest.Object, at, specPath *field.Path, kn
 	d.ProgressDeadline = duration(knative.ProgressDeadlineKey, kn.ProgressDeadline())
 
 	d.GPUs = CountGPUs(podSpec, specPath, gpus)
-	d.GPUType, _ = GPUType(podSpec)
-	d.product = GPUProduct(podSpec)
+	d.pinnedBy(podSpec)
 	d.CPUs = podQuantity(podSpec, annotations, "cpu", kn)
 	d.Memory = podQuantity(podSpec, annotations, "memory", kn)
 	return d

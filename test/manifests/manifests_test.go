@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -324,7 +323,7 @@ func TestOnlyWhatIsJudgedIsSentToTheWebhook(t *testing.T) {
 			switch name {
 			case "expand-deployments.kubetorch.com", "validate-deployments.kubetorch.com":
 				assert.Equal(t, deployments("deployments", "CREATE", "UPDATE"), e.Rules)
-			case "kinds.kubetorch.com":
+			case "kinds.kubetorch.com", "validate-operators.kubetorch.com":
 				for _, r := range e.Rules {
 					assert.Equal(t, []string{"*"}, r.APIVersions)
 					assert.Equal(t, []admissionregistrationv1.OperationType{"CREATE", "UPDATE"}, r.Operations)
@@ -336,7 +335,13 @@ func TestOnlyWhatIsJudgedIsSentToTheWebhook(t *testing.T) {
 						sent = append(sent, schema.GroupResource{Group: r.APIGroups[0], Resource: resource})
 					}
 				}
-				assert.ElementsMatch(t, slices.Collect(maps.Keys(review.Unscalable)), sent)
+				var expected []schema.GroupResource
+				for resource, kind := range review.Unscalable {
+					if operated := review.Operated(schema.GroupKind{Group: resource.Group, Kind: kind.Name}); operated == (e.Name == "validate-operators.kubetorch.com") {
+						expected = append(expected, resource)
+					}
+				}
+				assert.ElementsMatch(t, expected, sent)
 			case "validate-status.kubetorch.com":
 				assert.Equal(t, deployments("deployments/status", "UPDATE"), e.Rules)
 			case "scale.kubetorch.com":

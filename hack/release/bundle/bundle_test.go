@@ -163,6 +163,10 @@ func TestARelease(t *testing.T) {
 		unpack(t, archive, folder)
 		out := command(t, filepath.Join(folder, krew.Spec.Platforms[0].Bin), "version")
 		assert.Contains(t, out, version)
+		kubectl := strings.TrimSpace(command(t, "go", "-C", root, "run", "./test/controlplane/cmd", "tool", "kubectl"))
+		t.Setenv("PATH", folder+string(os.PathListSeparator)+os.Getenv("PATH"))
+		assert.Contains(t, command(t, kubectl, "plugin", "list"), filepath.Join(folder, "kubectl-kubetorch")+"\n")
+		assert.Contains(t, command(t, kubectl, "kubetorch", "--version"), version)
 	})
 	t.Run("the notes say what is new, and how to install just this", func(t *testing.T) {
 		assert.True(t, strings.HasPrefix(read("notes.md"), "The first release."))

@@ -40,6 +40,8 @@ type Auditor struct {
 	// NotRegistered says why admissions are not sent to the webhook as they should be; empty
 	// if they are. Nil is for tests that do not look at it.
 	NotRegistered func() string
+	// OpenReports is whether a ClusterReport is kept for each policy.
+	OpenReports bool
 	// Events tells of policies that turn; nil does not.
 	Events  record.EventRecorder
 	Metrics *Metrics
@@ -140,11 +142,11 @@ func (a *Auditor) audit(ctx context.Context, now time.Time) error {
 			return audit.Unaudited(d, generation, before, now)
 		}))
 	}
-	a.Metrics.found(report)
+	a.Metrics.found(report, now)
 	a.Log.V(1).Info("audited", "policies", len(report.Policies), "objects", report.Objects, "violations", len(report.Findings))
-	return a.write(ctx, now, stored, report.Policies, func(d policy.Description, generation int64, before v1alpha1.ComputePolicyStatus) v1alpha1.ComputePolicyStatus {
+	return errors.Join(a.report(ctx, now, report), a.write(ctx, now, stored, report.Policies, func(d policy.Description, generation int64, before v1alpha1.ComputePolicyStatus) v1alpha1.ComputePolicyStatus {
 		return audit.Listed(report.Status(d, generation, before, now))
-	})
+	}))
 }
 
 // write stores the statuses that changed.

@@ -26,6 +26,18 @@ func NewMemory(budgets []v1alpha1.GPUBudget) *Memory {
 	return m
 }
 
+// NewMemoryOf starts with the ledgers that budgets have in a cluster. One that cannot be read
+// starts empty.
+func NewMemoryOf(budgets []v1alpha1.GPUBudget) *Memory {
+	m := NewMemory(budgets)
+	for i := range budgets {
+		if book, err := ledger.Read(&budgets[i].Status); err == nil {
+			m.books[budgets[i].Name] = book
+		}
+	}
+	return m
+}
+
 // Charge sets the claims to what is asked, up or down, in all of the budgets or in none.
 func (m *Memory) Charge(_ context.Context, demands []Demand, dryRun bool) []Answer {
 	m.mu.Lock()
@@ -62,6 +74,13 @@ func (m *Memory) Charge(_ context.Context, demands []Demand, dryRun bool) []Answ
 		}
 	}
 	return answers
+}
+
+// Hold enters what a claim holds of a budget already, whatever the budget allows.
+func (m *Memory) Hold(budget, namespace string, key ledger.Key, gpus int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.books[budget].Set(namespace, key, ledger.Amount{GPUs: min(ledger.Most, gpus)})
 }
 
 // Release frees claims of objects that are gone, in every budget.

@@ -74,7 +74,11 @@ func (b *Book) Try(limits Limits, charges ...Charge) Outcome {
 	o := Outcome{Raised: added.GPUs, Fits: fits(all, limits.Max), Free: free(all, limits.Max), Of: limits.Max}
 	if limits.MaxPerNamespace != nil {
 		left := free(inNamespace, *limits.MaxPerNamespace)
-		if within := fits(inNamespace, *limits.MaxPerNamespace); !within || (o.Fits && left < o.Free) {
+		within := fits(inNamespace, *limits.MaxPerNamespace)
+		if added.Overlap > 0 && sum(inNamespace.Overlap, added.Overlap) > *limits.MaxPerNamespace {
+			within = false // a rollout is beside the budget, and no larger than the namespace's share
+		}
+		if !within || (o.Fits && left < o.Free) {
 			o.Fits, o.PerNamespace, o.Free, o.Of = o.Fits && within, true, left, *limits.MaxPerNamespace
 		}
 	}
@@ -113,7 +117,8 @@ func (b *Book) Set(namespace string, key Key, a Amount) {
 }
 
 // Within tells whether the claims are within the limits; beyond are the namespaces that
-// have more than their share, sorted. Overlap counts where the limits are strict.
+// have more than their share, sorted. Overlap counts where the limits are strict; else it may be as large as
+// a namespace's share by itself.
 func (b *Book) Within(limits Limits) (within bool, beyond []string) {
 	held := func(a Amount) int64 {
 		if limits.Strict {
@@ -124,7 +129,7 @@ func (b *Book) Within(limits Limits) (within bool, beyond []string) {
 	if limits.MaxPerNamespace != nil {
 		for _, in := range []map[string]totals{b.totals().settled.in, b.totals().beyond.in} {
 			for name := range in {
-				if held(b.totals().heldIn(name)) > *limits.MaxPerNamespace {
+				if in := b.totals().heldIn(name); held(in) > *limits.MaxPerNamespace || in.Overlap > *limits.MaxPerNamespace {
 					beyond = append(beyond, name)
 				}
 			}

@@ -19,7 +19,7 @@ type Audit struct {
 	Output           string
 }
 
-var auditOutputs = []string{"table", "json"}
+var auditOutputs = []string{"table", "json", "html", "openreports"}
 
 // AddFlags adds the flags.
 func (o *Audit) AddFlags(flags *pflag.FlagSet) {
@@ -29,7 +29,7 @@ func (o *Audit) AddFlags(flags *pflag.FlagSet) {
 	flags.StringArrayVarP(&o.Files, "filename", "f", nil, "`FILE|DIR|-` with objects, instead of those of the cluster; may be repeated")
 	flags.StringArrayVar(&o.Policies, "policy", nil, "`FILE` with ComputePolicies and GPUBudgets, instead of those of the cluster; - is standard input; may be repeated")
 	flags.StringArrayVar(&o.KnativeConfigs, "knative-config", nil, "`FILE` with Knative's ConfigMaps, with --filename; may be repeated")
-	flags.StringVarP(&o.Output, "output", "o", auditOutputs[0], "table or json")
+	flags.StringVarP(&o.Output, "output", "o", auditOutputs[0], "table, json, html or openreports")
 }
 
 // Validate checks the options.
@@ -43,6 +43,7 @@ func (o *Audit) Validate() field.ErrorList {
 			errs = append(errs, field.Invalid(flag(name), value, problem))
 		}
 	}
+	errs = append(errs, readOnce(map[string][]string{"filename": o.Files, "policy": o.Policies, "knative-config": o.KnativeConfigs})...)
 	if len(o.Files) == 0 {
 		if len(o.KnativeConfigs) > 0 {
 			errs = append(errs, field.Forbidden(flag("knative-config"), "needs --filename; a cluster has its own"))

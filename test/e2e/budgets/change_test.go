@@ -1,6 +1,7 @@
 package budgets
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 )
@@ -25,10 +27,10 @@ func TestWhatWasThereBeforeTheBudgetCountsAndMayNotGrow(t *testing.T) {
 	require.NoError(t, workload{plainDeployment, 2, 4}.make(t, namespace, "b"))
 	name := newBudget(t, namespace, "  max: 16\n")
 	awaitUsed(t, name, 32)
-	require.Eventually(t, func() bool {
-		c := meta.FindStatusCondition(budget(t, name).Status.Conditions, v1alpha1.ConditionWithin)
+	awaitLedger(t, "condition Within to be false", name, func(s *v1alpha1.GPUBudgetStatus) bool {
+		c := meta.FindStatusCondition(s.Conditions, v1alpha1.ConditionWithin)
 		return c != nil && c.Status == metav1.ConditionFalse && c.Reason == "Exceeded"
-	}, freedAfter, tick)
+	})
 
 	assert.ErrorContains(t, patch(t, services, namespace, "a", maxScale(7)), "0 of 16 are free in budget "+name)
 	assert.ErrorContains(t, patch(t, deployments, namespace, "b", `{"spec":{"replicas":5}}`), "in budget "+name)
@@ -69,12 +71,12 @@ func TestAChangedLimitHoldsAtOnceAndIsNotCountedAnew(t *testing.T) {
 
 	applyBudget(t, name, named(namespace), "  max: 4\n")
 	assert.ErrorContains(t, create(t, namespace, service("b", 1, 1)), "0 of 4 are free")
-	require.Eventually(t, func() bool {
-		s := budget(t, name).Status.Summary
+	awaitLedger(t, "columns that say the same", name, func(status *v1alpha1.GPUBudgetStatus) bool {
+		s := status.Summary
 		return s != nil && s.Max == "4" && s.Used == "4" && s.Available == "0"
-	}, freedAfter, tick, "the columns say the same")
+	})
 	applyBudget(t, name, named(namespace), "  max: 9\n  maxPerNamespace: 9\n")
-	require.Eventually(t, func() bool { return budget(t, name).Status.Summary.Max == "9" }, freedAfter, tick, "every replica knows it")
+	awaitLedger(t, "every replica to know it", name, func(s *v1alpha1.GPUBudgetStatus) bool { return s.Summary.Max == "9" })
 	require.NoError(t, create(t, namespace, service("b", 5, 1)))
 	awaitUsed(t, name, 9)
 	assert.Equal(t, since, meta.FindStatusCondition(budget(t, name).Status.Conditions, v1alpha1.ConditionCounted).LastTransitionTime)
@@ -121,10 +123,9 @@ func TestABudgetIsIntroducedGently(t *testing.T) {
 		assert.Equal(t, http.StatusCreated, code, status.Message)
 	}
 	awaitCounted(t, name)
-	require.Eventually(t, func() bool {
-		s := budget(t, name).Status
+	awaitLedger(t, "columns that name the holder", name, func(s *v1alpha1.GPUBudgetStatus) bool {
 		return s.Summary != nil && s.Summary.Used == "unbounded" && s.Summary.Available == "0" && strings.HasPrefix(s.Summary.Holders, namespace+"/old: unbounded")
-	}, freedAfter, tick)
+	})
 	require.NoError(t, create(t, namespace, service("late", 1, 1)))
 
 	applyBudget(t, name, named(namespace), "  max: 16\n")
@@ -172,4 +173,29 @@ func TestABudgetThatComesToBeForSomeTypesIsCountedAnew(t *testing.T) {
 	assert.ErrorContains(t, create(t, namespace, pinned(t, "a100", "A100", 13)), "12 of 20 are free")
 	assert.NoError(t, create(t, namespace, pinned(t, "a100", "A100", 12)))
 	awaitUsed(t, name, 20)
+}
+
+// explain asks a cluster for what is really free, and does not count what is there twice.
+func TestExplainSaysWhatIsFreeInACluster(t *testing.T) {
+	t.Parallel()
+	namespace := newNamespace(t)
+	name := newBudget(t, namespace, "  max: 8\n")
+	require.NoError(t, create(t, namespace, service("a", 1, 4)))
+	awaitUsed(t, name, 4)
+	explain := func(u *unstructured.Unstructured) (string, error) {
+		u.SetNamespace(namespace)
+		u.SetLabels(map[string]string{"kubetorch.com/autoscale": "true"})
+		text, err := u.MarshalJSON()
+		require.NoError(t, err)
+		c := exec.CommandContext(t.Context(), binary, "explain", "-f", "-", "--kubeconfig", cluster.Kubeconfig())
+		c.Stdin = bytes.NewReader(text)
+		out, err := c.CombinedOutput()
+		return string(out), err
+	}
+	out, err := explain(service("a", 1, 5))
+	require.NoError(t, err, out)
+	assert.Contains(t, out, "claims 5 GPUs (1 x 5 pods) of budget "+name+"; 3 of 8 are left")
+	out, err = explain(service("b", 1, 5))
+	require.Error(t, err)
+	assert.Contains(t, out, "asks for 5 GPUs (1 x 5 pods); 4 of 8 are free in budget "+name)
 }

@@ -36,6 +36,9 @@ type Options struct {
 	Replicas int
 	// ExtraArgs are appended to the arguments of every replica.
 	ExtraArgs []string
+	// Before prepares what is there before the webhook is installed. Its context ends after the
+	// last test.
+	Before func(context.Context, *Environment) error
 	// Parallel is how many parallel tests run at the same time: much of their time goes by
 	// in waiting. 0 leaves the flag -parallel alone.
 	Parallel int
@@ -95,6 +98,13 @@ func run(ctx context.Context, m *testing.M, o Options, use func(*Environment)) (
 	defer func() { err = errors.Join(err, e.Cluster.Stop()) }()
 	if *keepLogs {
 		fmt.Println("logs:", e.Cluster.LogDir())
+	}
+	if o.Before != nil {
+		running, end := context.WithCancel(ctx)
+		defer end()
+		if err := o.Before(running, e); err != nil {
+			return 1, fmt.Errorf("preparing what is there before the webhook: %w", err)
+		}
 	}
 	if e.Webhook, err = e.Install(ctx, e.Cluster, o.Replicas); err != nil {
 		return 1, err

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -13,6 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
 // An installation whose image cannot start refuses nothing; once a replica is ready the rules
@@ -38,10 +39,10 @@ func TestAnInstallationThatCannotStartBlocksNothing(t *testing.T) {
 	installed(t)
 	ns := newNamespace(t)
 	policy := storePolicy(t, ns, "{maxScale: {max: 4}}")
-	require.Eventually(t, func() bool {
+	harness.Eventually(t, "bounds hold", func() bool {
 		err := create(t.Context(), services, ns, service("wide", "", 0, 9))
 		return err != nil && strings.Contains(err.Error(), "at most 4")
-	}, timeout, tick, "bounds hold")
+	})
 	awaitReady(t, policy, "True", "InForce")
 
 	// Applying the same again takes no rule away, whoever does it.
@@ -52,10 +53,10 @@ func TestAnInstallationThatCannotStartBlocksNothing(t *testing.T) {
 		}
 	}
 	require.NoError(t, hook.Redirect(t.Context()))
-	require.Eventually(t, func() bool {
+	harness.Eventually(t, "bounds hold again", func() bool {
 		err := create(t.Context(), services, ns, service("wide", "", 0, 9))
 		return err != nil && strings.Contains(err.Error(), "at most 4")
-	}, timeout, tick, "bounds hold again")
+	})
 }
 
 // What is missing or altered shows in the status of policies and budgets within a minute, and
@@ -96,7 +97,7 @@ func TestTheWebhookSeesWhetherItIsRegistered(t *testing.T) {
 	}
 	t.Run("rules that were taken away are put back", func(t *testing.T) {
 		patch(validating, `[{"op":"remove","path":"/webhooks/0/rules"}]`)
-		require.Eventually(t, func() bool { return len(rulesOf(t, validating)["validate.kubetorch.com"]) > 0 }, timeout, tick)
+		harness.Eventually(t, "the rules", func() bool { return len(rulesOf(t, validating)["validate.kubetorch.com"]) > 0 })
 	})
 	t.Run("configurations that are gone", func(t *testing.T) {
 		for _, command := range documented(t, "To get past it in an emergency:") {
@@ -105,10 +106,10 @@ func TestTheWebhookSeesWhetherItIsRegistered(t *testing.T) {
 		assert.Contains(t, awaitReady(t, policy, "False", "NotRegistered"), "the validating webhook configuration kubetorch-webhook is missing")
 		awaitBudgetReady(t, stays, "False", "NotRegistered")
 		for _, r := range hook.Replicas {
-			require.Eventually(t, func() bool {
+			harness.Eventually(t, fmt.Sprintf("the metric of %s", r.Address), func() bool {
 				_, metrics := ask(r.Address, "GET", "/metrics", "")
 				return strings.Contains(metrics, `kubetorch_webhook_registered{configuration="validating"} 0`)
-			}, timeout, tick, "the metric of %s", r.Address)
+			})
 		}
 		helm(t, "upgrade", release, chart(), "--namespace", namespace, "--reuse-values")
 		require.NoError(t, hook.Redirect(t.Context()))
@@ -152,8 +153,7 @@ func awaitBudgetReady(t *testing.T, name, status, reason string) string {
 
 func awaitCondition(t *testing.T, gvr schema.GroupVersionResource, name, status, reason string) (message string) {
 	t.Helper()
-	seen := ""
-	require.Eventually(t, func() bool {
+	harness.Await(t, fmt.Sprintf("condition Ready of %s: %s %s", name, status, reason), func() (bool, string) {
 		object := get(t, gvr, "", name)
 		conditions, _, _ := unstructured.NestedSlice(object.Object, "status", "conditions")
 		for _, item := range conditions {
@@ -162,10 +162,9 @@ func awaitCondition(t *testing.T, gvr schema.GroupVersionResource, name, status,
 				continue
 			}
 			message, _ = c["message"].(string)
-			seen = fmt.Sprintf("%v %v: %s", c["status"], c["reason"], message)
-			return c["status"] == status && c["reason"] == reason
+			return c["status"] == status && c["reason"] == reason, fmt.Sprintf("%v %v: %s", c["status"], c["reason"], message)
 		}
-		return false
-	}, time.Minute, 4*tick, "%s is not %s, %s but %s", name, status, reason, seen)
+		return false, "no such condition"
+	})
 	return message
 }

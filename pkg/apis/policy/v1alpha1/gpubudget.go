@@ -180,6 +180,7 @@ type GPUBudgetStatus struct {
 	// +optional
 	Reservations []Reservation `json:"reservations,omitempty"`
 
+	// Conditions are Ready, Counted and Within.
 	// +listType=map
 	// +listMapKey=type
 	// +optional
@@ -188,6 +189,7 @@ type GPUBudgetStatus struct {
 
 // NamespaceClaims are the settled claims of one namespace.
 type NamespaceClaims struct {
+	// Name of the namespace.
 	Name string `json:"name"`
 	// Used is the sum of the claims.
 	Used int64 `json:"used"`
@@ -200,11 +202,13 @@ type NamespaceClaims struct {
 // Reservation is the claim of an admission that is not seen stored yet.
 type Reservation struct {
 	// Key is the UID of the object, or one made from it.
-	Key       string `json:"key"`
+	Key string `json:"key"`
+	// Namespace of the object.
 	Namespace string `json:"namespace"`
 	// Kind and Name of the object, for people.
 	// +optional
 	Kind string `json:"kind,omitempty"`
+	// Name of the object, for people.
 	// +optional
 	Name string `json:"name,omitempty"`
 	// GPUs is the claim.
@@ -220,7 +224,9 @@ type Reservation struct {
 type BudgetLimits struct {
 	// Generation is that of the spec that they are from.
 	Generation int64 `json:"generation"`
-	Max        int64 `json:"max"`
+	// Max is the largest sum of claims.
+	Max int64 `json:"max"`
+	// MaxPerNamespace is the largest sum of claims in any one namespace.
 	// +optional
 	MaxPerNamespace *int64 `json:"maxPerNamespace,omitempty"`
 	// +optional
@@ -244,9 +250,12 @@ type BudgetSummary struct {
 
 // Holder is an object that claims GPUs.
 type Holder struct {
+	// Namespace of the object.
 	Namespace string `json:"namespace"`
-	Kind      string `json:"kind"`
-	Name      string `json:"name"`
+	// Kind of the object.
+	Kind string `json:"kind"`
+	// Name of the object.
+	Name string `json:"name"`
 	// GPUs is the claim.
 	GPUs int64 `json:"gpus"`
 	// Unbounded is whether nothing limits the number of its pods.

@@ -11,6 +11,8 @@ const (
 	ConditionAdvisory = "Advisory"
 	// ConditionCompliant: nothing that exists breaks a bound, as far as the last audit saw.
 	ConditionCompliant = "Compliant"
+	// ConditionExemptionsEnded: an entry of spec.exempt has ended. Absent if none ends.
+	ConditionExemptionsEnded = "ExemptionsEnded"
 )
 
 // Reasons of the conditions.
@@ -24,6 +26,9 @@ const (
 	ReasonNamespaceLabels  = "NamespaceLabels"
 	ReasonSelectsAll       = "NotAvoidable"
 	ReasonNoBounds         = "NoBounds"
+
+	ReasonExemptionsHold  = "ExemptionsHold"
+	ReasonExemptionsEnded = "ExemptionsEnded"
 
 	ReasonNoViolations = "NoViolations"
 	ReasonViolations   = "Violations"
@@ -39,7 +44,7 @@ type ComputePolicyStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// Conditions are Ready, Advisory and Compliant.
+	// Conditions are Ready, Advisory and Compliant, and ExemptionsEnded if exemptions end.
 	// +listType=map
 	// +listMapKey=type
 	// +optional
@@ -89,14 +94,18 @@ type BoundViolations struct {
 	Bound string `json:"bound"`
 	// Enforcement is how the bound is enforced at admission.
 	Enforcement Enforcement `json:"enforcement"`
-	Count       int64       `json:"count"`
+	// Count is the number of objects.
+	Count int64 `json:"count"`
 }
 
 // ObjectViolation is an object that breaks a bound.
 type ObjectViolation struct {
+	// Namespace of the object.
 	Namespace string `json:"namespace"`
-	Kind      string `json:"kind"`
-	Name      string `json:"name"`
+	// Kind of the object.
+	Kind string `json:"kind"`
+	// Name of the object.
+	Name string `json:"name"`
 	// Bound is a field of spec.bounds.
 	Bound string `json:"bound"`
 	// Message says what the object asks for and what is allowed.
