@@ -19,7 +19,7 @@ help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: $(BIN) tools ## Bring up a local control plane, expand the examples on it, tear it down
+demo: $(BIN) ## Bring up a local control plane, expand the examples on it, tear it down
 	@$(GO) run ./test/demo -binary $(BIN)
 
 .PHONY: test
@@ -28,16 +28,48 @@ test: unit e2e ## Run all tests, the end-to-end ones included
 .PHONY: unit
 unit: ## Run the tests that need no control plane
 	@echo "== unit tests"
-	@$(GO) test -timeout 15m $$($(GO) list ./... | grep -v -e /test/controlplane -e /test/e2e -e /test/kustomize -e /test/chart)
+	@$(GO) test -timeout 15m $$($(GO) list ./... | grep -v -e /test/controlplane -e /test/e2e -e /test/kustomize -e /test/chart -e /test/pods)
 	@cd test/monitoring && $(GO) test ./...
+	@cd test/quota && $(GO) test ./...
+	@cd hack/release && $(GO) test ./...
+
+# Packages at once, each with a control plane of its own: one a core. They often wait.
+E2E_PACKAGES ?= $(shell n=$$(nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2); echo $$((n < 4 ? n : 4)))
 
 .PHONY: e2e
 e2e: $(BIN) tools ## Run the tests on a real API server with Knative
 	@echo "== end-to-end tests"
-	@# Uncached: the programs under test are built and run, which the cache cannot see. Two
-	@# at a time, since they often wait, and the one that takes longest first.
-	@KUBETORCH_WEBHOOK_BINARY=$(BIN) $(GO) test -count=1 -timeout 20m -p 2 -ldflags '-s -w' \
+	@# Uncached: the programs under test are built and run, which the cache cannot see. The
+	@# one that takes longest comes first. The timeout is a package's on a machine that is busy.
+	@KUBETORCH_WEBHOOK_BINARY=$(BIN) $(GO) test -count=1 -timeout 40m -p $(E2E_PACKAGES) -ldflags '-s -w' \
 	  ./test/e2e/budgets ./test/e2e/deployments ./test/e2e/... ./test/controlplane/... ./test/kustomize/... ./test/chart/...
+
+.PHONY: exactness
+EXACTNESSFLAGS ?= -rounds 50
+exactness: $(BIN) tools ## Hold budgets against 50 rounds of 300 requests with three replicas, claims and pods as witnesses
+	@KUBETORCH_WEBHOOK_BINARY=$(BIN) $(GO) test -count=1 -timeout 3h -v ./test/e2e/budgets -run Exceed $(EXACTNESSFLAGS)
+
+.PHONY: model
+MODEL_STEPS ?= 30000000
+model: ## Take the ledger through 30 million steps of its model
+	@LEDGER_STEPS=$(MODEL_STEPS) $(GO) test -count=1 -timeout 3h -v -run Model $$($(GO) list ./pkg/... | grep '/ledger$$')
+
+.PHONY: pods-packages
+pods-packages: ## Install Debian's packages that running pods takes
+	@hack/pods-packages.sh
+
+.PHONY: test-pods
+PODSFLAGS ?=
+test-pods: $(BIN) pods-packages ## Run the tests on a node that runs pods (root); PODSFLAGS="-page -long" writes docs/scaling.md
+	@echo "== tests with pods"
+	@$(CONTROLPLANE) build -pods
+	@$(GO) test -count=1 -timeout 10m ./test/pods/cleanup
+	@KUBETORCH_WEBHOOK_BINARY=$(BIN) $(GO) test -count=1 -timeout 40m -parallel 8 ./test/pods $(PODSFLAGS)
+
+.PHONY: test-browser
+test-browser: ## Open the HTML that commands write in a headless Chromium (Debian's package chromium)
+	@echo "== pages in a browser"
+	@$(GO) test -count=1 -timeout 10m -tags browser ./test/browser
 
 .PHONY: fuzz
 FUZZTIME ?= 1m
@@ -70,17 +102,52 @@ bench-gate: ## Fail if a review allocates more than its limit, or costs too much
 build: $(BIN) ## Build bin/kubetorch-webhook
 
 $(BIN): $(SOURCES)
-	@echo "== building $(BIN)"
+	@echo "== building $(BIN): a minute or two at first"
 	@mkdir -p bin
 	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o $(BIN) ./cmd/webhook
+
+# What an image is made of: programs without symbols, for each platform, and the moment of the
+# commit, so that the same commit gives the same bytes on every machine.
+PLATFORMS    ?= linux/amd64 linux/arm64
+IMAGE        ?= ghcr.io/kubetorch/kubetorch-webhook
+IMAGES       := bin/image
+COMMIT       := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+COMMITTED    := $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/null),0)
+IMAGELDFLAGS := -s -w $(LDFLAGS) -X github.com/kubetorch/webhook/pkg/version.commit=$(COMMIT)
+ANNOTATIONS  := title=kubetorch-webhook licenses=Apache-2.0 vendor=kubetorch version=$(VERSION) revision=$(COMMIT) \
+  url=https://github.com/kubetorch/webhook source=https://github.com/kubetorch/webhook \
+  documentation=https://github.com/kubetorch/webhook/tree/main/docs created=$(shell date -u -d @$(COMMITTED) +%FT%TZ)
+
+.PHONY: image
+image: ## Build the image as an OCI layout in dist/image, without a container engine
+	@echo "== building the image $(IMAGE):$(VERSION) for $(PLATFORMS): a minute or two for each platform at first"
+	@for platform in $(PLATFORMS); do \
+	  CGO_ENABLED=0 GOOS=$${platform%/*} GOARCH=$${platform#*/} $(GO) build -trimpath -buildvcs=false \
+	    -ldflags "$(IMAGELDFLAGS)" -o $(IMAGES)/$$platform/kubetorch-webhook ./cmd/webhook; \
+	done
+	@mkdir -p dist
+	@cd hack/release && $(GO) run ./cmd/image -reference $(IMAGE):$(VERSION) -layout $(abspath dist/image) \
+	  $(foreach a,$(ANNOTATIONS),-annotation org.opencontainers.image.$(a)) -created $(COMMITTED) \
+	  $(foreach p,$(PLATFORMS),$(p)=$(abspath $(IMAGES)/$(p)/kubetorch-webhook))
+
+RELEASEFLAGS := $(foreach a,$(ANNOTATIONS),-annotation org.opencontainers.image.$(a)) -created $(COMMITTED)
+
+.PHONY: release
+release: ## Write image, chart, install.yaml, SBOM and checksums of VERSION into dist/
+	@case "$(VERSION)" in v[0-9]*.[0-9]*.[0-9]*) ;; *) echo "say which: make release VERSION=v0.1.0"; exit 1;; esac
+	@rm -rf dist
+	@$(MAKE) --no-print-directory image VERSION=$(VERSION)
+	@cd hack/release && $(GO) run ./cmd/release -version $(VERSION) -root $(abspath .) -out $(abspath dist) $(RELEASEFLAGS) \
+	  $(foreach p,$(PLATFORMS),$(p)=$(abspath $(IMAGES)/$(p)/kubetorch-webhook))
 
 .PHONY: tools
 tools: ## Build the local control plane's programs into .cache/
 	@$(CONTROLPLANE) build
 
 .PHONY: up
-up: $(BIN) tools ## Start a local control plane in the background and print its KUBECONFIG
-	@$(CONTROLPLANE) up -hpa -webhook $(BIN) -manifests deploy
+up: $(BIN) ## Start a local control plane in the background and print its KUBECONFIG; PODS=1 runs pods too (root)
+	@$(if $(PODS),hack/pods-packages.sh)
+	@$(CONTROLPLANE) up -hpa -webhook $(BIN) -manifests deploy $(if $(PODS),-pods -gpus 8)
 
 .PHONY: down
 down: ## Stop the control plane that make up started
@@ -93,14 +160,24 @@ $(GENTOOLS)/%: hack/tools/go.mod hack/tools/go.sum
 	@echo "== building $*"
 	@cd hack/tools && GOBIN=$(abspath $(GENTOOLS)) $(GO) install $$($(GO) list -f '{{.ImportPath}}' tool | grep "/$*$$")
 
-GENERATED := pkg/apis deploy/crd docs/parameters.md docs/metrics.md charts/kubetorch-webhook/templates/generated
+GENERATED := pkg/apis deploy/crd deploy/base/webhooks pkg/registration/webhooks.json docs/parameters.md docs/metrics.md \
+  charts/kubetorch-webhook/templates/generated charts/kubetorch-webhook/generated charts/kubetorch-webhook/values.schema.json
 
 .PHONY: generate
 generate: $(GENTOOLS)/controller-gen ## Write deepcopy functions, CRDs and the references of parameters and metrics
 	@$(GENTOOLS)/controller-gen object paths=./pkg/apis/...
 	@$(GENTOOLS)/controller-gen crd paths=./pkg/apis/... output:crd:dir=deploy/crd
 	@$(GO) run ./hack/docs docs/parameters.md docs/metrics.md
+	@$(GO) run ./hack/registration deploy/base deploy/base/webhooks pkg/registration/webhooks.json
 	@$(GO) run ./hack/chart . charts/kubetorch-webhook
+
+.PHONY: man
+man: ## Write the manual pages of all commands into dist/man
+	@$(GO) run ./hack/man dist/man
+
+.PHONY: vulnerabilities
+vulnerabilities: $(GENTOOLS)/govulncheck ## Look known vulnerabilities of what is built up, which needs a network
+	@$(GENTOOLS)/govulncheck ./...
 
 .PHONY: verify
 verify: generate ## Fail if generated files, go.mod or formatting are out of date
@@ -109,8 +186,11 @@ verify: generate ## Fail if generated files, go.mod or formatting are out of dat
 	@$(GO) mod tidy -diff
 	@cd test/gitops && $(GO) mod tidy -diff
 	@cd test/monitoring && $(GO) mod tidy -diff
+	@cd test/quota && $(GO) mod tidy -diff
+	@cd test/controlplane/programs/gpus && $(GO) mod tidy -diff
 	@cd test/benchmark && $(GO) mod tidy -diff
 	@cd test/benchmark/reviews && $(GO) mod tidy -diff
+	@cd hack/release && $(GO) mod tidy -diff
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "not gofmt-ed: $$unformatted"; exit 1; }
 	@echo "== generated files, go.mod and formatting are up to date"
 
@@ -119,7 +199,10 @@ lint: $(GENTOOLS)/staticcheck ## Run go vet and staticcheck
 	@$(GO) vet ./...
 	@cd test/gitops && $(GO) vet ./...
 	@cd test/monitoring && $(GO) vet ./...
+	@cd test/quota && $(GO) vet ./...
+	@cd test/controlplane/programs/gpus && $(GO) vet ./...
 	@cd test/benchmark && $(GO) vet ./...
+	@cd hack/release && $(GO) vet ./...
 	@$(GENTOOLS)/staticcheck ./...
 	@echo "== vet and staticcheck found nothing"
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -23,10 +24,30 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: chart REPOSITORY CHART")
 		os.Exit(2)
 	}
-	if err := write(os.Args[1], filepath.Join(os.Args[2], "templates", "generated")); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+	repository, chart := os.Args[1], os.Args[2]
+	for _, step := range []func() error{
+		func() error { return write(repository, filepath.Join(chart, "templates", "generated")) },
+		func() error { return dashboard(repository, chart) },
+		func() error { return arguments(filepath.Join(chart, "values.schema.json")) },
+	} {
+		if err := step(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
 	}
+}
+
+// dashboard copies the dashboard to where the chart finds it.
+func dashboard(repository, chart string) error {
+	text, err := os.ReadFile(filepath.Join(repository, "deploy/monitoring/dashboard.json"))
+	if err != nil {
+		return err
+	}
+	into := filepath.Join(chart, "generated")
+	if err := os.MkdirAll(into, 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(into, "dashboard.json"), text, 0o644)
 }
 
 func write(repository, into string) error {
@@ -36,8 +57,17 @@ func write(repository, into string) error {
 	if err := os.MkdirAll(into, 0o755); err != nil {
 		return err
 	}
-	for name, edit := range map[string]func(string) string{"mutating.yaml": injected, "validating.yaml": injected, "rbac.yaml": labelled} {
-		if err := convert(repository, "deploy/base/"+name, filepath.Join(into, name), "", edit); err != nil {
+	for name, edit := range map[string]func(string) string{
+		"webhooks/mutating.yaml": injected, "webhooks/validating.yaml": injected, "rbac.yaml": labelled, "viewer.yaml": labelled,
+		"self.yaml": labelled,
+	} {
+		if err := convert(repository, "deploy/base/"+name, filepath.Join(into, filepath.Base(name)), "", edit); err != nil {
+			return err
+		}
+	}
+	for name, values := range map[string]string{"rules.yaml": "rules", "servicemonitor.yaml": "serviceMonitor"} {
+		err := convert(repository, "deploy/monitoring/"+name, filepath.Join(into, "monitoring-"+name), ".Values.monitoring."+values+".enabled", selected(values))
+		if err != nil {
 			return err
 		}
 	}
@@ -91,12 +121,11 @@ func convert(repository, from, to, condition string, edit func(string) string) e
 		return err
 	}
 	text := strings.TrimPrefix(string(data), "---\n")
-	if strings.Contains(text, "{{") {
-		return fmt.Errorf("%s: {{ would be taken for a template's", from)
-	}
+	text = strings.ReplaceAll(text, "{{", `{{ "{{" }}`) // Prometheus' templates are not Helm's
 	text = strings.NewReplacer(
 		"kubetorch-system", "{{ .Release.Namespace }}",
 		"kube-node-lease, kubetorch-system, cert-manager, knative-serving]", "kube-node-lease, {{ .Release.Namespace }}, cert-manager, {{ .Values.knativeNamespace }}]",
+		"'knative-serving']", "'{{ .Values.knativeNamespace }}']",
 		"system:serviceaccount:knative-serving:", "system:serviceaccount:{{ .Values.knativeNamespace }}:",
 	).Replace(text)
 	if edit != nil {
@@ -110,7 +139,18 @@ func convert(repository, from, to, condition string, edit func(string) string) e
 
 // labelled adds the labels that the base adds to every object.
 func labelled(text string) string {
-	return strings.ReplaceAll(text, "metadata:\n  name: kubetorch-webhook\n", "metadata:\n  name: kubetorch-webhook\n  "+labels+"\n")
+	return named.ReplaceAllString(text, "${0}  "+strings.ReplaceAll(labels, "$", "$$")+"\n")
+}
+
+var named = regexp.MustCompile(`(?m)^metadata:\n  name: kubetorch-[a-z-]+\n`)
+
+// selected has an object carry the labels by which others find it.
+func selected(values string) func(string) string {
+	return func(text string) string {
+		const stated = "  labels:\n    app.kubernetes.io/name: kubetorch-webhook\n    app.kubernetes.io/part-of: kubetorch\n"
+		text = strings.Replace(text, stated, "  "+labels+"\n    {{- with .Values.monitoring."+values+".labels }}\n    {{- toYaml . | nindent 4 }}\n    {{- end }}\n", 1)
+		return strings.Replace(text, "    interval: 30s\n", "    interval: {{ .Values.monitoring.serviceMonitor.interval }}\n", 1)
+	}
 }
 
 // injected has cert-manager's cainjector fill in the caBundle, where it is the source.

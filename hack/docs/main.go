@@ -44,8 +44,24 @@ func reference() []byte {
 			}
 			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", code(p.Name), code(p.Seed), field, cell(p.Type.Allowed), cell(p.Default), cell(p.Lands))
 		}
+		notes(&b, g)
 	}
 	return b.Bytes()
+}
+
+// notes are those of a group's parameters, if there are any.
+func notes(b *bytes.Buffer, g parameter.Group) {
+	first := true
+	for _, p := range parameter.Table {
+		if p.Group != g || p.Note == "" {
+			continue
+		}
+		if first {
+			b.WriteString("\nHow they behave, as [observed with pods](scaling.md):\n\n")
+			first = false
+		}
+		fmt.Fprintf(b, "- %s: %s.\n", code(p.Name), p.Note)
+	}
 }
 
 func code(text string) string {

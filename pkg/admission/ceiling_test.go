@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 	admissionv1 "k8s.io/api/admission/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // untouched fails the test when it is read.
@@ -42,15 +43,8 @@ func TestAboveTheCeilingRequestsAreRefusedAtOnceAndFailClosed(t *testing.T) {
 	<-inside
 
 	began := time.Now()
-	got := serve(h, post(review("second")))
+	assert.Equal(t, tooManyAnswer("second"), refusal(t, serve(h, post(review("second")))))
 	assert.Less(t, time.Since(began), time.Second)
-	require.Equal(t, 200, got.code)
-	var answered admissionv1.AdmissionReview
-	require.NoError(t, json.Unmarshal([]byte(got.body), &answered))
-	assert.Equal(t, &admissionv1.AdmissionResponse{UID: "second", Result: &metav1.Status{
-		Status: "Failure", Code: 429, Reason: "TooManyRequests", Message: "kubetorch-webhook has too many requests at the same time, please retry",
-		Details: &metav1.StatusDetails{RetryAfterSeconds: 1},
-	}}, answered.Response, "a refusal in the protocol holds under failurePolicy Ignore too")
 
 	// One that is being read holds the last place.
 	body, send := io.Pipe()
@@ -60,21 +54,77 @@ func TestAboveTheCeilingRequestsAreRefusedAtOnceAndFailClosed(t *testing.T) {
 	r.ContentLength = int64(len(review("third")))
 	go func() { slow <- serve(h, r) }()
 	require.Eventually(t, func() bool { return testutil.ToFloat64(metrics.inFlight.WithLabelValues("/validate")) == 2 }, time.Second, time.Millisecond)
-	unread := httptest.NewRequest(http.MethodPost, "/validate", untouched{t})
-	unread.Header.Set("Content-Type", "application/json")
-	w := httptest.NewRecorder()
-	h.ServeHTTP(w, unread)
-	assert.Equal(t, []any{429, "1"}, []any{w.Code, w.Header().Get("Retry-After")}, "API servers try again within their timeout")
+	large := post(review("fourth") + strings.Repeat(" ", 1<<20))
+	assert.Equal(t, tooManyAnswer("fourth"), refusal(t, serve(h, large)), "however many there are")
+	nameless := serve(h, post(`{"kind":"AdmissionReview"}`))
+	assert.Equal(t, answer{429, "text/plain; charset=utf-8", "", tooMany + "\n"}, nameless, "what no API server writes")
 
 	_, err := io.WriteString(send, review("third"))
 	require.NoError(t, errors.Join(err, send.Close()))
 	assert.Contains(t, (<-slow).body, `"code":429`)
 	close(leave)
 	assert.Contains(t, (<-first).body, `"allowed":true`)
-	for how, want := range map[string]float64{rejectedAnswered: 2, rejectedUnread: 1} {
+	for how, want := range map[string]float64{rejectedAnswered: 3, rejectedUnread: 1} {
 		assert.Equal(t, want, testutil.ToFloat64(metrics.rejected.WithLabelValues("/validate", how)), how)
 	}
 	assert.Zero(t, testutil.ToFloat64(metrics.inFlight.WithLabelValues("/validate")))
+}
+
+// refusal is the response in an answer of the admission protocol.
+func refusal(t *testing.T, got answer) *admissionv1.AdmissionResponse {
+	t.Helper()
+	require.Equal(t, 200, got.code, got.body)
+	var review admissionv1.AdmissionReview
+	require.NoError(t, json.Unmarshal([]byte(got.body), &review))
+	return review.Response
+}
+
+func tooManyAnswer(uid string) *admissionv1.AdmissionResponse {
+	r := busy(tooMany)
+	r.UID = types.UID(uid)
+	return r
+}
+
+func TestOverloadIsAnsweredInTheProtocol(t *testing.T) {
+	assert.Equal(t, &admissionv1.AdmissionResponse{Result: &metav1.Status{
+		Status: "Failure", Code: 429, Reason: "TooManyRequests", Message: "kubetorch-webhook has too many requests at the same time, please retry",
+		Details: &metav1.StatusDetails{RetryAfterSeconds: 1},
+	}}, busy(tooMany), "a refusal in the protocol holds under failurePolicy Ignore too")
+	for name, test := range map[string]struct {
+		head string
+		uid  types.UID
+	}{
+		"as API servers write it":      {`{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"0b6e4f0e-1","kind":{`, "0b6e4f0e-1"},
+		"cut off":                      {`{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"0b6e4f0e-1`, ""},
+		"with an escape":               {`{"request":{"uid":"\u0041"`, ""},
+		"longer than any uid":          {`{"request":{"uid":"` + strings.Repeat("x", 65) + `"`, ""},
+		"without one":                  {`{"request":{"uid":""`, ""},
+		"in another place":             {`{"request":{"kind":{"uid":"x"}`, ""},
+		"an object that speaks of one": {`{"request":{"name":"\"request\":{\"uid\":\"x\""`, ""},
+	} {
+		t.Run(name, func(t *testing.T) { assert.Equal(t, test.uid, headUID([]byte(test.head))) })
+	}
+}
+
+func TestWhatOverrunsItsTimeIsRefusedInTime(t *testing.T) {
+	leave := make(chan struct{})
+	h := Handler(func(ctx context.Context, r *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
+		<-leave // looks at no deadline
+		return allow(ctx, r)
+	}, Options{})
+	server := httptest.NewServer(h)
+	defer server.Close()
+	defer close(leave)
+	began := time.Now()
+	reply, err := http.Post(server.URL+"/validate?timeout=1s", "application/json", strings.NewReader(plainReview))
+	require.NoError(t, err)
+	defer reply.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(reply.Body, reply.ContentLength))
+	require.NoError(t, err)
+	assert.Less(t, time.Since(began), time.Second, "before the API server gives up")
+	want := busy(noTime)
+	want.UID = "u-1"
+	assert.Equal(t, want, refusal(t, answer{code: reply.StatusCode, body: string(body)}))
 }
 
 func TestABodyThatIsTooLargeIsRefusedWithoutBeingHeld(t *testing.T) {

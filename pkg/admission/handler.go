@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"golang.org/x/sync/semaphore"
 	admissionv1 "k8s.io/api/admission/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -32,14 +33,16 @@ type Options struct {
 	// stack of every panic. It never gets contents of an object.
 	Log logr.Logger
 	// MaxLarge is how many requests with a large body, or one of unknown length, are
-	// read and decided at the same time; further ones wait until their deadline and
-	// get 503. It bounds the memory that callers can make the process hold; ordinary
+	// read and decided at the same time; further ones wait for three quarters of their time
+	// and get 429. It bounds the memory that callers can make the process hold; ordinary
 	// requests never wait for a place. 0 means [DefaultMaxLarge].
 	MaxLarge int
-	// MaxConcurrent is how many requests are decided at the same time. As many again are
-	// read and answered with 429 under their uid, which fails closed whatever the failure
-	// policy; what is above that gets an HTTP status of 429 unread, after which API servers
-	// try again within their timeout. 0 means [DefaultMaxConcurrent].
+	// MaxValuesHeld is how many JSON values of reviews with more than some thousands are
+	// decoded at the same time. 0 means [DefaultMaxValuesHeld]; below [MaxValues] it is that.
+	MaxValuesHeld int
+	// MaxConcurrent is how many requests are decided at the same time. All further ones are
+	// answered with 429 under their uid, which holds whatever the failure policy; of those
+	// above twice as many only the first bytes are kept. 0 means [DefaultMaxConcurrent].
 	MaxConcurrent int
 	// Caller says who may call; its error is answered with 403. Nil is anybody.
 	Caller func(*http.Request) error
@@ -79,13 +82,20 @@ func Handler(decide func(context.Context, *admissionv1.AdmissionRequest) *admiss
 	if o.Log.GetSink() == nil {
 		o.Log = logr.Discard()
 	}
-	return &handler{decide: decide, Options: o, places: make(chan struct{}, o.MaxLarge)}
+	if o.MaxValuesHeld <= 0 {
+		o.MaxValuesHeld = DefaultMaxValuesHeld
+	}
+	return &handler{
+		decide: decide, Options: o, places: make(chan struct{}, o.MaxLarge),
+		held: semaphore.NewWeighted(int64(max(o.MaxValuesHeld, MaxValues))),
+	}
 }
 
 type handler struct {
 	Options
 	decide   Decide
 	places   chan struct{}
+	held     *semaphore.Weighted // JSON values
 	inFlight atomic.Int64
 }
 
@@ -103,20 +113,26 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	flying := int(h.inFlight.Add(1))
 	h.Metrics.flying(h.Path, 1)
 	defer func() { h.inFlight.Add(-1); h.Metrics.flying(h.Path, -1) }()
-	if fault := h.check(r, flying); fault != nil {
+	if fault := h.check(r); fault != nil {
 		span.Refused(fault.code)
 		h.refuse(w, r, fault, start)
 		return
 	}
+	if flying > 2*h.MaxConcurrent {
+		span.Refused(http.StatusTooManyRequests)
+		h.overloaded(w, r, start)
+		return
+	}
 	if r.ContentLength < 0 || r.ContentLength > largeBody {
-		waiting, cancel := context.WithDeadline(ctx, deadline)
-		defer cancel()
+		// The last part of the time is for the answer, for which some of the body is read.
+		enough := time.NewTimer(time.Until(deadline) * 3 / 4)
+		defer enough.Stop()
 		select {
 		case h.places <- struct{}{}:
 			defer func() { <-h.places }()
-		case <-waiting.Done():
-			span.Refused(http.StatusServiceUnavailable)
-			h.refuse(w, r, &httpError{http.StatusServiceUnavailable, "too many large requests at the same time"}, start)
+		case <-enough.C:
+			span.Refused(http.StatusTooManyRequests)
+			h.overloaded(w, r, start)
 			return
 		}
 	}
@@ -137,21 +153,41 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 
-	var response *admissionv1.AdmissionResponse
 	if flying > h.MaxConcurrent {
 		h.Metrics.reject(h.Path, rejectedAnswered)
-		response = busy()
-	} else {
-		response = h.safely(request, func() *admissionv1.AdmissionResponse {
+		h.answer(w, request, busy(tooMany), start, span)
+		return
+	}
+	_ = control.SetReadDeadline(time.Time{}) // the server now watches for the caller going away
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	decided := make(chan *admissionv1.AdmissionResponse, 1)
+	go func() {
+		decided <- h.safely(request, func() *admissionv1.AdmissionResponse {
 			if parts != nil && h.Untouched != nil && h.Untouched(request, parts.object, parts.old) {
 				return &admissionv1.AdmissionResponse{Allowed: true}
 			}
-			_ = control.SetReadDeadline(time.Time{}) // the server now watches for the caller going away
-			ctx, cancel := context.WithDeadline(ctx, deadline)
-			defer cancel()
+			release, refused := h.hold(ctx, body.bytes)
+			if refused != nil {
+				return refused
+			}
+			defer release()
 			return h.decide(ctx, request)
 		})
+	}()
+	select {
+	case response := <-decided:
+		h.answer(w, request, response, start, span)
+	case <-ctx.Done():
+		h.answer(w, request, busy(noTime), start, span)
+		_ = control.Flush()
+		// What goes on beyond its deadline keeps its place, and its objects, until it ends.
+		<-decided
 	}
+}
+
+// answer sends a verdict, and tells what it was.
+func (h *handler) answer(w http.ResponseWriter, request *admissionv1.AdmissionRequest, response *admissionv1.AdmissionResponse, start time.Time, span *tracing.Admission) {
 	response.UID = request.UID
 	if err := writeReview(w, response); err != nil {
 		h.Log.V(1).Info("the answer did not reach the caller", "path", h.Path, "uid", request.UID, "error", err.Error())
@@ -161,15 +197,11 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // check refuses what need not be read at all.
-func (h *handler) check(r *http.Request, flying int) *httpError {
+func (h *handler) check(r *http.Request) *httpError {
 	if h.Caller != nil {
 		if err := h.Caller(r); err != nil {
 			return &httpError{http.StatusForbidden, err.Error()}
 		}
-	}
-	if flying > 2*h.MaxConcurrent {
-		h.Metrics.reject(h.Path, rejectedUnread)
-		return &httpError{http.StatusTooManyRequests, tooMany}
 	}
 	return checkHeader(r)
 }
@@ -198,17 +230,6 @@ func describePanic(cause any) string {
 		return fault.Error()
 	}
 	return fmt.Sprintf("%T", cause)
-}
-
-const tooMany = "too many requests at the same time"
-
-// busy refuses what a client may try again a moment later.
-func busy() *admissionv1.AdmissionResponse {
-	return &admissionv1.AdmissionResponse{Result: &metav1.Status{
-		Status: metav1.StatusFailure, Code: http.StatusTooManyRequests, Reason: metav1.StatusReasonTooManyRequests,
-		Message: "kubetorch-webhook has " + tooMany + ", please retry",
-		Details: &metav1.StatusDetails{RetryAfterSeconds: 1},
-	}}
 }
 
 func internalError(request *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {

@@ -234,7 +234,7 @@ func TestHandlerMakesLargeRequestsWaitForAPlace(t *testing.T) {
 	done := make(chan answer)
 	go func() { done <- serve(h, padded("first")) }()
 	<-inside
-	assert.Equal(t, answer{503, "text/plain; charset=utf-8", "", "too many large requests at the same time\n"}, serve(h, padded("second")))
+	assert.Equal(t, tooManyAnswer("second"), refusal(t, serve(h, padded("second"))), "a refusal that holds under failurePolicy Ignore")
 	assert.Equal(t, 200, serve(h, post(plainReview)).code, "a small one passes by")
 	close(leave)
 	assert.Equal(t, 200, (<-done).code)
@@ -341,6 +341,21 @@ func TestHandlerLogsNoContents(t *testing.T) {
 			assert.NotContains(t, lines.String(), secret)
 		})
 	}
+}
+
+// A line says who was refused what, by which bound of which policy.
+func TestRefusalsAreLoggedWithUserPolicyAndBound(t *testing.T) {
+	var lines strings.Builder
+	log := funcr.New(func(prefix, args string) { lines.WriteString(args + "\n") }, funcr.Options{})
+	refuse := func(_ context.Context, r *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
+		r.UserInfo.Username = "alice"
+		return &admissionv1.AdmissionResponse{
+			AuditAnnotations: map[string]string{"refused-by": "platform: maxScale; cluster: gpuBudget"}, Result: &metav1.Status{Code: 403, Reason: "Forbidden"},
+		}
+	}
+	serve(Handler(refuse, Options{Log: log}), post(plainReview))
+	assert.Contains(t, lines.String(), `"user"="alice"`)
+	assert.Contains(t, lines.String(), `"refusedBy"="platform: maxScale; cluster: gpuBudget"`)
 }
 
 func TestPanicsOfTheRuntimeAreToldInFull(t *testing.T) {

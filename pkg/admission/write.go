@@ -101,6 +101,9 @@ func (h *handler) refuse(w http.ResponseWriter, r *http.Request, fault *httpErro
 	h.Log.V(1).Info("unusable request", "path", h.Path, "code", fault.code, "reason", fault.text, "remote", r.RemoteAddr)
 }
 
+// refusedBy is the audit annotation that names the policies and bounds of a refusal.
+const refusedBy = "refused-by"
+
 // observe counts and logs a decided request.
 func (h *handler) observe(request *admissionv1.AdmissionRequest, response *admissionv1.AdmissionResponse, start time.Time) (verdict string, code int) {
 	took := time.Since(start)
@@ -118,7 +121,7 @@ func (h *handler) observe(request *admissionv1.AdmissionRequest, response *admis
 	values := []any{
 		"path", h.Path, "uid", request.UID, "operation", request.Operation,
 		"group", request.Kind.Group, "kind", request.Kind.Kind, "subresource", request.SubResource,
-		"namespace", request.Namespace, "name", request.Name,
+		"namespace", request.Namespace, "name", request.Name, "user", request.UserInfo.Username,
 		"verdict", verdict, "code", code, "warnings", len(response.Warnings), "duration", took.String(),
 	}
 	if result := response.Result; result != nil {
@@ -126,6 +129,9 @@ func (h *handler) observe(request *admissionv1.AdmissionRequest, response *admis
 		if result.Details != nil {
 			values = append(values, "causes", len(result.Details.Causes))
 		}
+	}
+	if by := response.AuditAnnotations[refusedBy]; by != "" {
+		values = append(values, "refusedBy", by)
 	}
 	log.Info(message, values...)
 	return verdict, code

@@ -109,10 +109,15 @@ func newLedgers(mgr ctrl.Manager, config *rest.Config, clientset kubernetes.Inte
 			}
 			return review.World{Policies: now.policies, Knative: now.knative, Cluster: &review.Cluster{Knative: served()}}, true
 		},
-		Wait: o.RequestTimeout + margin, Events: events, Metrics: gauges, Log: o.Log.WithName("budgets"),
+		NotRegistered: e.registrar.Problem,
+		Excluded:      Excluded(o.Namespace, o.KnativeNamespace),
+		Wait:          o.RequestTimeout + margin, Events: events, Metrics: gauges, Log: o.Log.WithName("budgets"),
 	})
 	for _, kind := range []cluster.Kind{cluster.Deployments, cluster.Services, cluster.Revisions} {
 		l.watch = append(l.watch, func(ctx context.Context) { budgetcontroller.Watch(ctx, metadataClient, kind, l.controller.Changed) })
+	}
+	for _, kind := range []cluster.Kind{cluster.Jobs, cluster.ReplicaSets, cluster.ReplicationControllers, cluster.StatefulSets, cluster.Pods, cluster.HorizontalPodAutoscalers} {
+		l.watch = append(l.watch, func(ctx context.Context) { lists.Watch(ctx, kind, l.controller.Changed) })
 	}
 	return l, nil
 }

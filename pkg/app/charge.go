@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 
 	admissionv1 "k8s.io/api/admission/v1"
@@ -28,7 +29,7 @@ type charging struct {
 }
 
 // retryAfter is when to come back to a ledger that cannot be charged now, in seconds, and
-// longRetry to one that is being counted.
+// longRetry to one that is being counted where it is not known how long that takes.
 const retryAfter, longRetry = 1, 5
 
 // charge takes what an admitted object claims from the budgets, or refuses it.
@@ -64,15 +65,18 @@ func (c *charging) admit(ctx context.Context, r *review.Request, w review.World,
 	for i, c := range charges {
 		demands[i] = charge.Demand{Budget: c.Budget.Name, Version: c.Budget.Version, Selective: c.Budget.Selective(), Rules: rules, Charges: c.Charges,
 			// A claim may always fall. The count finds what its rollout overlaps.
-			Optional: !c.Grows() && !c.Budget.Strict}
+			Optional: !c.Grows() && (!c.Budget.Strict || c.Settled()), Unwritten: c.Settled()}
 	}
-	for i, answer := range c.charge(ctx, demands, r.DryRun()) {
+	for i, answer := range c.charge(ctx, demands, r.DryRun() || r.Probes()) {
 		switch {
 		case answer.Retry != "" && demands[i].Optional:
 		case answer.Retry != "":
-			return r.Later(charges[i].Budget.Name, answer.Retry, longRetry)
+			seconds := cmp.Or(answer.After, longRetry)
+			return r.Later(charges[i].Budget.Name, charge.Wait(answer.Retry, seconds), seconds)
+		case !answer.Admits():
+			return r.Refuse([]policy.Violation{charges[i].NoRoom(answer, r.Namespace())})
 		case !answer.Fits:
-			return r.Refuse([]policy.Violation{charges[i].NoRoom(answer.Outcome, r.Namespace())})
+			r.AdmitBeyond(admitted, charges[i].NoRoom(answer, r.Namespace()))
 		case answer.Raised > 0:
 			admitted.Warnings = append(admitted.Warnings, charges[i].Left(answer.Outcome, r.Namespace()))
 		}

@@ -1,8 +1,10 @@
 package app
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -12,17 +14,27 @@ import (
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/budget/charge"
+	"github.com/kubetorch/webhook/pkg/budget/ledger"
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/review"
 )
 
 // standalone is an edge with a budget of 10 GPUs in memory.
-func standalone() (*edge, *charge.Memory) {
-	budgets := []v1alpha1.GPUBudget{{ObjectMeta: metav1.ObjectMeta{Name: "b"}, Spec: v1alpha1.GPUBudgetSpec{Max: new(int64(10))}}}
+func standalone() (*edge, *charge.Memory) { return enforcing("") }
+
+func enforcing(how v1alpha1.BudgetEnforcement) (*edge, *charge.Memory) {
+	return standaloneWith(v1alpha1.GPUBudgetSpec{Max: new(int64(10)), Enforcement: how})
+}
+
+func standaloneWith(spec v1alpha1.GPUBudgetSpec) (*edge, *charge.Memory) {
+	budgets := []v1alpha1.GPUBudget{{ObjectMeta: metav1.ObjectMeta{Name: "b"}, Spec: spec}}
 	memory := charge.NewMemory(budgets)
 	e := working()
 	e.current.Store(&snapshot{policies: policy.Compile(nil), budgets: policy.CompileBudgets(budgets), knative: knative.Default()})
 	e.charging = &charging{charge: memory.Charge, release: memory.Release, everything: true}
+	e.remembered = newMemory()
+	e.reader = e.remembered
 	return e, memory
 }
 
@@ -63,6 +75,72 @@ func TestTheStandaloneLedgerFollowsWhatItIsTold(t *testing.T) {
 	assert.EqualValues(t, 10, memory.Status("b").Used, "a dry run frees nothing")
 	e.validate(t.Context(), ask(admissionv1.Delete, "a", nil, image))
 	assert.Zero(t, memory.Status("b").Used)
+}
+
+// A budget that is introduced gently tells of what is beyond it, and counts it.
+func TestABudgetThatWarnsOrAudits(t *testing.T) {
+	for enforcement, c := range map[v1alpha1.BudgetEnforcement]struct {
+		warned, audited bool
+		outcome         review.Outcome
+	}{
+		v1alpha1.BudgetWarn:  {warned: true, outcome: review.Warned},
+		v1alpha1.BudgetAudit: {audited: true, outcome: review.Audited},
+	} {
+		t.Run(string(enforcement), func(t *testing.T) {
+			e, memory := enforcing(enforcement)
+			var decided []review.Decision
+			e.decided = func(d []review.Decision) { decided = d }
+			require.True(t, e.validate(t.Context(), ask(admissionv1.Create, "a", gpuService(t, "a", "nginx:1", "4"), nil)).Allowed)
+			answer := e.validate(t.Context(), ask(admissionv1.Create, "b", gpuService(t, "b", "nginx:1", "5"), nil))
+			require.True(t, answer.Allowed)
+			said := strings.Join(answer.Warnings, "\n")
+			assert.Equal(t, c.warned, strings.Contains(said, "asks for 10 GPUs (2 x 5 pods); 2 of 10 are free in budget b"), said)
+			assert.Equal(t, c.audited, answer.AuditAnnotations[review.BoundGPUBudget] == "asks for 10 GPUs (2 x 5 pods); 2 of 10 are free in budget b", "%v", answer.AuditAnnotations)
+			assert.Equal(t, []review.Decision{{Policy: "b", Bound: review.BoundGPUBudget, Enforcement: v1alpha1.Enforcement(enforcement), Outcome: c.outcome}}, decided)
+			assert.EqualValues(t, 18, memory.Status("b").Used)
+		})
+	}
+}
+
+// A refusal names who holds the GPUs in the author's own namespace, and of all others only how
+// many they hold.
+func TestARefusalSaysWhoHoldsTheGPUs(t *testing.T) {
+	holder := func(namespace, name string, gpus int64) v1alpha1.Holder {
+		return v1alpha1.Holder{Namespace: namespace, Kind: "Service", Name: name, GPUs: gpus}
+	}
+	const unbounded = ledger.Most
+	for name, c := range map[string]struct {
+		answer charge.Answer
+		want   string
+	}{
+		"one of theirs, and others": {
+			charge.Answer{Outcome: ledger.Outcome{Raised: 4, Free: 1, Of: 10}, All: 9, Own: 4, Holders: []v1alpha1.Holder{holder("web", "secret", 5), holder("team", "old", 4)}},
+			"asks for 4 GPUs (2 x 2 pods); 1 of 10 are free in budget b; in namespace team these hold most: Service old 4, and 5 are held in other namespaces",
+		},
+		"an unbounded one of theirs": {
+			charge.Answer{Outcome: ledger.Outcome{Raised: 4, Of: 10}, All: unbounded, Own: unbounded, Holders: []v1alpha1.Holder{holder("team", "old", unbounded)}},
+			"asks for 4 GPUs (2 x 2 pods); 0 of 10 are free in budget b; in namespace team these hold most: Service old an unbounded number",
+		},
+		"an unbounded one of others": {
+			charge.Answer{Outcome: ledger.Outcome{Raised: 4, Of: 10}, All: unbounded, Own: 4, Holders: []v1alpha1.Holder{holder("web", "secret", unbounded), holder("team", "a", 4)}},
+			"asks for 4 GPUs (2 x 2 pods); 0 of 10 are free in budget b; in namespace team these hold most: Service a 4, and an unbounded number is held in other namespaces",
+		},
+		"their own share": {
+			charge.Answer{Outcome: ledger.Outcome{Raised: 4, Free: 1, Of: 5, PerNamespace: true}, All: 40, Own: 4, Holders: []v1alpha1.Holder{holder("team", "old", 4)}},
+			"asks for 4 GPUs (2 x 2 pods); 1 of the 5 for namespace team are free in budget b; in namespace team these hold most: Service old 4",
+		},
+		"an unbounded claim of their own": {
+			charge.Answer{Outcome: ledger.Outcome{Raised: unbounded, Free: 10, Of: 10}}, "asks for 4 GPUs (2 x 2 pods); 10 of 10 are free in budget b",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e, _ := standalone()
+			e.charging.charge = func(context.Context, []charge.Demand, bool) []charge.Answer { return []charge.Answer{c.answer} }
+			answer := e.validate(t.Context(), ask(admissionv1.Create, "a", gpuService(t, "a", "nginx:1", "2"), nil))
+			require.False(t, answer.Allowed)
+			assert.Equal(t, c.want, strings.TrimPrefix(answer.Result.Details.Causes[0].Message, "Forbidden: "))
+		})
+	}
 }
 
 // TestAReplicaThatIsCutOffLetsClaimsFallAndNotRise: it may not know of a budget any more.
@@ -124,4 +202,30 @@ func TestAReplicaThatIsCutOffRefusesWhatOtherRulesMayCount(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestAGangThatDoesNotFitIsRefusedAtItsManifest: and what fits is not charged, since the pods that
+// are made of it are.
+func TestAGangThatDoesNotFitIsRefusedAtItsManifest(t *testing.T) {
+	e, memory := standalone()
+	gang := func(pods, suspend string) []byte {
+		return []byte(`{"apiVersion": "jobset.x-k8s.io/v1alpha2", "kind": "JobSet", "metadata": {"name": "gang", "namespace": "team", "uid": "g"}, "spec": {"suspend": ` + suspend +
+			`, "replicatedJobs": [{"name": "a", "replicas": ` + pods + `, "template": {"spec": {"template": {"spec": {"containers": [{"name": "c", "resources": {"limits": {"nvidia.com/gpu": 1}}}]}}}}}]}}`)
+	}
+	send := func(operation admissionv1.Operation, object, old []byte) *admissionv1.AdmissionResponse {
+		r := ask(operation, "gang", object, old)
+		r.Kind = metav1.GroupVersionKind{Group: "jobset.x-k8s.io", Version: "v1alpha2", Kind: "JobSet"}
+		return e.validate(t.Context(), r)
+	}
+	refused := send(admissionv1.Create, gang("11", "false"), nil)
+	require.False(t, refused.Allowed)
+	assert.Contains(t, refused.Result.Message, "asks for 11 GPUs (1 x 11 pods); 10 of 10 are free in budget b")
+	assert.True(t, send(admissionv1.Create, gang("11", "true"), nil).Allowed, "one that waits asks for nothing")
+	assert.False(t, send(admissionv1.Update, gang("11", "false"), gang("11", "true")).Allowed, "until it is unsuspended, by whomever")
+	assert.True(t, send(admissionv1.Create, gang("10", "false"), nil).Allowed)
+	assert.Zero(t, memory.Status("b").Used, "nothing is charged for the manifest")
+
+	require.True(t, e.validate(t.Context(), ask(admissionv1.Create, "a", gpuService(t, "a", "nginx:1", "2"), nil)).Allowed)
+	assert.False(t, send(admissionv1.Create, gang("7", "false"), nil).Allowed, "4 of 10 are taken")
+	assert.True(t, send(admissionv1.Create, gang("6", "false"), nil).Allowed)
 }

@@ -57,6 +57,8 @@ type ClusterOptions struct {
 	RequestTimeout time.Duration
 	// AuditInterval is the time from one audit to the next while nothing changes.
 	AuditInterval time.Duration
+	// OpenReports is whether the leader keeps a ClusterReport of openreports.io for each policy.
+	OpenReports bool
 	// ShutdownDelay is how long to go on serving, not ready, once ctx ended.
 	ShutdownDelay time.Duration
 	Log           logr.Logger
@@ -144,6 +146,9 @@ func Cluster(ctx context.Context, o ClusterOptions) error {
 	if err != nil {
 		return fmt.Errorf("setting up the certificate: %w", err)
 	}
+	if e.registrar, err = newRegistrar(mgr, o, server, registry); err != nil {
+		return fmt.Errorf("setting up the registration: %w", err)
+	}
 	if err := addReads(mgr, config, o, e, registry); err != nil {
 		return err
 	}
@@ -185,6 +190,7 @@ func addReads(mgr ctrl.Manager, config *rest.Config, o ClusterOptions, e *edge, 
 	me := &ownUser{client: clientset.AuthenticationV1().SelfSubjectReviews()}
 	e.self = me.name
 	e.neighbours = &neighbours{reads: direct, served: presence.Served}
+	e.reader = liveReader{direct}
 	events := record.NewBroadcaster()
 	events.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: clientset.CoreV1().Events("")})
 	recorder := events.NewRecorder(mgr.GetScheme(), eventSource)
@@ -211,6 +217,10 @@ func addReads(mgr ctrl.Manager, config *rest.Config, o ClusterOptions, e *edge, 
 	if err != nil {
 		return err
 	}
+	classes, err := newClassWatch(dynamicClient, s.changedClasses)
+	if err != nil {
+		return err
+	}
 	namespace := &metav1.PartialObjectMetadata{}
 	namespace.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
 	caches := &cached{cache: mgr.GetCache(), log: o.Log.WithName("cache"), wanted: []wanted{
@@ -229,16 +239,20 @@ func addReads(mgr ctrl.Manager, config *rest.Config, o ClusterOptions, e *edge, 
 		if err := me.known(); err != nil {
 			return err
 		}
+		if err := classes.synced(); err != nil {
+			return err
+		}
 		return knative.synced()
 	}
 	s.replaced = lookAtAll
 	s.readKnative = knative.read
+	s.readClasses = classes.read
 	s.readPolicies = func(ctx context.Context) ([]manifest.Object, error) { return readStored(ctx, mgr, "ComputePolicy") }
 	s.readBudgets = func(ctx context.Context) ([]manifest.Object, error) { return readStored(ctx, mgr, "GPUBudget") }
 	for _, runnable := range []interface {
 		Start(context.Context) error
 		NeedLeaderElection() bool
-	}{knative, presence, me, caches, s, l.presence} {
+	}{knative, classes, presence, me, caches, s, l.presence} {
 		if err := mgr.Add(runnable); err != nil {
 			return fmt.Errorf("setting up: %w", err)
 		}

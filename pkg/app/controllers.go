@@ -56,12 +56,17 @@ func addControllers(mgr ctrl.Manager, config *rest.Config, clientset kubernetes.
 	}
 	auditor := auditcontroller.New(auditcontroller.Auditor{
 		Client: client, Lists: lists, Knative: e.knative, Excluded: Excluded(o.Namespace, o.KnativeNamespace),
-		Interval: o.AuditInterval, Metrics: metrics, Log: o.Log.WithName("audit"),
+		Interval: o.AuditInterval, NotRegistered: e.registrar.Problem, Events: events, OpenReports: o.OpenReports,
+		Metrics: metrics, Log: o.Log.WithName("audit"),
 	})
 	presence.OnChange(auditor.Changed)
+	e.registrar.Changed = func() {
+		auditor.Changed()
+		l.controller.Changed()
+	}
 	lead := &deployments.Lead{
 		Client: clientset, Lease: types.NamespacedName{Namespace: o.Namespace, Name: o.Service},
-		Identity: replica(), Run: all(c.Run, auditor.Run, l.run), Log: log,
+		Identity: replica(), Run: all(c.Run, auditor.Run, l.run, e.registrar.Lead), Log: log,
 	}
 	if err := mgr.Add(lead); err != nil {
 		return nil, fmt.Errorf("setting up the controllers: %w", err)
@@ -139,7 +144,7 @@ func (e *edge) world(ctx context.Context, now *snapshot, failed *error) review.W
 	if e.self != nil {
 		self = e.self()
 	}
-	return review.World{Policies: now.policies, Knative: now.knative, Self: self, NamespaceLabels: func(name string) (map[string]string, bool) {
+	return review.World{Policies: now.policies, Knative: now.knative, Self: self, Budgeted: !now.budgets.None(), NamespaceLabels: func(name string) (map[string]string, bool) {
 		labels, known, err := e.namespaceLabels(ctx, name)
 		*failed = errors.Join(*failed, err)
 		return labels, known

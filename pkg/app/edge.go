@@ -13,6 +13,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/jsonscan"
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/registration"
 	"github.com/kubetorch/webhook/pkg/review"
 	"github.com/kubetorch/webhook/pkg/tracing"
 )
@@ -40,8 +41,14 @@ type edge struct {
 	charging *charging
 	// decided is told what policies decided of each request; nil tells nobody.
 	decided func([]review.Decision)
+	// reader reads what the verdict on what has pods depends on; nil where there is nothing to ask.
+	reader review.Reader
+	// remembered is what was admitted; nil in a cluster, which stores it.
+	remembered *memory
 	// self is the user that the controller is to the API server; nil without a cluster.
 	self func() string
+	// registrar watches the webhook configurations; nil without a cluster.
+	registrar *registration.Registrar
 }
 
 // ready is nil once requests can be decided.
@@ -73,6 +80,9 @@ func (e *edge) mutate(ctx context.Context, request *admissionv1.AdmissionRequest
 func (e *edge) validate(ctx context.Context, request *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
 	if request.Operation == admissionv1.Delete && e.charging != nil && e.charging.release != nil && (request.DryRun == nil || !*request.DryRun) {
 		e.charging.release(request.Namespace, review.Released(request)...)
+		if e.remembered != nil {
+			e.remembered.forget(request)
+		}
 	}
 	return e.decide(ctx, request, tracing.Judge, (*review.Request).Validate, e.charging)
 }
@@ -90,7 +100,7 @@ func (e *edge) decide(ctx context.Context, request *admissionv1.AdmissionRequest
 	}
 	var failed error
 	world := e.world(ctx, now, &failed)
-	if response = e.resolve(ctx, r, request, &world, &failed); response != nil {
+	if response = e.resolve(ctx, r, request, &world, &failed, charging != nil); response != nil {
 		return response
 	}
 	_, step := tracing.Step(ctx, name)
@@ -107,26 +117,33 @@ func (e *edge) decide(ctx context.Context, request *admissionv1.AdmissionRequest
 	if e.decided != nil {
 		e.decided(r.Decisions())
 	}
+	if e.remembered != nil && response.Allowed && charging != nil && !r.DryRun() {
+		e.remembered.keep(r)
+	}
 	return response
 }
 
 // resolve reads what else the verdict depends on. A response ends the request.
-func (e *edge) resolve(ctx context.Context, r *review.Request, request *admissionv1.AdmissionRequest, world *review.World, failed *error) *admissionv1.AdmissionResponse {
+func (e *edge) resolve(ctx context.Context, r *review.Request, request *admissionv1.AdmissionRequest, world *review.World, failed *error, charges bool) *admissionv1.AdmissionResponse {
 	ctx, step := tracing.Step(ctx, tracing.Resolve)
 	defer step.End()
 	var err error
+	world.Reader = e.reader
+	if name := r.Scaled(); name != "" {
+		if e.reader == nil {
+			return review.Allow(request.UID) // nothing is known of what is scaled
+		}
+		scaled, err := e.reader.Get(ctx, r.Kind(), request.Namespace, name)
+		if err != nil {
+			return unavailable(err)
+		}
+		if scaled == nil {
+			return review.Allow(request.UID) // gone, and its scale with it
+		}
+		r.ScaleOf(scaled)
+	}
 	if e.neighbours != nil {
 		world.Live = live{e.neighbours.reads, ctx, request.Namespace, failed}
-		if name := r.Scaled(); name != "" {
-			deployment, err := e.neighbours.deployment(ctx, request.Namespace, name)
-			if err != nil {
-				return unavailable(err)
-			}
-			if deployment == nil {
-				return review.Allow(request.UID) // gone, and its scale with it
-			}
-			r.ScaleOf(deployment)
-		}
 		lookups := r.Lookups(world.Self)
 		if world.Cluster, err = e.neighbours.of(ctx, request.Namespace, lookups); err != nil {
 			return unavailable(err)
@@ -136,11 +153,14 @@ func (e *edge) resolve(ctx context.Context, r *review.Request, request *admissio
 				return unavailable(err)
 			}
 		}
-	} else if r.Scaled() != "" {
-		return review.Allow(request.UID) // without a cluster nothing is known of the Deployment
 	}
 	if names := r.NamedRevisions(); len(names) > 0 {
 		if world.Revisions, err = e.revisions(ctx, request.Namespace, names); err != nil {
+			return unavailable(err)
+		}
+	}
+	if charges {
+		if err := r.Resolve(ctx, *world); err != nil {
 			return unavailable(err)
 		}
 	}

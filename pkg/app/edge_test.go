@@ -116,8 +116,22 @@ func TestEdgeRefusesWhatItCannotReadAFoundationFor(t *testing.T) {
 
 func TestEdgeAdmitsWhatDoesNotConcernItBeforeAnythingIsRead(t *testing.T) {
 	r := service(t, nil)
-	r.Kind = metav1.GroupVersionKind{Group: "apps", Version: "v1", Kind: "ReplicaSet"}
+	r.Kind = metav1.GroupVersionKind{Group: "apps", Version: "v1", Kind: "ControllerRevision"}
 	e := working()
 	e.current.Store(nil)
 	assert.True(t, e.validate(t.Context(), r).Allowed)
+}
+
+func TestEdgeReadsNoNamespaceForAPolicy(t *testing.T) {
+	e := working()
+	e.reader = newMemory()
+	e.charging = &charging{}
+	e.namespaceLabels = func(context.Context, string) (map[string]string, bool, error) {
+		return nil, false, errors.New("a policy has no namespace")
+	}
+	r := &admissionv1.AdmissionRequest{UID: "u-1", Operation: admissionv1.Create, Name: "p",
+		Kind: metav1.GroupVersionKind{Group: "policy.kubetorch.com", Version: "v1alpha1", Kind: "ComputePolicy"}}
+	r.Object.Raw = []byte(`{"apiVersion": "policy.kubetorch.com/v1alpha1", "kind": "ComputePolicy", "metadata": {"name": "p"}, "spec": {}}`)
+	answer := e.validate(t.Context(), r)
+	assert.True(t, answer.Allowed, "%+v", answer.Result)
 }

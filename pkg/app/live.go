@@ -12,6 +12,7 @@ import (
 	"k8s.io/client-go/dynamic"
 
 	"github.com/kubetorch/webhook/pkg/review"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 var (
@@ -31,6 +32,8 @@ var resources = map[schema.GroupKind]schema.GroupVersionResource{
 	review.RouteKind:         routeResource,
 	review.AutoscalerKind:    autoscalerResource,
 	review.DeploymentKind:    deploymentResource,
+
+	workload.HorizontalPodAutoscalerKind: {Group: "autoscaling", Version: "v2", Resource: "horizontalpodautoscalers"},
 }
 
 const (

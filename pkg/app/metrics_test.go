@@ -18,6 +18,7 @@ import (
 	budgetcontroller "github.com/kubetorch/webhook/pkg/budget/controller"
 	"github.com/kubetorch/webhook/pkg/certificate"
 	"github.com/kubetorch/webhook/pkg/metric"
+	"github.com/kubetorch/webhook/pkg/registration"
 )
 
 func TestEveryMetricOfTheTableIsRegisteredAsItStands(t *testing.T) {
@@ -30,6 +31,8 @@ func TestEveryMetricOfTheTableIsRegisteredAsItStands(t *testing.T) {
 	_, err = charge.NewMetrics(registry)
 	require.NoError(t, err)
 	_, err = budgetcontroller.NewMetrics(registry)
+	require.NoError(t, err)
+	_, err = registration.NewMetrics(registry)
 	require.NoError(t, err)
 	_, err = auditcontroller.NewMetrics(registry)
 	require.NoError(t, err)

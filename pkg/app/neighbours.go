@@ -16,10 +16,6 @@ type neighbours struct {
 	served func() bool
 }
 
-func (n neighbours) deployment(ctx context.Context, namespace, name string) (map[string]any, error) {
-	return n.one(ctx, deploymentResource, namespace, name)
-}
-
 func (n neighbours) of(ctx context.Context, namespace string, wanted review.Lookups) (*review.Cluster, error) {
 	c := &review.Cluster{Knative: n.served()}
 	for _, read := range []struct {

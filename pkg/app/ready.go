@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"sync/atomic"
+	"time"
 )
 
 // readiness serves /readyz: 200 if every check passes, else 503 with one line per
@@ -15,6 +16,8 @@ type readiness struct {
 	draining *atomic.Bool
 	names    []string
 	checks   []func() error
+	// answered is when somebody was first told that all checks pass.
+	answered atomic.Pointer[time.Time]
 }
 
 // add is for the time before the server starts.
@@ -23,8 +26,8 @@ func (r *readiness) add(name string, check func() error) {
 	r.checks = append(r.checks, check)
 }
 
-func (r *readiness) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
-	var problems []string
+// problems are one line per check that does not pass.
+func (r *readiness) problems() (problems []string) {
 	if r.draining.Load() {
 		problems = append(problems, "shutting down")
 	}
@@ -33,9 +36,15 @@ func (r *readiness) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 			problems = append(problems, r.names[i]+": "+err.Error())
 		}
 	}
-	if len(problems) > 0 {
+	return problems
+}
+
+func (r *readiness) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	if problems := r.problems(); len(problems) > 0 {
 		http.Error(w, strings.Join(problems, "\n"), http.StatusServiceUnavailable)
 		return
 	}
+	now := time.Now()
+	r.answered.CompareAndSwap(nil, &now)
 	fmt.Fprintln(w, "ok")
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // retryReading is how long to wait after something could not be read.
@@ -26,6 +27,8 @@ type snapshots struct {
 	// readPolicies reads them as they are stored.
 	readPolicies func(context.Context) ([]manifest.Object, error)
 	readKnative  func() (*knative.Config, error)
+	// readClasses are the DeviceClasses that the cluster has; nil has none.
+	readClasses func() []workload.DeviceClass
 	// readBudgets reads them as they are stored.
 	readBudgets func(context.Context) ([]manifest.Object, error)
 	// replaced is called after a new snapshot is in use, if it is not nil.
@@ -33,8 +36,8 @@ type snapshots struct {
 	metrics  *snapshotMetrics
 	log      logr.Logger
 
-	policiesChanged, budgetsChanged, knativeChanged atomic.Bool
-	wake                                            chan struct{}
+	policiesChanged, budgetsChanged, knativeChanged, classesChanged atomic.Bool
+	wake                                                            chan struct{}
 
 	// draft has the latest good state of both parts.
 	draft snapshot
@@ -48,6 +51,7 @@ func newSnapshots(e *edge, metrics *snapshotMetrics, log logr.Logger) *snapshots
 	s.policiesChanged.Store(true)
 	s.budgetsChanged.Store(true)
 	s.knativeChanged.Store(true)
+	s.classesChanged.Store(true)
 	e.missing = s.missing
 	return s
 }
@@ -57,6 +61,7 @@ func newSnapshots(e *edge, metrics *snapshotMetrics, log logr.Logger) *snapshots
 func (s *snapshots) changedPolicies() { s.policiesChanged.Store(true); s.poke() }
 func (s *snapshots) changedBudgets()  { s.budgetsChanged.Store(true); s.poke() }
 func (s *snapshots) changedKnative()  { s.knativeChanged.Store(true); s.poke() }
+func (s *snapshots) changedClasses()  { s.classesChanged.Store(true); s.poke() }
 
 func (s *snapshots) poke() {
 	select {
@@ -108,6 +113,11 @@ func (s *snapshots) refresh(ctx context.Context) error {
 			s.policiesChanged.Store(true) // tried again, changed or not
 			return err
 		}
+		s.classesChanged.Store(true)
+	}
+	if s.classesChanged.Swap(false) && s.readClasses != nil {
+		// What claims a resource name decides what counts as a GPU.
+		s.draft.policies = s.draft.policies.WithClasses(s.readClasses())
 	}
 	if s.budgetsChanged.Swap(false) {
 		if err := s.refreshBudgets(ctx); err != nil {

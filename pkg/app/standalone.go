@@ -84,7 +84,7 @@ func standaloneEdge(inputs offline.Inputs, registry *prometheus.Registry, log lo
 	if err != nil {
 		return nil, err
 	}
-	set := policy.Compile(inputs.Policies)
+	set := policy.Compile(inputs.Policies).WithClasses(inputs.Classes)
 	gauges.policiesAre(set)
 	gauges.adopted(partPolicies)
 	gauges.adopted(partBudgets)
@@ -92,8 +92,10 @@ func standaloneEdge(inputs offline.Inputs, registry *prometheus.Registry, log lo
 	logPolicies(log, set)
 	e := &edge{namespaceLabels: nameOnly, revisions: noRevisions, decided: gauges.decided}
 	e.current.Store(&snapshot{policies: set, budgets: policy.CompileBudgets(inputs.Budgets), knative: inputs.Knative})
-	memory := charge.NewMemory(inputs.Budgets)
-	e.charging = &charging{charge: memory.Charge, release: memory.Release, everything: true}
+	ledgers := charge.NewMemory(inputs.Budgets)
+	e.remembered = newMemory()
+	e.reader = e.remembered
+	e.charging = &charging{charge: ledgers.Charge, release: ledgers.Release, everything: true}
 	return e, nil
 }
 

@@ -26,7 +26,7 @@ const (
 	scale   = `autoscaling.knative.dev/max-scale: "4", autoscaling.knative.dev/minScale: "1", autoscaling.knative.dev/window: 60s, serving.knative.dev/creator: ada, other: x, queue.sidecar.serving.knative.dev/cpu-resource-limit: "1"`
 	podText = `initContainers: [{name: i, restartPolicy: Always, resources: {requests: {nvidia.com/gpu: 1, cpu: 100m}}}, {name: j, resources: {limits: {nvidia.com/gpu: 3}}}],
   containers: [{name: c, image: "a:v1", command: [serve], env: [{name: A, value: b}], ports: [{containerPort: 8080}], readinessProbe: {httpGet: {path: /}}, resources: {limits: {nvidia.com/gpu: "2", cpu: "2", memory: 4Gi}, requests: {cpu: "1"}}}, {name: d, resources: {limits: {acme.com/gpu: 1}}}],
-  nodeSelector: {zone: z, nvidia.com/gpu.product: L4}, affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{matchExpressions: [{key: gpu, operator: In, values: [A100]}]}]}, preferredDuringSchedulingIgnoredDuringExecution: []}},
+  nodeSelector: {zone: z, nvidia.com/gpu.product: NVIDIA-L4}, affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{matchExpressions: [{key: gpu, operator: In, values: [A100]}]}]}, preferredDuringSchedulingIgnoredDuringExecution: []}},
   resources: {requests: {cpu: "3"}}, resourceClaims: [{name: r}], volumes: [{name: v, emptyDir: {}}], timeoutSeconds: 300, containerConcurrency: 0, enableServiceLinks: false`
 	ready = `conditions: [{type: Ready, status: "True", lastTransitionTime: "2026-01-01T00:00:00Z"}, {type: Active, status: "False", reason: NoTraffic}]`
 )
@@ -59,7 +59,7 @@ func family() []string {
 		`{apiVersion: apps/v1, kind: Deployment, metadata: {name: trainer, namespace: ml, uid: d3, annotations: {compute.kubetorch.com/gpus: "1"}, ` + metadata + `},
   spec: {replicas: 3, selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {` + podText + `}}}}`,
 		`{apiVersion: apps/v1, kind: Deployment, metadata: {name: plan, namespace: ml, uid: d4, labels: {kubetorch.com/autoscale: "true", tier: prod}, annotations: {autoscale.kubetorch.com/max-scale: "5", kubetorch.com/replicas: "2", kubetorch.com/exempt-from: pods}},
-  spec: {replicas: 2, strategy: {type: RollingUpdate}, selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}, annotations: {autoscaling.knative.dev/target: "5"}}, spec: {containers: [{name: c, image: "nginx:1", env: [{name: X, value: "1"}], ports: [{containerPort: 8080}], livenessProbe: {httpGet: {path: /, port: 8080}}, resources: {limits: {nvidia.com/gpu: 2, cpu: "1"}}, volumeMounts: [{name: v, mountPath: /v}]}], volumes: [{name: v, emptyDir: {sizeLimit: 1Gi}}], nodeSelector: {nvidia.com/gpu.product: L4}}}}}`,
+  spec: {replicas: 2, strategy: {type: RollingUpdate}, selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}, annotations: {autoscaling.knative.dev/target: "5"}}, spec: {containers: [{name: c, image: "nginx:1", env: [{name: X, value: "1"}], ports: [{containerPort: 8080}], livenessProbe: {httpGet: {path: /, port: 8080}}, resources: {limits: {nvidia.com/gpu: 2, cpu: "1"}}, volumeMounts: [{name: v, mountPath: /v}]}], volumes: [{name: v, emptyDir: {sizeLimit: 1Gi}}], nodeSelector: {nvidia.com/gpu.product: NVIDIA-L4}}}}}`,
 	}
 }
 

@@ -173,7 +173,7 @@ func (c *indexed) deployment(item *cluster.Item, o manifest.Object) []policy.Vio
 	if c.covered(o) {
 		return nil
 	}
-	d := workload.DeploymentUsage(o, c.gpus())
+	d := workload.DeploymentUsage(o, workload.Controlled{}, c.gpus())
 	_, _, claimsOwner := convert.RevisionOwner(o)
 	if !expand.ReadIntent(o).Expands() || !c.Served || claimsOwner {
 		return c.selection(o).Audit(d)

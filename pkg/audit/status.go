@@ -72,6 +72,20 @@ func Listed(s v1alpha1.ComputePolicyStatus) v1alpha1.ComputePolicyStatus {
 	return s
 }
 
+// Registered puts into the status of a valid policy whether admissions are sent to the webhook:
+// problem says why they are not; empty if they are.
+func Registered(s *v1alpha1.ComputePolicyStatus, problem string, now time.Time) {
+	s.Checked = &metav1.Time{Time: now.Truncate(time.Second)}
+	if problem == "" || !meta.IsStatusConditionTrue(s.Conditions, v1alpha1.ConditionReady) {
+		return
+	}
+	setCondition(s, now, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonNotRegistered,
+		shortenTo(longestCondition, problem+"; until this is mended, the policy does not hold for everything that it is about"))
+}
+
+// rechecked is after how long a status is written again to show that somebody looks after it.
+const rechecked = 5 * time.Minute
+
 // refreshed is after how long a status is written again that only its time makes differ.
 const refreshed = time.Hour
 
@@ -79,6 +93,9 @@ const refreshed = time.Hour
 func Outdated(stored, now v1alpha1.ComputePolicyStatus) bool {
 	if stored.Audited != nil && now.Audited != nil && now.Audited.Sub(stored.Audited.Time) < refreshed {
 		now.Audited = stored.Audited
+	}
+	if stored.Checked != nil && now.Checked != nil && now.Checked.Sub(stored.Checked.Time) < rechecked {
+		now.Checked = stored.Checked
 	}
 	return !equality.Semantic.DeepEqual(stored, now)
 }
@@ -90,6 +107,7 @@ func stateOf(d policy.Description, generation int64, before v1alpha1.ComputePoli
 		setCondition(&s, now, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonInvalid,
 			shortenTo(longestCondition, problems(d.Invalid)+"; until this is mended, whatever asks for more GPUs than before is refused"))
 		meta.RemoveStatusCondition(&s.Conditions, v1alpha1.ConditionAdvisory)
+		meta.RemoveStatusCondition(&s.Conditions, v1alpha1.ConditionExemptionsEnded)
 		return s
 	}
 	var modes []string
@@ -99,7 +117,30 @@ func stateOf(d policy.Description, generation int64, before v1alpha1.ComputePoli
 	s.Enforcement = strings.Join(modes, ", ")
 	setCondition(&s, now, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonInForce, "the policy is valid and in force")
 	advise(&s, d, now)
+	exemptions(&s, d, now)
 	return s
+}
+
+// exemptions says which exemptions have ended; a policy without any that end says nothing.
+func exemptions(s *v1alpha1.ComputePolicyStatus, d policy.Description, now time.Time) {
+	if !slices.ContainsFunc(d.Exempt, func(e v1alpha1.Exemption) bool { return e.Until != nil }) {
+		meta.RemoveStatusCondition(&s.Conditions, v1alpha1.ConditionExemptionsEnded)
+		return
+	}
+	var texts []string
+	for _, i := range d.Ended(now) {
+		text := fmt.Sprintf("spec.exempt[%d] ended %s", i, d.Exempt[i].Until.UTC().Format(time.RFC3339))
+		if reason := d.Exempt[i].Reason; reason != "" {
+			text += " (" + reason + ")"
+		}
+		texts = append(texts, text)
+	}
+	if len(texts) == 0 {
+		setCondition(s, now, v1alpha1.ConditionExemptionsEnded, metav1.ConditionFalse, v1alpha1.ReasonExemptionsHold, "no exemption has ended")
+		return
+	}
+	setCondition(s, now, v1alpha1.ConditionExemptionsEnded, metav1.ConditionTrue, v1alpha1.ReasonExemptionsEnded,
+		shortenTo(longestCondition, strings.Join(texts, "; ")+": the bounds hold again; what was let in stays, and may not grow"))
 }
 
 // advise says how firm the bounds are.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/kubetorch/webhook/pkg/jsonscan"
 	"github.com/kubetorch/webhook/pkg/manifest"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // Kind is a kind of objects, as the API server serves it.
@@ -26,12 +27,37 @@ var (
 	Revisions      = Kind{Group: "serving.knative.dev", Version: "v1", Resource: "revisions"}
 	PodAutoscalers = Kind{Group: "autoscaling.internal.knative.dev", Version: "v1alpha1", Resource: "podautoscalers"}
 
+	CronJobs               = served(workload.CronJobKind)
+	Jobs                   = served(workload.JobKind)
+	ReplicaSets            = served(workload.ReplicaSetKind)
+	ReplicationControllers = served(workload.ReplicationControllerKind)
+	StatefulSets           = served(workload.StatefulSetKind)
+	DaemonSets             = served(workload.DaemonSetKind)
+	Pods                   = served(workload.PodKind)
+
+	HorizontalPodAutoscalers = Kind{Group: "autoscaling", Version: "v2", Resource: "horizontalpodautoscalers"}
+	LimitRanges              = Kind{Version: "v1", Resource: "limitranges"}
+
 	namespaces = Kind{Version: "v1", Resource: "namespaces"}
 )
 
-// Objects are the objects of a cluster, by kind, as far as counts and audits look at them.
+// served is a kind of the table of kinds.
+func served(kind schema.GroupKind) Kind {
+	k, _ := workload.KindFor(kind)
+	return k.GVR()
+}
+
+// Objects are the objects of a cluster, by kind, as far as counts and audits look at them. Of those
+// of Kubernetes' own kinds, Deployments apart, only the ones are kept whose pods ask for devices, or
+// that such a pod belongs to.
 type Objects struct {
 	Deployments, Services, Configurations, Revisions, Routes, PodAutoscalers []Item
+
+	CronJobs, Jobs, ReplicaSets, ReplicationControllers, StatefulSets, DaemonSets, Pods []Item
+
+	HorizontalPodAutoscalers []Item
+	// LimitRanges are those that give devices to containers that ask for none.
+	LimitRanges []Item
 	// Knative is whether the API server serves Knative Services, if they were asked for.
 	Knative bool
 	// Namespaces are the labels of all namespaces, by name.
@@ -40,7 +66,48 @@ type Objects struct {
 
 // All are the objects of all kinds.
 func (o *Objects) All() []Item {
-	return slices.Concat(o.Deployments, o.Services, o.Configurations, o.Routes, o.Revisions, o.PodAutoscalers)
+	var all []Item
+	for _, l := range o.lists() {
+		all = append(all, *l.into...)
+	}
+	return all
+}
+
+// Of are the objects of one kind; nil for a kind that is not listed.
+func (o *Objects) Of(kind schema.GroupKind) *[]Item {
+	for _, l := range o.lists() {
+		if kinds[l.kind].GroupKind == kind {
+			return l.into
+		}
+	}
+	return nil
+}
+
+// list is where the objects of a kind go.
+type list struct {
+	kind Kind
+	into *[]Item
+}
+
+// lists are all kinds in the order in which they are read: see List.
+func (o *Objects) lists() []list {
+	return []list{
+		{LimitRanges, &o.LimitRanges},
+		{HorizontalPodAutoscalers, &o.HorizontalPodAutoscalers},
+		{Deployments, &o.Deployments},
+		{Services, &o.Services},
+		{Configurations, &o.Configurations},
+		{Routes, &o.Routes},
+		{Revisions, &o.Revisions},
+		{PodAutoscalers, &o.PodAutoscalers},
+		{CronJobs, &o.CronJobs},
+		{Jobs, &o.Jobs},
+		{ReplicationControllers, &o.ReplicationControllers},
+		{StatefulSets, &o.StatefulSets},
+		{DaemonSets, &o.DaemonSets},
+		{ReplicaSets, &o.ReplicaSets},
+		{Pods, &o.Pods},
+	}
 }
 
 // pageSize is how many objects one request asks for.
@@ -66,6 +133,10 @@ const pageSize = 500
 // Deployments own Knative Services and belong to Revisions. They come first: a Deployment
 // whose pods a Knative Service takes over meanwhile is listed with its pods. The other way
 // round, a Deployment that gets its pods back meanwhile is an update that admission sees.
+//
+// Pods come last: whatever an owner was read to ask for, its pods are those of a later moment. A pod
+// that its controller makes after that is within what its owner asked for then, or admission charged
+// it.
 func List(ctx context.Context, source Source, kinds ...Kind) (*Objects, error) {
 	r := &reading{source: source}
 	o := &Objects{Namespaces: map[string]map[string]string{}}
@@ -83,22 +154,12 @@ func List(ctx context.Context, source Source, kinds ...Kind) (*Objects, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, each := range []struct {
-		kind Kind
-		into *[]Item
-	}{
-		{Deployments, &o.Deployments},
-		{Services, &o.Services},
-		{Configurations, &o.Configurations},
-		{Routes, &o.Routes},
-		{Revisions, &o.Revisions},
-		{PodAutoscalers, &o.PodAutoscalers},
-	} {
+	for _, each := range o.lists() {
 		if len(kinds) > 0 && !slices.Contains(kinds, each.kind) {
 			continue
 		}
 		var err error
-		*each.into, err = r.items(ctx, each.kind, func(*Item) bool { return true })
+		*each.into, err = r.items(ctx, each.kind, false, func(*Item) bool { return true })
 		switch {
 		case err == nil:
 			o.Knative = o.Knative || each.kind == Services
@@ -112,46 +173,71 @@ func List(ctx context.Context, source Source, kinds ...Kind) (*Objects, error) {
 	return o, nil
 }
 
-// late reads the owners that children name and that were made after their kind was listed.
-// Without them, whoever creates many Services sees their children counted a second time.
-// Only those are taken that nobody has changed yet: an older template of theirs, or a
-// revision that their traffic names, could have been missed.
+// late reads the owners that children name and that are not listed.
+//
+// Those that Kubernetes' own controllers work for were made after their kind was listed, or ask for no
+// devices by themselves, though their pods have some, of a LimitRange or another webhook. Pods belong
+// to them as they are now; whatever was raised meanwhile was charged meanwhile.
+//
+// Knative's were made meanwhile. Without them, whoever creates many Services sees their children
+// counted a second time. Only those are taken that nobody has changed yet: an older template of
+// theirs, or a revision that their traffic names, could have been missed.
 func (r *reading) late(ctx context.Context, o *Objects) error {
-	for _, each := range []struct {
-		kind     Kind
-		owners   *[]Item
-		children func() [][]Item // with those that were just read
-	}{
-		{Revisions, &o.Revisions, func() [][]Item { return [][]Item{o.PodAutoscalers} }},
-		{Configurations, &o.Configurations, func() [][]Item { return [][]Item{o.Revisions} }},
-		{Services, &o.Services, func() [][]Item { return [][]Item{o.Configurations, o.Routes} }},
-	} {
-		missing := map[string]bool{}
-		for _, children := range each.children() {
-			for i := range children {
-				if uid := children[i].Controller; uid != "" {
-					missing[uid] = true
-				}
-			}
-		}
-		for i := range *each.owners {
-			delete(missing, (*each.owners)[i].UID)
-		}
-		if len(missing) == 0 {
-			continue
-		}
-		again, err := r.items(ctx, each.kind, func(owner *Item) bool { return missing[owner.UID] && owner.generation == 1 })
-		if err != nil && !apierrors.IsNotFound(err) {
+	for _, l := range []list{{Jobs, &o.Jobs}, {ReplicationControllers, &o.ReplicationControllers},
+		{StatefulSets, &o.StatefulSets}, {DaemonSets, &o.DaemonSets}, {ReplicaSets, &o.ReplicaSets}} {
+		if _, err := r.missing(ctx, l, false, o.Pods); err != nil {
 			return err
 		}
-		*each.owners = append(*each.owners, again...)
 	}
-	return nil
+	deployments, err := r.missing(ctx, list{Deployments, &o.Deployments}, false, o.ReplicaSets)
+	if err != nil {
+		return err
+	}
+	if _, err := r.missing(ctx, list{Revisions, &o.Revisions}, true, o.PodAutoscalers, deployments); err != nil {
+		return err
+	}
+	if _, err := r.missing(ctx, list{Configurations, &o.Configurations}, true, o.Revisions); err != nil {
+		return err
+	}
+	_, err = r.missing(ctx, list{Services, &o.Services}, true, o.Configurations, o.Routes)
+	return err
 }
 
-// items reads one kind, as far as they are wanted.
-func (r *reading) items(ctx context.Context, kind Kind, wanted func(*Item) bool) (items []Item, err error) {
+// missing reads the owners of one kind that children name and that are not listed, and adds them to
+// the list; unchanged is whether only those are taken that nobody has changed since they were made.
+func (r *reading) missing(ctx context.Context, l list, unchanged bool, children ...[]Item) ([]Item, error) {
+	missing := map[string]bool{}
+	for _, items := range children {
+		for i := range items {
+			child := &items[i]
+			// Of a pod's owner, one kind of several is read.
+			if child.Controller != "" && (child.kept != kinds[Pods] || child.controller == kinds[l.kind].GroupKind) {
+				missing[child.Controller] = true
+			}
+		}
+	}
+	for i := range *l.into {
+		delete(missing, (*l.into)[i].UID)
+	}
+	if len(missing) == 0 {
+		return nil, nil
+	}
+	found, err := r.items(ctx, l.kind, true, func(owner *Item) bool {
+		return missing[owner.UID] && (owner.generation == 1 || !unchanged)
+	})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return nil, err
+	}
+	*l.into = append(*l.into, found...)
+	return found, nil
+}
+
+// items reads one kind, as far as they are wanted; those without devices only if all are.
+func (r *reading) items(ctx context.Context, kind Kind, all bool, wanted func(*Item) bool) (items []Item, err error) {
 	err = r.list(ctx, kind, func() { items = nil }, func(raw []byte) error {
+		if !all && !r.concerns(raw, kinds[kind]) {
+			return nil
+		}
 		i, err := r.item(raw, kinds[kind])
 		if err == nil && wanted(&i) {
 			items = append(items, i)

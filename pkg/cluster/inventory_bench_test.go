@@ -30,7 +30,7 @@ const (
 	benchPods    = `containerConcurrency: 0, timeoutSeconds: 300, enableServiceLinks: false, containers: [{name: user-container, image: "registry.example.com/team/service-XXXX:v1", args: [--port, "8080"],
   env: [{name: MODEL, value: "service-XXXX"}, {name: CACHE, value: /cache}, {name: LOG_LEVEL, value: info}, {name: TOKEN, valueFrom: {secretKeyRef: {name: token, key: token}}}], ports: [{containerPort: 8080}],
   readinessProbe: {successThreshold: 1, httpGet: {path: /healthz, port: 0}}, resources: {limits: {cpu: "4", memory: 16Gi, nvidia.com/gpu: "1"}, requests: {cpu: "2", memory: 8Gi}}, volumeMounts: [{name: cache, mountPath: /cache}]}],
-  volumes: [{name: cache, emptyDir: {sizeLimit: 8Gi}}], nodeSelector: {nvidia.com/gpu.product: L4}`
+  volumes: [{name: cache, emptyDir: {sizeLimit: 8Gi}}], nodeSelector: {nvidia.com/gpu.product: NVIDIA-L4}`
 	benchStatus = `conditions: [{type: ConfigurationsReady, status: "True", lastTransitionTime: "2026-01-01T00:00:00Z"}, {type: Ready, status: "True", lastTransitionTime: "2026-01-01T00:00:00Z"}, {type: RoutesReady, status: "True", lastTransitionTime: "2026-01-01T00:00:00Z"}]`
 )
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,8 +37,7 @@ type server struct {
 }
 
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	_, resource, _ := strings.Cut(r.URL.Path[1:], "/v1")
-	resource = strings.TrimPrefix(strings.TrimPrefix(resource, "alpha1"), "/")
+	resource := path.Base(r.URL.Path)
 	query := r.URL.Query()
 	s.asked = append(s.asked, strings.TrimSuffix(fmt.Sprintf("%s %s%s", resource, query.Get("continue"), query.Get("resourceVersion")), " "))
 	answer := func(code int, v any) {
@@ -79,7 +79,7 @@ func (s *server) source(t *testing.T) cluster.Source {
 	t.Helper()
 	listener := httptest.NewServer(s)
 	t.Cleanup(listener.Close)
-	source, err := cluster.NewSource(&rest.Config{Host: listener.URL}, nil)
+	source, err := cluster.NewSource(&rest.Config{Host: listener.URL, QPS: -1}, nil)
 	require.NoError(t, err)
 	return source
 }
@@ -96,6 +96,12 @@ func named(name string) manifest.Object {
 	return manifest.Object{"apiVersion": "x/v1", "kind": "Thing", "metadata": manifest.Object{"name": name}}
 }
 
+// What is listed before and after Deployments and Knative's kinds.
+var (
+	before = []string{"namespaces", "limitranges", "horizontalpodautoscalers"}
+	plain  = []string{"cronjobs", "jobs", "replicationcontrollers", "statefulsets", "daemonsets", "replicasets", "pods"}
+)
+
 func TestOwnersAreListedBeforeTheirChildren(t *testing.T) {
 	s := &server{items: map[string][]manifest.Object{
 		"namespaces":  {{"metadata": manifest.Object{"name": "team", "labels": manifest.Object{"a": "b"}}}, {"metadata": manifest.Object{"name": "bare"}}},
@@ -109,7 +115,7 @@ func TestOwnersAreListedBeforeTheirChildren(t *testing.T) {
 	}
 	assert.True(t, got.Knative)
 	assert.Equal(t, map[string]map[string]string{"team": {"a": "b"}, "bare": nil}, got.Namespaces)
-	assert.Equal(t, []string{"namespaces", "deployments", "services", "configurations", "routes", "revisions", "podautoscalers"}, s.asked)
+	assert.Equal(t, slices.Concat(before, []string{"deployments", "services", "configurations", "routes", "revisions", "podautoscalers"}, plain), s.asked)
 }
 
 // made is an object that somebody controls.
@@ -147,7 +153,75 @@ func TestOwnersThatWereMadeMeanwhileAreRead(t *testing.T) {
 	}
 	assert.Equal(t, []string{"old", "new"}, names(got.Services))
 	assert.Equal(t, []string{"old-c", "new-c"}, names(got.Configurations))
-	assert.Equal(t, []string{"namespaces", "deployments", "services", "configurations", "routes", "revisions", "revisions 2", "podautoscalers", "configurations", "configurations 2", "services", "services 2"}, s.asked)
+	assert.Equal(t, slices.Concat(before, []string{"deployments", "services", "configurations", "routes", "revisions", "revisions 2", "podautoscalers"}, plain,
+		[]string{"configurations", "configurations 2", "services", "services 2"}), s.asked)
+}
+
+// withPods is an object that describes its pods at a path.
+func withPods(name, owner, kind string, resources manifest.Object, path ...string) manifest.Object {
+	o := named(name)
+	metadata := o["metadata"].(manifest.Object)
+	metadata["uid"] = "uid-" + name
+	if owner != "" {
+		metadata["ownerReferences"] = []any{manifest.Object{"apiVersion": "apps/v1", "kind": kind, "uid": "uid-" + owner, "controller": true}}
+	}
+	var spec any = manifest.Object{"containers": []any{manifest.Object{"resources": resources}}}
+	for _, key := range slices.Backward(path[1:]) {
+		spec = manifest.Object{key: spec}
+	}
+	o[path[0]] = spec
+	return o
+}
+
+// Of Kubernetes' own kinds, those are kept whose pods ask for devices, or have some.
+func TestWhatAsksForNoDevicesIsNotKept(t *testing.T) {
+	gpu, cpu := manifest.Object{"limits": manifest.Object{"nvidia.com/gpu": "1"}}, manifest.Object{"requests": manifest.Object{"cpu": "1"}}
+	template := []string{"spec", "template", "spec"}
+	limits := func(name string, limits manifest.Object) manifest.Object {
+		o := named(name)
+		o["spec"] = manifest.Object{"limits": []any{manifest.Object{"type": "Container", "max": limits}}}
+		return o
+	}
+	claims := named("claims")
+	claims["spec"] = manifest.Object{"containers": []any{}, "resourceClaims": []any{manifest.Object{"name": "gpu"}}}
+	s := &server{
+		items: map[string][]manifest.Object{
+			"namespaces": {}, "deployments": {}, "horizontalpodautoscalers": {named("h")},
+			"limitranges":            {limits("l1", manifest.Object{"cpu": "1"}), limits("l2", manifest.Object{"nvidia.com/gpu": "1"})},
+			"cronjobs":               {withPods("c1", "", "", gpu, "spec", "jobTemplate", "spec", "template", "spec"), withPods("c2", "", "", cpu, "spec", "jobTemplate", "spec", "template", "spec")},
+			"jobs":                   {withPods("j1", "", "", gpu, template...), withPods("j2", "", "", cpu, template...)},
+			"replicationcontrollers": {withPods("rc1", "", "", gpu, template...), withPods("rc2", "", "", cpu, template...)},
+			"statefulsets":           {withPods("s1", "", "", gpu, template...), withPods("s2", "", "", cpu, template...), withPods("s3", "", "", cpu, template...)},
+			"daemonsets":             {withPods("d1", "", "", gpu, template...), withPods("d2", "", "", cpu, template...)},
+			"replicasets":            {withPods("r1", "", "", gpu, template...), withPods("r2", "", "", cpu, template...)},
+			"pods": {withPods("p1", "r2", "ReplicaSet", gpu, "spec"), withPods("p2", "r1", "ReplicaSet", cpu, "spec"), withPods("p3", "s3", "StatefulSet", gpu, "spec"),
+				withPods("p4", "gone", "RayCluster", gpu, "spec"), claims},
+		},
+		later: map[string][]manifest.Object{"replicasets": {withPods("r3", "new", "Deployment", gpu, template...)}, "deployments": {made("new", "", 2)}},
+	}
+	s.items["pods"] = append(s.items["pods"], withPods("p5", "r3", "ReplicaSet", gpu, "spec"))
+	got, err := cluster.List(t.Context(), s.source(t))
+	require.NoError(t, err)
+	names := map[string][]string{}
+	for _, kind := range []struct {
+		name  string
+		items []cluster.Item
+	}{
+		{"cronjobs", got.CronJobs}, {"jobs", got.Jobs}, {"replicationcontrollers", got.ReplicationControllers}, {"statefulsets", got.StatefulSets},
+		{"daemonsets", got.DaemonSets}, {"replicasets", got.ReplicaSets}, {"pods", got.Pods}, {"limitranges", got.LimitRanges},
+		{"horizontalpodautoscalers", got.HorizontalPodAutoscalers}, {"deployments", got.Deployments},
+	} {
+		for i := range kind.items {
+			names[kind.name] = append(names[kind.name], kind.items[i].Name)
+		}
+	}
+	assert.Equal(t, map[string][]string{
+		"cronjobs": {"c1"}, "jobs": {"j1"}, "replicationcontrollers": {"rc1"}, "daemonsets": {"d1"}, "limitranges": {"l2"}, "horizontalpodautoscalers": {"h"},
+		"statefulsets": {"s1", "s3"},       // whose pod was given a GPU by somebody else
+		"replicasets":  {"r1", "r2", "r3"}, // and one that was made meanwhile
+		"deployments":  {"new"},            // of that
+		"pods":         {"p1", "p3", "p4", "claims", "p5"},
+	}, names)
 }
 
 func TestAllPagesAreRead(t *testing.T) {
@@ -293,12 +367,12 @@ func TestAKindOfAnUnknownGroupHasNoObjects(t *testing.T) {
 	}))
 	t.Cleanup(listener.Close)
 	for plain, encoding := range map[bool]string{true: "identity", false: "gzip"} {
-		source, err := cluster.NewSource(&rest.Config{Host: listener.URL, DisableCompression: plain}, http.DefaultClient)
+		source, err := cluster.NewSource(&rest.Config{Host: listener.URL, DisableCompression: plain, QPS: -1}, http.DefaultClient)
 		require.NoError(t, err)
 		encodings = nil
 		got, err := cluster.List(t.Context(), source)
 		require.NoError(t, err)
 		assert.Equal(t, &cluster.Objects{Namespaces: map[string]map[string]string{}}, got)
-		assert.Equal(t, slices.Repeat([]string{encoding}, 7), encodings)
+		assert.Equal(t, slices.Repeat([]string{encoding}, 16), encodings)
 	}
 }

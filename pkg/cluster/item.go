@@ -4,9 +4,12 @@ import (
 	"encoding/base64"
 	"maps"
 
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
 	"github.com/kubetorch/webhook/pkg/deployments/handover"
 	"github.com/kubetorch/webhook/pkg/jsonscan"
 	"github.com/kubetorch/webhook/pkg/manifest"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // Item is an object that was listed: what counts and audits look at, held in little room.
@@ -14,6 +17,8 @@ type Item struct {
 	Namespace, Name, UID string
 	// Controller is the UID of the object's controller.
 	Controller string
+	// controller is its kind.
+	controller schema.GroupKind
 	generation int64
 
 	kept *kept
@@ -48,7 +53,9 @@ func AllOf(objects []manifest.Object) []Item {
 
 func (i *Item) describe(o manifest.Object) {
 	i.Namespace, i.Name, i.UID = manifest.Text(o, "metadata", "namespace"), manifest.Text(o, "metadata", "name"), manifest.Text(o, "metadata", "uid")
-	i.Controller = handover.ControllerOf(o).UID
+	owner := handover.ControllerOf(o)
+	i.Controller = owner.UID
+	i.controller = workload.KindOf(manifest.Object{"apiVersion": owner.Version, "kind": owner.Kind})
 	i.generation, _ = manifest.Whole(o, "metadata", "generation")
 }
 

@@ -1,8 +1,12 @@
 package cluster
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 
@@ -53,7 +57,11 @@ var (
 
 // kept is what is kept of a kind: head of each object, spec once for all that are alike.
 type kept struct {
+	schema.GroupKind
 	apiVersion, kind string
+	// devices, if it is not nil, keeps what has to name a device, or a claim for some, for an object to
+	// be kept at all.
+	devices *shape
 	// object is what is kept, in a head and, where others are likely to have the same, a spec.
 	object, head, spec *shape
 	// digest is where the digest belongs.
@@ -61,7 +69,7 @@ type kept struct {
 }
 
 func keep(kind Kind, name string, alike bool, annotations, spec, status *shape) *kept {
-	k := &kept{apiVersion: kind.GroupVersion().String(), kind: name, object: &shape{Fields: fields{
+	k := &kept{GroupKind: schema.GroupKind{Group: kind.Group, Kind: name}, apiVersion: kind.GroupVersion().String(), kind: name, object: &shape{Fields: fields{
 		"apiVersion": all, "kind": all,
 		"metadata": {Fields: fields{"name": all, "namespace": all, "uid": all, "generation": all, "deletionTimestamp": all, "labels": all,
 			"annotations": annotations, "ownerReferences": controllers}},
@@ -84,8 +92,8 @@ func keep(kind Kind, name string, alike bool, annotations, spec, status *shape) 
 }
 
 var kinds = map[Kind]*kept{
-	Deployments: keep(Deployments, "Deployment", true, parameters, &shape{Fields: fields{"replicas": all,
-		"template": {Fields: fields{"spec": {Fields: pods}}}}}, nil),
+	Deployments: keep(Deployments, "Deployment", false, parameters, &shape{Fields: fields{"replicas": all, "paused": all,
+		"strategy": all, "selector": all, "template": plainTemplate}}, nil),
 	Services: keep(Services, "Service", true, none, &shape{Fields: fields{"template": template, "traffic": traffic}},
 		&shape{Fields: fields{"observedGeneration": all, "latestCreatedRevisionName": all, "latestReadyRevisionName": all, "traffic": traffic}}),
 	Configurations: keep(Configurations, "Configuration", true, none, &shape{Fields: fields{"template": template}},
@@ -94,6 +102,61 @@ var kinds = map[Kind]*kept{
 	Revisions: keep(Revisions, "Revision", true, scaling, podSpec,
 		&shape{Fields: fields{"conditions": of("type", "status"), "actualReplicas": all, "desiredReplicas": all}}),
 	PodAutoscalers: keep(PodAutoscalers, "PodAutoscaler", false, scaling, of("scaleTargetRef"), nil),
+
+	CronJobs: keep(CronJobs, "CronJob", false, none, &shape{Fields: fields{"jobTemplate": {Fields: fields{"spec": jobSpec}}}}, nil).
+		withDevices("spec", "jobTemplate", "spec", "template", "spec"),
+	Jobs: keep(Jobs, "Job", false, none, jobSpec, &shape{Fields: fields{"succeeded": all, "conditions": of("type", "status")}}).
+		withDevices("spec", "template", "spec"),
+	ReplicaSets:            controller(ReplicaSets, "ReplicaSet"),
+	ReplicationControllers: controller(ReplicationControllers, "ReplicationController"),
+	StatefulSets:           controller(StatefulSets, "StatefulSet"),
+	DaemonSets: keep(DaemonSets, "DaemonSet", false, none, &shape{Fields: fields{"selector": all, "template": plainTemplate}},
+		of("desiredNumberScheduled")).withDevices("spec", "template", "spec"),
+	Pods: keep(Pods, "Pod", true, none, &shape{Fields: pods}, of("phase")).withDevices("spec"),
+
+	HorizontalPodAutoscalers: keep(HorizontalPodAutoscalers, "HorizontalPodAutoscaler", false, none,
+		of("scaleTargetRef", "minReplicas", "maxReplicas"), nil),
+	LimitRanges: keep(LimitRanges, "LimitRange", false, none, of("limits"), nil).naming(of("spec")),
+}
+
+var (
+	plainTemplate = &shape{Fields: fields{"spec": {Fields: pods}}}
+	jobSpec       = &shape{Fields: fields{"parallelism": all, "completions": all, "suspend": all, "managedBy": all,
+		"podReplacementPolicy": all, "selector": all, "template": plainTemplate}}
+)
+
+// controller keeps an object with spec.replicas.
+func controller(kind Kind, name string) *kept {
+	return keep(kind, name, false, none, &shape{Fields: fields{"replicas": all, "selector": all, "template": plainTemplate}}, nil).
+		withDevices("spec", "template", "spec")
+}
+
+// withDevices keeps only objects whose pods, described at a path, ask for devices.
+func (k *kept) withDevices(path ...string) *kept {
+	resources := &shape{Fields: fields{"limits": all, "requests": all}}
+	list := &shape{Fields: fields{"resources": resources}}
+	s := &shape{Fields: fields{"containers": list, "initContainers": list, "resources": resources, "resourceClaims": all}}
+	for _, key := range slices.Backward(path) {
+		s = &shape{Fields: fields{key: s}}
+	}
+	return k.naming(s)
+}
+
+// naming keeps only objects that name a device, or a claim for some, in what a shape keeps.
+func (k *kept) naming(s *shape) *kept {
+	k.devices = s
+	return k
+}
+
+// concerns tells whether an object may name a device: the name of one has a slash in it, unlike all
+// else that is looked at.
+func (r *reading) concerns(raw []byte, k *kept) bool {
+	if k.devices == nil {
+		return true
+	}
+	text, _, ok := jsonscan.Prune(r.part[:0], raw, k.devices)
+	r.part = text[:0]
+	return !ok || bytes.ContainsAny(text, `/\`) || bytes.Contains(text, []byte(`"resourceClaims"`))
 }
 
 // reading is what the reading of lists shares.

@@ -34,7 +34,10 @@ func (l *Lists) Use(ctx context.Context, use func(*Objects), kinds ...Kind) erro
 		return err
 	}
 	use(o)
-	n := len(o.Deployments) + len(o.Services) + len(o.Configurations) + len(o.Routes) + len(o.Revisions) + len(o.PodAutoscalers)
+	n := 0
+	for _, l := range o.lists() {
+		n += len(*l.into)
+	}
 	*o = Objects{}
 	if n >= many {
 		debug.FreeOSMemory() // by itself the memory would be kept for minutes

@@ -6,30 +6,35 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
+	"sigs.k8s.io/yaml"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/app"
 	"github.com/kubetorch/webhook/pkg/audit"
+	"github.com/kubetorch/webhook/pkg/audit/openreports"
 	"github.com/kubetorch/webhook/pkg/budget/charge"
 	"github.com/kubetorch/webhook/pkg/cluster"
 	"github.com/kubetorch/webhook/pkg/cmd/options"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/offline"
 	"github.com/kubetorch/webhook/pkg/policy"
+	htmlreport "github.com/kubetorch/webhook/pkg/report"
 )
 
 func newAudit() *cobra.Command {
 	var o options.Audit
 	c := &cobra.Command{
-		Use:   "audit [--kubeconfig FILE] [--policy FILE]... [-o table|json]",
+		Use:   "audit [--kubeconfig FILE] [--context NAME] [--policy FILE]... [-o table|json|html|openreports]",
 		Short: "List what exists and breaks a bound of the policies in force",
 		Long: `List what exists and breaks a bound of the policies in force. Nothing is changed.
 
@@ -65,7 +70,7 @@ func runAudit(ctx context.Context, o *options.Audit, in io.Reader, out, errOut i
 	for _, w := range inputs.Warnings {
 		fmt.Fprintf(errOut, "Warning: %s\n", w)
 	}
-	input := audit.Input{Policies: policy.Compile(inputs.Policies), Knative: inputs.Knative, Excluded: app.Excluded(o.Namespace, o.KnativeNamespace)}
+	input := audit.Input{Policies: policy.Compile(inputs.Policies).WithClasses(inputs.Classes), Knative: inputs.Knative, Excluded: app.Excluded(o.Namespace, o.KnativeNamespace)}
 	budgets, generations := inputs.Budgets, map[string]int64{}
 	if len(o.Files) > 0 {
 		docs, err := offline.ReadDocuments(o.Files, in)
@@ -73,16 +78,29 @@ func runAudit(ctx context.Context, o *options.Audit, in io.Reader, out, errOut i
 			return err
 		}
 		objects, namespaces := offline.Objects(docs)
+		input.Policies = input.Policies.WithClasses(slices.Concat(inputs.Classes, offline.DeviceClasses(docs)))
 		input.Objects, input.Namespaces = cluster.AllOf(objects), namespaces
 		input.Served = true
-	} else if budgets, err = readCluster(ctx, o, &input, budgets, generations); err != nil {
-		return err
-	}
-	report, exceeded := audit.Run(input), audit.Budgets(input, budgets)
-	if o.Output == "json" {
-		err = writeAuditJSON(out, report, exceeded, generations)
 	} else {
-		err = writeAuditTable(out, slices.Concat(report.Findings, exceeded))
+		read, err := readCluster(ctx, o, &input, budgets, generations)
+		if err != nil {
+			return err
+		}
+		budgets = read.budgets
+	}
+	report := audit.Run(input)
+	exceeded, use := audit.Budgets(input, budgets)
+	switch findings := slices.Concat(report.Findings, exceeded); o.Output {
+	case "json":
+		err = writeAuditJSON(out, report, exceeded, use, generations)
+	case "html":
+		err = htmlreport.Audit(out, report, findings, audit.Uses(input, budgets), time.Now())
+	case "openreports":
+		err = writeOpenReports(out, report, exceeded)
+	default:
+		if err = writeAuditTable(out, findings); err == nil {
+			err = writeBudgetUse(out, use, len(findings) > 0)
+		}
 	}
 	if err != nil {
 		return Failed(err)
@@ -91,45 +109,63 @@ func runAudit(ctx context.Context, o *options.Audit, in io.Reader, out, errOut i
 	return Failed(concluded(report, errOut))
 }
 
+// clusterRead is what was read of a cluster beside the input of an audit.
+type clusterRead struct {
+	client   dynamic.Interface
+	budgets  []v1alpha1.GPUBudget
+	policies []v1alpha1.ComputePolicy
+}
+
 // readCluster reads what exists, and the policies and budgets if no files with some were
 // named.
-func readCluster(ctx context.Context, o *options.Audit, input *audit.Input, budgets []v1alpha1.GPUBudget, generations map[string]int64) ([]v1alpha1.GPUBudget, error) {
-	config, err := restConfig(o.Kubeconfig)
+func readCluster(ctx context.Context, o *options.Audit, input *audit.Input, budgets []v1alpha1.GPUBudget, generations map[string]int64) (clusterRead, error) {
+	read := clusterRead{budgets: budgets}
+	config, err := clusterConfig(o.Cluster)
 	if err != nil {
-		return nil, fmt.Errorf("finding the cluster: %w", err)
+		return read, err
 	}
 	config.QPS, config.Burst = 50, 100
 	config.WarningHandler = rest.NoWarnings{}
 	client, err := dynamic.NewForConfig(config)
+	read.client = client
 	if err != nil {
-		return nil, fmt.Errorf("finding the cluster: %w", err)
+		return read, fmt.Errorf("finding the cluster: %w", err)
 	}
 	source, err := cluster.NewSource(config, nil)
 	if err != nil {
-		return nil, fmt.Errorf("finding the cluster: %w", err)
+		return read, fmt.Errorf("finding the cluster: %w", err)
 	}
 	if len(o.Policies) == 0 {
 		stored, err := cluster.Policies(ctx, source)
 		if err != nil {
-			return nil, err
+			return read, err
 		}
-		if budgets, err = (&charge.API{Client: client}).List(ctx); err != nil && !apierrors.IsNotFound(err) {
-			return nil, err
+		if read.budgets, err = (&charge.API{Client: client}).List(ctx); err != nil && !apierrors.IsNotFound(err) {
+			return read, err
 		}
 		for _, p := range stored {
+			var known v1alpha1.ComputePolicy
+			if err := runtime.DefaultUnstructuredConverter.FromUnstructured(p, &known); err == nil {
+				read.policies = append(read.policies, known) // one that cannot be read is invalid, which others say
+			}
 			generations[manifest.Text(p, "metadata", "name")], _ = manifest.Whole(p, "metadata", "generation")
 		}
 		input.Policies = policy.CompileStored(stored)
 	}
+	classes, err := cluster.DeviceClasses(ctx, client)
+	if err != nil {
+		return read, err
+	}
+	input.Policies = input.Policies.WithClasses(classes)
 	if input.Knative, err = cluster.Knative(ctx, client, o.KnativeNamespace); err != nil {
-		return nil, err
+		return read, err
 	}
 	objects, err := cluster.List(ctx, source)
 	if err != nil {
-		return nil, err
+		return read, err
 	}
 	input.Objects, input.Namespaces, input.Served = objects.All(), objects.Namespaces, objects.Knative
-	return budgets, nil
+	return read, nil
 }
 
 // concluded says in one line what was found, as an error if somebody has to act on it.
@@ -180,19 +216,64 @@ func writeAuditTable(out io.Writer, findings []audit.Finding) error {
 	return w.Flush()
 }
 
+// writeOpenReports writes ClusterReports as YAML documents.
+func writeOpenReports(out io.Writer, r audit.Report, exceeded []audit.Finding) error {
+	for i, report := range openreports.Reports(r, exceeded, time.Now()) {
+		text, err := yaml.Marshal(report)
+		if err != nil {
+			return err
+		}
+		if i > 0 {
+			text = append([]byte("---\n"), text...)
+		}
+		if _, err := out.Write(text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // auditedPolicy is a policy in the JSON output: its status, with all violations.
 type auditedPolicy struct {
 	Name   string                       `json:"name"`
 	Status v1alpha1.ComputePolicyStatus `json:"status"`
 }
 
-func writeAuditJSON(out io.Writer, r audit.Report, exceeded []audit.Finding, generations map[string]int64) error {
+// writeBudgetUse tells what each budget has left, and who holds the rest.
+func writeBudgetUse(out io.Writer, use []audit.BudgetUse, below bool) error {
+	if len(use) == 0 {
+		return nil
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	if below {
+		fmt.Fprintln(w)
+	}
+	fmt.Fprintln(w, "BUDGET\tENFORCEMENT\tMAX\tCLAIMED\tFREE\tLARGEST CLAIMS")
+	amount := func(n int64, unbounded bool) string {
+		if unbounded {
+			return "unbounded"
+		}
+		return strconv.FormatInt(n, 10)
+	}
+	for _, u := range use {
+		var largest []string
+		for _, h := range u.Holders[:min(3, len(u.Holders))] {
+			largest = append(largest, fmt.Sprintf("%s %s/%s: %s", h.Kind, h.Namespace, h.Name, amount(h.GPUs, h.Unbounded)))
+		}
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%d\t%s\n", u.Name, u.Enforcement, u.Max, amount(u.Claimed, u.Unbounded), u.Free, strings.Join(largest, ", "))
+	}
+	return w.Flush()
+}
+
+func writeAuditJSON(out io.Writer, r audit.Report, exceeded []audit.Finding, use []audit.BudgetUse, generations map[string]int64) error {
 	result := struct {
 		Objects  int             `json:"objects"`
 		Policies []auditedPolicy `json:"policies"`
 		// Budgets are what is beyond one.
 		Budgets []audit.Finding `json:"budgets"`
-	}{Objects: r.Objects, Policies: []auditedPolicy{}, Budgets: append([]audit.Finding{}, exceeded...)}
+		// BudgetUse is what each has left, and who holds the rest.
+		BudgetUse []audit.BudgetUse `json:"budgetUse"`
+	}{Objects: r.Objects, Policies: []auditedPolicy{}, Budgets: append([]audit.Finding{}, exceeded...), BudgetUse: append([]audit.BudgetUse{}, use...)}
 	now := time.Now()
 	for _, d := range r.Policies {
 		result.Policies = append(result.Policies, auditedPolicy{d.Name, r.Status(d, generations[d.Name], v1alpha1.ComputePolicyStatus{}, now)})

@@ -27,7 +27,7 @@ func TestExitCodes(t *testing.T) {
 		"no command shows help":          {nil, 0, ""},
 		"version":                        {[]string{"version"}, 0, ""},
 		"an unknown command":             {[]string{"serv"}, 2, `kubetorch-webhook: unknown command "serv"`},
-		"an unknown flag":                {[]string{"serve", "--nope"}, 2, "kubetorch-webhook: unknown flag: --nope\n"},
+		"an unknown flag":                {[]string{"serve", "--nope"}, 2, "kubetorch-webhook: unknown flag: --nope; see kubetorch-webhook serve --help\n"},
 		"a flag that does not fit":       {[]string{"serve", "--policy", "x"}, 2, "kubetorch-webhook: --policy: Forbidden: needs --standalone\n"},
 		"two problems are two lines":     {[]string{"serve", "--policy", "x", "--knative-config", "y"}, 2, "--standalone\nkubetorch-webhook: --knative-config"},
 		"an argument too many":           {[]string{"serve", "--standalone", "--policy", "a", "b"}, 2, `unexpected argument "b"; a flag that takes several values is repeated`},

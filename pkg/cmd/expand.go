@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -14,9 +15,10 @@ import (
 func newExpand() *cobra.Command {
 	var o options.Expand
 	c := &cobra.Command{
-		Use:   "expand -f FILE|DIR|- [--policy FILE]... [--knative-config FILE]... [--knative-version VERSION] [--no-knative] [--diff]",
+		Use:   "expand -f FILE|DIR|- [--policy FILE]... [--knative-config FILE]... [--knative-version VERSION] [--context NAME] [--no-knative] [--diff]",
 		Short: "Print what admission would make of manifests, without a cluster",
-		Long: `Print what admission would make of manifests, without a cluster.
+		Long: `Print what admission would make of manifests, without a cluster, or with --kubeconfig
+or --context by the policies, budgets, configuration and namespaces of one. Nothing is applied.
 
 A Deployment that is labelled for autoscaling is replaced by its Knative Service. Documents
 that nothing is done to come out as they went in. Warnings and refusals go to standard
@@ -26,7 +28,7 @@ input or the flags are unusable.`,
   kustomize build overlays/prod | kubetorch-webhook expand -f -`,
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return runExpand(&o, c.InOrStdin(), c.OutOrStdout(), c.ErrOrStderr())
+			return runExpand(c.Context(), &o, c.InOrStdin(), c.OutOrStdout(), c.ErrOrStderr())
 		},
 	}
 	o.AddFlags(c.Flags(), "yaml", "json")
@@ -34,8 +36,8 @@ input or the flags are unusable.`,
 	return c
 }
 
-func runExpand(o *options.Expand, in io.Reader, out, errOut io.Writer) error {
-	docs, outcomes, err := admitAll(o, in, errOut)
+func runExpand(ctx context.Context, o *options.Expand, in io.Reader, out, errOut io.Writer) error {
+	docs, outcomes, err := admitAll(ctx, o, in, errOut)
 	if err != nil {
 		return err
 	}
@@ -64,7 +66,7 @@ func runDiff(out, errOut io.Writer, outcomes []offline.Outcome) error {
 }
 
 // admitAll reads what the flags name and admits every object.
-func admitAll(o *options.Expand, in io.Reader, errOut io.Writer) ([]offline.Document, []offline.Outcome, error) {
+func admitAll(ctx context.Context, o *options.Expand, in io.Reader, errOut io.Writer) ([]offline.Document, []offline.Outcome, error) {
 	if err := o.Validate().ToAggregate(); err != nil {
 		return nil, nil, err
 	}
@@ -72,10 +74,15 @@ func admitAll(o *options.Expand, in io.Reader, errOut io.Writer) ([]offline.Docu
 	if err != nil {
 		return nil, nil, err
 	}
+	if o.Cluster.Named() {
+		if err := readInputs(ctx, o, &inputs); err != nil {
+			return nil, nil, err
+		}
+	}
 	if err := inputs.OfRelease(o.KnativeVersion); err != nil {
 		return nil, nil, fmt.Errorf("--knative-version: %w", err)
 	}
-	inputs.NoKnative, inputs.KeepWritten = o.NoKnative, o.Diff
+	inputs.NoKnative, inputs.KeepWritten = inputs.NoKnative || o.NoKnative, o.Diff
 	docs, err := offline.ReadDocuments(o.Files, in)
 	if err != nil {
 		return nil, nil, err

@@ -86,7 +86,7 @@ func runServe(ctx context.Context, o *options.Serve, out, errOut io.Writer) erro
 		Listen: o.Listen, HTTP: http, Config: config,
 		Namespace: o.Namespace, Service: o.Service, CASecret: o.CASecret, Configuration: o.Configuration,
 		CertDir: o.CertDir, LeafLifetime: o.LeafLifetime, CALifetime: o.CALifetime, CAOverlap: o.CAOverlap,
-		KnativeNamespace: o.KnativeNamespace, RequestTimeout: o.RequestTimeout, AuditInterval: o.AuditInterval, ShutdownDelay: o.ShutdownDelay, Log: log,
+		KnativeNamespace: o.KnativeNamespace, RequestTimeout: o.RequestTimeout, AuditInterval: o.AuditInterval, OpenReports: o.OpenReports, ShutdownDelay: o.ShutdownDelay, Log: log,
 	}))
 }
 
@@ -108,7 +108,7 @@ func httpOptions(ctx context.Context, o *options.HTTP, log logr.Logger) (app.HTT
 }
 
 func serveStandalone(ctx context.Context, o *options.Serve, http app.HTTPOptions, log logr.Logger, out io.Writer) error {
-	inputs, err := offline.Load(o.Policies, o.KnativeConfigs, nil)
+	inputs, err := offline.Load(o.Policies, o.KnativeConfigs, os.Stdin)
 	if err != nil {
 		return err
 	}

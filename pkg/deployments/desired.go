@@ -12,15 +12,6 @@ import (
 	"github.com/kubetorch/webhook/pkg/parameter"
 )
 
-// applied is what AppliedAnnotation holds: what was applied last, and a digest of what it
-// was made from. As long as the Deployment asks for the same, the same is applied, whatever
-// policies and defaults have become meanwhile; and a text that differs tells that fields
-// are to be removed.
-type applied struct {
-	Workload string          `json:"workload"`
-	Spec     manifest.Object `json:"spec"`
-}
-
 // wanted is the Knative Service to apply: the expansion, or what was applied last of it,
 // owned by the Deployment.
 func wanted(deployment, expansion, live manifest.Object) manifest.Object {
@@ -36,7 +27,7 @@ func wanted(deployment, expansion, live manifest.Object) manifest.Object {
 		annotations = manifest.Object{}
 		metadata["annotations"] = annotations
 	}
-	now := applied{Workload: digest(workload(deployment)), Spec: manifest.Map(o, "spec")}
+	now := handover.Applied{Workload: digest(workload(deployment)), Spec: manifest.Map(o, "spec")}
 	// One that somebody changed since gets a new revision anyway, and so the expansion.
 	if before, record, ok := lastApplied(live); ok && before.Workload == now.Workload && holds(live["spec"], before.Spec) {
 		// All of the live spec, with what Knative filled in: its lists are replaced as a
@@ -44,20 +35,15 @@ func wanted(deployment, expansion, live manifest.Object) manifest.Object {
 		now, o["spec"] = before, decoded(manifest.Map(live, "spec"))
 		annotations[expand.RecordAnnotation] = record
 	}
-	annotations[handover.AppliedAnnotation] = text(now)
+	annotations[handover.AppliedAnnotation] = now.Text()
 	return o
 }
 
 // lastApplied is what was applied last, and the record of its expansion.
-func lastApplied(live manifest.Object) (a applied, record string, ok bool) {
-	raw := []byte(manifest.Text(live, "metadata", "annotations", handover.AppliedAnnotation))
-	o, err := manifest.Decode(raw)
-	if err != nil {
-		return applied{}, "", false
-	}
-	a = applied{Workload: manifest.Text(o, "workload"), Spec: manifest.Map(o, "spec")}
+func lastApplied(live manifest.Object) (a handover.Applied, record string, ok bool) {
+	a, ok = handover.ReadApplied(manifest.Text(live, "metadata", "annotations", handover.AppliedAnnotation))
 	record = manifest.Text(live, "metadata", "annotations", expand.RecordAnnotation)
-	return a, record, a.Spec != nil && record != ""
+	return a, record, ok && record != ""
 }
 
 // workload is all of a Deployment that decides on its expansion.

@@ -73,7 +73,7 @@ func TestReplacesOfNamedRevisions(t *testing.T) {
 		return w.put("inference-blue", "spec", "template", "metadata", "name")
 	}
 	everything := func() *manifestBuilder {
-		return named(autoscaled("max-scale", "4", "cpus", "2", "gpus", "1", "gpu-type", "L4", "gpu-memory", "20Gi", "concurrency", "8", "shared-memory-limit", "1Gi", "queue-name", "research", "service-account-name", "runner", "inactivity-ttl", "2h"))
+		return named(autoscaled("max-scale", "4", "cpus", "2", "gpus", "1", "gpu-type", "NVIDIA-L4", "gpu-memory", "20Gi", "concurrency", "8", "shared-memory-limit", "1Gi", "queue-name", "research", "service-account-name", "runner", "inactivity-ttl", "2h"))
 	}
 	labelled := func(w *manifestBuilder) { w.label("team", "vision") }
 	at := gpuCluster()
@@ -136,7 +136,7 @@ func TestReplacesOfNamedRevisions(t *testing.T) {
 // TestReplacesUnderOtherPolicies: the original manifest again keeps every setting,
 // whatever became of the policies that it came from.
 func TestReplacesUnderOtherPolicies(t *testing.T) {
-	const compute = `{metadata: {name: compute}, spec: {defaults: {compute: {memory: 2Gi, gpus: 1, gpuType: L4, gpuMemory: 20Gi, sharedMemoryLimit: 1Gi, queueName: research, serviceAccountName: runner, inactivityTtl: 2h}}}}`
+	const compute = `{metadata: {name: compute}, spec: {defaults: {compute: {memory: 2Gi, gpus: 1, gpuType: NVIDIA-L4, gpuMemory: 20Gi, sharedMemoryLimit: 1Gi, queueName: research, serviceAccountName: runner, inactivityTtl: 2h}}}}`
 	at := gpuCluster().under(defaultPolicy("{maxScale: 5, window: 2m, concurrency: 8}"), compute)
 	stored := autoscaled("cpus", "2")
 	for name, then := range map[string]cluster{
@@ -161,7 +161,7 @@ func TestReplacesUnderOtherPolicies(t *testing.T) {
 func TestRemovedParametersLeaveNothing(t *testing.T) {
 	at := gpuCluster()
 	with := func() *manifestBuilder {
-		return autoscaled("gpus", "1", "gpu-type", "L4", "gpu-memory", "20Gi", "shared-memory-limit", "1Gi", "queue-name", "research", "cpus", "2")
+		return autoscaled("gpus", "1", "gpu-type", "NVIDIA-L4", "gpu-memory", "20Gi", "shared-memory-limit", "1Gi", "queue-name", "research", "cpus", "2")
 	}
 	without := func(w *manifestBuilder) *manifestBuilder {
 		return w.copied().without("gpus", "gpu-type", "gpu-memory", "shared-memory-limit", "queue-name", "cpus")

@@ -23,17 +23,17 @@ func onePod(fields string) string {
 
 func TestCasesExpansion(t *testing.T) {
 	h1 := func() *manifestBuilder {
-		return autoscaled("cpus", "4", "memory", "16Gi", "gpus", "1", "gpu-type", "L4", "min-scale", "0", "max-scale", "4", "concurrency", "8",
+		return autoscaled("cpus", "4", "memory", "16Gi", "gpus", "1", "gpu-type", "NVIDIA-L4", "min-scale", "0", "max-scale", "4", "concurrency", "8",
 			"target", "8", "scale-down-delay", "1m", "scale-to-zero-pod-retention-period", "10m", "progress-deadline", "20m")
 	}
 	runRows(t, map[string]row{
 		"H1 everything a GPU workload asks for": {in: h1(), at: gpuCluster(),
 			want: kpa("target", "8", "max-scale", "4", "progress-deadline", "20m"),
-			pod: `{containerConcurrency: 8, nodeSelector: {nvidia.com/gpu.product: L4}, tolerations: ` + gpuTolerations + `,
+			pod: `{containerConcurrency: 8, nodeSelector: {nvidia.com/gpu.product: NVIDIA-L4}, tolerations: ` + gpuTolerations + `,
 				containers: [{image: "ghcr.io/acme/inference:v1", resources: {
 					requests: {cpu: "4", memory: 16Gi, nvidia.com/gpu: "1"}, limits: {nvidia.com/gpu: "1"}}}]}`},
 		"H2 a node selector that the cluster forbids is refused": {in: h1(),
-			refused:  []string{param("gpu-type", "L4", "the cluster's Knative has kubernetes.podspec-nodeselector disabled"+askAdmin)},
+			refused:  []string{param("gpu-type", "NVIDIA-L4", "the cluster's Knative has kubernetes.podspec-nodeselector disabled"+askAdmin)},
 			warnings: []string{noTolerations}},
 		"H2 without a GPU type the tolerations are left out with a warning": {in: autoscaled("gpus", "1"), want: kpa(),
 			pod:      onePod(`resources: {requests: {nvidia.com/gpu: "1"}, limits: {nvidia.com/gpu: "1"}}`),

@@ -30,7 +30,7 @@ func (e *expansion) clampGPUs() {
 		return
 	}
 	n := workload.CountGPUs(e.podSpec(), e.path, e.Policies.GPUResources())
-	if n.PerPod <= c.Max.Value() || len(n.Malformed) > 0 || (e.old != nil && e.old.GPUs.PerPod >= n.PerPod) {
+	if n.PerPod <= c.Max.Value() || len(n.Malformed) > 0 || (e.old != nil && e.old.GPUs.Cmp(n) >= 0) {
 		return
 	}
 	e.clampContainer(func(name string) bool { return e.Policies.GPUResources().Match(name) }, c, n.PerPod == math.MaxInt64)
@@ -53,6 +53,14 @@ func (e *expansion) clampRequest(r request) {
 	e.clampContainer(func(name string) bool { return name == r.resource }, c, false)
 }
 
+// units is a number of GPUs in units of a resource; of other resources it is what it was.
+func (e *expansion) units(name string, limit resource.Quantity) resource.Quantity {
+	if gpus := e.Policies.GPUResources(); gpus.Match(name) {
+		return workload.Number(gpus.Units(name, limit.Value()))
+	}
+	return limit
+}
+
 // clampContainer lowers the requests and limits of the pod's only container with a
 // resource to a ceiling.
 func (e *expansion) clampContainer(match func(string) bool, c policy.Ceiling, hopeless bool) {
@@ -69,7 +77,7 @@ func (e *expansion) clampContainer(match func(string) bool, c policy.Ceiling, ho
 			for name, q := range asked {
 				if match(name) && q.Sign() > 0 {
 					asking[i], names[name] = true, true
-					if q.Cmp(c.Max) > 0 {
+					if limit := e.units(name, c.Max); q.Cmp(limit) > 0 {
 						places = append(places, place{list, name, i})
 					}
 				}
@@ -81,6 +89,10 @@ func (e *expansion) clampContainer(match func(string) bool, c policy.Ceiling, ho
 	}
 	slices.SortFunc(places, func(a, b place) int { return strings.Compare(a.list+a.name, b.list+b.name) })
 	for _, p := range places {
+		limit := e.units(p.name, c.Max)
+		if limit.Sign() == 0 {
+			return
+		}
 		path := []any{"spec", "template", "spec", "containers", p.container, "resources", p.list, p.name}
 		was, from := "", e.clusterSource(p.list, p.name)
 		if v, ok := e.get(path); ok && v != nil {
@@ -89,17 +101,17 @@ func (e *expansion) clampContainer(match func(string) bool, c policy.Ceiling, ho
 		} else if q := e.Knative.ResourceDefault(p.list, p.name); q != nil {
 			was = q.String()
 		}
-		e.set(c.Max.String(), path...)
+		e.set(limit.String(), path...)
 		if l, ok := e.locate(p.list + "." + p.name); ok && p.container == e.serving {
 			if written, ok := e.after.get(l.name); ok && written.From != "" {
 				from = written.From
 			}
 			if len(e.after) > 0 || e.intent.FillsResources() {
-				e.after.put(l.name, Entry{Value: c.Max.String(), From: from, By: c.By})
+				e.after.put(l.name, Entry{Value: limit.String(), From: from, By: c.By})
 			}
 		}
 		if p.list == "requests" || len(places) == 1 {
-			e.clamped(c.By, "%s %s per pod lowered to %s", p.name, was, c.Max.String())
+			e.clamped(c.By, "%s %s per pod lowered to %s", p.name, was, limit.String())
 		}
 	}
 }

@@ -275,7 +275,7 @@ func (e *expansion) allowed(p *parameter.Parameter, w want, flag string) bool {
 // demandOf measures an object as it is.
 func (e *expansion) demandOf(o manifest.Object) workload.Usage {
 	if manifest.Text(o, "kind") == "Deployment" {
-		return workload.DeploymentUsage(o, e.Policies.GPUResources())
+		return workload.DeploymentUsage(o, workload.Controlled{}, e.Policies.GPUResources())
 	}
 	return workload.ServiceUsage(o, "", e.Knative, e.Policies.GPUResources(), e.Revisions)
 }

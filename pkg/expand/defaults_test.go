@@ -32,7 +32,7 @@ func TestDefaultsUnderBounds(t *testing.T) {
 		"they go by what is allowed as well": {in: autoscaled("max-scale", "20"), at: compute(`{gpus: 4}`, `{gpusPerWorkload: {max: 64}, gpusPerPod: {allowed: [0, 1, 2, 4]}}`), want: kpa("max-scale", "20"), pod: withGPUs("2", ""),
 			warnings: []string{gpus("4", "2", "gpusPerWorkload.max")}},
 		"where not even one fits there is none":          {in: autoscaled("max-scale", "100"), at: compute(`{gpus: 4}`, workload64), want: kpa("max-scale", "100"), warnings: []string{gpus("4", "0", "gpusPerWorkload.max")}},
-		"where no type of them is allowed there is none": {in: autoscaled(), at: compute(`{gpus: 1}`, `{gpuTypes: {allowed: [L4]}}`), want: kpa(), warnings: []string{gpus("1", "0", "gpuTypes.allowed")}},
+		"where no type of them is allowed there is none": {in: autoscaled(), at: compute(`{gpus: 1}`, `{gpuTypes: {allowed: [NVIDIA-L4]}}`), want: kpa(), warnings: []string{gpus("1", "0", "gpuTypes.allowed")}},
 		"what Warn and Audit bound is lowered too": {in: autoscaled("max-scale", "20"), at: compute(`{gpus: 4}`, `{gpusPerWorkload: {max: 64, enforcement: Warn}}`), want: kpa("max-scale", "20"), pod: withGPUs("3", ""),
 			warnings: []string{gpus("4", "3", "gpusPerWorkload.max")}},
 		"a clamped max-scale counts as it is lowered": {in: autoscaled("max-scale", "20"), at: compute(`{gpus: 4}`, `{maxScale: {max: 10, enforcement: Clamp}, gpusPerWorkload: {max: 40}}`), want: kpa("max-scale", "10"), pod: withGPUs("4", ""),
@@ -57,29 +57,29 @@ func TestDefaultsUnderBounds(t *testing.T) {
 		"where that does not fit it stays, and is refused": {in: autoscaled(), at: inCluster().under(`{metadata: {name: p}, spec: {bounds: {autoscalerClasses: {allowed: [hpa]}}}}`), code: 403,
 			refused: []string{"spec.template.metadata.annotations[autoscaling.knative.dev/class]: Forbidden: asks for autoscaler class kpa.autoscaling.knative.dev; policy p allows only hpa.autoscaling.knative.dev (bounds.autoscalerClasses.allowed)"}},
 
-		"a default GPU type is for workloads with GPUs": {in: autoscaled(), at: compute(`{gpuType: L4, gpuMemory: 20Gi}`, `{}`), want: kpa()},
-		"those that state some get it": {in: autoscaled("gpus", "1"), at: compute(`{gpuType: L4, gpuMemory: 20Gi}`, `{}`), want: withKey(kpa(), "gpu-memory", "20Gi"),
-			pod: withGPUs("1", `nodeSelector: {nvidia.com/gpu.product: L4}, `)},
-		"those with some on the pod do": {in: autoscaled().pod(gpuPod("limits", "1")), at: compute(`{gpuType: L4}`, `{}`), want: kpa(),
-			pod: `{nodeSelector: {nvidia.com/gpu.product: L4}, containers: [{image: "ghcr.io/acme/inference:v1", resources: {limits: {nvidia.com/gpu: "1"}}}]}`},
-		"those with some by default do": {in: autoscaled(), at: compute(`{gpus: 1, gpuType: L4}`, `{gpuTypes: {allowed: [L4]}}`), want: kpa(), pod: withGPUs("1", `nodeSelector: {nvidia.com/gpu.product: L4}, `)},
+		"a default GPU type is for workloads with GPUs": {in: autoscaled(), at: compute(`{gpuType: NVIDIA-L4, gpuMemory: 20Gi}`, `{}`), want: kpa()},
+		"those that state some get it": {in: autoscaled("gpus", "1"), at: compute(`{gpuType: NVIDIA-L4, gpuMemory: 20Gi}`, `{}`), want: withKey(kpa(), "gpu-memory", "20Gi"),
+			pod: withGPUs("1", `nodeSelector: {nvidia.com/gpu.product: NVIDIA-L4}, `)},
+		"those with some on the pod do": {in: autoscaled().pod(gpuPod("limits", "1")), at: compute(`{gpuType: NVIDIA-L4}`, `{}`), want: kpa(),
+			pod: `{nodeSelector: {nvidia.com/gpu.product: NVIDIA-L4}, containers: [{image: "ghcr.io/acme/inference:v1", resources: {limits: {nvidia.com/gpu: "1"}}}]}`},
+		"those with some by default do": {in: autoscaled(), at: compute(`{gpus: 1, gpuType: NVIDIA-L4}`, `{gpuTypes: {allowed: [NVIDIA-L4]}}`), want: kpa(), pod: withGPUs("1", `nodeSelector: {nvidia.com/gpu.product: NVIDIA-L4}, `)},
 		"those pinned already do not": {in: autoscaled("gpus", "1").pod(`{nodeSelector: {cloud.google.com/gke-accelerator: nvidia-l4}, containers: [{image: "ghcr.io/acme/inference:v1"}]}`), at: compute(`{gpuType: A100}`, `{}`), want: kpa(),
 			pod: withGPUs("1", `nodeSelector: {cloud.google.com/gke-accelerator: nvidia-l4}, `)},
-		"one that no bound allows is left out": {in: autoscaled("gpus", "1"), at: compute(`{gpuType: A100}`, `{gpuTypes: {allowed: [L4], enforcement: Audit}}`), want: kpa(), pod: withGPUs("1", ""),
+		"one that no bound allows is left out": {in: autoscaled("gpus", "1"), at: compute(`{gpuType: A100}`, `{gpuTypes: {allowed: [NVIDIA-L4], enforcement: Audit}}`), want: kpa(), pod: withGPUs("1", ""),
 			warnings: []string{"gpu-type A100 (policy p) is left out: bounds.gpuTypes does not allow it"}},
-		"a GPU memory that is stated asks for a GPU all the same": {in: autoscaled("gpu-memory", "10Gi"), at: compute(`{gpuType: L4, gpuMemory: 20Gi}`, `{}`), want: withKey(kpa(), "gpu-memory", "10Gi"),
-			pod: withGPUs("1", `nodeSelector: {nvidia.com/gpu.product: L4}, `)},
+		"a GPU memory that is stated asks for a GPU all the same": {in: autoscaled("gpu-memory", "10Gi"), at: compute(`{gpuType: NVIDIA-L4, gpuMemory: 20Gi}`, `{}`), want: withKey(kpa(), "gpu-memory", "10Gi"),
+			pod: withGPUs("1", `nodeSelector: {nvidia.com/gpu.product: NVIDIA-L4}, `)},
 	}
 	runRows(t, rows)
 }
 
 func TestProfilesWhoseGPUsAreNotAllowed(t *testing.T) {
 	at := func(bounds string) cluster {
-		return gpuCluster().under(`{metadata: {name: profiles}, spec: {profiles: {compute: [{name: l4, gpus: 2, gpuType: L4}, {name: memory, gpuMemory: 20Gi}]}}}`, `{metadata: {name: strict}, spec: {bounds: `+bounds+`}}`)
+		return gpuCluster().under(`{metadata: {name: profiles}, spec: {profiles: {compute: [{name: l4, gpus: 2, gpuType: NVIDIA-L4}, {name: memory, gpuMemory: 20Gi}]}}}`, `{metadata: {name: strict}, spec: {bounds: `+bounds+`}}`)
 	}
 	l4 := func() *manifestBuilder { return autoscaled("max-scale", "4").label("kubetorch.com/compute", "l4") }
 	const label = "metadata.labels[kubetorch.com/compute]: Forbidden: profile l4 of policy profiles asks for "
-	pinned := `nodeSelector: {nvidia.com/gpu.product: L4}, `
+	pinned := `nodeSelector: {nvidia.com/gpu.product: NVIDIA-L4}, `
 	runRows(t, map[string]row{
 		"none per pod": {in: l4(), at: at(`{gpusPerPod: {max: 0}}`), code: 403, refused: []string{label + "2 GPUs per pod; policy strict allows at most 0 (bounds.gpusPerPod.max)"}},
 		"none in all": {in: l4(), at: at(`{gpusPerWorkload: {max: 3, enforcement: Clamp}}`), want: kpa("max-scale", "3"), pod: withGPUs("1", pinned), warnings: []string{
@@ -93,13 +93,13 @@ func TestProfilesWhoseGPUsAreNotAllowed(t *testing.T) {
 }
 
 func TestDefaultsUnderBoundsOnUpdate(t *testing.T) {
-	defaults := `{metadata: {name: p}, spec: {defaults: {autoscale: {autoscalerClass: hpa}, compute: {cpus: 8, gpus: 2, gpuType: L4}}}}`
+	defaults := `{metadata: {name: p}, spec: {defaults: {autoscale: {autoscalerClass: hpa}, compute: {cpus: 8, gpus: 2, gpuType: NVIDIA-L4}}}}`
 	open := gpuCluster().under(defaults)
 	strict := gpuCluster().under(defaults, `{metadata: {name: strict}, spec: {bounds: {cpusPerPod: {max: "4"}, gpusPerPod: {max: 1}, gpuTypes: {allowed: [A100]}, autoscalerClasses: {allowed: [kpa]}}}}`)
 	invalid := open
 	others := gpuCluster().under(`{metadata: {name: p}, spec: {defaults: {compute: {cpus: 9, gpus: 3, gpuType: A100}}}}`)
 	pod := func(image, gpus string) string {
-		return `{nodeSelector: {nvidia.com/gpu.product: L4}, tolerations: ` + gpuTolerations + `, containers: [{image: "` + image + `", resources: {requests: {cpu: "8", nvidia.com/gpu: "` + gpus + `"}, limits: {nvidia.com/gpu: "` + gpus + `"}}}]}`
+		return `{nodeSelector: {nvidia.com/gpu.product: NVIDIA-L4}, tolerations: ` + gpuTolerations + `, containers: [{image: "` + image + `", resources: {requests: {cpu: "8", nvidia.com/gpu: "` + gpus + `"}, limits: {nvidia.com/gpu: "` + gpus + `"}}}]}`
 	}
 	const v1, v2 = "ghcr.io/acme/inference:v1", "ghcr.io/acme/inference:v2"
 	workload64 := gpuCluster().under(`{metadata: {name: p}, spec: {defaults: {compute: {gpus: 4}}, bounds: {gpusPerWorkload: {max: 64}}}}`)
@@ -109,7 +109,7 @@ func TestDefaultsUnderBoundsOnUpdate(t *testing.T) {
 		"defaults of the same policy stay":                {stored: autoscaled("autoscaler-class", "hpa"), at: invalid, then: &others, change: setImage, want: hpa(), pod: pod(v2, "2"), warnings: hpaGPUs},
 		"default GPUs go by a max-scale that grows": {stored: autoscaled("max-scale", "4"), at: workload64, change: func(w *manifestBuilder) { w.params("max-scale", "20") }, want: kpa("max-scale", "20"), pod: withGPUs("3", ""),
 			warnings: []string{loweredDefault("gpus", "4", "policy p", "3", "policy p (bounds.gpusPerWorkload.max)")}},
-		"a GPU that is no longer asked for takes its type and memory along": {stored: autoscaled("gpus", "1"), at: gpuCluster().under(`{metadata: {name: p}, spec: {defaults: {compute: {gpuType: L4, gpuMemory: 20Gi}}}}`), want: kpa(),
+		"a GPU that is no longer asked for takes its type and memory along": {stored: autoscaled("gpus", "1"), at: gpuCluster().under(`{metadata: {name: p}, spec: {defaults: {compute: {gpuType: NVIDIA-L4, gpuMemory: 20Gi}}}}`), want: kpa(),
 			change: func(w *manifestBuilder) { w.without("gpus") }, pod: `{containers: [{image: "` + v1 + `"}]}`},
 	})
 }

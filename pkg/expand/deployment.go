@@ -32,7 +32,7 @@ func Deployment(in Input) Result {
 	e.serving = manifest.ServingContainer(e.podSpec())
 	e.readRecord()
 	if in.Old != nil {
-		d := workload.DeploymentUsage(in.Old, in.Policies.GPUResources())
+		d := workload.DeploymentUsage(in.Old, workload.Controlled{}, in.Policies.GPUResources())
 		e.old = &d
 	}
 	count := Setting{}
@@ -77,7 +77,7 @@ func (e *expansion) clampReplicas() {
 	if !ok || replicas <= c.Max.Value() || c.Max.Sign() <= 0 {
 		return
 	}
-	if d := workload.DeploymentUsage(e.object, e.Policies.GPUResources()); e.asBefore(replicas, d) {
+	if d := workload.DeploymentUsage(e.object, workload.Controlled{}, e.Policies.GPUResources()); e.asBefore(replicas, d) {
 		return
 	}
 	e.set(c.Max.Value(), "spec", "replicas")
@@ -87,7 +87,7 @@ func (e *expansion) clampReplicas() {
 // replicasCeiling is the most pods that a Deployment of fixed size may have: all of them
 // run at all times, so bounds on min-scale hold too.
 func (e *expansion) replicasCeiling(which policy.Which) (policy.Ceiling, bool) {
-	c, ok := e.Policies.PeakCeiling(workload.DeploymentUsage(e.object, e.Policies.GPUResources()), which)
+	c, ok := e.Policies.PeakCeiling(workload.DeploymentUsage(e.object, workload.Controlled{}, e.Policies.GPUResources()), which)
 	if other, found := e.Policies.Ceiling(policy.BoundMinScale, which); found && (!ok || other.Max.Cmp(c.Max) < 0) {
 		c, ok = other, true
 	}

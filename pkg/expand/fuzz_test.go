@@ -62,7 +62,7 @@ var fuzzSettings = func() []expand.Input {
 		knative.AutoscalerConfig: {"max-scale-limit": "8", "max-scale": "6", "allow-zero-initial-scale": "true", "pod-autoscaler-class": "hpa.autoscaling.knative.dev", "scale-down-delay": "2h"},
 		knative.DefaultsConfig:   {"container-concurrency": "7", "revision-cpu-request": "400m", "revision-memory-limit": "3Gi", "revision-cpu-limit": "2"},
 	})
-	defaults := selection(`{metadata: {name: defaults}, spec: {defaults: {autoscale: {maxScale: 7, concurrency: 3, metric: rps, target: 5}, compute: {cpus: 2, memory: 8Gi, gpus: 1, gpuType: L4, sharedMemoryLimit: 1Gi}}, profiles: {compute: [{name: l4, gpus: 1}]}}}`)
+	defaults := selection(`{metadata: {name: defaults}, spec: {defaults: {autoscale: {maxScale: 7, concurrency: 3, metric: rps, target: 5}, compute: {cpus: 2, memory: 8Gi, gpus: 1, gpuType: NVIDIA-L4, sharedMemoryLimit: 1Gi}}, profiles: {compute: [{name: l4, gpus: 1}]}}}`)
 	clamps := selection(`{metadata: {name: clamps}, spec: {enforcement: Clamp, bounds: {maxScale: {max: 3}, minScale: {max: 1}, gpusPerPod: {max: 1}, gpusPerWorkload: {max: 2}, cpusPerPod: {max: 800m}, memoryPerPod: {max: 1Gi}, scaleDownDelay: {max: 5m}, scaleToZeroPodRetentionPeriod: {max: 5m}, progressDeadline: {max: 12m}}, profiles: {compute: [{name: l4, gpus: 2}]}}}`)
 	return []expand.Input{
 		{Knative: knative.Default(), Policies: selection("")}, {Knative: open, Policies: defaults}, {Knative: open, Policies: clamps},

@@ -80,7 +80,7 @@ func (e *expansion) gpuCount(memory setting, kind *gpuType) {
 	value := Setting{Value: strconv.FormatInt(n, 10), From: w.from, By: w.by}
 	e.write(request, typeOf(request.name), value.Value, value)
 	e.write(limit, typeOf(limit.name), value.Value, value)
-	e.tolerations(w.from)
+	e.tolerations(name, w.from)
 }
 
 // lowerGPUs holds a default number of GPUs against every bound, given the pods that the
@@ -134,7 +134,8 @@ func (e *expansion) brokenByGPUs(n int64, kind *gpuType) []policy.Violation {
 	name, text := e.Policies.GPUResource(), strconv.FormatInt(n, 10)
 	d := e.demandOf(e.imagined(map[string]string{"requests." + name: text, "limits." + name: text}))
 	d.PeakPods = e.podsAsked(d)
-	d.Claim = workload.SaturatingAdd(workload.SaturatingMul(d.GPUs.PerPod, workload.SaturatingMul(d.PeakPods, 1+d.UnknownRevisions)), d.OtherClaims)
+	own, _ := d.GPUs.Times(workload.SaturatingMul(d.PeakPods, 1+d.UnknownRevisions))
+	d.Claim = workload.SaturatingAdd(own, d.OtherClaims)
 	d.GPUType, _ = workload.GPUType(e.withoutOwnSelector())
 	if kind != nil && kind.value != "" {
 		d.GPUType = kind.value
@@ -169,7 +170,7 @@ func (e *expansion) podsAsked(d workload.Usage) int64 {
 			}
 		}
 	}
-	d.GPUs.PerPod = 1
+	d.GPUs = workload.GPUCount{PerPod: 1}
 	if c, ok := e.Policies.PeakCeiling(d, policy.ClampBounds); ok {
 		pods = min(pods, max(1, c.Max.Value()))
 	}

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/parameter"
@@ -15,6 +17,7 @@ import (
 // gpuType is the kind of GPU that a pod is to be pinned to.
 type gpuType struct {
 	want
+	label  string   // of nodes
 	at     location // of the node label
 	value  string   // of the node label
 	native string   // what the manifest itself says there
@@ -49,7 +52,10 @@ func (e *expansion) chooseGPUType() *gpuType {
 
 func (e *expansion) newGPUType(w want) *gpuType {
 	label, value, _ := parameter.ParseGPUType(w.text) // checked
-	t := &gpuType{want: w, value: value}
+	if value == w.text {
+		label = workload.TypeLabel(e.gpuResource())
+	}
+	t := &gpuType{want: w, label: label, value: value}
 	t.at, _ = e.locate("nodeSelector." + label)
 	t.native, _ = e.native(t.at, typeOf(t.at.name))
 	return t
@@ -60,7 +66,7 @@ func (e *expansion) keptGPUType(c candidate) want {
 	for name, entry := range e.before {
 		if label, ok := strings.CutPrefix(name, "nodeSelector."); ok && entry.From == c.from {
 			text := label + ": " + entry.Value
-			if parameter.GPUType.Type.Same(text, entry.Value) {
+			if label == workload.TypeLabel(e.gpuResource()) {
 				text = entry.Value
 			}
 			return want{text: text, from: c.from}
@@ -91,8 +97,15 @@ func (e *expansion) pin(t *gpuType) {
 		return
 	}
 	e.result.Warnings = append(e.result.Warnings, t.leftOut...)
+	pinned := workload.ProductPin(e.withoutOwnSelector())
+	same, known := workload.SameProduct(pinned.Value, t.value)
+	comparable := t.text != "" && pinned.Value != "" && workload.NamesProduct(t.label)
 	switch {
 	case t.text == "":
+	case comparable && same: // the pod keeps the pin that it has
+		e.values.put(Setting{Name: p.Name, Value: t.text, From: t.from})
+	case comparable && known && t.stated != nil:
+		e.refuse(t.stated.Path, t.stated.Text, "differs from %s: %s; state it once", e.pinPath(pinned.Label), pinned.Value)
 	case t.native == t.value:
 		e.values.put(Setting{Name: p.Name, Value: t.text, From: t.from})
 	case t.native != "" && t.stated != nil:
@@ -100,7 +113,47 @@ func (e *expansion) pin(t *gpuType) {
 	case t.native == "" && e.allowed(p, t.want, knative.FlagNodeSelector):
 		e.values.put(Setting{Name: p.Name, Value: t.text, From: t.from})
 		e.write(t.at, typeOf(t.at.name), t.value, Setting{From: t.from})
+		if name := workload.DiscoveredName(t.value); name != "" && t.label == workload.TypeLabel(e.gpuResource()) {
+			e.warn("%s %s (%s): feature discovery labels nodes with such a GPU %s: %s", p.Name, t.text, t.from, t.label, name)
+		}
 	}
+}
+
+// pinPath is where the pod is pinned by a node label.
+func (e *expansion) pinPath(label string) *field.Path {
+	pod := e.path.Child("spec")
+	if _, ok := manifest.Map(e.podSpec(), "nodeSelector")[label]; ok {
+		return pod.Child("nodeSelector").Key(label)
+	}
+	return pod.Child("affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution").Key(label)
+}
+
+// gpuResource is the GPU resource that the pod asks for: the one that the parameter gpus
+// stands for if it is among them or the pod asks for none.
+func (e *expansion) gpuResource() string {
+	usual := e.Policies.GPUResource()
+	found := ""
+	for _, list := range []string{"containers", "initContainers"} {
+		for _, c := range manifest.Objects(e.podSpec(), list) {
+			for _, of := range []string{"limits", "requests"} {
+				for name, v := range manifest.Map(c, "resources", of) {
+					if n, ok := workload.WholeGPUs(v); !e.Policies.GPUResources().Match(name) || (ok && n == 0) {
+						continue
+					}
+					if name == usual {
+						return usual
+					}
+					if found == "" || name < found {
+						found = name
+					}
+				}
+			}
+		}
+	}
+	if found == "" {
+		return usual
+	}
+	return found
 }
 
 // asksForGPUs tells whether the pod asks for any GPU, stated or by default.

@@ -34,13 +34,13 @@ var clampedPeak = loweredDefault("max-scale", "10", "built-in", "5", "policy cla
 func TestDefaults(t *testing.T) {
 	low := `{metadata: {name: a-low}, spec: {priority: 1, defaults: {autoscale: {maxScale: 3, window: 30s, metric: rps, target: 20}, compute: {cpus: 1}}}}`
 	high := `{metadata: {name: z-high}, spec: {priority: 2, defaults: {autoscale: {maxScale: 4}},
-		profiles: {autoscale: [{name: batch, minScale: 1, metric: rps, target: "50", scaleToZeroPodRetentionPeriod: 2m}], compute: [{name: l4, gpus: 1, gpuType: L4, cpus: "4", memory: 16Gi}]}}}`
+		profiles: {autoscale: [{name: batch, minScale: 1, metric: rps, target: "50", scaleToZeroPodRetentionPeriod: 2m}], compute: [{name: l4, gpus: 1, gpuType: NVIDIA-L4, cpus: "4", memory: 16Gi}]}}}`
 	batch := func(parameters ...string) *manifestBuilder {
 		return plain().label("kubetorch.com/autoscale", "batch").params(parameters...)
 	}
 	withPolicies := inCluster("autoscaler", "max-scale", "6", "autoscaler", "scale-down-delay", "15s",
 		"features", "kubernetes.podspec-nodeselector", "enabled", "features", "kubernetes.podspec-tolerations", "enabled").under(low, high)
-	oneCPU, l4 := onePod(`resources: {requests: {cpu: "1"}}`), `{nodeSelector: {nvidia.com/gpu.product: L4}, tolerations: `+gpuTolerations+`, containers: [{image: "ghcr.io/acme/inference:v1",
+	oneCPU, l4 := onePod(`resources: {requests: {cpu: "1"}}`), `{nodeSelector: {nvidia.com/gpu.product: NVIDIA-L4}, tolerations: `+gpuTolerations+`, containers: [{image: "ghcr.io/acme/inference:v1",
 		resources: {requests: {cpu: "4", memory: 16Gi, nvidia.com/gpu: "1"}, limits: {nvidia.com/gpu: "1"}}}]}`
 	runRows(t, map[string]row{
 		"policies by priority, then the cluster, then built in": {in: autoscaled(), at: withPolicies, pod: oneCPU,
@@ -86,7 +86,7 @@ func TestDefaults(t *testing.T) {
 			warnings: []string{noTolerations, loweredDefault("gpus", "3", "policy platform", "2", "policy platform (bounds.gpusPerPod.allowed)")}},
 		"default resources above the manifest's limit are lowered to it": {in: autoscaled().pod(onePod(`resources: {limits: {cpu: "2"}, requests: {memory: 1Gi}}`)), want: kpa(),
 			at: inCluster().under(`{spec: {defaults: {compute: {cpus: 8, memory: 16Gi}}}}`)},
-		"a default that the cluster forbids is left out with a warning": {in: autoscaled().pod(gpuPod("limits", "1")), want: kpa(), at: inCluster().under(`{spec: {defaults: {compute: {gpuType: L4, priorityClassName: high}}}}`),
+		"a default that the cluster forbids is left out with a warning": {in: autoscaled().pod(gpuPod("limits", "1")), want: kpa(), at: inCluster().under(`{spec: {defaults: {compute: {gpuType: NVIDIA-L4, priorityClassName: high}}}}`),
 			warnings: []string{"gpu-type (policy platform) is left out: the cluster's Knative has kubernetes.podspec-nodeselector disabled" + askAdmin,
 				"priority-class-name (policy platform) is left out: the cluster's Knative has kubernetes.podspec-priorityclassname disabled" + askAdmin}},
 		"a default deadline shorter than the startup probe is passed over": {in: autoscaled().pod(onePod(`startupProbe: {tcpSocket: {port: 8080}, periodSeconds: 10, failureThreshold: 90}`)), want: kpa("progress-deadline", "1080s"),

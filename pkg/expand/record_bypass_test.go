@@ -54,9 +54,9 @@ func TestForgedRecordsOnNewServices(t *testing.T) {
 			"gpu-memory", "zz", "annotation compute.kubetorch.com/gpu-memory: 20Gi", "x"), want: withKey(kpa(), "gpu-memory", "20Gi"),
 			at:  inCluster("features", "kubernetes.podspec-priorityclassname", "enabled", "features", "kubernetes.podspec-tolerations", "enabled"),
 			pod: `{priorityClassName: high, tolerations: ` + gpuTolerations + `, containers: [{image: "ghcr.io/acme/inference:v1", resources: {requests: {nvidia.com/gpu: "1"}, limits: {nvidia.com/gpu: "1"}}}]}`},
-		"places that nobody writes to are passed over": {in: autoscaled("gpu-type", "L4").recorded("", "", "annotation compute.kubetorch.com/gpu-type: L4", "x", "nodeSelector.", "L4", "x", "x", "requests.", "1", "x", "x",
+		"places that nobody writes to are passed over": {in: autoscaled("gpu-type", "NVIDIA-L4").recorded("", "", "annotation compute.kubetorch.com/gpu-type: NVIDIA-L4", "x", "nodeSelector.", "NVIDIA-L4", "x", "x", "requests.", "1", "x", "x",
 			"spec", "x", "x", "x", "metadata.name", "x", "x", "x"), at: gpuCluster(), want: kpa(),
-			pod: `{nodeSelector: {nvidia.com/gpu.product: L4}, containers: [{image: "ghcr.io/acme/inference:v1"}]}`},
+			pod: `{nodeSelector: {nvidia.com/gpu.product: NVIDIA-L4}, containers: [{image: "ghcr.io/acme/inference:v1"}]}`},
 		"lists that are none are passed over": {in: autoscaled("gpus", "1", "shared-memory-limit", "1Gi").recorded("tolerations", "{", "x", "", "sharedMemory", "[]", "x", ""), at: gpuCluster(), want: kpa(),
 			pod: `{tolerations: ` + gpuTolerations + `, volumes: [{name: dshm, emptyDir: {medium: Memory, sizeLimit: 1Gi}}], containers: [{image: "ghcr.io/acme/inference:v1",
 				volumeMounts: [{name: dshm, mountPath: /dev/shm}], resources: {requests: {nvidia.com/gpu: "1"}, limits: {nvidia.com/gpu: "1"}}}]}`},
@@ -137,7 +137,7 @@ func TestForgedRecordsOnStoredServices(t *testing.T) {
 // TestDamagedRecords puts every kind of value at every entry: nothing panics, and the
 // template stays as it is.
 func TestDamagedRecords(t *testing.T) {
-	at := gpuCluster().under(clamping, `{metadata: {name: defaults}, spec: {defaults: {compute: {cpus: 8, memory: 16Gi, gpus: 3, gpuType: L4, gpuMemory: 20Gi, sharedMemoryLimit: 1Gi}}}}`)
+	at := gpuCluster().under(clamping, `{metadata: {name: defaults}, spec: {defaults: {compute: {cpus: 8, memory: 16Gi, gpus: 3, gpuType: NVIDIA-L4, gpuMemory: 20Gi, sharedMemoryLimit: 1Gi}}}}`)
 	stored := at.asStored(t, autoscaled("max-scale", "9", "memory", "32Gi"))
 	var was expand.Record
 	require.NoError(t, json.Unmarshal([]byte(manifest.Text(stored, "metadata", "annotations", expand.RecordAnnotation)), &was))

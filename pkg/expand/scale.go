@@ -122,7 +122,7 @@ func (e *expansion) lowered(s *Statement) (Entry, bool) {
 // asBefore tells whether a peak of pods is no more than the stored object already has,
 // with no more GPUs.
 func (e *expansion) asBefore(pods int64, d workload.Usage) bool {
-	return e.old != nil && e.old.PeakPods >= pods && e.old.GPUs.PerPod >= d.GPUs.PerPod && e.old.OtherClaims >= d.OtherClaims
+	return e.old != nil && e.old.PeakPods >= pods && e.old.GPUs.Cmp(d.GPUs) >= 0 && e.old.OtherClaims >= d.OtherClaims
 }
 
 func (e *expansion) minScale(s *Statement, maximum scaleValue, demand workload.Usage) scaleValue {

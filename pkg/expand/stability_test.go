@@ -27,7 +27,7 @@ func TestExpandingTwiceChangesNothing(t *testing.T) {
 		"with secure pods":                   inCluster("features", "secure-pod-defaults", "enabled"),
 		"with its own autoscaler":            inCluster("autoscaler", "pod-autoscaler-class", "hpa.autoscaling.knative.dev", "autoscaler", "min-scale", "1", "autoscaler", "max-scale", "6", "autoscaler", "max-scale-limit", "50", "autoscaler", "stable-window", "90s", "autoscaler", "initial-scale", "2"),
 		"with policies":                      gpuCluster().under(clamping, `{metadata: {name: defaults}, spec: {defaults: {autoscale: {concurrency: 4, minScale: 1, metric: rps, target: 30}, compute: {cpus: 1, memory: 2Gi, diskSize: 5Gi, sharedMemoryLimit: 1Gi, queueName: shared, serviceAccountName: runner, launchTimeout: 12m}}}}`),
-		"with GPUs and deadlines by default": gpuCluster().under(`{spec: {defaults: {autoscale: {progressDeadline: 20m, autoscalerClass: hpa}, compute: {gpus: 1, gpuType: L4, gpuMemory: 20Gi, inactivityTtl: 1h}}}}`),
+		"with GPUs and deadlines by default": gpuCluster().under(`{spec: {defaults: {autoscale: {progressDeadline: 20m, autoscalerClass: hpa}, compute: {gpus: 1, gpuType: NVIDIA-L4, gpuMemory: 20Gi, inactivityTtl: 1h}}}}`),
 	}
 	workloads := map[string]*manifestBuilder{
 		"plain":                     plain(),
@@ -56,7 +56,7 @@ func TestExpandingTwiceChangesNothing(t *testing.T) {
 }
 
 func TestRecord(t *testing.T) {
-	out := gpuCluster().under(clamping, `{metadata: {name: defaults}, spec: {defaults: {autoscale: {window: 2m}}, profiles: {compute: [{name: l4, gpus: 1, gpuType: L4}]}}}`).
+	out := gpuCluster().under(clamping, `{metadata: {name: defaults}, spec: {defaults: {autoscale: {window: 2m}}, profiles: {compute: [{name: l4, gpus: 1, gpuType: NVIDIA-L4}]}}}`).
 		create(t, autoscaled("max-scale", "9", "memory", "4Gi", "queue-name", "research", "inactivity-ttl", "2h", "shared-memory-limit", "1Gi").native("min-scale", "1").label("kubetorch.com/compute", "l4").object)
 	require.Empty(t, out.refused)
 	var record expand.Record
@@ -81,7 +81,7 @@ func TestRecord(t *testing.T) {
 		"requests.memory":                               parameter("memory", "4Gi"),
 		"requests.nvidia.com/gpu":                       profile("1"),
 		"limits.nvidia.com/gpu":                         profile("1"),
-		"nodeSelector.nvidia.com/gpu.product":           profile("L4"),
+		"nodeSelector.nvidia.com/gpu.product":           profile("NVIDIA-L4"),
 		"tolerations":                                   profile(`["dedicated","nvidia.com/gpu"]`),
 		"sharedMemory":                                  parameter("shared-memory-limit", "1Gi"),
 		"labels.kueue.x-k8s.io/queue-name":              parameter("queue-name", "research"),

@@ -3,27 +3,42 @@ package expand
 import (
 	"encoding/json"
 	"slices"
-
-	"k8s.io/apimachinery/pkg/runtime"
+	"strings"
 
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
-// gpuTolerations are for the taints that GPU nodes usually carry.
-var gpuTolerations = []manifest.Object{
-	{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"},
-	{"key": "dedicated", "operator": "Equal", "value": "gpu", "effect": "NoSchedule"},
+// dedicated is the key of the taint dedicated=gpu.
+const dedicated = "dedicated"
+
+// gpuTolerations are the keys of the taints that nodes with a GPU resource usually carry: the
+// resource's own name, that of its vendor's whole GPUs, and dedicated=gpu.
+func gpuTolerations(resource string) []string {
+	keys := []string{resource}
+	if strings.HasPrefix(resource, "nvidia.com/") && resource != workload.DefaultGPUResource {
+		keys = append(keys, workload.DefaultGPUResource)
+	}
+	return append(keys, dedicated)
 }
 
-// tolerations lets the pod onto GPU nodes. They are a convenience: where the cluster
+// gpuToleration is the toleration of ours for a key.
+func gpuToleration(key string) manifest.Object {
+	if key == dedicated {
+		return manifest.Object{"key": dedicated, "operator": "Equal", "value": "gpu", "effect": "NoSchedule"}
+	}
+	return manifest.Object{"key": key, "operator": "Exists", "effect": "NoSchedule"}
+}
+
+// tolerations lets the pod onto nodes with a GPU resource. They are a convenience: where the cluster
 // forbids tolerations they are left out with a warning.
-func (e *expansion) tolerations(from string) {
+func (e *expansion) tolerations(resource, from string) {
 	recorded := recordedTolerations(e.before[tolerationsLocation])
 	var kept, missing []string
-	for _, t := range gpuTolerations {
-		switch key := t["key"].(string); {
-		case !e.tolerated(t):
+	for _, key := range gpuTolerations(resource) {
+		switch {
+		case !e.tolerated(gpuToleration(key)):
 			missing = append(missing, key)
 		case slices.Contains(recorded, key):
 			kept = append(kept, key)
@@ -57,11 +72,29 @@ func tolerates(have, want manifest.Object) bool {
 
 // addTolerations adds those of ours, by their keys, that the pod lacks.
 func (e *expansion) addTolerations(keys []string) {
-	for _, t := range gpuTolerations {
-		if slices.Contains(keys, t["key"].(string)) && !e.tolerated(t) {
-			e.add(runtime.DeepCopyJSONValue(t), "spec", "template", "spec", "tolerations")
+	ordered := slices.Clone(keys)
+	slices.SortStableFunc(ordered, func(a, b string) int { return position(a) - position(b) })
+	for _, key := range ordered {
+		// The keys may come from a record, which anybody can write.
+		if key != dedicated && !e.Policies.GPUResources().Match(key) {
+			continue
+		}
+		if t := gpuToleration(key); !e.tolerated(t) {
+			e.add(t, "spec", "template", "spec", "tolerations")
 		}
 	}
+}
+
+// position orders tolerations, whatever the order of a record: NVIDIA's whole GPUs after a part
+// of one, and dedicated=gpu last.
+func position(key string) int {
+	switch key {
+	case dedicated:
+		return 2
+	case workload.DefaultGPUResource:
+		return 1
+	}
+	return 0
 }
 
 // recordedTolerations are the keys of the tolerations that an entry of the record names.
@@ -76,9 +109,8 @@ func recordedTolerations(entry Entry) []string {
 // ownToleration is the index of one of our tolerations, by its key, in a pod spec; -1
 // where it has none.
 func ownToleration(pod manifest.Object, key string) int {
-	return slices.IndexFunc(manifest.Objects(pod, "tolerations"), func(have manifest.Object) bool {
-		return slices.ContainsFunc(gpuTolerations, func(t manifest.Object) bool { return t["key"] == key && manifest.Equal(have, t) })
-	})
+	ours := gpuToleration(key)
+	return slices.IndexFunc(manifest.Objects(pod, "tolerations"), func(have manifest.Object) bool { return manifest.Equal(have, ours) })
 }
 
 // dropTolerations removes those that an earlier expansion added.

@@ -179,7 +179,7 @@ func TestUpdatesOfParameters(t *testing.T) {
 		"a changed size is followed": {stored: autoscaled("memory", "1Gi", "gpus", "1", "shared-memory-limit", "1Gi"), at: gpuCluster(), change: set("memory", "2Gi", "gpus", "2", "shared-memory-limit", "2Gi"), want: kpa(),
 			pod: `{tolerations: ` + gpuTolerations + `, volumes: [{name: dshm, emptyDir: {medium: Memory, sizeLimit: 2Gi}}], containers: [{image: "ghcr.io/acme/inference:v1",
 				volumeMounts: [{name: dshm, mountPath: /dev/shm}], resources: {requests: {memory: 2Gi, nvidia.com/gpu: "2"}, limits: {nvidia.com/gpu: "2"}}}]}`},
-		"a changed GPU type is followed": {stored: autoscaled("gpu-type", "L4"), at: gpuCluster(), change: set("gpu-type", "cloud.google.com/gke-accelerator: nvidia-l4"), want: kpa(),
+		"a changed GPU type is followed": {stored: autoscaled("gpu-type", "NVIDIA-L4"), at: gpuCluster(), change: set("gpu-type", "cloud.google.com/gke-accelerator: nvidia-l4"), want: kpa(),
 			pod: `{nodeSelector: {cloud.google.com/gke-accelerator: nvidia-l4}, containers: [{image: "ghcr.io/acme/inference:v1"}]}`},
 		"a change of class drops what the other class used": {stored: onHPA("autoscaler-class", "kpa"), change: set("autoscaler-class", "hpa"), want: hpa(), pod: hpaResources},
 		"and back": {stored: onHPA(), change: set("autoscaler-class", "kpa"), want: kpa(), pod: hpaResources},

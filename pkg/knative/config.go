@@ -114,6 +114,12 @@ func (c *Config) WithScaleDefaults(minimum, maximum, initial int32) *Config {
 // HPAInstalled tells whether the class hpa is served.
 func (c *Config) HPAInstalled() bool { return c.hpa }
 
+// Autoscaler is a copy of the autoscaler's configuration, as Knative's own code takes it.
+func (c *Config) Autoscaler() *autoscalertypes.Config {
+	copied := *c.autoscaler
+	return &copied
+}
+
 // Context carries the configuration to Knative's own defaulting and validation.
 func (c *Config) Context(ctx context.Context) context.Context {
 	return knconfig.ToContext(ctx, &knconfig.Config{Autoscaler: c.autoscaler, Defaults: c.defaults, Features: c.features})

@@ -61,7 +61,7 @@ spec:
       serviceAccountName: runner.web
       priorityClassName: high
       enableServiceLinks: false
-      nodeSelector: {nvidia.com/gpu.product: L4}
+      nodeSelector: {nvidia.com/gpu.product: NVIDIA-L4}
       imagePullSecrets: [{name: registry}]
       tolerations: [{key: nvidia.com/gpu, operator: Equal, value: x, effect: NoSchedule, tolerationSeconds: 7}]
       volumes:

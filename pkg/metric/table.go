@@ -14,7 +14,7 @@ var (
 	AdmissionInFlight = define(Gauge, "admission_in_flight",
 		"Admission requests that are being read or decided.", "path")
 	AdmissionRejected = define(Counter, "admission_rejected_total",
-		"Admission requests above the ceiling of concurrent ones, by how they were refused: answered with 429 and their uid, or unread with an HTTP status of 429.",
+		"Admission requests above the ceiling of concurrent ones, by how they were refused: answered with 429 and their uid, or with an HTTP status of 429 where no uid is to be found.",
 		"path", "how")
 	AdmissionPanics = define(Counter, "admission_panics_total",
 		"Panics while deciding; each was answered as a refusal with status 500.", "path")
@@ -35,6 +35,8 @@ var (
 		"policy", "bound", "enforcement", "outcome")
 	PolicyViolations = define(Gauge, "policy_violations",
 		"Objects that break a bound, as the last audit found them.", "policy", "bound", "enforcement").leader()
+	PolicyExemptionsEnded = define(Gauge, "policy_exemptions_ended",
+		"Exemptions of a policy that have ended, as the last audit found them.", "policy").leader()
 	AuditDuration = define(Histogram, "audit_duration_seconds", "How long an audit takes.").
 			buckets(.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300).leader()
 	AuditFailures = define(Counter, "audit_failures_total",
@@ -68,6 +70,9 @@ var (
 
 // The process.
 var (
+	Registered = define(Gauge, "registered",
+		"Whether a webhook configuration (mutating, validating) is as it has to be for bounds and budgets to hold: 1, or 0 while it is missing, closed or altered.",
+		"configuration")
 	BuildInfo         = define(Gauge, "build_info", "Always 1; the labels say what is running.", "version", "commit", "go")
 	CertificateExpiry = define(Gauge, "certificate_expiry_timestamp_seconds",
 		"When the serving certificate ends, in Unix seconds; 0 while there is none.")

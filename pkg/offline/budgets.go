@@ -4,6 +4,11 @@ import (
 	"context"
 	"strconv"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/budget/charge"
 	"github.com/kubetorch/webhook/pkg/budget/ledger"
 	"github.com/kubetorch/webhook/pkg/manifest"
@@ -16,10 +21,43 @@ import (
 type ledgers struct {
 	budgets *policy.Budgets
 	memory  *charge.Memory
+	cluster *Cluster
 }
 
 func newLedgers(in Inputs) *ledgers {
-	return &ledgers{budgets: policy.CompileBudgets(in.Budgets), memory: charge.NewMemory(in.Budgets)}
+	memory := charge.NewMemory(in.Budgets)
+	if in.Cluster != nil {
+		memory = charge.NewMemoryOf(in.Budgets)
+	}
+	return &ledgers{budgets: policy.CompileBudgets(in.Budgets), memory: memory, cluster: in.Cluster}
+}
+
+// unknown is what a ledger that starts empty cannot say.
+const unknown = "; what the workloads of a cluster hold is not known here"
+
+// known has the claims of an object be those that the cluster's ledgers have of it, if it is
+// there already.
+func (l *ledgers) known(claims []review.Claim, o *Outcome, written manifest.Object) error {
+	if l.cluster == nil || len(claims) == 0 {
+		return nil
+	}
+	object := o.Object
+	if o.Replaced {
+		object = written
+	}
+	uid, err := l.cluster.UID(groupKind(object), namespaceOf(object), manifest.Text(object, "metadata", "name"))
+	if err != nil || uid == "" {
+		return err
+	}
+	there := runtime.DeepCopyJSON(object)
+	if err := unstructured.SetNestedField(there, uid, "metadata", "uid"); err != nil {
+		return err
+	}
+	if err := unstructured.SetNestedField(there, namespaceOf(object), "metadata", "namespace"); err != nil {
+		return err
+	}
+	claims[0].Key = review.KeyOf(there, o.Replaced)
+	return nil
 }
 
 // charge takes what an admitted object claims, or refuses it. written is the object as its
@@ -40,6 +78,10 @@ func (l *ledgers) charge(o *Outcome, written manifest.Object, w review.World, no
 			claims[i].WrittenIn(written)
 		}
 	}
+	if err := l.known(claims, o, written); err != nil {
+		o.Verdict.Errors = append(o.Verdict.Errors, field.InternalError(field.NewPath("metadata", "uid"), err))
+		return
+	}
 	charges, refused := r.Charges(l.budgets, claims, labels, known, false)
 	if len(refused) > 0 {
 		o.Verdict.Denied = append(o.Verdict.Denied, refused...)
@@ -51,11 +93,28 @@ func (l *ledgers) charge(o *Outcome, written manifest.Object, w review.World, no
 	}
 	for i, a := range l.memory.Charge(context.Background(), demands, false) {
 		if !a.Fits {
-			o.Verdict.Denied = append(o.Verdict.Denied, charges[i].NoRoom(a.Outcome, namespace))
+			x := charges[i].NoRoom(a, namespace)
+			if l.cluster == nil {
+				x.Error.Detail += unknown
+			}
+			switch x.Enforcement {
+			case v1alpha1.Deny:
+				o.Verdict.Denied = append(o.Verdict.Denied, x)
+			case v1alpha1.Warn:
+				o.Verdict.Warned = append(o.Verdict.Warned, x)
+				o.Verdict.Warnings = append(o.Verdict.Warnings, x.Error.Field+" "+x.Error.Detail)
+			default:
+				o.Verdict.Audited = append(o.Verdict.Audited, x)
+			}
 			continue
 		}
-		o.Verdict.Warnings = append(o.Verdict.Warnings, charges[i].Left(a.Outcome, namespace))
-		o.Verdict.Room = append(o.Verdict.Room, room(&charges[i], a.Outcome))
+		left := charges[i].Left(a.Outcome, namespace)
+		rest := room(&charges[i], a.Outcome)
+		if l.cluster == nil {
+			left, rest.Left = left+unknown, rest.Left+" at most"
+		}
+		o.Verdict.Warnings = append(o.Verdict.Warnings, left)
+		o.Verdict.Room = append(o.Verdict.Room, rest)
 	}
 }
 
@@ -69,5 +128,5 @@ func room(c *review.Charge, o ledger.Outcome) policy.Room {
 	if o.Free == 0 {
 		left = "none"
 	}
-	return policy.Room{Policy: c.Budget.Name, Bound: bound, Asks: c.Asks(), Allows: "at most " + strconv.FormatInt(o.Of, 10), Left: left, Enforcement: "Deny"}
+	return policy.Room{Policy: c.Budget.Name, Bound: bound, Asks: c.Asks(), Allows: "at most " + strconv.FormatInt(o.Of, 10), Left: left, Enforcement: string(c.Budget.Enforcement)}
 }

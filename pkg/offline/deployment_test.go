@@ -154,8 +154,8 @@ func TestRefusalsOfAutoscaledDeployments(t *testing.T) {
 			refused + "metadata.annotations[autoscale.kubetorch.com/max-scale]: Forbidden: asks for up to 4 pods; policy platform allows at most 3 (bounds.maxScale.max)\n" +
 				"  * spec.template.spec.containers: Forbidden: asks for 2 GPUs per pod; policy platform allows at most 1 (bounds.gpusPerPod.max)\n" +
 				"  * metadata.annotations[autoscale.kubetorch.com/max-scale]: Forbidden: asks for 8 GPUs (2 x 4 pods); policy platform allows at most 4 (bounds.gpusPerWorkload.max)\n"},
-		"what the cluster forbids is refused by flag": {run{in: deployment(autoscaledLabel+`, annotations: {compute.kubetorch.com/gpu-type: L4}`, "")},
-			refused + "metadata.annotations[compute.kubetorch.com/gpu-type]: Invalid value: \"L4\": the cluster's Knative has kubernetes.podspec-nodeselector disabled; a cluster administrator can enable it in ConfigMap config-features of namespace knative-serving\n"},
+		"what the cluster forbids is refused by flag": {run{in: deployment(autoscaledLabel+`, annotations: {compute.kubetorch.com/gpu-type: NVIDIA-L4}`, "")},
+			refused + "metadata.annotations[compute.kubetorch.com/gpu-type]: Invalid value: \"NVIDIA-L4\": the cluster's Knative has kubernetes.podspec-nodeselector disabled; a cluster administrator can enable it in ConfigMap config-features of namespace knative-serving\n"},
 		"Recreate is warned of": {run{in: deployment(autoscaledLabel, "strategy: {type: Recreate}")},
 			"Warning: Deployment default/web: spec.strategy.type Recreate has no effect: Knative starts the pods of a new version beside those of the old one, so that a rollout needs the resources of both, and a volume that one node at a time can mount holds it up\n"},
 		"a parameter that contradicts the Deployment's deadline names both": {run{in: deployment(autoscaledLabel+`, annotations: {autoscale.kubetorch.com/progress-deadline: 5m}`, "progressDeadlineSeconds: 900")},

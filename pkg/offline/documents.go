@@ -80,6 +80,9 @@ func readFile(name string, stdin io.Reader) ([]Document, error) {
 	var content []byte
 	var err error
 	if name == "-" {
+		if stdin == nil {
+			return nil, errors.New("standard input cannot be read here: name a file")
+		}
 		name = "stdin"
 		if stdin == nil {
 			return nil, errors.New("there is no standard input to read")

@@ -31,7 +31,7 @@ type Outcome struct {
 // Expand admits every object of the documents, in place, as if it were created.
 func Expand(docs []Document, in Inputs) []Outcome {
 	flat := flatten(docs)
-	w := review.World{Policies: policy.Compile(in.Policies), Knative: in.Knative, NamespaceLabels: namespaces(flat)}
+	w := review.World{Policies: policy.Compile(in.Policies).WithClasses(slices.Concat(in.Classes, DeviceClasses(flat))), Knative: in.Knative, NamespaceLabels: namespaces(flat, in.Cluster)}
 	revisions := revisions(flat)
 	outcomes := make([]Outcome, len(flat))
 	taken := namesIn(flat)
@@ -76,6 +76,11 @@ func admit(d Document, w review.World, taken names, noKnative bool) Outcome {
 	case isDeployment(d.Object):
 		if o.Concerned = review.ConcernsDeployment(d.Object, w); o.Concerned {
 			o.deployment(w, taken, noKnative)
+		}
+	case review.Operated(kind):
+		o.Concerned = true
+		if o.Verdict.Errors = review.RefuseKind(d.Object, kind); len(o.Verdict.Errors) == 0 {
+			o.Verdict = review.ForObject(d.Object, namespace).Judge(w)
 		}
 	case !madeByKnative(d.Object):
 		o.Verdict.Errors = review.RefuseKind(d.Object, kind)
@@ -151,11 +156,14 @@ func revisions(docs []Document) map[string]workload.Revisions {
 	return known
 }
 
-// namespaces knows the labels of the namespaces among the documents.
-func namespaces(docs []Document) func(string) (map[string]string, bool) {
+// namespaces knows the labels of the namespaces among the documents, and of those of a cluster.
+func namespaces(docs []Document, cluster *Cluster) func(string) (map[string]string, bool) {
 	known := labelsOf(docs)
 	return func(name string) (map[string]string, bool) {
 		labels, ok := known[name]
+		if !ok && cluster != nil {
+			labels, ok = cluster.Namespaces[name]
+		}
 		return labels, ok
 	}
 }

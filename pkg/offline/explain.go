@@ -25,6 +25,10 @@ type Claim struct {
 	GPUs       int64 `json:"gpus"`
 	GPUsPerPod int64 `json:"gpusPerPod"`
 	PeakPods   int64 `json:"peakPods"`
+	// perPod words the GPUs of one pod, a fraction as it is; others are those of other
+	// revisions in traffic.
+	perPod string
+	others int64
 }
 
 // explanations are those of the workloads that were admitted.
@@ -36,9 +40,17 @@ func explanations(outcomes []Outcome) []Explanation {
 		}
 		d := o.Verdict.Demand
 		all = append(all, Explanation{Workload: o.Title, Settings: o.Verdict.Settings, Bounds: o.Verdict.Room,
-			Claim: Claim{GPUs: bounded(d.Claim), GPUsPerPod: bounded(d.GPUs.PerPod), PeakPods: bounded(d.PeakPods)}})
+			Claim: claimOf(&d)})
 	}
 	return all
+}
+
+func claimOf(d *workload.Usage) Claim {
+	c := Claim{GPUs: bounded(d.Claim), GPUsPerPod: bounded(d.GPUs.PerPod), PeakPods: bounded(d.PeakPods), perPod: d.GPUs.Text()}
+	if own, _ := d.GPUs.Times(d.PeakPods); d.PeakPods > 0 {
+		c.others = d.Claim - own
+	}
+	return c
 }
 
 func bounded(n int64) int64 {
@@ -71,7 +83,7 @@ func ExplainTable(w io.Writer, outcomes []Outcome) error {
 			}
 			fmt.Fprintf(t, "%s\t%s\t%s\n", s.Name, s.Value, from)
 		}
-		fmt.Fprintf(t, "\nclaims %s GPUs: %s per pod x %s pods%s\n", number(e.Claim.GPUs), number(e.Claim.GPUsPerPod), number(e.Claim.PeakPods), others(e.Claim))
+		fmt.Fprintf(t, "\nclaims %s GPUs: %s per pod x %s pods%s\n", number(e.Claim.GPUs), e.Claim.perPod, number(e.Claim.PeakPods), others(e.Claim))
 		if len(e.Bounds) > 0 {
 			fmt.Fprint(t, "\nBOUND\tPOLICY\tALLOWS\tASKS FOR\tROOM LEFT\tENFORCEMENT\n")
 		}
@@ -88,8 +100,8 @@ func ExplainTable(w io.Writer, outcomes []Outcome) error {
 
 // others words what other revisions in traffic claim.
 func others(c Claim) string {
-	if rest := c.GPUs - c.GPUsPerPod*c.PeakPods; c.GPUs > 0 && c.PeakPods > 0 && rest > 0 {
-		return ", and " + number(rest) + " of other revisions in traffic"
+	if c.GPUs > 0 && c.others > 0 {
+		return ", and " + number(c.others) + " of other revisions in traffic"
 	}
 	return ""
 }

@@ -19,9 +19,9 @@ type fixed struct {
 }
 
 func TestDeploymentsOfFixedSize(t *testing.T) {
-	compute := `labels: {kubetorch.com/compute: "true"}, annotations: {compute.kubetorch.com/cpus: "2", compute.kubetorch.com/gpus: "1", compute.kubetorch.com/gpu-type: L4, compute.kubetorch.com/priority-class-name: high}`
+	compute := `labels: {kubetorch.com/compute: "true"}, annotations: {compute.kubetorch.com/cpus: "2", compute.kubetorch.com/gpus: "1", compute.kubetorch.com/gpu-type: NVIDIA-L4, compute.kubetorch.com/priority-class-name: high}`
 	filled := `{requests: {cpu: "2", nvidia.com/gpu: "1"}, limits: {nvidia.com/gpu: "1"}}`
-	gpuPod := map[string]any{"nodeSelector": parsed(t, `{nvidia.com/gpu.product: L4}`), "priorityClassName": "high",
+	gpuPod := map[string]any{"nodeSelector": parsed(t, `{nvidia.com/gpu.product: NVIDIA-L4}`), "priorityClassName": "high",
 		"tolerations": parsed(t, `{l: [{key: nvidia.com/gpu, operator: Exists, effect: NoSchedule}, {key: dedicated, operator: Equal, value: gpu, effect: NoSchedule}]}`)["l"]}
 	onGPUs := func(labels, spec string) string {
 		return strings.Replace(deployment(labels, spec), "image: acme/web:1", "image: acme/web:1, resources: {limits: {nvidia.com/gpu: 2}}", 1)

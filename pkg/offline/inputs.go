@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 func newReader(content []byte) *bufio.Reader { return bufio.NewReader(bytes.NewReader(content)) }
@@ -25,13 +27,26 @@ func newReader(content []byte) *bufio.Reader { return bufio.NewReader(bytes.NewR
 type Inputs struct {
 	Policies []v1alpha1.ComputePolicy
 	Budgets  []v1alpha1.GPUBudget
-	Knative  *knative.Config
+	// Classes are the DeviceClasses among the documents of the policies.
+	Classes []workload.DeviceClass
+	Knative *knative.Config
 	// NoKnative stands for a cluster without Knative.
 	NoKnative bool
 	// KeepWritten keeps each object as it was read beside what becomes of it.
 	KeepWritten bool
+	// Cluster is what was read of a cluster; nil where none was asked.
+	Cluster *Cluster
 	// Warnings name what was passed over.
 	Warnings []string
+}
+
+// Cluster is what else was read of a cluster.
+type Cluster struct {
+	// Namespaces are the labels of all namespaces, by name.
+	Namespaces map[string]map[string]string
+	// UID is that of an object, empty if there is none: what it claims already is not claimed
+	// once more.
+	UID func(kind schema.GroupKind, namespace, name string) (string, error)
 }
 
 // OfRelease sets the release of Knative; empty text leaves the one that the ConfigMaps name,
@@ -50,8 +65,8 @@ func (in *Inputs) OfRelease(text string) error {
 	return err
 }
 
-// Load reads policies and Knative ConfigMaps from files, of which one may be "-" for stdin. An
-// invalid one is an error.
+// Load reads policies and Knative ConfigMaps from files, "-" from stdin. An invalid one is an
+// error.
 func Load(policyFiles, knativeConfigFiles []string, stdin io.Reader) (Inputs, error) {
 	policies, err := ReadDocuments(policyFiles, stdin)
 	if err != nil {
@@ -74,6 +89,10 @@ func compile(policies, configs []Document) (in Inputs, err error) {
 		}
 	}
 	for _, d := range flatten(policies) {
+		if isDeviceClass(d.Object) {
+			in.Classes = append(in.Classes, workload.ReadDeviceClass(d.Object))
+			continue
+		}
 		name := manifest.Text(d.Object, "metadata", "name")
 		switch kind, version := manifest.Text(d.Object, "kind"), manifest.Text(d.Object, "apiVersion"); {
 		case version == v1alpha1.GroupVersion.String() && kind == "GPUBudget":
@@ -137,6 +156,22 @@ func each(errs field.ErrorList) []error {
 		all[i] = e
 	}
 	return all
+}
+
+// isDeviceClass tells whether an object is a DeviceClass, of any version.
+func isDeviceClass(o manifest.Object) bool {
+	return groupKind(o) == schema.GroupKind{Group: "resource.k8s.io", Kind: "DeviceClass"}
+}
+
+// DeviceClasses are those among documents.
+func DeviceClasses(docs []Document) []workload.DeviceClass {
+	var classes []workload.DeviceClass
+	for _, d := range flatten(docs) {
+		if isDeviceClass(d.Object) {
+			classes = append(classes, workload.ReadDeviceClass(d.Object))
+		}
+	}
+	return classes
 }
 
 // flatten replaces v1 Lists by their items, those of Lists within Lists too, and drops

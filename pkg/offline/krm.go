@@ -215,6 +215,8 @@ func (l *ResourceList) inputs() (Inputs, error) {
 		switch kind := groupKind(item); {
 		case kind == schema.GroupKind{Group: v1alpha1.GroupVersion.Group, Kind: "ComputePolicy"}:
 			policies = append(policies, d)
+		case isDeviceClass(item):
+			policies = append(policies, d)
 		case kind == schema.GroupKind{Kind: "ConfigMap"} && slices.Contains(knative.ConfigMaps, manifest.Text(item, "metadata", "name")):
 			configs = append(configs, d)
 		}

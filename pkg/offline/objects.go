@@ -6,7 +6,12 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/kubetorch/webhook/pkg/manifest"
+	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/review"
 )
+
+// Flatten are the documents with lists taken apart, in the order in which Expand answers.
+func Flatten(docs []Document) []Document { return flatten(docs) }
 
 // Objects are all objects of the documents, each with its namespace, and the labels of the
 // namespaces among them. The documents stay as they are.
@@ -27,3 +32,17 @@ func Objects(docs []Document) (objects []manifest.Object, namespaces map[string]
 	}
 	return objects, labels
 }
+
+// World is what requests in a namespace are judged in if the documents are all that exists.
+func World(docs []Document, in Inputs, namespace string) review.World {
+	flat := flatten(docs)
+	w := review.World{Policies: policy.Compile(in.Policies), Knative: in.Knative, NamespaceLabels: namespaces(flat, in.Cluster),
+		Revisions: revisions(flat)[namespace], Live: beside{namespace, flat}}
+	if in.NoKnative {
+		w.Cluster = &review.Cluster{}
+	}
+	return w
+}
+
+// Compile reads policies, budgets and Knative's ConfigMaps from documents.
+func Compile(policies, configs []Document) (Inputs, error) { return compile(policies, configs) }

@@ -18,7 +18,7 @@ var corpus = []string{
 	"60s", "1m", "+60s", ".5m", "6000ms", "1h0m1s", "1.5s", "1ns", "1d", "1m 5s", "٦٠s", "9999999999h", "2562047h47m16.854775807s", "-0s",
 	"1Gi", "1024Mi", "500m", "0.5", "1e100", "9223372036854775808", "1E", "1e", "1Ei", "-0", "0.0000000001",
 	"kpa", "hpa.autoscaling.knative.dev", "rps", "vllm:num_requests_waiting", "a b", "a/b", "..", "%2f",
-	"L4", "nvidia.com/gpu.product: L4", "a/b/c: x", ": ", "label: a: b", "\x00", "\xff", "ü",
+	"NVIDIA-L4", "nvidia.com/gpu.product: NVIDIA-L4", "a/b/c: x", ": ", "label: a: b", "\x00", "\xff", "ü",
 }
 
 // FuzzValues holds for every type and any two texts: nothing panics; comparing is
@@ -29,7 +29,7 @@ func FuzzValues(f *testing.F) {
 	}
 	f.Add("60s", "1m")
 	f.Add("1000m", "1")
-	f.Add("L4", "nvidia.com/gpu.product: L4")
+	f.Add("NVIDIA-L4", "nvidia.com/gpu.product: NVIDIA-L4")
 	config, err := autoscalerconfig.NewConfigFromMap(map[string]string{"allow-zero-initial-scale": "true"})
 	if err != nil {
 		f.Fatal(err)

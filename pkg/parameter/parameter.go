@@ -54,6 +54,8 @@ type Parameter struct {
 	Default string
 	// NoDefault marks parameters that a policy cannot set.
 	NoDefault bool
+	// Note says how it behaves where its name does not, as docs/scaling.md has observed.
+	Note string
 }
 
 // Key is the full label or annotation key.

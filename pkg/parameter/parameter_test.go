@@ -61,7 +61,7 @@ func TestValues(t *testing.T) {
 		parameter.CPUs:               {[]string{"1", "500m", "0.5", "1e3", "2k", "100k"}, []string{"", "0", "-1", "2 cores", "1e400x", "NaN", "16Gi", "512Mi"}},
 		parameter.Memory:             {[]string{"16Gi", "1Mi", "1e9", "1073741824"}, []string{"", "0", "16GB", "16 Gi", "-1Gi", "512m", "16", "1", "1000k", "0.5"}},
 		parameter.GPUs:               {[]string{"0", "1", "8"}, []string{"", "-1", "0.5", "500m", "1k", "1000m", "2Ki", "1e100", "9223372036854775808"}},
-		parameter.GPUType:            {[]string{"L4", "NVIDIA-A100-SXM4-80GB", "cloud.google.com/gke-accelerator: nvidia-l4", "pool: gpu"}, []string{"", "a b", "a=b", "nvidia.com/gpu.product:L4", "nvidia.com/gpu.product: ", "a/b/c: d", ": L4", strings.Repeat("a", 64)}},
+		parameter.GPUType:            {[]string{"NVIDIA-L4", "NVIDIA-A100-SXM4-80GB", "cloud.google.com/gke-accelerator: nvidia-l4", "pool: gpu"}, []string{"", "a b", "a=b", "nvidia.com/gpu.product:NVIDIA-L4", "nvidia.com/gpu.product: ", "a/b/c: d", ": NVIDIA-L4", strings.Repeat("a", 64)}},
 		parameter.PriorityClassName:  {[]string{"high", "a.b"}, []string{"", "High", "a b", strings.Repeat("a", 254)}},
 		parameter.QueueName:          {[]string{"q", "Q_1.a"}, []string{"", "a b", "-a", strings.Repeat("a", 64)}},
 		parameter.ServiceAccountName: {[]string{"default"}, []string{"", "a/b"}},
@@ -97,7 +97,7 @@ func TestSame(t *testing.T) {
 		{parameter.LaunchTimeout, "900", "15m", true}, {parameter.InactivityTTL, "1d", "24h", true}, {parameter.CPUs, "1000m", "1", true}, {parameter.Memory, "1024Mi", "1Gi", true}, {parameter.Memory, "1G", "1Gi", false},
 		{parameter.MaxScale, "007", "7", true}, {parameter.Target, "1e2", "100", true}, {parameter.Utilization, "70.0", "70", true},
 		{parameter.AutoscalerClass, "kpa", parameter.KPA, true}, {parameter.AutoscalerClass, "kpa", "hpa", false},
-		{parameter.GPUType, "L4", "nvidia.com/gpu.product: L4", true}, {parameter.GPUType, "L4", "cloud.google.com/gke-accelerator: L4", false},
+		{parameter.GPUType, "NVIDIA-L4", "nvidia.com/gpu.product: NVIDIA-L4", true}, {parameter.GPUType, "NVIDIA-L4", "cloud.google.com/gke-accelerator: NVIDIA-L4", false},
 		{parameter.Metric, "cpu", "CPU", false}, {parameter.QueueName, "a", "b", false}, {parameter.MaxScale, "x", "x", true},
 	}
 	for _, test := range tests {

@@ -103,7 +103,7 @@ var (
 		return nil
 	}}
 	portType    = &Type{Name: "port", Allowed: "a port's number from 1 to 65535, or its name in the manifest", check: checkPort}
-	gpuTypeType = &Type{Name: "GPU type", Allowed: "a GPU product such as L4, or label/key: value (in an annotation)",
+	gpuTypeType = &Type{Name: "GPU type", Allowed: "a GPU product such as NVIDIA-L4, or label/key: value (in an annotation)",
 		check: func(text string) error { _, _, err := ParseGPUType(text); return err }, same: sameGPUType}
 	dns1035Type   = named("name", "a DNS-1035 label: lower-case letters, digits and '-', starting with a letter, at most 63 characters", validation.IsDNS1035Label)
 	subdomainType = named("name", "a DNS-1123 subdomain: lower-case letters, digits, '-' and '.', at most 253 characters", validation.IsDNS1123Subdomain)

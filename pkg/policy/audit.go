@@ -12,6 +12,8 @@ import (
 // known, so nothing breaks them; a number of GPUs that is none breaks every policy with bounds.
 func (s Selection) Audit(d workload.Usage) []Violation {
 	s.invalid = nil
+	accelerators := d.GPUs.Unlisted
+	d.GPUs.Unlisted = nil
 	v := s.Judge(d, nil)
 	found := slices.Concat(v.Denied, v.Warned, v.Audited)
 	for _, e := range v.Invalid {
@@ -19,6 +21,11 @@ func (s Selection) Audit(d workload.Usage) []Violation {
 			if i := max(0, slices.IndexFunc(p.rules, func(r Rule) bool { return r.kind.gpu })); i < len(p.rules) {
 				found = append(found, Violation{Policy: p.name, Bound: p.rules[i].Bound, Enforcement: p.rules[i].Enforcement, Error: e})
 			}
+		}
+	}
+	for _, p := range s.bounds {
+		if slices.ContainsFunc(p.rules, func(r Rule) bool { return r.kind.gpu }) {
+			found = append(found, unlisted(p.name, accelerators)...)
 		}
 	}
 	return found

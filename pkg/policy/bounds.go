@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"path"
 	"slices"
 	"strconv"
@@ -27,7 +28,9 @@ type Rule struct {
 	// hasMax is false for a rule that only lists what is allowed.
 	hasMax  bool
 	allowed []string
-	kind    *boundKind
+	// types are the same as GPU types, of the bound on these.
+	types workload.TypeList
+	kind  *boundKind
 }
 
 // boundKind is how one bound of the policy API is measured and worded.
@@ -87,20 +90,25 @@ var (
 			switch {
 			case d.GPUs.PerPod == 0:
 				return ""
-			case d.GPUType == "":
-				return "any"
 			}
-			return d.GPUType
+			types := slices.Clone(d.GPUTypes())
+			for i, t := range types {
+				types[i] = cmp.Or(t, anyType)
+			}
+			return strings.Join(types, ", ")
 		},
 		asks: func(d *workload.Usage) string {
-			if d.GPUType == "" {
-				return "GPUs of no particular type (nothing pins the pod to one)"
+			if types := d.GPUTypes(); !slices.Contains(types, "") {
+				return "GPU type " + strings.Join(types, ", ")
 			}
-			return "GPU type " + d.GPUType
+			return "GPUs of no particular type (nothing pins the pod to one)"
 		}}
 	autoscalerClasses = &boundKind{name: "autoscalerClasses", autoscaler: true, path: at(knative.ClassKey), names: func(d *workload.Usage) string { return d.Class },
 		asks: func(d *workload.Usage) string { return "autoscaler class " + d.Class }}
 )
+
+// anyType stands for GPUs that nothing pins to a type; no glob matches it.
+const anyType = "any"
 
 func asksPods(d *workload.Usage) string {
 	switch {
@@ -151,7 +159,11 @@ func rules(p *v1alpha1.ComputePolicy) []Rule {
 			for i, a := range n.Allowed {
 				allowed[i] = full(a)
 			}
-			add(kind, n.Enforcement, Rule{allowed: allowed})
+			r := Rule{allowed: allowed}
+			if kind == gpuTypes {
+				r.types = workload.NewTypeList(allowed)
+			}
+			add(kind, n.Enforcement, r)
 		}
 	}
 	addNumber(maxScale, b.MaxScale)
@@ -190,6 +202,9 @@ func (r *Rule) breaks(d *workload.Usage) bool {
 		amount := r.kind.amount(d)
 		return amount.Cmp(r.Max) > 0
 	}
+	if r.kind == gpuTypes && d.GPUs.PerPod > 0 {
+		return slices.ContainsFunc(d.GPUTypes(), func(t string) bool { return !r.allows(cmp.Or(t, anyType)) })
+	}
 	return !r.allows(r.name(d))
 }
 
@@ -220,12 +235,15 @@ func (r *Rule) name(d *workload.Usage) string {
 }
 
 func (r *Rule) allows(name string) bool {
+	if r.kind == gpuTypes && name != anyType {
+		return name == "" || r.types.Includes(name)
+	}
 	return name == "" || slices.ContainsFunc(r.allowed, func(pattern string) bool {
 		if name == pattern {
 			return true
 		}
 		matched, err := path.Match(pattern, name)
-		return err == nil && matched && name != "any"
+		return err == nil && matched && name != anyType
 	})
 }
 

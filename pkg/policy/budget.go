@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -35,9 +36,11 @@ type Budget struct {
 	// Version is which state of the budget this is.
 	Version string
 	// Strict is whether the overlap of a rollout must fit.
-	Strict    bool
-	namespace namespaceSelector
-	types     []string
+	Strict bool
+	// Enforcement is what becomes of a claim that does not fit.
+	Enforcement v1alpha1.BudgetEnforcement
+	namespace   namespaceSelector
+	types       workload.TypeList
 }
 
 // CompileBudgets prepares budgets for use. One that ValidateBudget refuses holds for every
@@ -51,7 +54,8 @@ func CompileBudgets(budgets []v1alpha1.GPUBudget) *Budgets {
 			b.invalid = append(b.invalid, g.Name)
 			continue
 		}
-		b.budgets = append(b.budgets, &Budget{Name: g.Name, Version: Version(string(g.UID), g.Generation), Strict: g.Spec.Rollout == v1alpha1.RolloutStrict, namespace: newNamespaceSelector(g.Spec.NamespaceSelector), types: g.Spec.GPUTypes})
+		b.budgets = append(b.budgets, &Budget{Name: g.Name, Version: Version(string(g.UID), g.Generation), Strict: g.Spec.Rollout == v1alpha1.RolloutStrict,
+			Enforcement: cmp.Or(g.Spec.Enforcement, v1alpha1.BudgetDeny), namespace: newNamespaceSelector(g.Spec.NamespaceSelector), types: workload.NewTypeList(g.Spec.GPUTypes)})
 	}
 	slices.Sort(b.invalid)
 	slices.SortFunc(b.budgets, func(a, b *Budget) int { return strings.Compare(a.Name, b.Name) })
@@ -104,7 +108,7 @@ func ValidateBudget(g *v1alpha1.GPUBudget) field.ErrorList {
 		}
 	}
 	if g.Spec.Max == nil {
-		errs = append(errs, field.Required(spec.Child("max"), "the workload.Number of GPUs that all selected workloads may claim together"))
+		errs = append(errs, field.Required(spec.Child("max"), "the number of GPUs that all selected workloads may claim together"))
 	}
 	for _, limit := range []struct {
 		name  string
@@ -116,6 +120,9 @@ func ValidateBudget(g *v1alpha1.GPUBudget) field.ErrorList {
 	}
 	if r := g.Spec.Rollout; r != "" && r != v1alpha1.RolloutAllow && r != v1alpha1.RolloutStrict {
 		errs = append(errs, field.NotSupported(spec.Child("rollout"), r, []v1alpha1.RolloutPolicy{v1alpha1.RolloutAllow, v1alpha1.RolloutStrict}))
+	}
+	if e := g.Spec.Enforcement; e != "" && e != v1alpha1.BudgetDeny && e != v1alpha1.BudgetWarn && e != v1alpha1.BudgetAudit {
+		errs = append(errs, field.NotSupported(spec.Child("enforcement"), e, []v1alpha1.BudgetEnforcement{v1alpha1.BudgetDeny, v1alpha1.BudgetWarn, v1alpha1.BudgetAudit}))
 	}
 	return errs
 }
@@ -172,25 +179,22 @@ func (b *Budget) Selects(namespace string, namespaceLabels map[string]string, kn
 	return selects
 }
 
-// Claim is how many of the GPUs of some parts count: those of the budget's types, and those
-// that nothing pins to one type.
+// Claim is how many of the GPUs of some parts count: those of the budget's types, in any
+// vendor's words, and those that nothing pins to a type that is understood to be another.
 func (b *Budget) Claim(parts []workload.Part) int64 {
-	var n int64
-	for _, p := range parts {
-		if len(b.types) == 0 || p.Type == "" || (&Rule{allowed: b.types}).allows(p.Type) {
-			n = workload.SaturatingAdd(n, p.GPUs)
-		}
+	if b.types.Empty() {
+		return workload.Sum(parts)
 	}
-	return n
+	return workload.SumOf(parts, b.types.MayBe)
 }
 
 // Types words the GPU types that count, "" for all.
-func (b *Budget) Types() string { return strings.Join(b.types, ", ") }
+func (b *Budget) Types() string { return b.types.String() }
 
 // Rules is a digest of what GPUs are counted by: with other GPU resources, or other
 // defaults of Knative, the same objects claim something else.
 func Rules(s *Set, kn *knative.Config) string {
 	h := sha256.New()
-	fmt.Fprintf(h, "v1 %q %d %d %d", s.GPUResources(), kn.MinScale(), kn.MaxScale(), kn.InitialScale())
+	fmt.Fprintf(h, "v2 %s %d %d %d", s.GPUResources().Digest(), kn.MinScale(), kn.MaxScale(), kn.InitialScale())
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }

@@ -24,6 +24,10 @@ const (
 
 	BoundGPUTypes          = "gpuTypes"
 	BoundAutoscalerClasses = "autoscalerClasses"
+
+	// UnlistedAccelerators is the field that says what counts: not a bound, but what a
+	// workload breaks that asks for an accelerator which no policy counts.
+	UnlistedAccelerators = "gpuResources"
 )
 
 // Ceiling is the lowest maximum that holds for a setting.
@@ -62,13 +66,13 @@ func (s Selection) Ceiling(bound string, which Which) (c Ceiling, ok bool) {
 // PeakCeiling is the most pods that maxScale and gpusPerWorkload leave to the latest
 // template of a demand, beside the claims of other revisions. It can be 0.
 func (s Selection) PeakCeiling(d workload.Usage, which Which) (c Ceiling, ok bool) {
-	gpusPerPod, otherClaims := workload.SaturatingMul(d.GPUs.PerPod, 1+d.UnknownRevisions), d.OtherClaims
 	c, ok = s.Ceiling(BoundMaxScale, which)
 	total, bounded := s.Ceiling(BoundGPUsPerWorkload, which)
-	if !bounded || gpusPerPod == 0 {
+	if !bounded || d.GPUs.PerPod == 0 {
 		return c, ok
 	}
-	pods := workload.Number(max(0, (total.Max.Value()-min(otherClaims, total.Max.Value()))/gpusPerPod))
+	left := total.Max.Value() - min(d.OtherClaims, total.Max.Value())
+	pods := workload.Number(d.GPUs.PodsWithin(left) / (1 + d.UnknownRevisions))
 	if !ok || pods.Cmp(c.Max) < 0 {
 		c, ok = Ceiling{Max: pods, Policy: total.Policy, By: total.By}, true
 	}

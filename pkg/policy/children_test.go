@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	threeByFour = `{metadata: {name: svc-00001, annotations: {autoscaling.knative.dev/max-scale: "3"}}, spec: {nodeSelector: {nvidia.com/gpu.product: L4}, containers: [{resources: {limits: {nvidia.com/gpu: 4}}}]}}`
+	threeByFour = `{metadata: {name: svc-00001, annotations: {autoscaling.knative.dev/max-scale: "3"}}, spec: {nodeSelector: {nvidia.com/gpu.product: NVIDIA-L4}, containers: [{resources: {limits: {nvidia.com/gpu: 4}}}]}}`
 	twoByEight  = `{metadata: {name: svc-00002, annotations: {autoscaling.knative.dev/maxScale: "2"}}, spec: {containers: [{resources: {limits: {nvidia.com/gpu: 8}}}]}}`
 	withoutGPUs = `{metadata: {name: svc-00003, annotations: {autoscaling.knative.dev/max-scale: "2"}}, spec: {containers: [{}]}}`
 )
@@ -38,13 +38,13 @@ func TestPartsOfAService(t *testing.T) {
 	}{
 		"the latest template": {traffic: `[{latestRevision: true, percent: 100}]`, want: []workload.Part{{GPUs: 5, Type: "A100"}}},
 		"each revision by its own scale and type": {traffic: `[{revisionName: svc-00001}, {revisionName: svc-00002, tag: old}]`,
-			want: []workload.Part{{GPUs: 5, Type: "A100"}, {Revision: "svc-00001", GPUs: 12, Type: "L4"}, {Revision: "svc-00002", GPUs: 16}}},
+			want: []workload.Part{{GPUs: 5, Type: "A100"}, {Revision: "svc-00001", GPUs: 12, Type: "NVIDIA-L4"}, {Revision: "svc-00002", GPUs: 16}}},
 		"one without GPUs is no part":              {traffic: `[{revisionName: svc-00003}]`, want: []workload.Part{{GPUs: 5, Type: "A100"}}},
 		"one that is not known is like the latest": {traffic: `[{revisionName: svc-00009}]`, want: []workload.Part{{GPUs: 5, Type: "A100"}, {Revision: "svc-00009", GPUs: 5, Type: "A100"}}},
-		"one that something else names":            {elsewhere: []string{"svc-00001"}, want: []workload.Part{{GPUs: 5, Type: "A100"}, {Revision: "svc-00001", GPUs: 12, Type: "L4"}}},
-		"named twice it counts once":               {traffic: `[{revisionName: svc-00001}]`, elsewhere: []string{"svc-00001"}, want: []workload.Part{{GPUs: 5, Type: "A100"}, {Revision: "svc-00001", GPUs: 12, Type: "L4"}}},
+		"one that something else names":            {elsewhere: []string{"svc-00001"}, want: []workload.Part{{GPUs: 5, Type: "A100"}, {Revision: "svc-00001", GPUs: 12, Type: "NVIDIA-L4"}}},
+		"named twice it counts once":               {traffic: `[{revisionName: svc-00001}]`, elsewhere: []string{"svc-00001"}, want: []workload.Part{{GPUs: 5, Type: "A100"}, {Revision: "svc-00001", GPUs: 12, Type: "NVIDIA-L4"}}},
 		"a name counts beside latestRevision, as Knative's controller takes it": {traffic: `[{latestRevision: true, revisionName: svc-00001}]`,
-			want: []workload.Part{{GPUs: 5, Type: "A100"}, {Revision: "svc-00001", GPUs: 12, Type: "L4"}}},
+			want: []workload.Part{{GPUs: 5, Type: "A100"}, {Revision: "svc-00001", GPUs: 12, Type: "NVIDIA-L4"}}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -65,8 +65,8 @@ func TestPartsOfAService(t *testing.T) {
 }
 
 func TestPartsOfADeployment(t *testing.T) {
-	d := workload.DeploymentUsage(read(`{spec: {replicas: 3, template: {spec: {nodeSelector: {nvidia.com/gpu.product: L4}, containers: [{resources: {limits: {nvidia.com/gpu: 2}}}]}}}}`), gpus())
-	assert.Equal(t, []workload.Part{{GPUs: 6, Type: "L4"}}, d.Parts)
+	d := workload.DeploymentUsage(read(`{spec: {replicas: 3, template: {spec: {nodeSelector: {nvidia.com/gpu.product: NVIDIA-L4}, containers: [{resources: {limits: {nvidia.com/gpu: 2}}}]}}}}`), workload.Controlled{}, gpus())
+	assert.Equal(t, []workload.Part{{GPUs: 6, Type: "NVIDIA-L4"}}, d.Parts)
 	assert.EqualValues(t, 6, d.Claim)
 }
 
@@ -115,7 +115,7 @@ func TestRouteDemand(t *testing.T) {
 	configuration := read(`{metadata: {name: svc}, status: {latestCreatedRevisionName: svc-00002}}`)
 	configuration["spec"] = manifest.Object{"template": read(twoByEight)}
 	configurations := map[string]manifest.Object{"svc": configuration}
-	first, second := workload.Part{Revision: "svc-00001", GPUs: 12, Type: "L4"}, workload.Part{Revision: "svc-00002", GPUs: 16}
+	first, second := workload.Part{Revision: "svc-00001", GPUs: 12, Type: "NVIDIA-L4"}, workload.Part{Revision: "svc-00002", GPUs: 16}
 	tests := map[string]struct {
 		route string
 		want  []workload.Part
@@ -127,7 +127,7 @@ func TestRouteDemand(t *testing.T) {
 		"a Configuration":                           {route: `{spec: {traffic: [{configurationName: svc, percent: 100}]}}`, want: []workload.Part{{GPUs: 16}}},
 		"a Configuration and its own latest":        {route: `{spec: {traffic: [{configurationName: svc, percent: 100}, {revisionName: svc-00002, tag: now}]}}`, want: []workload.Part{{GPUs: 16}}},
 		"a Configuration and an earlier revision":   {route: `{spec: {traffic: [{configurationName: svc, percent: 100}, {revisionName: svc-00001, tag: old}]}}`, want: []workload.Part{{GPUs: 16}, first}},
-		"one that is not known is like the largest": {route: `{spec: {traffic: [{revisionName: svc-00001}, {revisionName: other}]}}`, want: []workload.Part{first, {Revision: "other", GPUs: 12, Type: "L4"}}},
+		"one that is not known is like the largest": {route: `{spec: {traffic: [{revisionName: svc-00001}, {revisionName: other}]}}`, want: []workload.Part{first, {Revision: "other", GPUs: 12, Type: "NVIDIA-L4"}}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -144,20 +144,20 @@ func TestRouteDemand(t *testing.T) {
 
 func TestWithin(t *testing.T) {
 	of := func(annotations, pod string) workload.Usage { return demand(service(annotations, pod)) }
-	owner := of(`{autoscaling.knative.dev/max-scale: "5", autoscaling.knative.dev/min-scale: "1"}`, `{nodeSelector: {nvidia.com/gpu.product: L4}, containers: [{resources: {limits: {nvidia.com/gpu: 2, cpu: 4, memory: 8Gi}}}]}`)
-	const pod = `{nodeSelector: {nvidia.com/gpu.product: L4}, containers: [{resources: {limits: {nvidia.com/gpu: 2, cpu: 4, memory: 8Gi}}}]}`
+	owner := of(`{autoscaling.knative.dev/max-scale: "5", autoscaling.knative.dev/min-scale: "1"}`, `{nodeSelector: {nvidia.com/gpu.product: NVIDIA-L4}, containers: [{resources: {limits: {nvidia.com/gpu: 2, cpu: 4, memory: 8Gi}}}]}`)
+	const pod = `{nodeSelector: {nvidia.com/gpu.product: NVIDIA-L4}, containers: [{resources: {limits: {nvidia.com/gpu: 2, cpu: 4, memory: 8Gi}}}]}`
 	const scale = `autoscaling.knative.dev/max-scale: "5", autoscaling.knative.dev/min-scale: "1"`
 	for name, test := range map[string]struct {
 		annotations, pod string
 		want             bool
 	}{
 		"the same":                       {`{` + scale + `}`, pod, true},
-		"less":                           {`{autoscaling.knative.dev/max-scale: "2"}`, `{nodeSelector: {nvidia.com/gpu.product: L4}, containers: [{resources: {limits: {nvidia.com/gpu: 1}}}]}`, true},
+		"less":                           {`{autoscaling.knative.dev/max-scale: "2"}`, `{nodeSelector: {nvidia.com/gpu.product: NVIDIA-L4}, containers: [{resources: {limits: {nvidia.com/gpu: 1}}}]}`, true},
 		"none, of any type":              {`{` + scale + `}`, `{containers: [{}]}`, true},
 		"a higher peak":                  {`{autoscaling.knative.dev/max-scale: "6"}`, pod, false},
 		"a peak through initial-scale":   {`{` + scale + `, autoscaling.knative.dev/initial-scale: "6"}`, pod, false},
 		"more pods all the time":         {`{autoscaling.knative.dev/max-scale: "5", autoscaling.knative.dev/min-scale: "2"}`, pod, false},
-		"more GPUs per pod":              {`{` + scale + `}`, `{nodeSelector: {nvidia.com/gpu.product: L4}, containers: [{resources: {limits: {nvidia.com/gpu: 3}}}]}`, false},
+		"more GPUs per pod":              {`{` + scale + `}`, `{nodeSelector: {nvidia.com/gpu.product: NVIDIA-L4}, containers: [{resources: {limits: {nvidia.com/gpu: 3}}}]}`, false},
 		"GPUs of another type":           {`{` + scale + `}`, `{nodeSelector: {nvidia.com/gpu.product: H100}, containers: [{resources: {limits: {nvidia.com/gpu: 2}}}]}`, false},
 		"GPUs of no type":                {`{` + scale + `}`, `{containers: [{resources: {limits: {nvidia.com/gpu: 2}}}]}`, false},
 		"GPUs that cannot be counted":    {`{` + scale + `}`, `{containers: [{resources: {limits: {foo.com/gpus: 1}}}]}`, false},

@@ -36,14 +36,14 @@ func TestDemandOfOnePod(t *testing.T) {
 			if test.annotations == "" {
 				test.annotations = "{}"
 			}
-			d := workload.ServiceUsage(service(test.annotations, test.pod), "", test.at, nil, nil)
+			d := workload.ServiceUsage(service(test.annotations, test.pod), "", test.at, workload.GPUResources{}, nil)
 			cpus, memory := resource.MustParse(test.cpus), resource.MustParse(test.memory)
 			assert.Zero(t, cpus.Cmp(d.CPUs), d.CPUs.String())
 			assert.Zero(t, memory.Cmp(d.Memory), d.Memory.String())
 		})
 	}
 	t.Run("what the cluster uses where the template says nothing", func(t *testing.T) {
-		d := workload.ServiceUsage(service(`{}`, `{}`), "", withDefaults, nil, nil)
+		d := workload.ServiceUsage(service(`{}`, `{}`), "", withDefaults, workload.GPUResources{}, nil)
 		assert.Equal(t, []any{15 * time.Second, 30 * time.Second, 20 * time.Minute, "hpa.autoscaling.knative.dev"}, []any{d.ScaleDownDelay, d.Retention, d.ProgressDeadline, d.Class})
 	})
 	t.Run("a duration that cannot be read is never short", func(t *testing.T) {

@@ -14,7 +14,7 @@ func TestDeploymentDemand(t *testing.T) {
 	const unbounded = int64(workload.Unbounded)
 	container := manifest.Object{"resources": manifest.Object{
 		"requests": manifest.Object{"cpu": "500m", "memory": "1Gi", "nvidia.com/gpu": "2"}, "limits": manifest.Object{"memory": "2Gi", "nvidia.com/gpu": "2"}}}
-	pod := manifest.Object{"nodeSelector": manifest.Object{"nvidia.com/gpu.product": "L4"}, "containers": []any{container, manifest.Object{"resources": manifest.Object{"limits": manifest.Object{"cpu": "1"}}}}}
+	pod := manifest.Object{"nodeSelector": manifest.Object{"nvidia.com/gpu.product": "NVIDIA-L4"}, "containers": []any{container, manifest.Object{"resources": manifest.Object{"limits": manifest.Object{"cpu": "1"}}}}}
 	for name, c := range map[string]struct {
 		replicas     any
 		pods, claims int64
@@ -33,10 +33,10 @@ func TestDeploymentDemand(t *testing.T) {
 			if c.replicas != nil {
 				spec["replicas"] = c.replicas
 			}
-			d := workload.DeploymentUsage(manifest.Object{"spec": spec}, workload.BuiltInGPUResources)
+			d := workload.DeploymentUsage(manifest.Object{"spec": spec}, workload.Controlled{}, workload.BuiltInGPUResources)
 			assert.True(t, d.Fixed)
 			assert.Equal(t, []int64{c.pods, c.pods, c.claims, 2}, []int64{d.PeakPods, d.MinScale, d.Claim, d.GPUs.PerPod})
-			assert.Equal(t, "L4", d.GPUType)
+			assert.Equal(t, "NVIDIA-L4", d.GPUType)
 			assert.Zero(t, d.CPUs.Cmp(resource.MustParse("1500m")))
 			assert.Zero(t, d.Memory.Cmp(resource.MustParse("2Gi")))
 			assert.Empty(t, d.Class)
@@ -47,7 +47,7 @@ func TestDeploymentDemand(t *testing.T) {
 
 func TestAnnotationsOfADeploymentAddNothingToItsDemand(t *testing.T) {
 	d := workload.DeploymentUsage(manifest.Object{"spec": manifest.Object{"template": manifest.Object{
-		"metadata": manifest.Object{"annotations": manifest.Object{"autoscaling.knative.dev/max-scale": "50", "queue.sidecar.serving.knative.dev/cpu-resource-limit": "9"}}}}}, nil)
+		"metadata": manifest.Object{"annotations": manifest.Object{"autoscaling.knative.dev/max-scale": "50", "queue.sidecar.serving.knative.dev/cpu-resource-limit": "9"}}}}}, workload.Controlled{}, workload.GPUResources{})
 	assert.Equal(t, int64(1), d.PeakPods)
 	assert.True(t, d.CPUs.IsZero())
 }

@@ -3,6 +3,7 @@ package policy
 import (
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -20,6 +21,8 @@ type Description struct {
 	// NamespaceLabels are those that the bounds hang on, sorted, without the namespace's
 	// name, which nobody can change.
 	NamespaceLabels []string
+	// Exempt are the policy's exemptions.
+	Exempt []v1alpha1.Exemption
 	// Invalid says why the policy sets nothing.
 	Invalid field.ErrorList
 }
@@ -28,6 +31,16 @@ type Description struct {
 type Enforced struct {
 	Bound       string
 	Enforcement v1alpha1.Enforcement
+}
+
+// Ended are the exemptions that hold no more, by their places in spec.exempt.
+func (d Description) Ended(now time.Time) (places []int) {
+	for i := range d.Exempt {
+		if ended(&d.Exempt[i], now) {
+			places = append(places, i)
+		}
+	}
+	return places
 }
 
 // Modes are the ways in which the policy's bounds are enforced, the strictest first.
@@ -46,7 +59,7 @@ func (d Description) Modes() []v1alpha1.Enforcement {
 func (s *Set) Describe() []Description {
 	var all []Description
 	for _, p := range s.policies {
-		d := Description{Name: p.name, WorkloadSelector: !p.workload.Empty()}
+		d := Description{Name: p.name, WorkloadSelector: !p.workload.Empty(), Exempt: p.exempt}
 		for _, r := range p.rules {
 			if b := (Enforced{r.Bound, r.Enforcement}); !slices.Contains(d.Bounds, b) {
 				d.Bounds = append(d.Bounds, b)

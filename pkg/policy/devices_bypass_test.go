@@ -15,7 +15,7 @@ import (
 
 func TestDevicesThatCannotBeCountedAreRefused(t *testing.T) {
 	const claims = "spec.resourceClaims: Forbidden: devices asked for through resource claims cannot be counted as GPUs; ask for a GPU resource instead"
-	const class = "spec.containers[0].resources.limits[deviceclass.resource.kubernetes.io/h100]: Forbidden: devices of a class that no policy's gpuResources lists cannot be counted as GPUs; ask for a GPU resource instead"
+	const class = "spec.containers[0].resources.limits[deviceclass.resource.kubernetes.io/h100]: Forbidden: devices of DeviceClass h100, which no policy lists, cannot be counted as GPUs; the platform team lists it in gpuDeviceClasses, or in notGPUDeviceClasses if it has none"
 	for name, test := range map[string]struct{ pod, want string }{
 		"a claim that exists":       {`{resourceClaims: [{name: gpu, resourceClaimName: shared}], containers: [{resources: {claims: [{name: gpu}]}}]}`, claims},
 		"one from a template":       {`{resourceClaims: [{name: gpu, resourceClaimTemplateName: large}], containers: [{resources: {claims: [{name: gpu, request: one}]}}]}`, claims},

@@ -14,11 +14,11 @@ func TestGPUType(t *testing.T) {
 		pinned    bool
 	}{
 		"nothing pins the pod":      {pod: `{}`},
-		"a node selector does":      {pod: `{nodeSelector: {nvidia.com/gpu.product: L4}}`, want: "L4", pinned: true},
+		"a node selector does":      {pod: `{nodeSelector: {nvidia.com/gpu.product: NVIDIA-L4}}`, want: "NVIDIA-L4", pinned: true},
 		"a cloud's label does":      {pod: `{nodeSelector: {cloud.google.com/gke-accelerator: nvidia-l4}}`, want: "nvidia-l4", pinned: true},
 		"another label does not":    {pod: `{nodeSelector: {pool: gpu}}`},
 		"a required affinity does":  {pod: `{affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{matchExpressions: [{key: nvidia.com/gpu.product, operator: In, values: [A100]}]}]}}}}`, want: "A100", pinned: true},
-		"two values do not":         {pod: `{affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{matchExpressions: [{key: nvidia.com/gpu.product, operator: In, values: [A100, L4]}]}]}}}}`},
+		"two values do not":         {pod: `{affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{matchExpressions: [{key: nvidia.com/gpu.product, operator: In, values: [A100, NVIDIA-L4]}]}]}}}}`},
 		"two terms do not":          {pod: `{affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{matchExpressions: [{key: nvidia.com/gpu.product, operator: In, values: [A100]}]}, {matchExpressions: [{key: pool, operator: Exists}]}]}}}}`},
 		"exclusion does not":        {pod: `{affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{matchExpressions: [{key: nvidia.com/gpu.product, operator: NotIn, values: [A100]}]}]}}}}`},
 		"a preference does not":     {pod: `{affinity: {nodeAffinity: {preferredDuringSchedulingIgnoredDuringExecution: [{weight: 1, preference: {matchExpressions: [{key: nvidia.com/gpu.product, operator: In, values: [A100]}]}}]}}}`},

@@ -14,7 +14,7 @@ import (
 
 func TestCountGPUs(t *testing.T) {
 	const notWhole = "must be a whole number of GPUs from 0 to 2147483647"
-	const unlisted = "Forbidden: looks like a GPU resource that no policy's gpuResources lists, so it cannot be counted"
+	const unlisted = "Forbidden: looks like a GPU resource that no policy's gpuResources lists, so it cannot be counted; the platform team lists it there, or in notGPUResources if it is no number of GPUs"
 	tests := map[string]struct {
 		pod                string
 		want               int64
@@ -36,7 +36,7 @@ func TestCountGPUs(t *testing.T) {
 		"resources of the pod where they are larger":   {pod: `{resources: {limits: {nvidia.com/gpu: 4}}, containers: [{resources: {limits: {nvidia.com/gpu: 1}}}]}`, want: 4},
 		"resources of the pod where they are smaller":  {pod: `{resources: {requests: {nvidia.com/gpu: 1}}, containers: [{resources: {limits: {nvidia.com/gpu: 2}}}]}`, want: 2},
 		"kinds of GPUs are counted apart, then added":  {pod: `{initContainers: [{resources: {limits: {nvidia.com/gpu: 2}}}], containers: [{resources: {limits: {amd.com/gpu: 3}}}]}`, want: 5},
-		"GPUs of an init container that are not known": {pod: `{initContainers: [{resources: {requests: {nvidia.com/gpumem: 1}}}]}`, unknown: []string{"spec.initContainers[0].resources.requests[nvidia.com/gpumem]: " + unlisted}},
+		"GPUs of an init container that are not known": {pod: `{initContainers: [{resources: {requests: {acme.com/gpumem: 1}}}]}`, unknown: []string{"spec.initContainers[0].resources.requests[acme.com/gpumem]: " + unlisted}},
 		"fractions of a GPU": {pod: `{containers: [{resources: {limits: {nvidia.com/gpu: 500m}}}, {resources: {limits: {nvidia.com/gpu: 1.5}}}]}`, want: workload.Unbounded,
 			malformed: []string{`spec.containers[0].resources.limits[nvidia.com/gpu]: Invalid value: "500m": ` + notWhole, `spec.containers[1].resources.limits[nvidia.com/gpu]: Invalid value: 1.5: ` + notWhole}},
 		"no quantity at all": {pod: `{containers: [{resources: {limits: {nvidia.com/gpu: many}}}]}`, want: workload.Unbounded,

@@ -59,12 +59,28 @@ func (s Selection) Judge(d workload.Usage, old *workload.Usage) Verdict {
 			v.add(gpuRule.violation(&named))
 		}
 	}
+	if gpuRule != nil && (old == nil || !sameNames(d.GPUs.Unlisted, old.GPUs.Unlisted)) {
+		v.Warned = append(v.Warned, unlisted(gpuRule.Policy, d.GPUs.Unlisted)...)
+	}
 	if grown := !same || d.Claim > old.Claim || d.PeakPods > old.PeakPods; len(s.invalid) > 0 && grown && (d.Claim > 0 || len(d.GPUs.Unknown) > 0) {
 		v.Denied = append(v.Denied, Violation{Policy: s.invalid[0], Bound: BoundGPUsPerPod, Enforcement: v1alpha1.Deny,
 			Error: field.Forbidden(d.PodPath(), fmt.Sprintf(
 				"asks for GPUs, and policy %s is invalid, so its bounds are not known; ask the platform team to mend it", strings.Join(s.invalid, ", ")))})
 	}
 	return v
+}
+
+// unlisted are the accelerators that a policy with bounds on GPUs does not count.
+func unlisted(policy string, found field.ErrorList) []Violation {
+	var all []Violation
+	for _, e := range found {
+		all = append(all, Violation{Policy: policy, Bound: UnlistedAccelerators, Enforcement: v1alpha1.Warn, Error: e})
+	}
+	return all
+}
+
+func sameNames(a, b field.ErrorList) bool {
+	return slices.EqualFunc(a, b, func(x, y *field.Error) bool { return x.BadValue == y.BadValue })
 }
 
 // BoundsGPUs tells whether any bound speaks of GPUs, or might: an invalid policy counts.

@@ -94,7 +94,7 @@ func TestWhatAnInvalidPolicyCallsAGPUCounts(t *testing.T) {
 }
 
 func TestAnAuditOfGPUsRefusesNothing(t *testing.T) {
-	v := judge(withBounds(`{gpusPerPod: {max: 8, enforcement: Audit}}`), service(`{}`, `{containers: [{resources: {limits: {nvidia.com/gpumem: "3000"}}}]}`), nil)
+	v := judge(withBounds(`{gpusPerPod: {max: 8, enforcement: Audit}}`), service(`{}`, `{containers: [{resources: {limits: {acme.com/gpumem: "3000"}}}]}`), nil)
 	assert.Empty(t, v.Denied)
 	assert.Len(t, v.Audited, 1)
 }

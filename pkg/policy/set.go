@@ -2,9 +2,11 @@ package policy
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -22,8 +24,13 @@ type Set struct {
 	// index finds those that may select a namespace.
 	index   namespaceIndex
 	invalid map[string]field.ErrorList
-	gpus    workload.GPUResources
-	clamps  bool
+	// counting is what the policies, and the cluster's DeviceClasses, say about GPUs, and
+	// gpus the same compiled.
+	counting workload.Counting
+	gpus     workload.GPUResources
+	clamps   bool
+	// clock tells whether exemptions have ended.
+	clock func() time.Time
 }
 
 type compiled struct {
@@ -34,8 +41,32 @@ type compiled struct {
 	defaults  map[parameter.Group]Settings
 	profiles  map[parameter.Group]map[string]Settings
 	rules     []Rule
-	gpus      []string
+	gpus      []v1alpha1.GPUResource
 	exempt    []v1alpha1.Exemption
+}
+
+// EndsSoon is how long before an exemption ends who uses it is warned.
+const EndsSoon = 7 * 24 * time.Hour
+
+// ended tells whether an exemption holds no more.
+func ended(e *v1alpha1.Exemption, now time.Time) bool {
+	return e.Until != nil && !now.Before(e.Until.Time)
+}
+
+// Ending is an exemption that ends soon.
+type Ending struct {
+	Policy string
+	Until  time.Time
+	Reason string
+}
+
+// Warning words it.
+func (e Ending) Warning() string {
+	reason := ""
+	if e.Reason != "" {
+		reason = " (" + e.Reason + ")"
+	}
+	return fmt.Sprintf("policy %s exempts this until %s%s; its bounds hold from then on", e.Policy, e.Until.UTC().Format(time.RFC3339), reason)
 }
 
 // Settings are parameter values by the parameters' names.
@@ -44,7 +75,7 @@ type Settings map[string]string
 // Compile prepares policies for use. A policy that Validate refuses sets nothing; it is
 // kept by name, so that bounds on GPUs can fail closed (Invalid).
 func Compile(policies []v1alpha1.ComputePolicy) *Set {
-	s := &Set{invalid: map[string]field.ErrorList{}, gpus: slices.Clone(workload.BuiltInGPUResources)}
+	s := &Set{invalid: map[string]field.ErrorList{}, clock: time.Now}
 	ordered := slices.Clone(policies)
 	slices.SortFunc(ordered, func(a, b v1alpha1.ComputePolicy) int {
 		return cmp.Or(cmp.Compare(b.Spec.Priority, a.Spec.Priority), strings.Compare(a.Name, b.Name))
@@ -55,10 +86,13 @@ func Compile(policies []v1alpha1.ComputePolicy) *Set {
 			s.invalid[p.Name] = errs
 		} else {
 			s.policies = append(s.policies, compile(p))
+			s.counting.Not = append(s.counting.Not, p.Spec.NotGPUResources...)
+			s.counting.NotDeviceClasses = append(s.counting.NotDeviceClasses, p.Spec.NotGPUDeviceClasses...)
 		}
 		// What an invalid policy calls a GPU counts as well: its bounds fail closed.
-		s.countAsGPUs(p.Spec.GPUResources)
+		s.countAsGPUs(p.Spec.GPUResources, p.Spec.GPUDeviceClasses)
 	}
+	s.gpus = workload.NewGPUResources(s.counting)
 	s.index = indexNamespaces(s.policies)
 	s.clamps = slices.ContainsFunc(s.policies, func(p *compiled) bool {
 		return slices.ContainsFunc(p.rules, func(r Rule) bool { return r.Enforcement == v1alpha1.Clamp })
@@ -80,6 +114,21 @@ func (s *Set) GPUResources() workload.GPUResources { return s.gpus }
 func (s *Set) Counting(gpus workload.GPUResources) *Set {
 	copied := *s
 	copied.gpus = gpus
+	return &copied
+}
+
+// WithClock is the set at another time than now: exemptions may end.
+func (s *Set) WithClock(clock func() time.Time) *Set {
+	copied := *s
+	copied.clock = clock
+	return &copied
+}
+
+// WithClasses is the set in a cluster that has these DeviceClasses.
+func (s *Set) WithClasses(classes []workload.DeviceClass) *Set {
+	copied := *s
+	copied.counting.Classes = classes
+	copied.gpus = workload.NewGPUResources(copied.counting)
 	return &copied
 }
 
@@ -136,7 +185,9 @@ type Selection struct {
 	defaults []*compiled
 	bounds   []*compiled // without those that exempt the subject
 	excused  []string
+	ending   []Ending
 	invalid  []string
+	now      time.Time
 	gpus     workload.GPUResources
 	// namespace of the workload.
 	namespace string
@@ -145,7 +196,7 @@ type Selection struct {
 // For selects the policies of a workload. With several subjects (the old and the new
 // state of one object) the first one's policies set defaults, everyone's set bounds.
 func (s *Set) For(subjects ...Subject) Selection {
-	sel := Selection{gpus: s.gpus, invalid: slices.Sorted(maps.Keys(s.invalid))}
+	sel := Selection{gpus: s.gpus, invalid: slices.Sorted(maps.Keys(s.invalid)), now: s.clock()}
 	if len(subjects) > 0 {
 		sel.namespace = subjects[0].Namespace
 	}
@@ -159,11 +210,15 @@ func (s *Set) For(subjects ...Subject) Selection {
 			if !selects {
 				continue
 			}
-			if !p.exempts(subject) {
+			exempt, until := p.exempts(subject, sel.now)
+			if !exempt {
 				sel.bounds = append(sel.bounds, p)
 				break
 			}
-			if !p.exempts(&Subject{Namespace: subject.Namespace}) && !slices.Contains(sel.excused, p.name) {
+			if until != nil && until.Until.Sub(sel.now) <= EndsSoon && !slices.ContainsFunc(sel.ending, func(e Ending) bool { return e.Policy == p.name }) {
+				sel.ending = append(sel.ending, Ending{p.name, until.Until.Time, until.Reason})
+			}
+			if whole, _ := p.exempts(&Subject{Namespace: subject.Namespace}, sel.now); !whole && !slices.Contains(sel.excused, p.name) {
 				sel.excused = append(sel.excused, p.name)
 			}
 		}
@@ -176,6 +231,9 @@ func (s *Set) For(subjects ...Subject) Selection {
 // group or service account. An exemption of the whole namespace is not among them.
 func (s Selection) Excused() []string { return s.excused }
 
+// Ending are the exemptions that hold, and end soon.
+func (s Selection) Ending() []Ending { return s.ending }
+
 // Without leaves out the bounds of the named policies, as far as they exempt anybody in
 // the namespace for who asks.
 func (s Selection) Without(names []string) Selection {
@@ -184,7 +242,7 @@ func (s Selection) Without(names []string) Selection {
 	}
 	s.bounds = slices.DeleteFunc(slices.Clone(s.bounds), func(p *compiled) bool {
 		return slices.Contains(names, p.name) && slices.ContainsFunc(p.exempt, func(e v1alpha1.Exemption) bool {
-			return len(e.Users)+len(e.Groups)+len(e.ServiceAccounts) > 0 && (len(e.Namespaces) == 0 || slices.Contains(e.Namespaces, s.namespace))
+			return !ended(&e, s.now) && len(e.Users)+len(e.Groups)+len(e.ServiceAccounts) > 0 && (len(e.Namespaces) == 0 || slices.Contains(e.Namespaces, s.namespace))
 		})
 	})
 	return s
@@ -197,25 +255,40 @@ func (c *compiled) selects(s *Subject) (selects, decided bool) {
 	return c.namespace.selects(s)
 }
 
-func (c *compiled) exempts(s *Subject) bool {
-	return slices.ContainsFunc(c.exempt, func(e v1alpha1.Exemption) bool {
-		if len(e.Namespaces) > 0 && !slices.Contains(e.Namespaces, s.Namespace) {
+// exempts tells whether an exemption holds, and which one of those that end lasts longest:
+// nil if one has no end.
+func (c *compiled) exempts(s *Subject, now time.Time) (exempt bool, until *v1alpha1.Exemption) {
+	for i := range c.exempt {
+		e := &c.exempt[i]
+		switch {
+		case ended(e, now) || !matches(e, s):
+		case e.Until == nil:
+			return true, nil
+		case until == nil || until.Until.Before(e.Until):
+			exempt, until = true, e
+		}
+	}
+	return exempt, until
+}
+
+// matches tells whether an exemption is about a subject.
+func matches(e *v1alpha1.Exemption, s *Subject) bool {
+	if len(e.Namespaces) > 0 && !slices.Contains(e.Namespaces, s.Namespace) {
+		return false
+	}
+	if len(e.Users) > 0 && !slices.Contains(e.Users, s.User.Username) {
+		return false
+	}
+	if len(e.Groups) > 0 && !slices.ContainsFunc(s.User.Groups, func(g string) bool { return slices.Contains(e.Groups, g) }) {
+		return false
+	}
+	if len(e.ServiceAccounts) > 0 {
+		name, ok := strings.CutPrefix(s.User.Username, "system:serviceaccount:")
+		if !ok || !slices.Contains(e.ServiceAccounts, strings.Replace(name, ":", "/", 1)) {
 			return false
 		}
-		if len(e.Users) > 0 && !slices.Contains(e.Users, s.User.Username) {
-			return false
-		}
-		if len(e.Groups) > 0 && !slices.ContainsFunc(s.User.Groups, func(g string) bool { return slices.Contains(e.Groups, g) }) {
-			return false
-		}
-		if len(e.ServiceAccounts) > 0 {
-			name, ok := strings.CutPrefix(s.User.Username, "system:serviceaccount:")
-			if !ok || !slices.Contains(e.ServiceAccounts, strings.Replace(name, ":", "/", 1)) {
-				return false
-			}
-		}
-		return true
-	})
+	}
+	return true
 }
 
 // Layer is a source of defaults.
@@ -262,8 +335,8 @@ func (s Selection) ProfileNames(g parameter.Group) []string {
 func (s Selection) GPUResource() string {
 	for _, p := range s.defaults {
 		for _, g := range p.gpus {
-			if !strings.HasSuffix(g, "*") {
-				return g
+			if !strings.HasSuffix(g.Name, "*") && s.gpus.Match(g.Name) {
+				return g.Name
 			}
 		}
 	}

@@ -72,7 +72,7 @@ func TestPriorities(t *testing.T) {
 		`{metadata: {name: b}, spec: {defaults: {autoscale: {maxScale: 1}}, profiles: {autoscale: [{name: batch, maxScale: 2}, {name: web, maxScale: 3}]}}}`,
 		`{metadata: {name: a}, spec: {defaults: {autoscale: {maxScale: 4, targetUtilization: 80}}, profiles: {autoscale: [{name: batch, maxScale: 5}]}}}`,
 		`{metadata: {name: z}, spec: {priority: 9, defaults: {autoscale: {minScale: 1}, compute: {cpus: 2}}}}`,
-		`{metadata: {name: y}, spec: {priority: -1, profiles: {compute: [{name: l4, gpuType: L4}]}}}`))
+		`{metadata: {name: y}, spec: {priority: -1, profiles: {compute: [{name: l4, gpuType: NVIDIA-L4}]}}}`))
 	s := set.For(policy.Subject{NamespaceKnown: true})
 	assert.Equal(t, []policy.Layer{
 		{From: "policy z", Values: policy.Settings{"min-scale": "1"}},

@@ -12,6 +12,7 @@ import (
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/manifest"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // CompileStored prepares policies as they are stored. Storage may hold what no webhook has
@@ -20,7 +21,8 @@ import (
 func CompileStored(objects []manifest.Object) *Set {
 	var decoded []v1alpha1.ComputePolicy
 	refused := map[string]field.ErrorList{}
-	var gpus []string
+	var gpus []v1alpha1.GPUResource
+	var classes []string
 	for _, o := range objects {
 		p, errs := Decode(o)
 		if len(errs) == 0 {
@@ -28,25 +30,52 @@ func CompileStored(objects []manifest.Object) *Set {
 			continue
 		}
 		refused[p.Name] = errs
-		for _, v := range manifest.List(o, "spec", "gpuResources") {
-			if name, ok := v.(string); ok {
-				gpus = append(gpus, name)
-			}
-		}
+		g, c := readableGPUs(o)
+		gpus, classes = append(gpus, g...), append(classes, c...)
 	}
 	s := Compile(decoded)
 	for name, errs := range refused {
 		s.invalid[name] = errs
 	}
-	s.countAsGPUs(gpus)
+	s.countAsGPUs(gpus, classes)
+	s.gpus = workload.NewGPUResources(s.counting)
 	return s
 }
 
-// countAsGPUs adds names of resources that count as GPUs.
-func (s *Set) countAsGPUs(names []string) {
-	for _, g := range names {
-		if validGPUResource(g) && !slices.Contains(s.gpus, g) {
-			s.gpus = append(s.gpus, g)
+// readableGPUs is what a policy that cannot be decoded calls GPUs, as far as it can be read.
+func readableGPUs(o manifest.Object) (gpus []v1alpha1.GPUResource, classes []string) {
+	for _, v := range manifest.List(o, "spec", "gpuResources") {
+		switch v := v.(type) {
+		case string:
+			gpus = append(gpus, v1alpha1.GPUResource{Name: v})
+		case manifest.Object:
+			gpus = append(gpus, v1alpha1.GPUResource{Name: manifest.Text(v, "name"), GPUs: manifest.Text(v, "gpus")})
+		}
+	}
+	for _, v := range manifest.List(o, "spec", "gpuDeviceClasses") {
+		if name, ok := v.(string); ok {
+			classes = append(classes, name)
+		}
+	}
+	return gpus, classes
+}
+
+// countAsGPUs adds names of resources and of DeviceClasses that count as GPUs. A weight that
+// cannot be read is 1.
+func (s *Set) countAsGPUs(gpus []v1alpha1.GPUResource, classes []string) {
+	for _, g := range gpus {
+		if !validGPUResource(g.Name) {
+			continue
+		}
+		weight, err := workload.ParseWeight(g.GPUs)
+		if err != nil {
+			weight = workload.Weight{}
+		}
+		s.counting.Listed = append(s.counting.Listed, workload.ListedGPU{Name: g.Name, GPUs: weight, Weighted: err == nil})
+	}
+	for _, c := range classes {
+		if validDeviceClass(c) {
+			s.counting.DeviceClasses = append(s.counting.DeviceClasses, c)
 		}
 	}
 }

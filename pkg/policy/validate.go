@@ -48,11 +48,7 @@ func Validate(p *v1alpha1.ComputePolicy) field.ErrorList {
 		}
 	}
 	errs = append(errs, validateBounds(p.Spec.Bounds, spec.Child("bounds"))...)
-	for i, g := range p.Spec.GPUResources {
-		if !validGPUResource(g) {
-			errs = append(errs, field.Invalid(spec.Child("gpuResources").Index(i), g, "must be an extended resource name such as amd.com/gpu; a trailing * matches any suffix"))
-		}
-	}
+	errs = append(errs, validateCounting(&p.Spec, spec)...)
 	for i, e := range p.Spec.Exempt {
 		path := spec.Child("exempt").Index(i)
 		if len(e.Namespaces)+len(e.Users)+len(e.Groups)+len(e.ServiceAccounts) == 0 {
@@ -65,14 +61,6 @@ func Validate(p *v1alpha1.ComputePolicy) field.ErrorList {
 		}
 	}
 	return errs
-}
-
-func validGPUResource(g string) bool {
-	name, pattern := strings.CutSuffix(g, "*")
-	if pattern {
-		name += "x" // any suffix
-	}
-	return strings.Contains(name, "/") && len(validation.IsQualifiedName(name)) == 0
 }
 
 func validateSelector(s *metav1.LabelSelector, path *field.Path) field.ErrorList {

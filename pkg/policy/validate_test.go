@@ -33,7 +33,7 @@ func TestValidate(t *testing.T) {
 				priorityClassName: high, queueName: q, serviceAccountName: sa, launchTimeout: 15m, inactivityTtl: 400h}},
 			profiles: {autoscale: [{name: batch, maxScale: 3}], compute: [{name: batch, gpus: 1}]},
 			bounds: {maxScale: {max: 50, enforcement: Clamp}, minScale: {max: 0}, gpusPerPod: {max: 8, allowed: [0, 1]}, gpusPerWorkload: {max: 64}, cpusPerPod: {max: 64}, memoryPerPod: {max: 512Gi},
-				scaleToZeroPodRetentionPeriod: {max: 30m}, scaleDownDelay: {max: 0s}, progressDeadline: {max: 30m}, gpuTypes: {allowed: [L4, "A*"]}, autoscalerClasses: {allowed: [kpa, hpa.autoscaling.knative.dev]}},
+				scaleToZeroPodRetentionPeriod: {max: 30m}, scaleDownDelay: {max: 0s}, progressDeadline: {max: 30m}, gpuTypes: {allowed: [NVIDIA-L4, "A*"]}, autoscalerClasses: {allowed: [kpa, hpa.autoscaling.knative.dev]}},
 			gpuResources: [nvidia.com/gpu, "nvidia.com/mig-*", "gpu.intel.com/i*"], exempt: [{namespaces: [a]}, {users: [u]}, {groups: [g]}, {serviceAccounts: [ns/name]}]}`},
 		"selectors that say nothing": {spec: `{namespaceSelector: {matchExpressions: [{key: a, operator: In}]}, workloadSelector: {matchLabels: {"a b": c}}}`, want: []string{
 			"spec.namespaceSelector.matchExpressions[0].values: Required value: must be specified when `operator` is 'In' or 'NotIn'",
@@ -45,7 +45,7 @@ func TestValidate(t *testing.T) {
 			`spec.defaults.autoscale.target: Invalid value: "NaN": invalid value: NaN; allowed: a decimal number of at least 0.01`,
 			`spec.defaults.autoscale.window: Invalid value: "5s": expected 6s <= 5s <= 1h0m0s`,
 			`spec.defaults.compute.cpus: Invalid value: "0": invalid value: 0; allowed: CPU cores above 0, such as 500m or 2`,
-			`spec.defaults.compute.gpuType: Invalid value: "a b": invalid value: a b; allowed: a GPU product such as L4, or label/key: value (in an annotation)`}},
+			`spec.defaults.compute.gpuType: Invalid value: "a b": invalid value: a b; allowed: a GPU product such as NVIDIA-L4, or label/key: value (in an annotation)`}},
 		"an empty default":       {spec: `{defaults: {autoscale: {window: ""}}}`, want: []string{`spec.defaults.autoscale.window: Invalid value: "": may not be empty` + window}},
 		"an unbounded default":   {spec: `{defaults: {autoscale: {maxScale: 0}}}`, want: []string{"spec.defaults.autoscale.maxScale: Invalid value: 0: 0 is unlimited; must be at least 1"}},
 		"scales that contradict": {spec: `{defaults: {autoscale: {minScale: 3, initialScale: 4, maxScale: 2}}}`, want: []string{"spec.defaults.autoscale.minScale: Invalid value: 3: may not be above maxScale, 2", "spec.defaults.autoscale.initialScale: Invalid value: 4: may not be above maxScale, 2"}},
@@ -61,7 +61,7 @@ func TestValidate(t *testing.T) {
 			"spec.bounds.gpuTypes.allowed: Required value: list at least one name",
 			`spec.bounds.autoscalerClasses.allowed[0]: Unsupported value: "keda": supported values: "kpa", "hpa", "kpa.autoscaling.knative.dev", "hpa.autoscaling.knative.dev"`}},
 		"GPUs per pod below zero": {spec: `{bounds: {gpusPerPod: {max: -1, allowed: [1, -2]}}}`, want: []string{"spec.bounds.gpusPerPod.max: Invalid value: -1: must be at least 0", "spec.bounds.gpusPerPod.allowed[1]: Invalid value: -2: must be at least 0"}},
-		"clamping a list of names": {spec: `{bounds: {gpuTypes: {allowed: [L4], enforcement: Clamp}, autoscalerClasses: {allowed: [kpa], enforcement: Clamp}}}`, want: []string{
+		"clamping a list of names": {spec: `{bounds: {gpuTypes: {allowed: [NVIDIA-L4], enforcement: Clamp}, autoscalerClasses: {allowed: [kpa], enforcement: Clamp}}}`, want: []string{
 			`spec.bounds.gpuTypes.enforcement: Invalid value: "Clamp": ` + noNames, `spec.bounds.autoscalerClasses.enforcement: Invalid value: "Clamp": ` + noNames}},
 		"a pattern of GPU types that cannot match": {spec: `{bounds: {gpuTypes: {allowed: ["L[4"]}}}`, want: []string{`spec.bounds.gpuTypes.allowed[0]: Invalid value: "L[4": must be a GPU type or a pattern such as A100*`}},
 		"names that are no resource":               {spec: `{gpuResources: [gpu, "amd.com/*gpu", "*", nvidia.com/]}`, want: []string{`spec.gpuResources[0]: Invalid value: "gpu": ` + gpuName, `spec.gpuResources[1]: Invalid value: "amd.com/*gpu": ` + gpuName, `spec.gpuResources[2]: Invalid value: "*": ` + gpuName, `spec.gpuResources[3]: Invalid value: "nvidia.com/": ` + gpuName}},

@@ -14,15 +14,18 @@ import (
 
 func TestGPUsOfEveryVendorCountOrAreRefused(t *testing.T) {
 	counted := []string{
-		"nvidia.com/gpu", "nvidia.com/gpu.shared", "nvidia.com/mig-1g.5gb", "nvidia.com/mig-3g.20gb.me", "amd.com/gpu",
-		"gpu.intel.com/i915", "gpu.intel.com/xe", "gpu.intel.com/millicores",
+		"nvidia.com/gpu", "nvidia.com/gpu.shared", "nvidia.com/mig-1g.5gb", "nvidia.com/mig-3g.20gb.me", "amd.com/gpu", "amd.com/cpx_nps4", "amd.com/spx_nps1",
+		"gpu.intel.com/i915", "gpu.intel.com/xe", "volcano.sh/vgpu-number",
+		// Shares that bring one GPU where nothing else does.
+		"nvidia.com/gpumem", "nvidia.com/gpumem-percentage", "nvidia.com/gpucores", "volcano.sh/gpu-memory", "aliyun.com/gpu-mem", "aliyun.com/gpu-core.percentage",
 	}
-	// Time-sliced and virtual GPUs of device plugins, and names that nobody has heard of.
+	// Virtual GPUs of device plugins, and names that nobody has heard of.
 	flagged := []string{
-		"nvidia.com/gpumem", "nvidia.com/gpumem-percentage", "nvidia.com/gpucores", "nvidia.com/vgpu", "nvidia.com/GPU", "nvidia.com/gpu-h100", "amd.com/gpu.shared",
-		"volcano.sh/vgpu-number", "volcano.sh/gpu-memory", "aliyun.com/gpu-mem", "aliyun.com/gpu-core.percentage", "acme.example/gpu", "acme.example/vGPU",
+		"nvidia.com/vgpu", "nvidia.com/GPU", "nvidia.com/gpu-h100", "amd.com/gpu.shared", "metax-tech.com/gpu", "mthreads.com/vgpu", "iluvatar.ai/vgpu",
+		"gpu.intel.com/other", "acme.example/gpu", "acme.example/vGPU", "nvidia.com/gpumemory",
 	}
-	others := []string{"cpu", "memory", "nvidia.com/migration", "example.com/fpga", "smarter-devices/fuse", "gpu"}
+	others := []string{"cpu", "memory", "nvidia.com/migration", "example.com/fpga", "smarter-devices/fuse", "gpu", "amd.com/cpx",
+		"gpu.intel.com/memory.max", "gpu.intel.com/millicores", "gpu.intel.com/tiles", "gpu.intel.com/i915_monitoring", "gpu.intel.com/xe_monitoring", "nvidia.com/priority"}
 	pod := func(resource string) map[string]any {
 		return map[string]any{"containers": []any{map[string]any{"resources": map[string]any{"limits": map[string]any{resource: int64(1)}}}}}
 	}
@@ -36,7 +39,7 @@ func TestGPUsOfEveryVendorCountOrAreRefused(t *testing.T) {
 			assert.Equal(t, want, counts{got.PerPod, len(got.Unknown)}, name)
 		}
 	}
-	assert.Equal(t, []string{"spec.containers[0].resources.limits[acme.example/gpu]: Forbidden: looks like a GPU resource that no policy's gpuResources lists, so it cannot be counted"},
+	assert.Equal(t, []string{"spec.containers[0].resources.limits[acme.example/gpu]: Forbidden: looks like a GPU resource that no policy's gpuResources lists, so it cannot be counted; the platform team lists it there, or in notGPUResources if it is no number of GPUs"},
 		texts(workload.CountGPUs(pod("acme.example/gpu"), field.NewPath("spec"), gpus()).Unknown))
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	admissionv1 "k8s.io/api/admission/v1"
@@ -12,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
+	"github.com/kubetorch/webhook/pkg/budget/charge"
 	"github.com/kubetorch/webhook/pkg/budget/ledger"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/policy"
@@ -44,6 +46,9 @@ func (r *Request) Charges(budgets *policy.Budgets, claims []Claim, labels map[st
 		for i := range claims {
 			c := &claims[i]
 			for _, e := range c.Unknown {
+				if b.Enforcement != v1alpha1.BudgetDeny {
+					break // it refuses nothing, and counts what it can
+				}
 				named := *e
 				named.Detail += "; budget " + b.Name + " counts GPUs"
 				refused = append(refused, policy.Violation{Policy: b.Name, Bound: BoundGPUBudget, Enforcement: v1alpha1.Deny, Error: &named})
@@ -53,14 +58,22 @@ func (r *Request) Charges(budgets *policy.Budgets, claims []Claim, labels map[st
 				continue
 			}
 			charge.Claims = append(charge.Claims, counted)
-			charge.Charges = append(charge.Charges, ledger.Charge{Key: c.Key, Namespace: strings.Clone(r.raw.Namespace), Kind: strings.Clone(c.Kind), Name: strings.Clone(r.storedName()), // kept by the ledger
-				Amount: ledger.Amount{GPUs: counted.GPUs, Overlap: counted.Overlap}, Rises: counted.GPUs > b.Claim(c.Old)})
+			charge.Charges = append(charge.Charges, ledger.Charge{Key: c.Key, Namespace: strings.Clone(r.raw.Namespace), Kind: strings.Clone(c.Kind), Name: strings.Clone(r.nameOf(c)), // kept by the ledger
+				Amount: ledger.Amount{GPUs: counted.GPUs, Overlap: counted.Overlap}, Rises: counted.GPUs > b.Claim(c.Old), Held: c.Held})
 		}
 		if len(charge.Charges) > 0 {
 			charges = append(charges, charge)
 		}
 	}
 	return charges, refused
+}
+
+// nameOf is the name of the object whose entry a claim is.
+func (r *Request) nameOf(c *Claim) string {
+	if c.Name != "" {
+		return c.Name
+	}
+	return r.storedName()
 }
 
 // storedName is the name that the object gets, as far as it is known.
@@ -104,28 +117,100 @@ func (c *Charge) Asks() string {
 	return strings.Join(words, " and ")
 }
 
-// NoRoom is the refusal of a charge that does not fit.
-func (c *Charge) NoRoom(o ledger.Outcome, namespace string) policy.Violation {
-	of := fmt.Sprintf("%d of %d are free in budget %s", o.Free, o.Of, c.Budget.Name)
-	if o.PerNamespace {
-		of = fmt.Sprintf("%d of the %d for namespace %s are free in budget %s", o.Free, o.Of, namespace, c.Budget.Name)
+// NoRoom is what a charge that does not fit breaks: the refusal of it or, where the budget
+// admits it all the same, what it is told of as.
+func (c *Charge) NoRoom(a charge.Answer, namespace string) policy.Violation {
+	of := fmt.Sprintf("%d of %d are free in budget %s", a.Free, a.Of, c.Budget.Name)
+	if a.PerNamespace {
+		of = fmt.Sprintf("%d of the %d for namespace %s are free in budget %s", a.Free, a.Of, namespace, c.Budget.Name)
 	}
 	text := "asks for " + c.Asks() + "; " + of
-	if o.Raised < c.sum() && o.Raised > 0 {
-		text += fmt.Sprintf(", and it would take %d more than it has", o.Raised)
+	if a.Raised < c.sum() && a.Raised > 0 && a.Raised < ledger.Most {
+		text += fmt.Sprintf(", and it would take %d more than it has", a.Raised)
 	}
-	if overlap := c.overlap(); overlap > 0 && o.Raised <= o.Free {
-		text += fmt.Sprintf("; with the %d that the pods of the earlier version hold until they are gone it does not fit, which the budget demands (rollout: Strict)", overlap)
+	if overlap := c.overlap(); overlap > 0 && a.Raised <= a.Free {
+		text += fmt.Sprintf("; with the %d that the pods of the earlier version hold until they are gone it does not fit, which the budget demands (%s)", overlap, c.demands())
 	}
-	if o.Reserved > 0 {
-		text += fmt.Sprintf(" (%d more are reserved by requests under way, and may become free)", o.Reserved)
+	if a.Reserved > 0 {
+		text += fmt.Sprintf(" (%s more are reserved by requests under way, and may become free)", gpusText(a.Reserved))
 	}
-	return policy.Violation{Policy: c.Budget.Name, Bound: BoundGPUBudget, Enforcement: v1alpha1.Deny, Error: c.largest().forbidden(text)}
+	if who := heldBy(a, namespace); who != "" {
+		text += "; " + who
+	}
+	enforcement := v1alpha1.Deny
+	if a.Despite != "" {
+		enforcement = v1alpha1.Enforcement(a.Despite)
+	}
+	return policy.Violation{Policy: c.Budget.Name, Bound: BoundGPUBudget, Enforcement: enforcement, Error: c.largest().forbidden(text)}
+}
+
+// heldBy words who holds a budget's GPUs: objects of the request's own namespace by name, all
+// others, which its author may not be allowed to know of, as a number.
+func heldBy(a charge.Answer, namespace string) string {
+	var own []string
+	for _, h := range a.Holders {
+		if h.Namespace == namespace && len(own) < 3 {
+			own = append(own, fmt.Sprintf("%s %s %s", h.Kind, h.Name, gpusText(h.GPUs)))
+		}
+	}
+	var parts []string
+	if len(own) > 0 {
+		parts = append(parts, "in namespace "+namespace+" these hold most: "+strings.Join(own, ", "))
+	}
+	switch others := a.All - a.Own; {
+	case a.PerNamespace, others <= 0:
+	case a.All >= ledger.Most:
+		parts = append(parts, "an unbounded number is held in other namespaces")
+	default:
+		parts = append(parts, fmt.Sprintf("%d are held in other namespaces", others))
+	}
+	return strings.Join(parts, ", and ")
+}
+
+// gpusText words a number of GPUs of a ledger.
+func gpusText(n int64) string {
+	if n >= ledger.Most {
+		return "an unbounded number"
+	}
+	return strconv.FormatInt(n, 10)
+}
+
+// AdmitBeyond tells, in an answer that admits a request, of a budget that it goes beyond.
+func (r *Request) AdmitBeyond(a *admissionv1.AdmissionResponse, x policy.Violation) {
+	outcome := Audited
+	if x.Enforcement == v1alpha1.Warn {
+		outcome = Warned
+		a.Warnings = shorten(append(a.Warnings, x.Error.Field+" "+x.Error.Detail))
+	} else {
+		if a.AuditAnnotations == nil {
+			a.AuditAnnotations = map[string]string{}
+		}
+		a.AuditAnnotations[x.Bound] = x.Error.Detail
+	}
+	r.decisions = append(r.decisions, Decision{x.Policy, x.Bound, x.Enforcement, outcome})
+}
+
+// demands is what has the overlap of a rollout fit.
+func (c *Charge) demands() string {
+	if c.Budget.Strict {
+		return "rollout: Strict"
+	}
+	return "maxPerNamespace"
 }
 
 // Grows tells whether a claim itself rises, and not only replaces what holds GPUs still.
 func (c *Charge) Grows() bool {
-	return slices.ContainsFunc(c.Charges, func(charge ledger.Charge) bool { return charge.Rises })
+	for i, charge := range c.Charges {
+		if charge.Rises && !c.Claims[i].Settled {
+			return true
+		}
+	}
+	return false
+}
+
+// Settled tells whether all claims are of pods that their roots were admitted with.
+func (c *Charge) Settled() bool {
+	return !slices.ContainsFunc(c.Claims, func(claim BudgetClaim) bool { return !claim.Settled })
 }
 
 // largest is the claim that a refusal points at.

@@ -17,9 +17,7 @@ import (
 // themselves. They are judged, and never changed: Knative would change them back.
 var children = []schema.GroupKind{ConfigurationKind, RevisionKind, RouteKind, AutoscalerKind}
 
-func (r *Request) kind() schema.GroupKind {
-	return schema.GroupKind{Group: r.raw.Kind.Group, Kind: r.raw.Kind.Kind}
-}
+func (r *Request) kind() schema.GroupKind { return r.of }
 
 func (r *Request) isChild() bool { return slices.Contains(children, r.kind()) }
 
@@ -92,7 +90,11 @@ func (r *Request) childDemands(w World, target bool) (workload.Usage, *workload.
 	if r.old == nil {
 		return d, nil
 	}
-	old := measure(r.old)
+	before := r.old
+	if r.kind() == RouteKind {
+		before = r.had()
+	}
+	old := measure(before)
 	return d, &old
 }
 
@@ -134,11 +136,11 @@ func scaleOf(o manifest.Object) map[string]string {
 // deploymentDemands measures the new and, on UPDATE, the old Deployment as one of fixed size.
 func (r *Request) deploymentDemands(w World) (workload.Usage, *workload.Usage) {
 	gpus := r.selection(w).GPUResources()
-	d := workload.DeploymentUsage(r.object, gpus)
+	d := r.related.own.usage(r.object, nil, gpus)
 	if r.old == nil {
 		return d, nil
 	}
-	old := workload.DeploymentUsage(r.old, gpus)
+	old := r.related.own.usage(r.old, nil, gpus)
 	return d, &old
 }
 
@@ -146,14 +148,14 @@ func (r *Request) deploymentDemands(w World) (workload.Usage, *workload.Usage) {
 // others, as far as PodAutoscalers may start them: one may have been admitted while the pods
 // asked for fewer, or was charged for other types.
 func (r *Request) raiseToAutoscalers(w World, d, old *workload.Usage) {
-	if w.Live == nil || !w.knative() || d.GPUs.PerPod == 0 || (old != nil && d.GPUs.PerPod <= old.GPUs.PerPod && d.SameType(old)) {
+	if w.Live == nil || !w.knative() || d.GPUs.PerPod == 0 || (old != nil && d.GPUs.Cmp(old.GPUs) <= 0 && d.SameType(old)) {
 		return
 	}
 	for _, autoscaler := range w.Live.All(AutoscalerKind) {
 		if workload.ScaledDeployment(autoscaler) != manifest.Text(r.object, "metadata", "name") {
 			continue
 		}
-		pods := workload.AutoscalerUsage(autoscaler, nil, w.Knative, nil).PeakPods
+		pods := workload.AutoscalerUsage(autoscaler, nil, w.Knative, workload.GPUResources{}).PeakPods
 		if d.RaisePeak(pods); old != nil {
 			old.RaisePeak(pods)
 		}

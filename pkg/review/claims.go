@@ -3,6 +3,7 @@ package review
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	admissionv1 "k8s.io/api/admission/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -28,6 +29,14 @@ type Claim struct {
 	// and were not there before.
 	Demand  workload.Usage
 	Unknown field.ErrorList
+	// Held is whether New is all that the entry has to hold, its overlap included: what a root needs
+	// for a Pod that its controller makes. Settled is whether that is no more than the root was
+	// admitted with.
+	Held, Settled bool
+	// Name of the object whose entry it is; that of the request's object if it is empty.
+	Name string
+	// was is the demand of the stored object where bounds are judged by what it claims.
+	was workload.Usage
 	// written has what the author wrote where the object was made from something else.
 	written *Request
 }
@@ -35,41 +44,29 @@ type Claim struct {
 // Rises tells whether the claims ask anything of a ledger: one rises, cannot be counted, or
 // replaces pods that hold GPUs still.
 func Rises(claims []Claim) bool {
-	return Grows(claims) || slices.ContainsFunc(claims, func(c Claim) bool { return len(c.Overlap) > 0 })
+	return Grows(claims) || slices.ContainsFunc(claims, func(c Claim) bool { return len(c.Overlap) > 0 || c.Held })
 }
 
 // Grows tells whether any of the claims itself rises, or cannot be counted.
 func Grows(claims []Claim) bool {
 	return slices.ContainsFunc(claims, func(c Claim) bool {
-		return total(c.New) > total(c.Old) || len(c.Unknown) > 0 || changesType(c)
+		return !c.Settled && (total(c.New) > total(c.Old) || len(c.Unknown) > 0 || changesType(c))
 	})
 }
 
 // changesType tells whether more GPUs of some type are claimed than before: what is no more
 // in all may be more for a budget of one type.
 func changesType(c Claim) bool {
-	more := map[string]int64{}
-	for _, p := range c.New {
-		more[p.Type] = workload.SaturatingAdd(more[p.Type], p.GPUs)
-	}
-	for _, p := range c.Old {
-		more[p.Type] -= p.GPUs
-	}
-	for _, n := range more {
-		if n > 0 {
+	before := workload.SumsByType(c.Old)
+	for gpuType, n := range workload.SumsByType(c.New) {
+		if n > before[gpuType] {
 			return true
 		}
 	}
 	return false
 }
 
-func total(parts []workload.Part) int64 {
-	var n int64
-	for _, p := range parts {
-		n = workload.SaturatingAdd(n, p.GPUs)
-	}
-	return n
-}
+func total(parts []workload.Part) int64 { return workload.Sum(parts) }
 
 // Claims are what a budget has to count for the object of a request, as it is going to be
 // stored. A child that a verified owner answers for claims nothing of its own.
@@ -77,8 +74,18 @@ func (r *Request) Claims(w World) []Claim {
 	switch {
 	case r.isPolicy(), r.asksTheSame():
 		return nil
+	case r.raw.SubResource == "status" && r.of != DeploymentKind:
+		return r.statusClaims(w)
 	case r.isDeployment():
 		return r.deploymentClaims(w)
+	case r.hasPods():
+		return r.podClaims(w)
+	case r.isOperated():
+		return r.operatedClaims(w)
+	case r.of == workload.HorizontalPodAutoscalerKind:
+		return r.targetClaims(w)
+	case r.of == workload.LimitRangeKind:
+		return r.limitRangeClaims()
 	case r.isChild():
 		return r.childClaims(w)
 	}
@@ -97,9 +104,7 @@ func (r *Request) Claims(w World) []Claim {
 	// its traffic names.
 	controls := r.controls(w)
 	c.Old = slices.DeleteFunc(slices.Clone(c.Old), func(p workload.Part) bool { return p.Revision != "" && !controls(w.Revisions[p.Revision]) })
-	if !expand.SameTemplate(r.old, r.object) {
-		c.Overlap = r.replaced(w, old.Parts, d.Parts)
-	}
+	r.addSuperseded(w, &c, old)
 	// With another owner it has another key from now on. Until the next count the entry under
 	// the old one holds what it had, so nothing has to be charged for that.
 	if was := ServiceKey(r.old); was != c.Key {
@@ -139,34 +144,17 @@ func newClaim(key ledger.Key, kind string, d workload.Usage, old *workload.Usage
 	return c
 }
 
-// replaced is what the earlier revisions claim that the update leaves without being named,
-// as far as they were not seen without pods: the one of the old template, which may not be
-// made yet, and those that it had replaced.
-func (r *Request) replaced(w World, old, now []workload.Part) []workload.Part {
-	latest := expand.LatestRevision(r.old)
-	named := func(name string) bool {
-		return slices.ContainsFunc(now, func(n workload.Part) bool { return name != "" && n.Revision == name })
+// KeyOf is the key of a stored object; of a Deployment that is to become a Knative Service, that
+// of its plan.
+func KeyOf(o manifest.Object, planned bool) ledger.Key {
+	switch kind := manifest.Text(o, "kind"); {
+	case planned:
+		return PlanKey(o)
+	case kind == ServiceKind.Kind && strings.HasPrefix(manifest.Text(o, "apiVersion"), ServiceKind.Group+"/"):
+		return ServiceKey(o)
+	default:
+		return key(o, kind)
 	}
-	var parts []workload.Part
-	for _, p := range old {
-		if p.Revision == "" && !named(latest) {
-			p.Revision = latest
-			parts = append(parts, p)
-		}
-	}
-	if len(old)+len(now) == 0 || w.Live == nil {
-		return parts
-	}
-	controls := r.controls(w)
-	for _, revision := range w.Live.All(RevisionKind) {
-		name := manifest.Text(revision, "metadata", "name")
-		if name == latest || named(name) || workload.AtZero(revision) || !controls(revision) {
-			continue
-		}
-		d := workload.RevisionUsage(revision, w.Knative, r.selection(w).GPUResources())
-		parts = append(parts, d.Parts...)
-	}
-	return parts
 }
 
 // ServiceKey is the key of a Knative Service: that of the Deployment's plan where it says
@@ -197,6 +185,19 @@ func key(o manifest.Object, kind string) ledger.Key {
 	return ledger.ForName(kind, manifest.Text(o, "metadata", "namespace"), manifest.Text(o, "metadata", "name"))
 }
 
+// key is that of the request's object by itself. One that gets its name or its UID later has that of the
+// request.
+func (r *Request) key() ledger.Key {
+	if manifest.Text(r.object, "metadata", "uid") == "" && manifest.Text(r.object, "metadata", "name") == "" {
+		return ledger.ForUID(r.raw.UID)
+	}
+	o := r.object
+	if manifest.Text(o, "metadata", "namespace") == "" && manifest.Text(o, "metadata", "uid") == "" {
+		return ledger.ForName(r.of.Kind, r.raw.Namespace, manifest.Text(o, "metadata", "name"))
+	}
+	return key(o, r.of.Kind)
+}
+
 // deploymentClaims are what the Deployment's own pods claim, and what it is to become.
 func (r *Request) deploymentClaims(w World) []Claim {
 	d, old := r.deploymentDemands(w)
@@ -205,6 +206,7 @@ func (r *Request) deploymentClaims(w World) []Claim {
 	}
 	r.raiseToAutoscalers(w, &d, old)
 	claims := []Claim{newClaim(key(r.object, DeploymentKind.Kind), DeploymentKind.Kind, d, old)}
+	claims[0].Overlap = r.rollout(w, d)
 	if r.leftOwner(w) {
 		claims[0].Old = nil // its owner's entry, not its own
 	}
@@ -241,8 +243,8 @@ func (r *Request) childClaims(w World) []Claim {
 	if r.leftOwner(w) || r.woken() || r.aimed() {
 		c.Old = nil // nothing was charged for it under its own key
 	}
-	if r.kind() == ConfigurationKind && r.old != nil && len(old.Parts)+len(d.Parts) > 0 && !expand.SameTemplate(r.old, r.object) && !r.Covered(w) {
-		c.Overlap = r.replaced(w, old.Parts, d.Parts)
+	if r.kind() == ConfigurationKind && r.old != nil && len(old.Parts)+len(d.Parts) > 0 && !r.Covered(w) {
+		r.addSuperseded(w, &c, old)
 	}
 	if r.kind() == RouteKind && old != nil {
 		c.Old = stillNamed(c.Old, d.Parts)
@@ -304,7 +306,8 @@ func (r *Request) routes() bool {
 }
 
 // reachable tells whether a Revision that asks for no more than before is one that traffic
-// goes to: then that was charged where the traffic is written.
+// goes to: then that was charged where the traffic is written. What a status says of that may be a
+// tenant's word.
 func (r *Request) reachable(w World) bool {
 	if r.kind() != RevisionKind || r.old == nil || r.leftOwner(w) || w.Live == nil {
 		return false
@@ -316,13 +319,11 @@ func (r *Request) reachable(w World) bool {
 	}
 	name := manifest.Text(r.object, "metadata", "name")
 	configuration, uid := controllerOf(r.object, ConfigurationKind)
-	if owner := w.one(ConfigurationKind, configuration); manifest.Text(owner, "metadata", "uid") == uid && manifest.Text(owner, "status", "latestReadyRevisionName") == name {
+	if owner := w.one(ConfigurationKind, configuration); manifest.Text(owner, "metadata", "uid") == uid && revisionOf(owner) == name {
 		return true
 	}
-	if service := w.one(ServiceKind, configuration); slices.Contains(workload.RoutedRevisions(service), name) {
-		return true
-	}
-	return slices.ContainsFunc(w.Live.All(RouteKind), func(route manifest.Object) bool { return slices.Contains(workload.RoutedRevisions(route), name) })
+	return specNames(w.one(ServiceKind, configuration))[name] ||
+		slices.ContainsFunc(w.Live.All(RouteKind), func(route manifest.Object) bool { return specNames(route)[name] })
 }
 
 // BudgetClaim is a claim as one budget counts it.
@@ -346,12 +347,12 @@ func Released(raw *admissionv1.AdmissionRequest) []ledger.Key {
 	if err != nil {
 		return nil
 	}
-	switch r := (&Request{raw: raw}); r.kind() {
+	switch kind := groupKind(raw.Kind); kind {
 	case ServiceKind:
 		return []ledger.Key{ServiceKey(o), key(o, ServiceKind.Kind)}
 	case DeploymentKind:
 		return []ledger.Key{key(o, DeploymentKind.Kind), PlanKey(o)}
 	default:
-		return []ledger.Key{key(o, r.kind().Kind)}
+		return []ledger.Key{key(o, kind.Kind)}
 	}
 }

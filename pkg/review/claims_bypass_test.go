@@ -22,6 +22,7 @@ func claimed(t *testing.T, object, old string, family ...string) (rises, overlap
 	w.Live, w.Cluster = storing(family...), &review.Cluster{Knative: true}
 	r, answer := review.Read(ask(object, old))
 	require.Nil(t, answer)
+	w.Revisions = w.Live.Named(review.RevisionKind, r.NamedRevisions()...)
 	for _, c := range r.Claims(w) {
 		for _, p := range c.New {
 			rises += p.GPUs
@@ -69,9 +70,9 @@ func TestNothingGetsOutOfItsOwnersClaimUncharged(t *testing.T) {
 		"and a Route": {
 			revisionOf("svc-00002", "9", 2, "labels: {serving.knative.dev/routingState: active}, "+ofConfiguration), revisionOf("svc-00002", "9", 2, ofConfiguration),
 			[]string{service, config, routeTo("", "{revisionName: svc-00002, percent: 100}")}, 0},
-		"and the latest that is ready": {
+		"and one of which a status says that it is the latest that is ready": {
 			revisionOf("svc-00002", "9", 2, "labels: {serving.knative.dev/routingState: active}, "+ofConfiguration), revisionOf("svc-00002", "9", 2, ofConfiguration),
-			[]string{service, strings.Replace(config, "spec: {template", "status: {latestReadyRevisionName: svc-00002}, spec: {template", 1)}, 0},
+			[]string{service, strings.Replace(config, "spec: {template", "status: {latestReadyRevisionName: svc-00002}, spec: {template", 1)}, 18},
 		"the Revision of the template": {
 			revisionOf("svc-00003", "9", 2, "labels: {serving.knative.dev/routingState: active}, "+ofConfiguration), revisionOf("svc-00003", "9", 2, ofConfiguration), []string{service, config}, 0},
 		"a label that is none of this": {
@@ -122,12 +123,21 @@ func TestARevisionThatSaysItIsTheServicesIsNotCredited(t *testing.T) {
 	}
 }
 
-// TestEveryEarlierRevisionWithPodsOverlaps: not only the one that is replaced now.
-func TestEveryEarlierRevisionWithPodsOverlaps(t *testing.T) {
+// TestEveryEarlierRevisionWithPodsCounts: not only the one that is replaced now. One of them overlaps with
+// what replaces it, the others are claims.
+func TestEveryEarlierRevisionWithPodsCounts(t *testing.T) {
 	old := strings.Replace(ksvc("9", 2, "generation: 3"), "spec: {template", "status: {observedGeneration: 3, latestCreatedRevisionName: svc-00003}, spec: {template", 1)
 	idle := strings.Replace(revisionOf("svc-00001", "9", 2, ofConfiguration), "spec: {", "status: {conditions: [{type: Active, status: \"False\"}]}, spec: {", 1)
-	_, overlap := claimed(t, ksvc("8", 2, ""), old, configuration("9", 2, ofService), idle, revisionOf("svc-00002", "9", 2, ofConfiguration), revisionOf("svc-00003", "9", 2, ofConfiguration))
-	assert.EqualValues(t, 36, overlap)
+	rises, overlap := claimed(t, ksvc("8", 2, ""), old, configuration("9", 2, ofService), idle, revisionOf("svc-00002", "9", 2, ofConfiguration), revisionOf("svc-00003", "9", 2, ofConfiguration))
+	assert.Equal(t, []int64{16, 18}, []int64{rises, overlap})
+	stays := strings.Replace(revisionOf("svc-00002", "9", 2, ofConfiguration), "annotations: {", "annotations: {autoscaling.knative.dev/class: hpa.autoscaling.knative.dev, ", 1)
+	rises, overlap = claimed(t, ksvc("8", 2, ""), old, configuration("9", 2, ofService), stays)
+	assert.Equal(t, []int64{-2, 18}, []int64{rises, overlap}, "one that keeps its pods is a claim already")
+	hpa := func(text string) string {
+		return strings.Replace(text, "annotations: {", "annotations: {autoscaling.knative.dev/class: hpa.autoscaling.knative.dev, ", 1)
+	}
+	rises, overlap = claimed(t, hpa(ksvc("8", 2, "")), hpa(old), configuration("9", 2, ofService))
+	assert.Equal(t, []int64{16, 0}, []int64{rises, overlap}, "one that is going to keep its pods is a claim beside the new one")
 }
 
 // TestARolloutOfAConfigurationOverlapsLikeThatOfAService: unless it is the Service's own, which
@@ -135,7 +145,7 @@ func TestEveryEarlierRevisionWithPodsOverlaps(t *testing.T) {
 func TestARolloutOfAConfigurationOverlapsLikeThatOfAService(t *testing.T) {
 	old, now := configuration("9", 2, ""), configuration("8", 2, "")
 	_, overlap := claimed(t, now, old, old, revisionOf("svc-00001", "9", 2, ofConfiguration))
-	assert.EqualValues(t, 36, overlap)
+	assert.EqualValues(t, 18, overlap)
 	_, overlap = claimed(t, configuration("8", 2, ofService), configuration("9", 2, ofService), ksvc("8", 2, ""), revisionOf("svc-00001", "9", 2, ofConfiguration))
 	assert.Zero(t, overlap)
 }
@@ -155,7 +165,7 @@ func TestARevisionThatIsNotThereIsNoCreditOfARoute(t *testing.T) {
 func TestATemplateThatIsNotMadeYetHidesNoRevision(t *testing.T) {
 	const lagging = "status: {observedGeneration: 3, latestCreatedRevisionName: svc-00003}, spec: {template"
 	family := []string{configuration("9", 2, ofService), revisionOf("svc-00003", "9", 2, ofConfiguration)}
-	for gpus, want := range map[int]int64{0: 18, 2: 36} {
+	for gpus, want := range map[int]int64{0: 18, 2: 18} {
 		old := strings.Replace(ksvc("9", gpus, "generation: 4"), "spec: {template", lagging, 1)
 		_, overlap := claimed(t, ksvc("8", 2, "generation: 5"), old, family...)
 		assert.Equal(t, want, overlap, "over a template of %d GPUs", gpus)
@@ -189,7 +199,7 @@ func TestPodsGetNoOtherGPUsBehindAPodAutoscaler(t *testing.T) {
 	}
 	w := world()
 	w.Live, w.Cluster = storing(autoscaler("9", "trainer", "")), &review.Cluster{Knative: true}
-	r, _ := review.Read(ask(pinned("A100"), pinned("L4")))
+	r, _ := review.Read(ask(pinned("A100"), pinned("NVIDIA-L4")))
 	claims := r.Claims(w)
 	require.Len(t, claims, 1)
 	assert.True(t, review.Grows(claims))

@@ -2,6 +2,7 @@ package review
 
 import (
 	admissionv1 "k8s.io/api/admission/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"knative.dev/pkg/kmeta"
 
 	"github.com/kubetorch/webhook/pkg/convert"
@@ -32,7 +33,7 @@ type Lookups struct {
 	Around                                     bool
 }
 
-// Scaled is the name of the Deployment that a request scales; empty for other requests.
+// Scaled is the name of what a request scales, of the kind that Kind is; empty for other requests.
 func (r *Request) Scaled() string {
 	if r.scale {
 		return r.raw.Name
@@ -40,11 +41,17 @@ func (r *Request) Scaled() string {
 	return ""
 }
 
-// ScaleOf makes a request to scale a Deployment one to update its replicas.
-func (r *Request) ScaleOf(deployment manifest.Object) {
+// Object is what is judged, as it is to be.
+func (r *Request) Object() manifest.Object { return r.object }
+
+// Kind is the kind of what is judged: of what is scaled, if the request asks for that.
+func (r *Request) Kind() schema.GroupKind { return r.of }
+
+// ScaleOf makes a request to scale an object one to update its replicas.
+func (r *Request) ScaleOf(scaled manifest.Object) {
 	with := func(scale manifest.Object) manifest.Object {
 		replicas, _ := manifest.Whole(scale, "spec", "replicas") // 0 is left out
-		o := clone(deployment)
+		o := clone(scaled)
 		if spec := manifest.Map(o, "spec"); spec != nil {
 			spec["replicas"] = replicas
 		}
@@ -77,21 +84,29 @@ func (r *Request) expandedBefore() bool {
 }
 
 // isDeployment tells whether the request is about a Deployment, or its scale.
-func (r *Request) isDeployment() bool {
-	return r.scale || (r.kind() == DeploymentKind)
+func (r *Request) isDeployment() bool { return r.of == DeploymentKind }
+
+// scaledKind is the kind that a request scales; not ok for other requests.
+func scaledKind(raw *admissionv1.AdmissionRequest) (kind schema.GroupKind, ok bool) {
+	if raw.SubResource != "scale" || raw.Operation != admissionv1.Update {
+		return kind, false
+	}
+	for _, k := range workload.Kinds() {
+		if k.Scale && k.Group == raw.Resource.Group && k.Resource == raw.Resource.Resource {
+			return k.GroupKind, true
+		}
+	}
+	return kind, false
 }
 
-// isScale tells whether a request is one to scale a Deployment.
-func isScale(raw *admissionv1.AdmissionRequest) bool {
-	return raw.SubResource == "scale" && raw.Resource.Group == DeploymentKind.Group && raw.Resource.Resource == "deployments" &&
-		raw.Operation == admissionv1.Update
-}
-
-// isStatus tells whether a request changes the status of a Deployment, and with it,
-// perhaps, its annotations.
+// isStatus tells whether a request changes the status of a Deployment, and with it, perhaps, its
+// annotations, or that of a Pod or a Job, which say how much of it has ended.
 func isStatus(raw *admissionv1.AdmissionRequest) bool {
-	return raw.SubResource == "status" && raw.Resource.Group == DeploymentKind.Group && raw.Resource.Resource == "deployments" &&
-		raw.Operation == admissionv1.Update
+	if raw.SubResource != "status" || raw.Operation != admissionv1.Update {
+		return false
+	}
+	kind := groupKind(raw.Kind)
+	return kind == DeploymentKind || kind == workload.PodKind || kind == workload.JobKind
 }
 
 // madeByKnative tells whether Knative made the Deployment for a Revision. What the

@@ -51,7 +51,9 @@ func (v *Verdict) decisions(mutating bool) []Decision {
 	case !mutating:
 		add(Warned, v.Warned)
 		add(Audited, v.Audited)
-	case !v.Refused():
+	// A step that is asked again, after other webhooks, finds the lowered value and changes
+	// nothing: that is the same request.
+	case !v.Refused() && len(v.Patch) > 0:
 		add(Clamped, v.Clamped)
 	}
 	return all

@@ -4,7 +4,9 @@ import (
 	"strings"
 	"testing"
 
+	jsonpatch "github.com/evanphx/json-patch/v5"
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	admissionv1 "k8s.io/api/admission/v1"
 
 	"github.com/kubetorch/webhook/pkg/review"
@@ -55,6 +57,34 @@ func TestDecisionsAreWhatPoliciesMadeOfARequest(t *testing.T) {
 					assert.ElementsMatch(t, want, r.Decisions(), "step %d, dry run %v", i, dry)
 				}
 			}
+		})
+	}
+}
+
+// API servers ask a mutating webhook again after others changed the object. What it lowered is
+// lower then, and the request is counted once.
+func TestAReinvocationIsNotCountedAgain(t *testing.T) {
+	const clamps = `{metadata: {name: clamps}, spec: {bounds: {maxScale: {max: 20, enforcement: Clamp}}}}`
+	labelled := strings.Replace(big, "{name: inference}", `{name: inference, labels: {kubetorch.com/autoscale: "true"}, annotations: {autoscale.kubetorch.com/target: "5"}}`, 1)
+	for name, object := range map[string]string{
+		"a Service":                             big,
+		"a labelled one":                        labelled,
+		"a labelled one that states it with us": strings.NewReplacer("autoscaling.knative.dev/max-scale: ", "other: ", `target: "5"`, `max-scale: "30"`).Replace(labelled),
+	} {
+		t.Run(name, func(t *testing.T) {
+			first := request(object, "")
+			r, _ := review.Read(first)
+			answer := r.Mutate(world(clamps))
+			assert.Equal(t, []review.Decision{{Policy: "clamps", Bound: "maxScale", Enforcement: "Clamp", Outcome: review.Clamped}}, r.Decisions())
+
+			again := request(object, "")
+			patch, err := jsonpatch.DecodePatch(answer.Patch)
+			require.NoError(t, err)
+			again.Object.Raw, err = patch.Apply(again.Object.Raw)
+			require.NoError(t, err)
+			r, _ = review.Read(again)
+			r.Mutate(world(clamps))
+			assert.Empty(t, r.Decisions())
 		})
 	}
 }

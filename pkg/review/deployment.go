@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/kubetorch/webhook/pkg/convert"
+	"github.com/kubetorch/webhook/pkg/deployments/handover"
 	"github.com/kubetorch/webhook/pkg/expand"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/parameter"
@@ -35,9 +36,12 @@ func (r *Request) Convert(w World, live manifest.Object) Conversion {
 	raw := *r.raw
 	raw.Name = manifest.Text(ksvc, "metadata", "name")
 	raw.Kind.Group, raw.Kind.Version, raw.Kind.Kind = ServiceKind.Group, "v1", ServiceKind.Kind
-	child := &Request{raw: &raw, object: ksvc, old: live, name: raw.Name, exempt: r.exempt}
+	child := &Request{raw: &raw, of: ServiceKind, object: ksvc, old: live, name: raw.Name, exempt: r.exempt}
 	v := child.Admit(w)
 	v.Patch = nil // of an object that nobody has sent
+	if tooLarge := handover.CheckApplied(ksvc); tooLarge != nil {
+		errs = append(errs, tooLarge)
+	}
 	v.Errors = append(errs, without(notes.Relate(r.place(v.Errors)), errs)...)
 	for i, x := range v.Denied {
 		v.Denied[i].Error = notes.Relate(r.place(field.ErrorList{x.Error}))[0]
@@ -91,10 +95,10 @@ func (r *Request) AdmitFixed(w World) Verdict {
 		return v
 	}
 	selection := r.selection(w)
-	d := workload.DeploymentUsage(r.object, selection.GPUResources())
+	d := workload.DeploymentUsage(r.object, workload.Controlled{}, selection.GPUResources())
 	var old *workload.Usage
 	if r.old != nil {
-		o := workload.DeploymentUsage(r.old, selection.GPUResources())
+		o := workload.DeploymentUsage(r.old, workload.Controlled{}, selection.GPUResources())
 		old = &o
 	}
 	judged := selection.Judge(d, old)

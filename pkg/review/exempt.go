@@ -83,7 +83,7 @@ func (r *Request) harmless(w World, policies, excused []string) []string {
 		if spec := manifest.Map(o, "spec"); spec != nil {
 			spec["replicas"] = handover.Remembered(o)
 		}
-		return workload.DeploymentUsage(o, gpus)
+		return workload.DeploymentUsage(o, workload.Controlled{}, gpus)
 	}
 	now := clone(r.object)
 	if manifest.Text(now, "metadata", "annotations", handover.ReplicasAnnotation) == "" { // an update that lacks it gets it back
@@ -120,7 +120,7 @@ func (r *Request) harmless(w World, policies, excused []string) []string {
 // with is the request about a Deployment as its author wrote it, without the bounds of
 // some policies.
 func (r *Request) with(deployment manifest.Object, exempt []string) *Request {
-	return &Request{raw: r.raw, object: withoutBookkeeping(deployment), name: r.name, exempt: exempt}
+	return &Request{raw: r.raw, of: r.of, object: withoutBookkeeping(deployment), name: r.name, exempt: exempt}
 }
 
 // recordExemptions makes the record what it is to be.

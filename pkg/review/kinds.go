@@ -10,6 +10,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/expand"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/parameter"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // Why a kind cannot be autoscaled.
@@ -17,6 +18,7 @@ const (
 	distributed = "autoscaling and distributed computing are mutually exclusive; remove the label, or serve requests with a Deployment or a Knative Service"
 	stateful    = "the pods of a StatefulSet have names and volumes of their own, which an autoscaler that goes to zero does not keep; use a Deployment or a Knative Service"
 	daemon      = "a DaemonSet has a pod on each node, however many requests there are; use a Deployment or a Knative Service"
+	operated    = "its operator makes its pods; remove the label, or serve requests with a Deployment or a Knative Service"
 	outdated    = "no API server has this version any more; write it for apps/v1"
 )
 
@@ -38,6 +40,16 @@ var Unscalable = map[schema.GroupResource]Kind{
 	{Group: "kubeflow.org", Resource: "tfjobs"}:            {"TFJob", distributed},
 	{Group: "kubeflow.org", Resource: "xgboostjobs"}:       {"XGBoostJob", distributed},
 	{Group: "trainer.kubeflow.org", Resource: "trainjobs"}: {"TrainJob", distributed},
+}
+
+func init() {
+	for _, k := range workload.BuiltInOperators().Kinds {
+		resource := schema.GroupResource{Group: k.Group, Resource: k.Resource}
+		if _, ok := Unscalable[resource]; !ok {
+			Unscalable[resource] = Kind{k.Kind, operated}
+		}
+		unscalable[k.GroupKind()] = Unscalable[resource].Why
+	}
 }
 
 // Kind is one that cannot be autoscaled, and why.

@@ -22,7 +22,7 @@ func ForObject(o manifest.Object, namespace string) *Request {
 	gv, _ := schema.ParseGroupVersion(manifest.Text(o, "apiVersion"))
 	raw := &admissionv1.AdmissionRequest{Operation: admissionv1.Create, Namespace: namespace, Name: manifest.Text(o, "metadata", "name"),
 		Kind: metav1.GroupVersionKind{Group: gv.Group, Version: gv.Version, Kind: manifest.Text(o, "kind")}}
-	r := &Request{raw: raw, object: o, name: raw.Name}
+	r := &Request{raw: raw, of: groupKind(raw.Kind), object: o, name: raw.Name}
 	if r.name == "" {
 		r.name = manifest.Text(o, "metadata", "generateName")
 	}

@@ -1,7 +1,6 @@
 package review
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -27,7 +26,7 @@ var owners = map[schema.GroupKind]schema.GroupKind{
 func (r *Request) Covered(w World) bool {
 	if r.isDeployment() {
 		gpus := r.selection(w).GPUResources()
-		return w.Cluster != nil && r.madeByKnative(w) && r.withinRevision(w, workload.DeploymentUsage(r.object, gpus), gpus)
+		return w.Cluster != nil && r.madeByKnative(w) && r.withinRevision(w, workload.DeploymentUsage(r.object, workload.Controlled{}, gpus), gpus)
 	}
 	kind, ok := owners[r.kind()]
 	if !ok {
@@ -66,11 +65,7 @@ func (r *Request) nameFor(owner manifest.Object) string {
 	if r.kind() != RevisionKind {
 		return name
 	}
-	if chosen := manifest.Text(owner, "spec", "template", "metadata", "name"); chosen != "" {
-		return chosen
-	}
-	generation, _ := manifest.Whole(owner, "metadata", "generation")
-	return kmeta.ChildName(name, fmt.Sprintf("-%05d", generation))
+	return revisionOf(owner)
 }
 
 // controllerOf is the owner of a kind that an object says controls it.

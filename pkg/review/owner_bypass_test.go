@@ -117,7 +117,7 @@ func TestAnOwnerIsBelievedOnlyAsFarAsTheLiveOneBearsItOut(t *testing.T) {
 
 // TestGPUsOfAnotherTypeAreNotTheOwners: a child on dearer GPUs is judged by itself.
 func TestGPUsOfAnotherTypeAreNotTheOwners(t *testing.T) {
-	const types = `{metadata: {name: types}, spec: {bounds: {gpuTypes: {allowed: [L4]}}}}`
+	const types = `{metadata: {name: types}, spec: {bounds: {gpuTypes: {allowed: [NVIDIA-L4]}}}}`
 	pinned := func(object, to string) string {
 		return strings.Replace(object, "containers:", "nodeSelector: {nvidia.com/gpu.product: "+to+"}, containers:", 1)
 	}

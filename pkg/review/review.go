@@ -33,6 +33,10 @@ type World struct {
 	// Cluster is nil where there is none to ask, and so is Live.
 	Cluster *Cluster
 	Live    Live
+	// Reader reads what the verdict on what has pods depends on; nil where there is nothing to ask.
+	Reader Reader
+	// Budgeted is whether there is a budget at all.
+	Budgeted bool
 	// Self is the user that the controller is to the API server; empty for nobody.
 	Self string
 }
@@ -43,8 +47,13 @@ type Request struct {
 	object, old manifest.Object
 	selected    *policy.Selection
 	name        string
-	// scale is whether the objects are what a Deployment's scale is to be and was.
+	// of is the kind of what is judged: of what is scaled, if that is asked for.
+	of schema.GroupKind
+	// scale is whether the objects are what a scale is to be and was.
 	scale bool
+	// related is what was read for what has pods, and gpus what counts as GPUs of it.
+	related related
+	gpus    workload.GPUResources
 	// mutating is the step that is answered, decisions what it decided.
 	mutating  bool
 	decisions []Decision
@@ -61,11 +70,11 @@ var (
 // Read decodes a request. The answer is not nil where there is nothing left to decide:
 // the request concerns nobody here, or cannot be read.
 func Read(raw *admissionv1.AdmissionRequest) (*Request, *admissionv1.AdmissionResponse) {
-	r := &Request{raw: raw, name: raw.Name, scale: isScale(raw)}
-	kind := groupKind(raw.Kind)
-	if (kind != ServiceKind && kind != policyKind && kind != budgetKind && kind != DeploymentKind && !slices.Contains(children, kind) && !r.scale && unscalable[kind] == "") ||
-		(raw.SubResource != "" && !r.scale && !isStatus(raw)) ||
-		(raw.Operation != admissionv1.Create && raw.Operation != admissionv1.Update) {
+	r := &Request{raw: raw, name: raw.Name, of: groupKind(raw.Kind)}
+	if scaled, ok := scaledKind(raw); ok {
+		r.of, r.scale = scaled, true
+	}
+	if !r.concerns() {
 		return nil, Allow(raw.UID)
 	}
 	if refused := r.decode(); refused != nil {
@@ -76,10 +85,35 @@ func Read(raw *admissionv1.AdmissionRequest) (*Request, *admissionv1.AdmissionRe
 			r.name = manifest.Text(r.object, "metadata", "generateName")
 		}
 	}
-	if unscalable[kind] != "" && !r.scale {
-		return nil, r.refuseKind()
+	if unscalable[r.of] != "" && !r.scale && raw.SubResource == "" {
+		if refused := r.refuseKind(); !refused.Allowed || !(r.hasPods() || r.isOperated()) {
+			return nil, refused
+		}
+	}
+	if raw.SubResource == "" {
+		if errs := r.beyondLimits(); len(errs) > 0 {
+			return nil, r.answer(Verdict{Errors: errs})
+		}
+	}
+	if (r.hasPods() || r.isOperated() || r.of == workload.HorizontalPodAutoscalerKind) && !r.scale && manifest.Text(r.object, "metadata", "deletionTimestamp") != "" {
+		return nil, Allow(raw.UID) // it only goes on until its finalizers are gone
 	}
 	return r, nil
+}
+
+// concerns tells whether a request is judged here.
+func (r *Request) concerns() bool {
+	if r.raw.Operation != admissionv1.Create && r.raw.Operation != admissionv1.Update {
+		return false
+	}
+	switch {
+	case r.raw.SubResource != "":
+		return r.scale || isStatus(r.raw) || r.isResize()
+	case r.of == ServiceKind, r.of == policyKind, r.of == budgetKind, r.of == DeploymentKind, unscalable[r.of] != "",
+		r.of == workload.HorizontalPodAutoscalerKind, r.of == workload.LimitRangeKind:
+		return true
+	}
+	return r.hasPods() || r.isOperated() || slices.Contains(children, r.of)
 }
 
 // decode reads the objects. Those of a Knative Service may share what they have in common.
@@ -102,7 +136,24 @@ func (r *Request) decode() (refused *admissionv1.AdmissionResponse) {
 	case r.old != nil:
 		r.identify()
 	}
+	if r.hasPods() && !r.scale {
+		r.complete(r.object)
+		r.complete(r.old)
+	}
 	return nil
+}
+
+// complete states in an object what its request says of it, as every stored object does.
+func (r *Request) complete(o manifest.Object) {
+	if o == nil {
+		return
+	}
+	if manifest.Text(o, "kind") == "" {
+		o["apiVersion"], o["kind"] = schema.GroupVersion{Group: r.raw.Kind.Group, Version: r.raw.Kind.Version}.String(), r.raw.Kind.Kind
+	}
+	if metadata := manifest.Map(o, "metadata"); metadata != nil && manifest.Text(metadata, "namespace") == "" && r.raw.Namespace != "" {
+		metadata["namespace"] = r.raw.Namespace
+	}
 }
 
 // identify gives the new object of an update, such as one by kubectl replace, the UID that

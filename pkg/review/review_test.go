@@ -100,7 +100,7 @@ func TestRefusals(t *testing.T) {
 		assert.Equal(t, want, mutated)
 		assert.Equal(t, want, validated)
 	})
-	denied := &admissionv1.AdmissionResponse{UID: "u-1", Result: &metav1.Status{Status: "Failure", Code: 403, Reason: metav1.StatusReasonForbidden,
+	denied := &admissionv1.AdmissionResponse{UID: "u-1", AuditAnnotations: map[string]string{review.RefusedBy: "strict: maxScale, gpusPerPod"}, Result: &metav1.Status{Status: "Failure", Code: 403, Reason: metav1.StatusReasonForbidden,
 		Message: `service.serving.knative.dev "inference" is forbidden: ` + scalePath + ": " + scaleWords + "; " + gpuPath + ": " + gpuWords,
 		Details: details(metav1.StatusCause{Type: forbidden, Field: scalePath, Message: scaleWords}, metav1.StatusCause{Type: forbidden, Field: gpuPath, Message: gpuWords})}}
 	t.Run("a policy's are 403 with its name", func(t *testing.T) {
@@ -116,7 +116,7 @@ func TestRefusals(t *testing.T) {
 	})
 	t.Run("both together are 422", func(t *testing.T) {
 		_, validated := both(t, request(strings.Replace(big, "nvidia.com/gpu: 2", `nvidia.com/gpu: 500m`, 1), ""), world(`{metadata: {name: strict}, spec: {bounds: {maxScale: {max: 20}}}}`))
-		assert.Equal(t, &admissionv1.AdmissionResponse{UID: "u-1", Result: &metav1.Status{Status: "Failure", Code: 422, Reason: metav1.StatusReasonInvalid,
+		assert.Equal(t, &admissionv1.AdmissionResponse{UID: "u-1", AuditAnnotations: map[string]string{review.RefusedBy: "strict: maxScale"}, Result: &metav1.Status{Status: "Failure", Code: 422, Reason: metav1.StatusReasonInvalid,
 			Message: `service.serving.knative.dev "inference" is invalid: ` + halfPath + ": " + halfWords + "; " + scalePath + ": " + scaleWords,
 			Details: details(metav1.StatusCause{Type: invalid, Field: halfPath, Message: halfWords}, metav1.StatusCause{Type: forbidden, Field: scalePath, Message: scaleWords})}}, validated)
 	})

@@ -17,14 +17,14 @@ func (r *Request) RisesByOtherRules(w World) bool {
 	for _, device := range r.devices(w) {
 		for _, initial := range []int32{1, math.MaxInt32} {
 			other := w
-			other.Policies = w.Policies.Counting(workload.GPUResources{device})
+			other.Policies = w.Policies.Counting(workload.OnlyGPUs(device))
 			other.Knative = w.Knative.WithScaleDefaults(0, 1, 1)
 			if initial > 1 {
 				other.Knative = w.Knative.WithScaleDefaults(initial, 0, initial)
 			}
 			alone := *r
 			alone.selected = nil // what counts is part of it
-			if slices.ContainsFunc(alone.Claims(other), func(c Claim) bool { return total(c.New) > total(c.Old) || changesType(c) }) {
+			if slices.ContainsFunc(alone.Claims(other), func(c Claim) bool { return !c.Settled && (total(c.New) > total(c.Old) || changesType(c)) }) {
 				return true
 			}
 		}

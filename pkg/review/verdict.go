@@ -10,6 +10,7 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/json"
 
@@ -38,7 +39,7 @@ func (v *Verdict) Refused() bool { return len(v.Errors)+len(v.Denied) > 0 }
 
 // Mutate answers a mutating review: the expansion as a patch, or why there is none.
 func (r *Request) Mutate(w World) *admissionv1.AdmissionResponse {
-	if r.isPolicy() || r.isChild() {
+	if r.of != ServiceKind && r.of != DeploymentKind {
 		return Allow(r.raw.UID)
 	}
 	r.mutating = true
@@ -69,11 +70,17 @@ func (r *Request) expanded(w World) Verdict {
 // traffic names and those that are named elsewhere.
 func (r *Request) demands(w World, elsewhere ...string) (workload.Usage, *workload.Usage) {
 	gpus := r.selection(w).GPUResources()
-	d := workload.ServiceUsage(r.object, r.latestRevision(), w.Knative, gpus, w.Revisions, elsewhere...)
+	verified := func(o manifest.Object, latest string) string {
+		if latest != "" && specNames(o)[latest] {
+			return r.latestMade(w)
+		}
+		return latest
+	}
+	d := workload.ServiceUsage(r.object, verified(r.object, r.latestRevision()), w.Knative, gpus, w.Revisions, elsewhere...)
 	if r.old == nil {
 		return d, nil
 	}
-	old := workload.ServiceUsage(r.old, expand.LatestRevision(r.old), w.Knative, gpus, w.Revisions, elsewhere...)
+	old := workload.ServiceUsage(r.had(), verified(r.old, expand.LatestRevision(r.old)), w.Knative, gpus, w.Revisions, elsewhere...)
 	return d, &old
 }
 
@@ -99,8 +106,17 @@ func (r *Request) Validate(w World) *admissionv1.AdmissionResponse {
 // bounds of the policies that select it, and a labelled Service against the rules for
 // those. The object is left as it is.
 func (r *Request) Judge(w World) Verdict {
-	if r.isChild() {
+	switch {
+	case r.isChild():
 		return r.judgeChild(w)
+	case r.hasPods():
+		return r.judgePods(w)
+	case r.isOperated():
+		return r.judgeOperated(w)
+	case r.of == workload.HorizontalPodAutoscalerKind:
+		return r.judgeTarget(w)
+	case r.of == workload.LimitRangeKind:
+		return r.verdict(r.selection(w), r.limitRangeUsage(), nil)
 	}
 	return r.judgeService(w)
 }
@@ -170,6 +186,11 @@ func (r *Request) validatePolicy() *admissionv1.AdmissionResponse {
 
 // answer words a verdict for the API server.
 func (r *Request) answer(v Verdict) *admissionv1.AdmissionResponse {
+	if r.selected != nil && !r.mutating {
+		for _, e := range r.selected.Ending() {
+			v.Warnings = append(v.Warnings, e.Warning())
+		}
+	}
 	a := &admissionv1.AdmissionResponse{UID: r.raw.UID, Allowed: !v.Refused(), Warnings: shorten(v.Warnings)}
 	r.decisions = v.decisions(r.mutating)
 	noted := v.Audited
@@ -188,6 +209,7 @@ func (r *Request) answer(v Verdict) *admissionv1.AdmissionResponse {
 		a.AuditAnnotations[x.Bound] = x.Error.Detail
 	}
 	if v.Refused() {
+		a.AuditAnnotations = refusedBy(a.AuditAnnotations, v.Denied)
 		a.Result = v.Status(r.raw.Kind.Group, r.raw.Kind.Kind, r.name)
 		return a
 	}
@@ -235,8 +257,34 @@ func (v *Verdict) Status(group, kind, name string) *metav1.Status {
 	for _, x := range v.Denied {
 		add(x.Error)
 	}
-	s.Message = fmt.Sprintf("%s.%s %q %s: %s", strings.ToLower(kind), group, name, word, strings.Join(messages, "; "))
+	of := schema.GroupKind{Group: group, Kind: strings.ToLower(kind)} // the core group has no name
+	s.Message = fmt.Sprintf("%s %q %s: %s", of, name, word, strings.Join(messages, "; "))
 	return s
+}
+
+// RefusedBy is the audit annotation of a refusal that names the policies and budgets, and which
+// of their bounds were broken: "platform: gpusPerPod, maxScale". It quotes nothing of the object.
+const RefusedBy = "refused-by"
+
+func refusedBy(annotations map[string]string, denied []policy.Violation) map[string]string {
+	bounds := map[string][]string{}
+	for _, x := range denied {
+		if !slices.Contains(bounds[x.Policy], x.Bound) {
+			bounds[x.Policy] = append(bounds[x.Policy], x.Bound)
+		}
+	}
+	var all []string
+	for _, name := range slices.Sorted(maps.Keys(bounds)) {
+		all = append(all, name+": "+strings.Join(bounds[name], ", "))
+	}
+	if len(all) == 0 {
+		return annotations
+	}
+	if annotations == nil {
+		annotations = map[string]string{}
+	}
+	annotations[RefusedBy] = strings.Join(all, "; ")
+	return annotations
 }
 
 // shorten keeps warnings within what the API server passes on: 256 characters are

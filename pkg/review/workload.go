@@ -191,7 +191,7 @@ func (r *Request) judgeDeployment(w World) Verdict {
 	}
 	selection := r.selection(w)
 	d, old := r.deploymentDemands(w)
-	if r.madeByKnative(w) && r.withinRevision(w, d, selection.GPUResources()) {
+	if r.concernsNobody(w, d) || (r.madeByKnative(w) && r.withinRevision(w, d, selection.GPUResources())) {
 		return Verdict{}
 	}
 	if selection.BoundsGPUs() {

@@ -1,44 +1,88 @@
 package workload
 
 import (
-	"k8s.io/apimachinery/pkg/util/validation/field"
+	"strconv"
+	"strings"
 
-	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
 )
 
-// plainKnative fills nothing in: Knative has no part in a Deployment of fixed size.
-var plainKnative = knative.Default()
+// Controlled is what belongs to a Deployment.
+type Controlled struct {
+	ReplicaSets []manifest.Object
+	// Pods are what the pods of the ReplicaSets hold together.
+	Pods Held
+	// Autoscaled is the most pods that autoscalers may have the Deployment ask for (AutoscalerPeak).
+	Autoscaled int64
+}
 
-// DeploymentUsage measures a Deployment of fixed size: all its pods run all the time, and
-// bounds on how an autoscaler behaves do not apply.
-func DeploymentUsage(deployment manifest.Object, gpus GPUResources) Usage {
-	replicas := field.NewPath("spec", "replicas")
-	podSpec := manifest.Map(deployment, "spec", "template", "spec")
-	d := Usage{
-		Fixed:  true,
-		GPUs:   CountGPUs(podSpec, field.NewPath("spec", "template", "spec"), gpus),
-		CPUs:   podQuantity(podSpec, nil, "cpu", plainKnative),
-		Memory: podQuantity(podSpec, nil, "memory", plainKnative),
-		Paths:  map[string]*field.Path{PeakKey: replicas, knative.MaxScaleKey: replicas, knative.MinScaleKey: replicas},
+// DeploymentUsage measures a Deployment with what it controls: the most GPUs per pod of its template
+// and of the ReplicaSets that its controller may scale, times its pods. A paused Deployment whose
+// template has no ReplicaSet has its newest earlier one scaled, even from 0; otherwise only those with
+// replicas are. What its ReplicaSets and pods hold beyond that is the overlap of its rollout, as far
+// as a rollout can have that much, and a claim beyond that.
+func DeploymentUsage(deployment manifest.Object, c Controlled, gpus GPUResources) Usage {
+	d := fixedUsage(deployment, templateSpec, liveReplicas(deployment), replicasPath, gpus)
+	if !deleting(deployment) {
+		d.PeakPods = max(d.PeakPods, c.Autoscaled)
 	}
-	d.MinScale = Replicas(deployment)
-	d.PeakPods = d.MinScale
-	d.GPUType, _ = GPUType(podSpec)
-	d.product = GPUProduct(podSpec)
-	d.claim(d.part(""))
+	paused, _ := manifest.At(deployment, "spec", "paused").(bool)
+	largest := d.perPod()
+	replaced := largest // the most that a pod of a rollout holds
+	var asked Part      // by the ReplicaSets
+	for _, rs := range c.ReplicaSets {
+		u := ReplicaSetUsage(rs, gpus)
+		if paused || u.PeakPods > 0 {
+			largest = largest.or(u.perPod())
+		}
+		replaced = replaced.or(u.perPod())
+		asked = asked.plus(u.part(""))
+	}
+	claim := largest.times(d.PeakPods)
+	held := asked.or(c.Pods.Active).plus(c.Pods.Terminating)
+	excess := held.beyond(claim)
+	overlap := excess.upTo(replaced.or(c.Pods.Largest).times(RolloutPods(deployment, d.PeakPods)))
+	excess = excess.beyond(overlap)
+	claim.Type = claim.or(held).Type // pods of another type may be among those that are claimed
+	d.Parts, d.Claim = nil, 0
+	d.claim(claim.plus(excess))
+	if overlap.GPUs > 0 {
+		d.Overlap = []Part{overlap}
+	}
 	return d
 }
 
-// Replicas is the number of pods of a Deployment, 1 where it states none; Unbounded for
-// what is no such number.
-func Replicas(deployment manifest.Object) int64 {
-	v := manifest.At(deployment, "spec", "replicas")
-	if v == nil {
-		return 1
+// RolloutPods is the number of pods beside its peak that a Deployment has while its template is
+// rolled out: maxSurge, rounded up, and for its terminating pods maxUnavailable, rounded down; one if
+// both are 0. With the strategy Recreate it has none.
+func RolloutPods(deployment manifest.Object, peak int64) int64 {
+	if peak == 0 || manifest.Text(deployment, "spec", "strategy", "type") == "Recreate" {
+		return 0
 	}
-	if n, ok := v.(int64); ok && n >= 0 {
-		return n
+	rolling := manifest.Map(deployment, "spec", "strategy", "rollingUpdate")
+	surge, unavailable := share(rolling["maxSurge"], peak, true), share(rolling["maxUnavailable"], peak, false)
+	return max(1, SaturatingAdd(surge, unavailable))
+}
+
+// share is a number of pods, or a percentage of a number of them: 25% where none is stated, and all
+// for what can be read as neither.
+func share(v any, of int64, up bool) int64 {
+	percent := int64(25)
+	switch v := v.(type) {
+	case nil:
+	case int64:
+		return max(0, v)
+	default:
+		text, _ := v.(string)
+		n, err := strconv.ParseInt(strings.TrimSuffix(text, "%"), 10, 32)
+		if err != nil || n < 0 || !strings.HasSuffix(text, "%") {
+			return of
+		}
+		percent = n
 	}
-	return Unbounded
+	product := SaturatingMul(of, percent)
+	if up {
+		product = SaturatingAdd(product, 99)
+	}
+	return product / 100
 }

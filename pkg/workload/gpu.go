@@ -1,53 +1,39 @@
 package workload
 
 import (
+	"cmp"
 	"fmt"
-	"maps"
 	"math"
+	"math/big"
 	"slices"
 	"strconv"
 	"strings"
 
-	resourcev1 "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/kubetorch/webhook/pkg/manifest"
 )
 
-// DefaultGPUResource is what the parameter gpus asks for unless a policy says otherwise.
-const DefaultGPUResource = "nvidia.com/gpu"
-
-// BuiltInGPUResources count as GPUs everywhere. A trailing * matches any suffix.
-var BuiltInGPUResources = []string{
-	"nvidia.com/gpu", "nvidia.com/gpu.shared", "nvidia.com/mig-*", "amd.com/gpu", "gpu.intel.com/*",
-}
-
 // Unbounded stands for a number without an upper limit, and for numbers too large to
 // be one of pods or GPUs.
 const Unbounded = math.MaxInt64
 
-// GPUResources is a list of resource names and patterns that count as GPUs.
-type GPUResources []string
-
-// Match tells whether a resource name counts as GPUs.
-func (g GPUResources) Match(name string) bool {
-	return slices.ContainsFunc(g, func(pattern string) bool {
-		if prefix, ok := strings.CutSuffix(pattern, "*"); ok {
-			return strings.HasPrefix(name, prefix)
-		}
-		return name == pattern
-	})
-}
-
 // GPUCount is what one pod asks for.
 type GPUCount struct {
-	// PerPod is the number of GPUs, over all GPU resources.
+	// PerPod is the number of GPUs, over all GPU resources, rounded up.
 	PerPod int64
+	// less is what rounding added to PerPod; nil if nothing.
+	less *big.Rat
 	// Malformed are quantities that are no whole number of GPUs.
 	Malformed field.ErrorList
 	// Unknown are requests that look like GPUs and cannot be counted.
 	Unknown field.ErrorList
+	// Unlisted are requests for accelerators that no policy counts as GPUs, one for each
+	// name, which is the value of the error.
+	Unlisted field.ErrorList
+	// product is the one that all GPUs of a pod are claimed to be of; empty for any.
+	product string
 	// requests are the GPU requests as they stand.
 	requests []gpuRequest
 }
@@ -98,12 +84,11 @@ func (c GPUCount) SameRequests(other GPUCount) bool {
 // with the restartable ones before it; pod-level resources where they are larger. Each
 // container counts with the larger of limit and request.
 func CountGPUs(podSpec manifest.Object, path *field.Path, known GPUResources) GPUCount {
-	c := gpuCounter{known: known, pod: path}
-	if podSpec["initContainers"] == nil && podSpec["resources"] == nil && podSpec["resourceClaims"] == nil && len(manifest.List(podSpec, "containers")) == 1 {
-		for _, v := range c.container(manifest.Objects(podSpec, "containers")[0], gpuPlace{containers: "containers"}) {
-			c.count.PerPod = SaturatingAdd(c.count.PerPod, v)
-		}
-		return c.count
+	c := gpuCounter{known: known.get(), pod: path}
+	plain := podSpec["initContainers"] == nil && podSpec["resources"] == nil && podSpec["resourceClaims"] == nil
+	if plain && len(manifest.List(podSpec, "containers")) == 1 {
+		c.peak = c.container(manifest.Objects(podSpec, "containers")[0], gpuPlace{containers: "containers"})
+		return c.sum()
 	}
 	var restartable []map[string]int64
 	for i, container := range manifest.Objects(podSpec, "initContainers") {
@@ -129,23 +114,27 @@ func CountGPUs(podSpec manifest.Object, path *field.Path, known GPUResources) GP
 	for name, v := range c.running {
 		c.raise(name, v)
 	}
-	for _, v := range c.peak {
-		c.count.PerPod = SaturatingAdd(c.count.PerPod, v)
-	}
-	if claims := manifest.List(podSpec, "resourceClaims"); len(claims) > 0 {
-		c.note(gpuPlace{list: "resourceClaims"}, claims)
-		c.count.Unknown = append(c.count.Unknown, field.Forbidden(path.Child("resourceClaims"),
-			"devices asked for through resource claims cannot be counted as GPUs; ask for a GPU resource instead"))
-	}
-	return c.count
+	c.claims(podSpec, known.claims)
+	return c.sum()
 }
 
 type gpuCounter struct {
-	known   GPUResources
+	known   *rules
 	pod     *field.Path
 	count   GPUCount
 	running map[string]int64 // per resource: what runs side by side
 	peak    map[string]int64 // per resource: the most at any time
+	claimed int64            // through resource claims
+}
+
+// sum adds the GPUs of all resources, each by its weight.
+func (c *gpuCounter) sum() GPUCount {
+	exact := fraction{whole: c.claimed}
+	for name, n := range c.peak {
+		exact.add(n, c.known.of(name).weight)
+	}
+	c.count.PerPod, c.count.less = exact.ceil()
+	return c.count
 }
 
 func (c *gpuCounter) add(n map[string]int64) {
@@ -180,34 +169,78 @@ func (c *gpuCounter) path(at gpuPlace) *field.Path {
 // container counts the GPUs of whatever has a resources field.
 func (c *gpuCounter) container(o manifest.Object, at gpuPlace) map[string]int64 {
 	var n map[string]int64
+	put := func(name string, v int64) {
+		if n == nil {
+			n = map[string]int64{}
+		}
+		n[name] = max(n[name], v)
+	}
+	counted, share := false, ""
+	unknown := len(c.count.Unknown)
 	for _, list := range []string{"limits", "requests"} {
-		resources := manifest.Map(o, "resources", list)
-		for name, v := range resources {
-			at.list, at.name = list, name
-			if !c.known.Match(name) {
-				if strings.HasPrefix(name, resourcev1.ResourceDeviceClassPrefix) {
-					c.note(at, v)
-					c.count.Unknown = append(c.count.Unknown, field.Forbidden(c.path(at), "devices of a class that no policy's gpuResources lists cannot be counted as GPUs; ask for a GPU resource instead"))
-				} else if strings.Contains(strings.ToLower(name), "gpu") && strings.Contains(name, "/") {
-					c.note(at, v)
-					c.count.Unknown = append(c.count.Unknown, field.Forbidden(c.path(at),
-						"looks like a GPU resource that no policy's gpuResources lists, so it cannot be counted"))
-				}
+		for name, v := range manifest.Map(o, "resources", list) {
+			what := c.known.of(name)
+			if what.kind == notGPU || (what.kind == qualifies && what.shareOf == "") {
 				continue
 			}
-			c.note(at, v)
-			whole, ok := WholeGPUs(v)
-			if !ok {
-				c.count.Malformed = append(c.count.Malformed, field.Invalid(c.path(at), v, "must be a whole number of GPUs from 0 to 2147483647"))
-				whole = Unbounded
+			at.list, at.name = list, name
+			switch what.kind {
+			case gpuName:
+				c.note(at, v)
+				whole := c.whole(at, v)
+				counted = counted || whole > 0
+				put(name, whole)
+			case qualifies:
+				if q, err := manifest.Quantity(v); err != nil || q.Sign() != 0 {
+					c.note(at, v)
+					share = what.shareOf
+				}
+			case accelerator:
+				c.unlisted(at)
+			default:
+				c.note(at, v)
+				c.count.Unknown = append(c.count.Unknown, field.Forbidden(c.path(at), cannotCount(what)))
 			}
-			if n == nil {
-				n = map[string]int64{}
-			}
-			n[name] = max(n[name], whole)
 		}
 	}
+	if share != "" && !counted {
+		put(share, 1) // a share without a number of GPUs is one of one GPU
+	}
+	if added := c.count.Unknown[unknown:]; len(added) > 1 {
+		slices.SortFunc(added, func(a, b *field.Error) int { return cmp.Compare(a.Field, b.Field) })
+	}
 	return n
+}
+
+// whole is a number of GPUs; what is none counts as unbounded.
+func (c *gpuCounter) whole(at gpuPlace, v any) int64 {
+	whole, ok := WholeGPUs(v)
+	if !ok {
+		c.count.Malformed = append(c.count.Malformed, field.Invalid(c.path(at), v,
+			"must be a whole number of GPUs from 0 to 2147483647"))
+		return Unbounded
+	}
+	return whole
+}
+
+func (c *gpuCounter) unlisted(at gpuPlace) {
+	if slices.ContainsFunc(c.count.Unlisted, func(e *field.Error) bool { return e.BadValue == at.name }) {
+		return
+	}
+	e := field.Forbidden(c.path(at), at.name+" is an accelerator that no policy's gpuResources lists, so it counts as no GPU; "+
+		"the platform team lists it there, or in notGPUResources to say so")
+	e.BadValue = at.name
+	c.count.Unlisted = append(c.count.Unlisted, e)
+}
+
+// cannotCount words why a request cannot be counted, and what to do about it.
+func cannotCount(what counted) string {
+	if what.kind == unknownClass {
+		return "devices of DeviceClass " + what.class + ", which no policy lists, cannot be counted as GPUs; " +
+			"the platform team lists it in gpuDeviceClasses, or in notGPUDeviceClasses if it has none"
+	}
+	return "looks like a GPU resource that no policy's gpuResources lists, so it cannot be counted; " +
+		"the platform team lists it there, or in notGPUResources if it is no number of GPUs"
 }
 
 // WholeGPUs reads a quantity that is a whole number from 0 to 2147483647.
@@ -238,86 +271,4 @@ func SaturatingMul(a, b int64) int64 {
 		return Unbounded
 	}
 	return a * b
-}
-
-// gpuTypeLabels are the node labels that name a GPU product.
-var gpuTypeLabels = []string{
-	"nvidia.com/gpu.product", "amd.com/gpu.product-name", "gpu.intel.com/product",
-	"cloud.google.com/gke-accelerator", "k8s.amazonaws.com/accelerator", "karpenter.k8s.aws/instance-gpu-name",
-}
-
-// gpuTypeNames are the names, behind any prefix, of further labels that do: what the
-// parameter gpu-type may name.
-var gpuTypeNames = []string{"gpu", "gpu-type", "gpu.type", "gpu-product", "gpu.product", "accelerator", "accelerator-type"}
-
-func namesGPUType(label string) bool {
-	return slices.Contains(gpuTypeLabels, label) || slices.Contains(gpuTypeNames, label[strings.LastIndex(label, "/")+1:])
-}
-
-// GPUType is the one GPU type that a pod's nodeSelector or required node affinity pins
-// it to; ok is false where it may land on several.
-func GPUType(podSpec manifest.Object) (gpuType string, ok bool) {
-	selector := manifest.Texts(podSpec, "nodeSelector")
-	for _, label := range gpuTypeLabels {
-		if v, found := selector[label]; found {
-			return v, true
-		}
-	}
-	for _, label := range slices.Sorted(maps.Keys(selector)) {
-		if namesGPUType(label) {
-			return selector[label], true
-		}
-	}
-	terms := manifest.Objects(manifest.Map(podSpec, "affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution"), "nodeSelectorTerms")
-	for _, term := range terms {
-		v, pinned := termGPUType(term)
-		if !pinned || (ok && v != gpuType) {
-			return "", false
-		}
-		gpuType, ok = v, true
-	}
-	return gpuType, ok
-}
-
-// GPUProduct is the GPU type that well-known labels pin a pod to, empty where none does. A
-// label of another name may mean anything, so it takes no pod out of a budget.
-func GPUProduct(podSpec manifest.Object) string {
-	selector := manifest.Texts(podSpec, "nodeSelector")
-	for _, label := range gpuTypeLabels {
-		if v := selector[label]; v != "" {
-			return v
-		}
-	}
-	product := ""
-	terms := manifest.Objects(manifest.Map(podSpec, "affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution"), "nodeSelectorTerms")
-	for _, term := range terms {
-		v := termProduct(term)
-		if v == "" || (product != "" && v != product) {
-			return ""
-		}
-		product = v
-	}
-	return product
-}
-
-func termProduct(term manifest.Object) string {
-	for _, e := range manifest.Objects(term, "matchExpressions") {
-		values := manifest.List(e, "values")
-		if manifest.Text(e, "operator") == "In" && len(values) == 1 && slices.Contains(gpuTypeLabels, manifest.Text(e, "key")) {
-			v, _ := values[0].(string)
-			return v
-		}
-	}
-	return ""
-}
-
-func termGPUType(term manifest.Object) (string, bool) {
-	for _, e := range manifest.Objects(term, "matchExpressions") {
-		values := manifest.List(e, "values")
-		if manifest.Text(e, "operator") == "In" && len(values) == 1 && namesGPUType(manifest.Text(e, "key")) {
-			v, ok := values[0].(string)
-			return v, ok
-		}
-	}
-	return "", false
 }

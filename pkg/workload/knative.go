@@ -1,6 +1,7 @@
 package workload
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -73,15 +74,15 @@ func AtZero(revision manifest.Object) bool {
 // RoutedRevisions are all revisions that the spec or status of a Service or a Route sends
 // traffic to, the latest one included, which may be another than was made last.
 func RoutedRevisions(o manifest.Object) []string {
-	var names []string
+	names := map[string]bool{}
 	for _, part := range []string{"spec", "status"} {
 		for _, t := range manifest.Objects(o, part, "traffic") {
-			if name := manifest.Text(t, "revisionName"); name != "" && !slices.Contains(names, name) {
-				names = append(names, name)
+			if name := manifest.Text(t, "revisionName"); name != "" {
+				names[name] = true
 			}
 		}
 	}
-	return names
+	return slices.Sorted(maps.Keys(names))
 }
 
 // ScaledDeployment is the name of the Deployment that a PodAutoscaler scales; empty where
@@ -96,14 +97,13 @@ func ScaledDeployment(autoscaler manifest.Object) string {
 
 // NamedConfigurations are the Configurations whose latest revision a Route's spec names.
 func NamedConfigurations(route manifest.Object) []string {
-	var names []string
+	names := map[string]bool{}
 	for _, t := range manifest.Objects(route, "spec", "traffic") {
-		if name := manifest.Text(t, "configurationName"); name != "" && !slices.Contains(names, name) {
-			names = append(names, name)
+		if name := manifest.Text(t, "configurationName"); name != "" {
+			names[name] = true
 		}
 	}
-	slices.Sort(names)
-	return names
+	return slices.Sorted(maps.Keys(names))
 }
 
 // RouteUsage measures a Knative Route: the revisions that its traffic names, tags
@@ -143,7 +143,7 @@ func RouteUsage(route manifest.Object, configurations map[string]manifest.Object
 	}
 	for _, name := range unknown {
 		d.UnknownRevisions++
-		d.claim(Part{Revision: name, GPUs: largest.GPUs, Type: largest.Type})
+		d.claim(Part{Revision: name, GPUs: largest.GPUs, Type: largest.Type, less: largest.less})
 		if largest.GPUs > 0 && name != "" {
 			d.Warnings = append(d.Warnings, "traffic names revision "+name+", which is not known here; it is counted like the largest one that is")
 		}
@@ -169,7 +169,7 @@ func (d *Usage) Within(other *Usage) bool {
 // WithinGPUs tells whether a demand has no more pods than another, no more GPUs in each, and
 // none of a type that the other has not: by what bounds go by, and by what budgets do.
 func (d *Usage) WithinGPUs(other *Usage) bool {
-	return d.GPUs.PerPod <= other.GPUs.PerPod && d.PeakPods <= other.PeakPods && (d.GPUs.PerPod == 0 ||
+	return d.GPUs.Cmp(other.GPUs) <= 0 && d.PeakPods <= other.PeakPods && (d.GPUs.PerPod == 0 ||
 		((other.GPUType == "" || d.GPUType == other.GPUType) && (other.product == "" || d.product == other.product)))
 }
 
@@ -179,8 +179,13 @@ func (d *Usage) SameType(other *Usage) bool { return d.product == other.product 
 // RaisePeak makes the demand of a Deployment one of at least so many pods.
 func (d *Usage) RaisePeak(pods int64) {
 	if pods > d.PeakPods {
-		d.PeakPods, d.Parts, d.Claim = pods, nil, 0
-		d.claim(d.part(""))
+		d.PeakPods = pods
+		raised := d.part("")
+		for _, p := range d.Parts {
+			raised = raised.or(p)
+		}
+		d.Parts, d.Claim = nil, 0
+		d.claim(raised)
 	}
 }
 

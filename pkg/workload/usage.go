@@ -3,6 +3,7 @@ package workload
 import (
 	"fmt"
 	"maps"
+	"math/big"
 	"slices"
 	"time"
 
@@ -28,6 +29,11 @@ type Usage struct {
 	Claim int64
 	// Parts are what the claim is made of; those without GPUs are left out.
 	Parts []Part
+	// Overlap is what pods hold beside the claim while a Deployment's template is rolled out.
+	Overlap []Part
+	// Merged is the revision that traffic names and that the latest template made: it has no
+	// part of its own. Empty if there is none.
+	Merged string
 	// OtherClaims is the part of Claim of the other revisions that are known;
 	// UnknownRevisions are those that are not, each counted like the latest template.
 	OtherClaims      int64
@@ -40,6 +46,10 @@ type Usage struct {
 	// GPUType that the pod is pinned to; empty is any.
 	GPUType string
 	product string // the type that budgets go by
+	// types are those of an object with pods of several kinds; empty if GPUType is all.
+	types []string
+	// asks words a claim that is no product of one pod's GPUs; empty if it is.
+	asks string
 	// Paths name where a bound's value stands, and pod where the pod is described: nil
 	// is spec.template.spec.
 	Paths map[string]*field.Path
@@ -56,42 +66,59 @@ type Part struct {
 	// Revision that claims it; empty for the latest template of a Service or a
 	// Configuration, and for the pods of a Deployment.
 	Revision string
-	// GPUs per pod times peak pods.
+	// GPUs per pod times peak pods, rounded up.
 	GPUs int64
 	// Type of the GPUs; empty is any.
 	Type string
+	// less is what rounding added to GPUs; nil if nothing.
+	less *big.Rat
 }
 
 // claim adds a part.
 func (d *Usage) claim(p Part) {
 	if p.GPUs > 0 {
-		d.Parts, d.Claim = append(d.Parts, p), SaturatingAdd(d.Claim, p.GPUs)
+		d.Parts = append(d.Parts, p)
+		d.Claim = Sum(d.Parts)
 	}
 }
 
 // part is what one template or Deployment claims.
 func (d *Usage) part(revision string) Part {
-	return Part{Revision: revision, GPUs: SaturatingMul(d.GPUs.PerPod, d.PeakPods), Type: d.product}
+	p := Part{Revision: revision, Type: d.product}
+	p.GPUs, p.less = d.GPUs.Times(d.PeakPods)
+	return p
 }
 
 // Outgrows tells whether a demand that is unbounded, as an old one is, asks for more pods or
 // more GPUs in each, or has more such parts: the claims alone do not show it.
 func (d *Usage) Outgrows(old *Usage) bool {
 	return d.Claim == Unbounded && old.Claim == Unbounded &&
-		(d.GPUs.PerPod > old.GPUs.PerPod || d.PeakPods > old.PeakPods || d.unboundedParts() > old.unboundedParts())
+		(d.GPUs.Cmp(old.GPUs) > 0 || d.PeakPods > old.PeakPods || d.unboundedParts() > old.unboundedParts())
 }
 
 // Asks words the claim: "40 GPUs (4 x 10 pods)".
 func (d *Usage) Asks() string {
 	s := CountText(d.Claim, "GPU")
+	if d.asks != "" {
+		return s + " (" + d.asks + ")"
+	}
 	if d.PeakPods == 0 && d.Claim > 0 {
 		return s + " over all that it names"
 	}
-	detail := fmt.Sprintf("%s x %s", NumberText(d.GPUs.PerPod), CountText(d.PeakPods, "pod"))
-	if others := d.Claim - SaturatingMul(d.GPUs.PerPod, d.PeakPods); others > 0 {
+	detail := fmt.Sprintf("%s x %s", d.GPUs.Text(), CountText(d.PeakPods, "pod"))
+	if own, _ := d.GPUs.Times(d.PeakPods); d.Claim > own {
+		others := d.Claim - own
 		detail += fmt.Sprintf(", and %s of other revisions in traffic", CountText(others, "GPU"))
 	}
 	return s + " (" + detail + ")"
+}
+
+// GPUTypes are the types that pods with GPUs are pinned to; empty is any.
+func (d *Usage) GPUTypes() []string {
+	if len(d.types) > 0 {
+		return d.types
+	}
+	return []string{d.GPUType}
 }
 
 // PeakPath is where the number of pods stands.
@@ -122,36 +149,52 @@ func ServiceUsage(service manifest.Object, latest string, kn *knative.Config, gp
 	d := podUsage(manifest.Map(template, "metadata", "annotations"), manifest.Map(template, "spec"),
 		annotationsPath, podPath, kn, gpus)
 	own := d.part("")
-	named := manifest.Text(template, "metadata", "name")
-	if r, ok := revisions[named]; ok {
-		// Knative takes a template with the name of a revision that exists and the same
-		// spec, and then leaves the revision, with its own scale, as it is.
-		own = own.or(revisionPart(r, "", kn, gpus))
-	}
-	d.claim(own)
 	names := NamedRevisions(service)
-	for _, name := range elsewhere {
-		if !slices.Contains(names, name) {
-			names = append(names, name)
+	if len(elsewhere) > 0 {
+		names = slices.Compact(slices.Sorted(slices.Values(slices.Concat(names, elsewhere))))
+	}
+	// Knative takes a template with the name of a revision that exists if their specs are the same,
+	// and then leaves the revision, with its own scale, as it is. If they are not, both count where
+	// traffic names the revision.
+	chosen := manifest.Text(template, "metadata", "name")
+	if named, exists := revisions[chosen]; exists {
+		_, routed := slices.BinarySearch(names, chosen)
+		if !routed || manifest.Equal(named["spec"], template["spec"]) {
+			own = own.or(revisionPart(named, "", kn, gpus))
 		}
 	}
+	d.claim(own)
 	for _, name := range names {
 		r, ok := revisions[name]
 		switch {
-		case name == named, name == latest && ok && made(r, template):
+		case d.Merged == "" && isMade(name, latest, r, template):
+			d.Merged = name
 		case ok:
 			other := revisionPart(r, name, kn, gpus)
 			d.OtherClaims = SaturatingAdd(d.OtherClaims, other.GPUs)
 			d.claim(other)
+		case name == chosen: // it is about to be made of the template
 		default:
 			d.UnknownRevisions++
-			d.claim(Part{Revision: name, GPUs: own.GPUs, Type: own.Type})
+			d.claim(Part{Revision: name, GPUs: own.GPUs, Type: own.Type, less: own.less})
 			if own.GPUs > 0 {
 				d.Warnings = append(d.Warnings, "traffic names revision "+name+", which is not known here; it is counted like the latest template")
 			}
 		}
 	}
 	return d
+}
+
+// isMade tells whether a revision is the one that a template makes: the one of the name that it
+// chooses, with the same spec, or, if it chooses none, the latest one that is equal.
+func isMade(name, latest string, revision, template manifest.Object) bool {
+	switch chosen := manifest.Text(template, "metadata", "name"); {
+	case revision == nil:
+		return false
+	case chosen != "":
+		return name == chosen && manifest.Equal(revision["spec"], template["spec"])
+	}
+	return name == latest && made(revision, template)
 }
 
 // or is a part that covers both, whichever of them holds.
@@ -161,7 +204,9 @@ func (p Part) or(other Part) Part {
 	} else if p.GPUs == 0 {
 		p.Type = other.Type
 	}
-	p.GPUs = max(p.GPUs, other.GPUs)
+	if other.exceeds(p) {
+		p.GPUs, p.less = other.GPUs, other.less
+	}
 	return p
 }
 
@@ -277,8 +322,7 @@ func podUsage(annotations, podSpec manifest.Object, at, specPath *field.Path, kn
 	d.ProgressDeadline = duration(knative.ProgressDeadlineKey, kn.ProgressDeadline())
 
 	d.GPUs = CountGPUs(podSpec, specPath, gpus)
-	d.GPUType, _ = GPUType(podSpec)
-	d.product = GPUProduct(podSpec)
+	d.pinnedBy(podSpec)
 	d.CPUs = podQuantity(podSpec, annotations, "cpu", kn)
 	d.Memory = podQuantity(podSpec, annotations, "memory", kn)
 	return d

@@ -16,11 +16,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/yaml"
 
+	"github.com/kubetorch/webhook/pkg/cmd/options"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/test/controlplane"
 )
@@ -78,7 +80,7 @@ func run(t *testing.T, program string, args ...string) (stdout string, err error
 // template renders the chart with values.
 func template(t *testing.T, into string, set ...string) (objects, error) {
 	t.Helper()
-	args := []string{"template", "release", chart, "--namespace", into}
+	args := []string{"template", "release", chart, "--namespace", into, "--no-hooks", "--set-json", `image.tag="unreleased"`}
 	for _, s := range set {
 		args = append(args, "--set-json", s)
 	}
@@ -207,7 +209,7 @@ func TestWhatTheClusterNeedsIsOutsideInBothInstallations(t *testing.T) {
 func TestNothingNamesAnotherNamespaceThanTheReleases(t *testing.T) {
 	t.Parallel()
 	for _, source := range sources(t) {
-		out, err := run(t, helm, "template", "release", chart, "--namespace", "platform", "--set", "certificates.source="+source+",knativeNamespace=serverless")
+		out, err := run(t, helm, "template", "release", chart, "--namespace", "platform", "--set", "image.tag=v1,certificates.source="+source+",knativeNamespace=serverless")
 		require.NoError(t, err)
 		var named []string
 		for line := range strings.Lines(out) {
@@ -238,8 +240,17 @@ func TestValuesChangeWhatTheySay(t *testing.T) {
 	}{
 		"replicas":             {[]string{"replicas=5"}, deployment, []string{"spec", "replicas"}, int64(5)},
 		"a tag":                {[]string{`image.tag="1.2"`}, deployment, append(container, "image"), "ghcr.io/kubetorch/kubetorch-webhook:1.2"},
-		"a repository":         {[]string{`image.repository="registry.example/webhook"`}, deployment, append(container, "image"), "registry.example/webhook:latest"},
-		"a digest":             {[]string{`image.tag="1.2"`, `image.digest="sha256:` + strings.Repeat("a", 64) + `"`}, deployment, append(container, "image"), "ghcr.io/kubetorch/kubetorch-webhook@sha256:" + strings.Repeat("a", 64)},
+		"a repository":         {[]string{`image.repository="registry.example/webhook"`}, deployment, append(container, "image"), "registry.example/webhook:unreleased"},
+		"a tag and a digest":   {[]string{`image.tag="1.2"`, `image.digest="sha256:` + strings.Repeat("a", 64) + `"`}, deployment, append(container, "image"), "ghcr.io/kubetorch/kubetorch-webhook:1.2@sha256:" + strings.Repeat("a", 64)},
+		"a digest":             {[]string{`image.tag=""`, `image.digest="sha256:` + strings.Repeat("a", 64) + `"`}, deployment, append(container, "image"), "ghcr.io/kubetorch/kubetorch-webhook@sha256:" + strings.Repeat("a", 64)},
+		"environment":          {[]string{`env=[{"name":"GOMEMLIMIT","value":"400MiB"}]`}, deployment, append(container, "env", "2"), map[string]any{"name": "GOMEMLIMIT", "value": "400MiB"}},
+		"labels of pods":       {[]string{`podLabels={"team":"platform"}`}, deployment, []string{"spec", "template", "metadata", "labels", "team"}, "platform"},
+		"affinity":             {[]string{`affinity={"nodeAffinity":{}}`}, deployment, []string{"spec", "template", "spec", "affinity"}, map[string]any{"nodeAffinity": map[string]any{}}},
+		"a ServiceMonitor":     {[]string{`monitoring.serviceMonitor={"enabled":true,"interval":"1m","labels":{"release":"prometheus"}}`}, "monitoring.coreos.com/v1/ServiceMonitor/kubetorch-system/kubetorch-webhook", []string{"metadata", "labels", "release"}, "prometheus"},
+		"how often to scrape":  {[]string{`monitoring.serviceMonitor={"enabled":true,"interval":"1m"}`}, "monitoring.coreos.com/v1/ServiceMonitor/kubetorch-system/kubetorch-webhook", []string{"spec", "endpoints", "0", "interval"}, "1m"},
+		"alerts":               {[]string{`monitoring.rules={"enabled":true,"labels":{"release":"prometheus"}}`}, "monitoring.coreos.com/v1/PrometheusRule/kubetorch-system/kubetorch-webhook", []string{"metadata", "labels", "release"}, "prometheus"},
+		"a dashboard":          {[]string{`monitoring.dashboard.enabled=true`}, "v1/ConfigMap/kubetorch-system/kubetorch-webhook-dashboard", []string{"metadata", "labels", "grafana_dashboard"}, "1"},
+		"viewers":              {[]string{`viewers.group="developers"`}, "rbac.authorization.k8s.io/v1/ClusterRoleBinding//kubetorch-viewers", []string{"subjects", "0", "name"}, "developers"},
 		"a pull policy":        {[]string{`image.pullPolicy="Always"`}, deployment, append(container, "imagePullPolicy"), "Always"},
 		"a pull secret":        {[]string{`imagePullSecrets=[{"name":"registry"}]`}, deployment, []string{"spec", "template", "spec", "imagePullSecrets"}, []any{map[string]any{"name": "registry"}}},
 		"arguments":            {[]string{`shutdownDelaySeconds=15`, `apiRequestTimeoutSeconds=90`, `knativeNamespace="serverless"`, `extraArgs=["--audit-interval=1h"]`}, deployment, append(container, "args"), []any{"serve", "--listen=:9443", "--shutdown-delay=15s", "--knative-namespace=serverless", "--api-request-timeout=90s", "--audit-interval=1h"}},
@@ -308,6 +319,15 @@ func TestTheSchemaRefusesWhatTheChartDoesNotKnow(t *testing.T) {
 		"a namespace of two words":    {`knativeNamespace="a b"`, "knativeNamespace"},
 		"no resources":                {`resources={"request":{}}`, "request"},
 		"a delay below 0":             {`shutdownDelaySeconds=-1`, "shutdownDelaySeconds"},
+		"memory in Gb":                {`resources={"limits":{"memory":"1Gb"}}`, "memory"},
+		"milli-bytes":                 {`resources={"limits":{"memory":"512m"}}`, "memory"},
+		"cores in Gi":                 {`resources={"requests":{"cpu":"16Gi"}}`, "cpu"},
+		"a flag that there is not":    {`extraArgs=["--audit-intervall=1h"]`, "extraArgs"},
+		"a duration without a unit":   {`extraArgs=["--audit-interval=60"]`, "extraArgs"},
+		"a flag that is a value":      {`extraArgs=["--listen=:8443"]`, "extraArgs"},
+		"a label that selects":        {`podLabels={"app.kubernetes.io/name":"other"}`, "podLabels"},
+		"a variable that is set":      {`env=[{"name":"POD_NAME","value":"x"}]`, "env"},
+		"a label that is none":        {`monitoring.rules={"enabled":true,"labels":{"release":"a b"}}`, "release"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -318,10 +338,55 @@ func TestTheSchemaRefusesWhatTheChartDoesNotKnow(t *testing.T) {
 	}
 }
 
+// A chart that is no release says what to do before anything is installed.
+func TestAChartThatIsNoReleaseAsksForAnImage(t *testing.T) {
+	t.Parallel()
+	_, err := run(t, helm, "template", "release", chart, "--namespace", namespace)
+	assert.ErrorContains(t, err, "no image is published for it: build one with make image, push it, and set image.repository and image.tag (or image.digest)")
+}
+
+// The alerts are those of the kustomization, templates of Prometheus in them included.
+func TestMonitoringIsThatOfTheKustomization(t *testing.T) {
+	t.Parallel()
+	rendered, err := template(t, namespace, `monitoring={"rules":{"enabled":true,"labels":{}},"serviceMonitor":{"enabled":true,"interval":"30s"},"dashboard":{"enabled":true,"labels":{"grafana_dashboard":"1"}}}`)
+	require.NoError(t, err)
+	for key, file := range map[string]string{
+		"monitoring.coreos.com/v1/PrometheusRule/kubetorch-system/kubetorch-webhook": "rules.yaml",
+		"monitoring.coreos.com/v1/ServiceMonitor/kubetorch-system/kubetorch-webhook": "servicemonitor.yaml",
+	} {
+		text, err := os.ReadFile(filepath.Join(root, "deploy", "monitoring", file))
+		require.NoError(t, err)
+		assert.Equal(t, read(t, string(text))[key], rendered[key], file)
+	}
+	board, err := os.ReadFile(filepath.Join(root, "deploy", "monitoring", "dashboard.json"))
+	require.NoError(t, err)
+	assert.JSONEq(t, string(board), at(rendered["v1/ConfigMap/kubetorch-system/kubetorch-webhook-dashboard"], "data", "kubetorch-webhook.json").(string))
+}
+
+func TestTheCheckRunsTheImageAndAKnownCommand(t *testing.T) {
+	t.Parallel()
+	out, err := run(t, helm, "template", "release", chart, "--namespace", "platform", "--set", "image.tag=1.2,knativeNamespace=serverless", "--show-only", "templates/tests/check.yaml")
+	require.NoError(t, err)
+	pod := read(t, out)["v1/Pod/platform/kubetorch-webhook-check"]
+	require.NotNil(t, pod)
+	container := at(pod, "spec", "containers", "0")
+	assert.Equal(t, "ghcr.io/kubetorch/kubetorch-webhook:1.2", at(container, "image"))
+	args := at(container, "args").([]any)
+	require.Equal(t, []any{"check", "--namespace=platform", "--knative-namespace=serverless", "--wait=60s", "--dial"}, args)
+	var o options.Check
+	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
+	o.AddFlags(flags)
+	for _, arg := range args[1:] {
+		require.NoError(t, flags.Parse([]string{arg.(string)}))
+	}
+	assert.Empty(t, o.Validate())
+	assert.NotEqual(t, "kubetorch-webhook", at(pod, "metadata", "labels", "app.kubernetes.io/name"), "the Service would select it")
+}
+
 func TestLintFindsNothing(t *testing.T) {
 	t.Parallel()
 	for _, source := range sources(t) {
-		out, err := run(t, helm, "lint", "--strict", chart, "--set", "certificates.source="+source)
+		out, err := run(t, helm, "lint", "--strict", chart, "--set", "image.tag=v1,certificates.source="+source)
 		require.NoError(t, err)
 		assert.NotContains(t, out, "[ERROR]")
 		assert.NotContains(t, out, "[WARNING]")

@@ -67,6 +67,7 @@ func buildMissing(ctx context.Context, log io.Writer, root string, entries []cac
 			missing = append(missing, e)
 		}
 	}
+	announce(b.log, missing)
 	for i, e := range missing {
 		if err := b.fetch(ctx, e, missing); err != nil {
 			return err
@@ -96,22 +97,27 @@ func (b *builder) fetch(ctx context.Context, e cacheEntry, missing []cacheEntry)
 		return true
 	}
 	args := []string{"list", "-mod=readonly", "-deps"}
-	for _, m := range missing {
-		if m.modDir == e.modDir && m.pkg != "" {
-			args = append(args, m.pkg)
-		}
-	}
-	if e.pinnedIn == knativeModule {
+	if e.pinnedIn == knativeModule || e.pinnedIn == servingModule {
 		download := append([]string{"mod", "download"}, manifestModules()...)
 		if err := b.goCommand(ctx, e.modDir, io.Discard, progress, download...); err != nil {
 			return fmt.Errorf("downloading modules: %w", err)
 		}
+	}
+	if e.tags != "" {
+		args = append(args, "-tags", e.tags)
+	}
+	if e.pinnedIn == knativeModule {
 		modfile, err := b.patchKnative(ctx, e.modDir)
 		if err != nil {
 			return fmt.Errorf("preparing Knative's sources: %w", err)
 		}
 		b.modfiles[e.modDir] = modfile
-		args = append(args[:2:2], append([]string{"-modfile=" + modfile}, args[2:]...)...)
+		args = append(args, "-modfile="+modfile)
+	}
+	for _, m := range missing {
+		if m.modDir == e.modDir && m.pkg != "" {
+			args = append(args, m.pkg)
+		}
 	}
 	if err := b.goCommand(ctx, e.modDir, io.Discard, progress, args...); err != nil {
 		return fmt.Errorf("downloading modules: %w", err)
@@ -135,14 +141,22 @@ func (b *builder) build(ctx context.Context, e cacheEntry, position string) erro
 	}
 	if e.pkg == "" {
 		copyManifests := b.copyKnativeManifests
-		if e.name == certManagerManifests {
+		switch e.name {
+		case certManagerManifests:
 			copyManifests = b.copyCertManagerManifests
+		case servingManifests:
+			copyManifests = b.copyServingManifests
+		case metricsManifests:
+			copyManifests = b.copyMetricsManifests
 		}
 		if err := copyManifests(ctx, e.modDir, out); err != nil {
 			return err
 		}
 	} else {
 		args := []string{"build", "-mod=readonly", "-buildvcs=false", "-trimpath", "-ldflags", e.ldflags()}
+		if e.tags != "" {
+			args = append(args, "-tags", e.tags)
+		}
 		if modfile := b.modfiles[e.modDir]; modfile != "" {
 			args = append(args, "-modfile="+modfile)
 		}

@@ -63,6 +63,13 @@ type Options struct {
 	KnativeLater bool
 	// Audit has the API server log the webhook's requests to AuditLog.
 	Audit bool
+	// Pods runs pods: on a node with containerd, a kubelet and kube-proxy, Knative's own
+	// programs included, as it ships them. It implies Scheduler, takes root and the namespaces
+	// that Isolate makes, and Debian's packages runc, containernetworking-plugins, iproute2
+	// and nftables.
+	Pods bool
+	// GPUs is the number of GPUs of the node of Pods, which a device plug-in plays.
+	GPUs int
 	// AdmissionClient has the API server show a client certificate to webhooks.
 	AdmissionClient bool
 }
@@ -78,6 +85,7 @@ type ControlPlane struct {
 	options        Options
 	apiserver, kcm *Process
 	apiserverArgs  []string
+	imageTool      string // makes images, in a lab
 
 	pki        *pki
 	server     string
@@ -120,12 +128,22 @@ func Start(ctx context.Context, o Options) (*ControlPlane, error) {
 
 // Tools names the tools a control plane with these options needs.
 func (o Options) Tools() []string {
-	names := []string{Etcd, KubeAPIServer, KubeControllerManager, Kubectl, Kustomize}
-	if o.Scheduler {
+	names := []string{Etcd, KubeAPIServer, KubeControllerManager, Kubectl}
+	if o.Pods {
+		names = append(names, Containerd, ContainerdShim, Ctr, Kubelet, KubeProxy)
+		if o.HPA {
+			names = append(names, MetricsServer, metricsManifests)
+		}
+	}
+	if o.Scheduler || o.Pods {
 		names = append(names, KubeScheduler)
 	}
 	if o.Nodes > 0 {
 		names = append(names, Kwok)
+	}
+	if !o.WithoutKnative && o.Pods {
+		names = append(names, servingManifests)
+		return append(names, servingPrograms()...)
 	}
 	if !o.WithoutKnative {
 		names = append(names, KnativeWebhook, KnativeController, knativeManifests)
@@ -148,26 +166,45 @@ func start(ctx context.Context, o Options, tools map[string]string) (_ *ControlP
 		}
 	}()
 	begin := time.Now()
-	if c.pki, err = newPKI(dir.join("pki"), net.ParseIP(kubernetesServiceIP)); err != nil {
+	network := o.network()
+	if c.pki, err = newPKI(dir.join("pki"), net.ParseIP(network.kubernetes), net.ParseIP(network.advertise)); err != nil {
 		return nil, err
+	}
+	if o.Pods {
+		if err := c.preparePods(ctx); err != nil {
+			return nil, err
+		}
 	}
 	apiserver, err := c.startAPIServer(ctx)
 	if err != nil {
 		return nil, err
 	}
 	c.progress(begin, "kube-apiserver is ready at "+c.server)
-	kcm, err := c.startKubeControllers(ctx, o.Scheduler)
+	kcm, err := c.startKubeControllers(ctx, o.Scheduler || o.Pods)
 	if err != nil {
 		return nil, err
 	}
 	c.apiserver, c.kcm = apiserver, kcm
 	nodes := make(chan error, 1)
 	go func() {
+		if o.Pods {
+			if err := c.startPodNode(ctx); err != nil {
+				nodes <- fmt.Errorf("starting the node: %w", err)
+			}
+			close(nodes)
+			return
+		}
 		if err := c.startNodes(ctx, o.Nodes); err != nil {
 			nodes <- fmt.Errorf("starting nodes: %w", err)
 		}
 		close(nodes)
 	}()
+	if o.Pods { // Knative runs on it
+		if err := <-nodes; err != nil {
+			return nil, err
+		}
+		c.progress(begin, "the node is ready")
+	}
 	if !o.WithoutKnative && !o.KnativeLater {
 		if err := c.StartKnative(ctx); err != nil {
 			return nil, errors.Join(err, <-nodes)
@@ -183,7 +220,11 @@ func start(ctx context.Context, o Options, tools map[string]string) (_ *ControlP
 
 // StartKnative installs and starts Knative in a control plane with KnativeLater.
 func (c *ControlPlane) StartKnative(ctx context.Context) error {
-	if err := c.startKnative(ctx, c.options, c.apiserver, c.kcm); err != nil {
+	install := c.startKnative
+	if c.options.Pods {
+		install = c.startKnativePods
+	}
+	if err := install(ctx, c.options, c.apiserver, c.kcm); err != nil {
 		return fmt.Errorf("starting Knative: %w", err)
 	}
 	return nil
@@ -234,7 +275,7 @@ func (c *ControlPlane) Stop() error {
 	for i := len(c.procs) - 1; i >= 0; i-- {
 		errs = append(errs, c.procs[i].Stop())
 	}
-	errs = append(errs, c.dir.close(c.keep))
+	errs = append(errs, c.stopPods(), c.dir.close(c.keep))
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("stopping the control plane: %w", err)
 	}
@@ -259,7 +300,7 @@ func (c *ControlPlane) RESTConfig() *rest.Config { return rest.CopyConfig(c.rest
 func (c *ControlPlane) LogDir() string { return c.dir.join("logs") }
 
 // Tool returns the path of a tool this control plane was started with, such as
-// Kubectl or Kustomize, or "" for any other. EnsureTools builds others.
+// Kubectl, or "" for any other. EnsureTools builds others.
 func (c *ControlPlane) Tool(name string) string { return c.tools[name] }
 
 // Kubectl runs kubectl with cluster-admin rights.

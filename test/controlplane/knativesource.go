@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -92,6 +93,8 @@ const (
 	configManifests  = "config"
 	webhookManifests = "webhooks"
 	hpaManifests     = "hpa"
+	// In the servingManifests entry only.
+	deploymentManifests = "deployments"
 )
 
 // manifestSources lists what Knative Serving's release would install. The CRDs
@@ -118,9 +121,25 @@ func manifestModules() []string {
 	return []string{"knative.dev/serving", "knative.dev/networking", "knative.dev/caching", knativePkg}
 }
 
+// servingManifestSources are manifestSources with the Deployments and Services of Knative's
+// own programs.
+var servingManifestSources = append(slices.Clone(manifestSources),
+	manifestSource{"knative.dev/serving", "config/core/deployments", deploymentManifests},
+	manifestSource{"knative.dev/serving", "config/core/999-cache.yaml", deploymentManifests},
+)
+
 // copyKnativeManifests copies the YAML files of manifestSources to out.
 func (b *builder) copyKnativeManifests(ctx context.Context, modDir, out string) error {
-	for _, s := range manifestSources {
+	return b.copyManifests(ctx, modDir, out, manifestSources)
+}
+
+// copyServingManifests copies the YAML files of servingManifestSources to out.
+func (b *builder) copyServingManifests(ctx context.Context, modDir, out string) error {
+	return b.copyManifests(ctx, modDir, out, servingManifestSources)
+}
+
+func (b *builder) copyManifests(ctx context.Context, modDir, out string, sources []manifestSource) error {
+	for _, s := range sources {
 		module, err := b.moduleDir(ctx, modDir, s.module)
 		if err != nil {
 			return err

@@ -67,14 +67,13 @@ func (c *ControlPlane) startAPIServer(ctx context.Context) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.apiserverArgs = append(append(audit, admission...),
+	network := c.options.network()
+	c.apiserverArgs = append(append(append(audit, admission...), c.nodeFlags()...),
 		"--request-timeout="+requestTimeout.String(),
 		"--etcd-servers="+etcdURL,
-		"--bind-address=127.0.0.1", "--advertise-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", ports[1]),
-		// The reconciler publishes the API server's address as an endpoint,
-		// for which loopback addresses are not allowed.
-		"--endpoint-reconciler-type=none",
-		"--service-cluster-ip-range="+serviceCIDR,
+		"--bind-address="+network.bind, "--advertise-address="+network.advertise, fmt.Sprintf("--secure-port=%d", ports[1]),
+		"--endpoint-reconciler-type="+network.reconciler,
+		"--service-cluster-ip-range="+network.services,
 		"--tls-cert-file="+p.apiserver.certFile, "--tls-private-key-file="+p.apiserver.keyFile,
 		"--client-ca-file="+p.ca.certFile,
 		"--service-account-issuer=https://kubernetes.default.svc",
@@ -85,7 +84,7 @@ func (c *ControlPlane) startAPIServer(ctx context.Context) (*Process, error) {
 		"--requestheader-group-headers=X-Remote-Group",
 		"--requestheader-extra-headers-prefix=X-Remote-Extra-",
 		"--proxy-client-cert-file="+p.frontProxy.certFile, "--proxy-client-key-file="+p.frontProxy.keyFile,
-		"--authorization-mode=RBAC", "--allow-privileged=true",
+		"--allow-privileged=true",
 		"--cert-dir="+c.dir.join("pki"),
 	)
 	apiserver, err := c.StartProcess(KubeAPIServer, nil, c.Tool(KubeAPIServer), c.apiserverArgs...)
@@ -93,6 +92,17 @@ func (c *ControlPlane) startAPIServer(ctx context.Context) (*Process, error) {
 		return nil, err
 	}
 	return apiserver, portError(c.awaitAPIServer(ctx, apiserver, etcd))
+}
+
+// nodeFlags are the API server's flags that differ where there is a real node.
+func (c *ControlPlane) nodeFlags() []string {
+	if !c.options.Pods {
+		return []string{"--authorization-mode=RBAC"}
+	}
+	return []string{
+		"--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction",
+		"--kubelet-client-certificate=" + c.pki.admin.certFile, "--kubelet-client-key=" + c.pki.admin.keyFile,
+	}
 }
 
 // awaitAPIServer waits until kube-apiserver is ready, or one of the processes ends.
@@ -137,7 +147,7 @@ func (c *ControlPlane) startKubeControllers(_ context.Context, scheduler bool) (
 		// for each of its controllers.
 		"--kube-api-qps=500", "--kube-api-burst=1000",
 		"--service-account-private-key-file="+c.pki.saKeyFile, "--root-ca-file="+c.pki.ca.certFile,
-		"--service-cluster-ip-range="+serviceCIDR,
+		"--service-cluster-ip-range="+c.options.network().services,
 	)
 	if err != nil || !scheduler {
 		return kcm, err

@@ -20,7 +20,10 @@ const podCIDR = "127.97.0.0/16"
 //go:embed nodes.yaml
 var stages []byte
 
-var nodes = schema.GroupVersionResource{Version: "v1", Resource: "nodes"}
+var (
+	nodes = schema.GroupVersionResource{Version: "v1", Resource: "nodes"}
+	pods  = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
+)
 
 // startNodes runs kwok, which plays nodes with 8 GPUs each and the pods on them, and waits
 // until they are ready.
@@ -44,8 +47,10 @@ func (c *ControlPlane) startNodes(ctx context.Context, count int) error {
 	if err != nil {
 		return err
 	}
-	for i := range count {
+	names := make([]string, count)
+	for i := range names {
 		name := fmt.Sprintf("gpu-%d", i)
+		names[i] = name
 		node := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Node", "metadata": map[string]any{
 			"name":        name,
 			"annotations": map[string]any{fakeNode: "true"},
@@ -54,6 +59,8 @@ func (c *ControlPlane) startNodes(ctx context.Context, count int) error {
 		if err := c.apply(ctx, node); err != nil {
 			return err
 		}
+	}
+	for _, name := range names {
 		if err := await(ctx, "node "+name, patience, func(ctx context.Context) error {
 			o, err := c.client.Resource(nodes).Get(ctx, name, metav1.GetOptions{})
 			if err != nil {

@@ -33,13 +33,14 @@ type pki struct {
 	apiserver, frontProxy *keyPair
 	admin, kcm, scheduler *keyPair
 	admission             *keyPair // that the API server shows to webhooks
+	node, proxy           *keyPair // of a lab's kubelet and kube-proxy
 	// Files of the key that signs service account tokens.
 	saKeyFile, saPublicFile string
 }
 
-// newPKI generates all keys and certificates into dir. serviceIP is the
-// ClusterIP of the kubernetes Service.
-func newPKI(dir string, serviceIP net.IP) (*pki, error) {
+// newPKI generates all keys and certificates into dir. addresses are those of the API server
+// beside 127.0.0.1: the ClusterIP of the kubernetes Service among them.
+func newPKI(dir string, addresses ...net.IP) (*pki, error) {
 	g := generator{dir: dir}
 	p := &pki{}
 	p.ca = g.pair("ca", pkix.Name{CommonName: "ca"}, nil, authority)
@@ -47,13 +48,15 @@ func newPKI(dir string, serviceIP net.IP) (*pki, error) {
 	p.apiserver = g.pair("apiserver", pkix.Name{CommonName: "kube-apiserver"}, p.ca, func(c *x509.Certificate) {
 		c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 		c.DNSNames = []string{"localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"}
-		c.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1), serviceIP}
+		c.IPAddresses = append([]net.IP{net.IPv4(127, 0, 0, 1)}, addresses...)
 	})
 	p.frontProxy = g.pair("front-proxy", pkix.Name{CommonName: frontProxyUser}, p.frontProxyCA, client)
 	p.admin = g.pair("admin", pkix.Name{CommonName: "admin", Organization: []string{"system:masters"}}, p.ca, client)
 	p.kcm = g.pair("kcm", pkix.Name{CommonName: "system:kube-controller-manager"}, p.ca, client)
 	p.scheduler = g.pair("scheduler", pkix.Name{CommonName: "system:kube-scheduler"}, p.ca, client)
 	p.admission = g.pair("admission", pkix.Name{CommonName: AdmissionClientName}, p.ca, client)
+	p.node = g.pair("node", pkix.Name{CommonName: "system:node:" + nodeName, Organization: []string{"system:nodes"}}, p.ca, client)
+	p.proxy = g.pair("kube-proxy", pkix.Name{CommonName: "system:kube-proxy"}, p.ca, client)
 	p.saKeyFile, p.saPublicFile = g.signingKey("sa")
 	if g.err != nil {
 		return nil, fmt.Errorf("generating certificates: %w", g.err)

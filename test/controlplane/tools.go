@@ -31,6 +31,24 @@ const (
 	KnativeAutoscalerHPA  = "knative-autoscaler-hpa"
 )
 
+// A node on which pods run, and Knative's programs for them: Options.Pods.
+const (
+	Kubelet        = "kubelet"
+	KubeProxy      = "kube-proxy"
+	Containerd     = "containerd"
+	ContainerdShim = "containerd-shim-runc-v2"
+	Ctr            = "ctr"
+
+	ServingActivator     = "activator"
+	ServingAutoscaler    = "autoscaler"
+	ServingAutoscalerHPA = "autoscaler-hpa"
+	ServingController    = "controller"
+	ServingWebhook       = "webhook"
+	ServingQueue         = "queue"
+
+	MetricsServer = "metrics-server"
+)
+
 // cert-manager, for ControlPlane.StartCertManager.
 const (
 	CertManagerController = "cert-manager-controller"
@@ -49,6 +67,8 @@ const (
 const (
 	knativeManifests     = "knative-manifests"
 	certManagerManifests = "cert-manager-manifests"
+	servingManifests     = "serving-manifests"
+	metricsManifests     = "metrics-server-manifests"
 )
 
 // Modules under test/ that pin the tools. They are apart from the root module
@@ -56,6 +76,10 @@ const (
 const (
 	kubernetesModule  = "controlplane/tools/kubernetes"
 	knativeModule     = "controlplane/tools/knative"
+	servingModule     = "controlplane/tools/serving"
+	nodeModule        = "controlplane/tools/node"
+	containerdModule  = "controlplane/tools/containerd"
+	metricsModule     = "controlplane/tools/metrics"
 	certManagerModule = "controlplane/tools/certmanager"
 	helmModule        = "controlplane/tools/helm"
 	gatekeeperModule  = "comparison/gatekeeper"
@@ -68,6 +92,7 @@ type tool struct {
 	pinnedIn  string // folder under test/
 	module    string // the module whose version the cache entry carries
 	pkg       string // the main package; empty for manifests
+	tags      string // build tags, if any
 	versionLD func(version string) string
 }
 
@@ -88,6 +113,20 @@ var tools = []tool{
 	knativeTool(KnativeController, "knative.dev/serving/cmd/controller"),
 	knativeTool(KnativeAutoscalerHPA, "knative.dev/serving/cmd/autoscaler-hpa"),
 	knativeTool(knativeManifests, ""),
+	nodeTool(Kubelet),
+	nodeTool(KubeProxy),
+	containerdTool(Containerd),
+	containerdTool(ContainerdShim),
+	containerdTool(Ctr),
+	servingTool(ServingActivator),
+	servingTool(ServingAutoscaler),
+	servingTool(ServingAutoscalerHPA),
+	servingTool(ServingController),
+	servingTool(ServingWebhook),
+	servingTool(ServingQueue),
+	{name: MetricsServer, pinnedIn: metricsModule, module: metricsServer, pkg: metricsServer + "/cmd/metrics-server"},
+	{name: metricsManifests, pinnedIn: metricsModule, module: metricsServer},
+	{name: servingManifests, pinnedIn: servingModule, module: "knative.dev/serving"},
 	certManagerTool(CertManagerController, certManager+"/cmd/controller"),
 	certManagerTool(CertManagerCAInjector, certManager+"/cmd/cainjector"),
 	certManagerTool(CertManagerWebhook, certManager+"/cmd/webhook"),
@@ -112,6 +151,31 @@ func kubernetesTool(name string) tool {
 
 func knativeTool(name, pkg string) tool {
 	return tool{name: name, pinnedIn: knativeModule, module: "knative.dev/serving", pkg: pkg}
+}
+
+// nodeTool is a Kubernetes program that runs on nodes.
+func nodeTool(name string) tool {
+	t := kubernetesTool(name)
+	t.pinnedIn = nodeModule
+	return t
+}
+
+const metricsServer = "sigs.k8s.io/metrics-server"
+
+const containerd = "github.com/containerd/containerd/v2"
+
+// containerdTool leaves out the snapshotters that need libraries of C.
+func containerdTool(name string) tool {
+	return tool{
+		name: name, pinnedIn: containerdModule, module: containerd, pkg: containerd + "/cmd/" + name,
+		tags: "no_btrfs no_zfs no_aufs no_devmapper",
+	}
+}
+
+// servingTool is one of Knative's programs as a release has it, for pods; those of
+// knativeTool listen on loopback addresses only.
+func servingTool(name string) tool {
+	return tool{name: name, pinnedIn: servingModule, module: "knative.dev/serving", pkg: "knative.dev/serving/cmd/" + name}
 }
 
 const certManager = "github.com/cert-manager/cert-manager"
@@ -197,6 +261,15 @@ func resolve(root string, names []string) ([]cacheEntry, error) {
 		if entry.pinnedIn == knativeModule {
 			fmt.Fprintf(hash, "%q%q", loopbackPatches, manifestSources)
 		}
+		switch entry.name {
+		case servingManifests:
+			fmt.Fprintf(hash, "%q", servingManifestSources)
+		case metricsManifests:
+			fmt.Fprintf(hash, "%q", metricsManifestSources)
+		}
+		if entry.tags != "" {
+			fmt.Fprintf(hash, "%q", entry.tags)
+		}
 		id := fmt.Sprintf("%s-%s-%s", name, entry.version, hex.EncodeToString(hash.Sum(nil))[:12])
 		entry.dir = filepath.Join(root, ".cache", "bin", id)
 		entry.path = filepath.Join(entry.dir, name)
@@ -229,7 +302,11 @@ func EnsureTools(ctx context.Context, log io.Writer, names ...string) (map[strin
 	if err != nil {
 		return nil, err
 	}
-	entries, err := resolve(root, names)
+	paths, err := assets()
+	if err != nil {
+		return nil, err
+	}
+	entries, err := resolve(root, slices.DeleteFunc(slices.Clone(names), func(name string) bool { return paths[name] != "" }))
 	if err != nil {
 		return nil, err
 	}
@@ -238,7 +315,9 @@ func EnsureTools(ctx context.Context, log io.Writer, names ...string) (map[strin
 			return nil, err
 		}
 	}
-	paths := make(map[string]string, len(entries))
+	if paths == nil {
+		paths = make(map[string]string, len(entries))
+	}
 	for _, e := range entries {
 		paths[e.name] = e.path
 	}
@@ -261,4 +340,17 @@ func RepositoryRoot() (string, error) {
 			return "", fmt.Errorf("%s is not inside the github.com/kubetorch/webhook repository", start)
 		}
 	}
+}
+
+// requiredToolVersion is the pinned version of a tool, or "" if it is none.
+func requiredToolVersion(name string) string {
+	root, err := RepositoryRoot()
+	if err != nil {
+		return ""
+	}
+	entries, err := resolve(root, []string{name})
+	if err != nil {
+		return ""
+	}
+	return entries[0].version
 }

@@ -135,7 +135,7 @@ func (c *ControlPlane) installWebhook(ctx context.Context, o WebhookOptions) (*W
 			return nil, err
 		}
 	}
-	return w, c.awaitCABundles(ctx, w)
+	return w, c.awaitRegistered(ctx, w)
 }
 
 // applyWebhookManifests renders and applies the manifests with the changes
@@ -159,8 +159,8 @@ func (c *ControlPlane) applyWebhookManifests(ctx context.Context, dir string, po
 	if err := withoutReplicas(objects); err != nil {
 		return "", err
 	}
-	// Webhook configurations go last: until the webhook runs, the API server
-	// refuses the objects they cover.
+	// Webhook configurations go last: once they are opened, the API server refuses the
+	// objects they cover while nobody answers.
 	var namespaces, definitions, rest, hooks []*unstructured.Unstructured
 	for _, o := range objects {
 		switch kind := o.GetKind(); {
@@ -185,14 +185,14 @@ func (c *ControlPlane) applyWebhookManifests(ctx context.Context, dir string, po
 	return secret, c.apply(ctx, append(rest, hooks...)...)
 }
 
-// awaitCABundles waits until every entry of both webhook configurations says
-// how to verify the webhook's certificate.
-func (c *ControlPlane) awaitCABundles(ctx context.Context, w *Webhook) error {
+// awaitRegistered waits until every entry of both webhook configurations says
+// how to verify the webhook's certificate, and what to send to it.
+func (c *ControlPlane) awaitRegistered(ctx context.Context, w *Webhook) error {
 	var procs []*Process
 	for _, r := range w.Replicas {
 		procs = append(procs, r.process)
 	}
-	return await(ctx, "the webhook configurations' caBundle", patience, func(ctx context.Context) error {
+	return await(ctx, "the webhook configurations' caBundle and rules", patience, func(ctx context.Context) error {
 		for _, resource := range []schema.GroupVersionResource{mutatingHooks, validatingHooks} {
 			o, err := c.client.Resource(resource).Get(ctx, webhookName, metav1.GetOptions{})
 			if err != nil {
@@ -205,7 +205,10 @@ func (c *ControlPlane) awaitCABundles(ctx context.Context, w *Webhook) error {
 			for _, entry := range webhooks {
 				webhook, _ := entry.(map[string]any)
 				if bundle, _, _ := unstructured.NestedString(webhook, "clientConfig", "caBundle"); bundle == "" {
-					return fmt.Errorf("%s %s: webhook %v has none", o.GetKind(), webhookName, webhook["name"])
+					return fmt.Errorf("%s %s: webhook %v has no caBundle", o.GetKind(), webhookName, webhook["name"])
+				}
+				if rules, _, _ := unstructured.NestedSlice(webhook, "rules"); len(rules) == 0 {
+					return fmt.Errorf("%s %s: webhook %v has no rules", o.GetKind(), webhookName, webhook["name"])
 				}
 			}
 		}
@@ -219,7 +222,7 @@ func (w *Webhook) Redirect(ctx context.Context) error {
 	if err := w.c.redirectInstalled(ctx, w.port); err != nil {
 		return err
 	}
-	return w.c.awaitCABundles(ctx, w)
+	return w.c.awaitRegistered(ctx, w)
 }
 
 // Stop stops all replicas. The manifests stay installed, as when a cluster's
@@ -254,7 +257,8 @@ func (r *Replica) Ready(ctx context.Context) error {
 }
 
 // probeClient does not verify certificates, like a kubelet's probes.
-var probeClient = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+// It keeps no connection: the webhook ends those that are not used, which clients complain of.
+var probeClient = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}}
 
 func (r *Replica) start() (err error) {
 	// The Deployment sets these as well.

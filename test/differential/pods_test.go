@@ -30,7 +30,7 @@ func (g *generator) pod() object {
 		}
 	}
 	use(f.PodSpecNodeSelector, 0.1, "nodeSelector", object{"zone": "a"})
-	use(f.PodSpecNodeSelector, 0.05, "nodeSelector", object{"nvidia.com/gpu.product": "L4"})
+	use(f.PodSpecNodeSelector, 0.05, "nodeSelector", object{"nvidia.com/gpu.product": "NVIDIA-L4"})
 	use(f.PodSpecTolerations, 0.1, "tolerations", []any{object{"key": "spot", "operator": "Exists"}})
 	use(f.PodSpecTolerations, 0.05, "tolerations", []any{object{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}})
 	use(f.PodSpecPriorityClassName, 0.05, "priorityClassName", "high")

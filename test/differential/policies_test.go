@@ -18,7 +18,7 @@ type policySet struct {
 const profiles = `
   profiles:
     autoscale: [{name: batch, metric: rps, target: "50", maxScale: 4, scaleToZeroPodRetentionPeriod: 2m}]
-    compute: [{name: l4, gpus: 1, gpuType: L4, cpus: "400m", memory: 100M}]
+    compute: [{name: l4, gpus: 1, gpuType: NVIDIA-L4, cpus: "400m", memory: 100M}]
 `
 
 var policySets = func() []policySet {
@@ -29,7 +29,7 @@ metadata: {name: defaults}
 spec:
   defaults:
     autoscale: {maxScale: 7, targetUtilization: 60, window: 2m, concurrency: 6, scaleDownDelay: 30s, initialScale: 2, minScale: 1, progressDeadline: 15m}
-    compute: {cpus: "2", memory: 8Gi, diskSize: 10Gi, gpuType: L4, priorityClassName: low, queueName: all, sharedMemoryLimit: 1Gi, inactivityTtl: 1h}` + profiles},
+    compute: {cpus: "2", memory: 8Gi, diskSize: 10Gi, gpuType: NVIDIA-L4, priorityClassName: low, queueName: all, sharedMemoryLimit: 1Gi, inactivityTtl: 1h}` + profiles},
 		{"hpa defaults", `
 metadata: {name: hpa}
 spec:
@@ -62,7 +62,7 @@ spec:
     maxScale: {max: 4}
     gpusPerPod: {max: 8, allowed: [0, 1, 2]}
     gpusPerWorkload: {max: 4}
-    gpuTypes: {allowed: [L4]}
+    gpuTypes: {allowed: [NVIDIA-L4]}
     autoscalerClasses: {allowed: [kpa]}` + profiles},
 	} {
 		var cp v1alpha1.ComputePolicy

@@ -24,7 +24,7 @@ var (
 		"", "0", "-1", "0.5", "500m", "1k", "1e3", "1e100", "1Gi", "1024Mi", "9223372036854775808", "1.5Gi", "1500M", "2Gi ", "NaN", "1gi", "1 Gi",
 		"1Ei", "0.0000001", "100", "+2",
 	}
-	oddNames = []string{"", "a b", "UPPER", "a_b", "nvidia.com/gpu.product: L4", "label:nospace", "a/b/c: x", ": L4", "k: ", "ok.name", "-x", "ü", "vllm:num_requests"}
+	oddNames = []string{"", "a b", "UPPER", "a_b", "nvidia.com/gpu.product: NVIDIA-L4", "label:nospace", "a/b/c: x", ": NVIDIA-L4", "k: ", "ok.name", "-x", "ü", "vllm:num_requests"}
 )
 
 // pool is what may stand for a parameter: healthy texts, and any.
@@ -49,7 +49,7 @@ var pools = map[*parameter.Parameter]pool{
 	parameter.Memory:             {[]string{"100M", "150Mi", "128Mi"}, oddQuantities},
 	parameter.DiskSize:           {[]string{"500M", "600M"}, oddQuantities},
 	parameter.GPUs:               {[]string{"0", "1", "2", "8"}, append(slices.Clone(oddNumbers), "500m")},
-	parameter.GPUType:            {[]string{"L4", "NVIDIA-A100-SXM4-80GB", "cloud.google.com/gke-accelerator: nvidia-l4"}, oddNames},
+	parameter.GPUType:            {[]string{"NVIDIA-L4", "NVIDIA-A100-SXM4-80GB", "cloud.google.com/gke-accelerator: nvidia-l4"}, oddNames},
 	parameter.GPUAntiAffinity:    {nil, []string{"true", "", "false"}},
 	parameter.GPUMemory:          {[]string{"16Gi", "4096Mi"}, oddQuantities},
 	parameter.SharedMemoryLimit:  {[]string{"2Gi", "512Mi"}, oddQuantities},

@@ -9,6 +9,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
 // The tests of this file change what all others stand on, so they run by themselves,
@@ -44,21 +46,21 @@ func TestTheClustersKnativeConfigurationIsFollowed(t *testing.T) {
 	}
 	t.Run("a default that a ConfigMap states", func(t *testing.T) {
 		setKnativeConfig(t, "config-autoscaler", "max-scale", "7")
-		assert.Eventually(t, func() bool { return annotation(nil)["autoscaling.knative.dev/max-scale"] == "7" }, eventuallyTimeout, tick)
+		harness.Eventually(t, "the new default maximum", func() bool { return annotation(nil)["autoscaling.knative.dev/max-scale"] == "7" })
 	})
 	t.Run("the limit on max-scale", func(t *testing.T) {
 		setKnativeConfig(t, "config-autoscaler", "max-scale", "5")
 		setKnativeConfig(t, "config-autoscaler", "max-scale-limit", "10")
-		assert.Eventually(t, func() bool {
+		harness.Eventually(t, "the changed configuration", func() bool {
 			return strings.Contains(annotation(map[string]string{"autoscale.kubetorch.com/max-scale": "11"})["error"], "expected 1 <= 11 <= 10 (max-scale-limit of config-autoscaler)")
-		}, eventuallyTimeout, tick)
+		})
 	})
 	t.Run("a feature that is off is named", func(t *testing.T) {
 		setKnativeConfig(t, "config-features", "kubernetes.podspec-nodeselector", "disabled")
-		assert.Eventually(t, func() bool {
-			return strings.Contains(annotation(map[string]string{"compute.kubetorch.com/gpus": "1", "compute.kubetorch.com/gpu-type": "L4"})["error"],
+		harness.Eventually(t, "a refusal that names the feature", func() bool {
+			return strings.Contains(annotation(map[string]string{"compute.kubetorch.com/gpus": "1", "compute.kubetorch.com/gpu-type": "NVIDIA-L4"})["error"],
 				"the cluster's Knative has kubernetes.podspec-nodeselector disabled; a cluster administrator can enable it in ConfigMap config-features of namespace knative-serving")
-		}, eventuallyTimeout, tick)
+		})
 	})
 	hpaCPU := map[string]string{"autoscale.kubetorch.com/autoscaler-class": "hpa", "compute.kubetorch.com/cpus": "1"}
 	t.Run("an hpa that is not installed", func(t *testing.T) {
@@ -69,12 +71,12 @@ func TestTheClustersKnativeConfigurationIsFollowed(t *testing.T) {
 			hpa.SetResourceVersion("")
 			_, err := client.Resource(deployments).Namespace("knative-serving").Create(context.Background(), hpa, metav1.CreateOptions{})
 			assert.NoError(t, err)
-			assert.Eventually(t, func() bool { return annotation(hpaCPU)["error"] == "" }, eventuallyTimeout, tick)
+			harness.Eventually(t, "the autoscaler of class hpa", func() bool { return annotation(hpaCPU)["error"] == "" })
 		})
-		assert.Eventually(t, func() bool {
+		harness.Eventually(t, "its absence", func() bool {
 			return strings.Contains(annotation(hpaCPU)["error"],
 				"the cluster does not run Knative's autoscaler-hpa")
-		}, eventuallyTimeout, tick)
+		})
 	})
 }
 

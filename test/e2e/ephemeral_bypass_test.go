@@ -10,6 +10,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
 // TestEphemeralContainersCarryNoGPUs: the API server itself takes no resources for them, so
@@ -19,10 +21,10 @@ func TestEphemeralContainersCarryNoGPUs(t *testing.T) {
 	ns := newNamespace(t)
 	newPolicy(t, ns, eachBound)
 	pod := object(t, `{apiVersion: v1, kind: Pod, metadata: {name: plain}, spec: {containers: [{name: a, image: "nginx:1"}]}}`)
-	require.Eventually(t, func() bool { // its service account is made by a controller
+	harness.Eventually(t, "the account of the pod", func() bool { // its service account is made by a controller
 		_, err := client.Resource(pods).Namespace(ns).Create(t.Context(), pod, metav1.CreateOptions{})
 		return err == nil
-	}, eventuallyTimeout, tick)
+	})
 	_, err := client.Resource(pods).Namespace(ns).Patch(t.Context(), "plain", types.StrategicMergePatchType,
 		[]byte(`{"spec":{"ephemeralContainers":[{"name":"d","image":"nginx:1","resources":{"limits":{"nvidia.com/gpu":"8"}}}]}}`), metav1.PatchOptions{}, "ephemeralcontainers")
 	assert.ErrorContains(t, err, "spec.ephemeralContainers[0].resources: Forbidden")

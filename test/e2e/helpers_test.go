@@ -48,11 +48,11 @@ func newPolicy(t *testing.T, namespace, spec string) {
 	_, err := client.Resource(policies).Apply(t.Context(), name, object(t, text), metav1.ApplyOptions{FieldManager: "e2e"})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = client.Resource(policies).Delete(context.Background(), name, metav1.DeleteOptions{}) })
-	require.Eventually(t, func() bool {
+	harness.Eventually(t, fmt.Sprintf("the webhook never saw policy %s", name), func() bool {
 		probe := service("probe", map[string]string{"kubetorch.com/autoscale": "seen-" + namespace}, nil)
 		_, err := client.Resource(services).Namespace(namespace).Create(t.Context(), probe, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 		return err == nil || !strings.Contains(err.Error(), "unknown autoscale profile") && !strings.Contains(err.Error(), "failed calling webhook")
-	}, eventuallyTimeout, tick, "the webhook never saw policy %s", name)
+	})
 }
 
 func object(t *testing.T, text string) *unstructured.Unstructured {
@@ -105,11 +105,11 @@ func get(t *testing.T, gvr schema.GroupVersionResource, namespace, name string) 
 func eventually(t *testing.T, gvr schema.GroupVersionResource, namespace, name string) *unstructured.Unstructured {
 	t.Helper()
 	var found *unstructured.Unstructured
-	require.Eventually(t, func() bool {
+	harness.Eventually(t, fmt.Sprintf("no %s %s/%s", gvr.Resource, namespace, name), func() bool {
 		u, err := client.Resource(gvr).Namespace(namespace).Get(t.Context(), name, metav1.GetOptions{})
 		found = u
 		return err == nil
-	}, eventuallyTimeout, tick, "no %s %s/%s", gvr.Resource, namespace, name)
+	})
 	return found
 }
 
@@ -117,12 +117,12 @@ func eventually(t *testing.T, gvr schema.GroupVersionResource, namespace, name s
 // present generation.
 func revisionsOf(t *testing.T, namespace, name string) []string {
 	t.Helper()
-	require.Eventually(t, func() bool {
+	harness.Eventually(t, fmt.Sprintf("Knative never looked at %s/%s", namespace, name), func() bool {
 		u := get(t, services, namespace, name)
 		observed, _, _ := unstructured.NestedInt64(u.Object, "status", "observedGeneration")
 		created, _, _ := unstructured.NestedString(u.Object, "status", "latestCreatedRevisionName")
 		return observed == u.GetGeneration() && created != ""
-	}, eventuallyTimeout, tick, "Knative never looked at %s/%s", namespace, name)
+	})
 	list, err := client.Resource(revisions).Namespace(namespace).List(t.Context(), metav1.ListOptions{LabelSelector: "serving.knative.dev/service=" + name})
 	require.NoError(t, err)
 	var names []string

@@ -10,6 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
 func TestLabelsOpenNothing(t *testing.T) {
@@ -68,7 +70,7 @@ func TestLabelsOfANamespaceAreFollowed(t *testing.T) {
 	require.NoError(t, made(t, ns, knativeObject(t, "Service", "app", "8", 1)))
 	applyPolicy(t, "tier-"+ns, "{namespaceSelector: {matchLabels: {tier: "+ns+"}}, bounds: {maxScale: {max: 5}}}")
 	label(`"` + ns + `"`)
-	require.Eventually(t, refused, eventuallyTimeout, tick)
+	harness.Eventually(t, "a refusal once the label is seen", refused)
 	scaled := func(n string) error {
 		return patched(t, services, ns, "app", `{"spec":{"template":{"metadata":{"annotations":{"autoscaling.knative.dev/max-scale":"`+n+`"}}}}}`)
 	}
@@ -76,5 +78,5 @@ func TestLabelsOfANamespaceAreFollowed(t *testing.T) {
 	assert.NoError(t, patched(t, services, ns, "app", `{"metadata":{"labels":{"team":"nlp"}}}`))
 	assert.NoError(t, scaled("7"))
 	label("null")
-	require.Eventually(t, func() bool { return !refused() }, eventuallyTimeout, tick)
+	harness.Eventually(t, "an admission once it is seen", func() bool { return !refused() })
 }

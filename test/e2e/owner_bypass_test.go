@@ -4,6 +4,7 @@
 package e2e
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -12,6 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
 func TestAnOwnerIsLookedUp(t *testing.T) {
@@ -59,25 +62,25 @@ func TestKnativeGoesOnAfterAPolicyBecameStricter(t *testing.T) {
 	require.NoError(t, made(t, ns, knativeObject(t, "Service", "app", "9", 2)))
 	require.NoError(t, cluster.MakeReady(t.Context(), ns, "app"), "a Service within bounds becomes Ready")
 
-	require.NoError(t, patched(t, policies, "", "policy-"+ns, `{"spec":{"bounds":{"maxScale":{"max":1},"gpusPerPod":{"max":1},"gpusPerWorkload":{"max":1},"gpuTypes":{"allowed":["L4"]}}}}`))
-	require.Eventually(t, func() bool {
+	require.NoError(t, patched(t, policies, "", "policy-"+ns, `{"spec":{"bounds":{"maxScale":{"max":1},"gpusPerPod":{"max":1},"gpusPerWorkload":{"max":1},"gpuTypes":{"allowed":["NVIDIA-L4"]}}}}`))
+	harness.Eventually(t, "the stricter policy", func() bool {
 		return made(t, ns, knativeObject(t, "Service", "other", "9", 2), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}) != nil
-	}, eventuallyTimeout, tick)
+	})
 
 	require.NoError(t, patched(t, services, ns, "app", `{"spec":{"template":{"metadata":{"annotations":{"example.com/rollout":"2"}}}}}`), "an edit that asks for no more")
 	require.NoError(t, cluster.MakeReady(t.Context(), ns, "app"), "its Configuration, Revision, PodAutoscaler and Deployment are made")
 	assert.Equal(t, []string{"app-00001", "app-00002"}, revisionsOf(t, ns, "app"))
-	require.Eventually(t, func() bool {
+	harness.Eventually(t, "the labeler marks both", func() bool {
 		return get(t, revisions, ns, "app-00001").GetLabels()["serving.knative.dev/routingState"] == "reserve" &&
 			get(t, revisions, ns, "app-00002").GetLabels()["serving.knative.dev/routingState"] == "active"
-	}, eventuallyTimeout, tick, "the labeler marks both")
+	})
 	for gvr, name := range map[schema.GroupVersionResource]string{autoscalers: "app-00002", deployments: "app-00002-deployment", routes: "app"} {
 		before := get(t, gvr, ns, name).GetUID()
 		require.NoError(t, client.Resource(gvr).Namespace(ns).Delete(t.Context(), name, metav1.DeleteOptions{PropagationPolicy: new(metav1.DeletePropagationBackground)}))
-		require.Eventually(t, func() bool {
+		harness.Eventually(t, fmt.Sprintf("Knative makes %s again", gvr.Resource), func() bool {
 			again, err := client.Resource(gvr).Namespace(ns).Get(t.Context(), name, metav1.GetOptions{})
 			return err == nil && again.GetUID() != before
-		}, eventuallyTimeout, tick, "Knative makes %s again", gvr.Resource)
+		})
 	}
 	for _, gvr := range []schema.GroupVersionResource{services, configurations, revisions, routes, autoscalers} {
 		list, err := client.Resource(gvr).Namespace(ns).List(t.Context(), metav1.ListOptions{})

@@ -129,7 +129,7 @@ func TestEveryComputeParameterArrivesOnThePod(t *testing.T) {
 	_, _, err = kubectl(t, "", "create", "serviceaccount", "runner", "-n", ns)
 	require.NoError(t, err)
 	_, err = create(t, ns, autoscaled("app", map[string]string{
-		cp + "cpus": "2", cp + "memory": "8Gi", cp + "disk-size": "20Gi", cp + "gpus": "2", cp + "gpu-type": "L4", cp + "gpu-memory": "10Gi",
+		cp + "cpus": "2", cp + "memory": "8Gi", cp + "disk-size": "20Gi", cp + "gpus": "2", cp + "gpu-type": "NVIDIA-L4", cp + "gpu-memory": "10Gi",
 		cp + "shared-memory-limit": "1Gi", cp + "priority-class-name": "e2e-high", cp + "queue-name": "team-a", cp + "service-account-name": "runner",
 		cp + "inactivity-ttl": "1h",
 	}))
@@ -144,7 +144,7 @@ func TestEveryComputeParameterArrivesOnThePod(t *testing.T) {
 	pod := template["spec"].(map[string]any)
 	assert.Equal(t, "e2e-high", pod["priorityClassName"])
 	assert.Equal(t, "runner", pod["serviceAccountName"])
-	assert.Equal(t, map[string]any{"nvidia.com/gpu.product": "L4"}, pod["nodeSelector"])
+	assert.Equal(t, map[string]any{"nvidia.com/gpu.product": "NVIDIA-L4"}, pod["nodeSelector"])
 	assert.Equal(t, []any{
 		map[string]any{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"},
 		map[string]any{"key": "dedicated", "operator": "Equal", "value": "gpu", "effect": "NoSchedule"},

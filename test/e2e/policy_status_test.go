@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
+	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
 // applyPolicy applies a policy and does not wait for anybody to see it.
@@ -40,10 +41,10 @@ func policyStatus(t *testing.T, name string) v1alpha1.ComputePolicyStatus {
 func awaitStatus(t *testing.T, name string, more func(v1alpha1.ComputePolicyStatus) bool) v1alpha1.ComputePolicyStatus {
 	t.Helper()
 	var s v1alpha1.ComputePolicyStatus
-	assert.Eventually(t, func() bool {
+	harness.Eventually(t, "the policy's status", func() bool {
 		s = policyStatus(t, name)
 		return s.ObservedGeneration == get(t, policies, "", name).GetGeneration() && more(s)
-	}, eventuallyTimeout, tick)
+	})
 	if t.Failed() {
 		t.Fatalf("the status of policy %s stays %+v", name, s)
 	}

@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
+	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
 // The tests of this file take away what keeps bad policies out, so they run by themselves,
@@ -74,20 +75,18 @@ func unchecked(t *testing.T) (checked func()) {
 func smuggle(t *testing.T, name, spec string) {
 	t.Helper()
 	u := object(t, "apiVersion: policy.kubetorch.com/v1alpha1\nkind: ComputePolicy\nmetadata: {name: "+name+"}\nspec: "+spec+"\n")
-	var err error
-	require.Eventually(t, func() bool {
-		var made *unstructured.Unstructured
-		if made, err = client.Resource(policies).Create(t.Context(), u, metav1.CreateOptions{}); err != nil {
-			return false
+	harness.Await(t, "policy "+name, func() (bool, string) {
+		made, err := client.Resource(policies).Create(t.Context(), u, metav1.CreateOptions{})
+		if err != nil {
+			return false, err.Error()
 		}
 		// An API server that still prunes would have stored another policy.
 		if same := text(t, &unstructured.Unstructured{Object: map[string]any{"spec": made.Object["spec"]}}) ==
 			text(t, &unstructured.Unstructured{Object: map[string]any{"spec": u.Object["spec"]}}); same {
-			return true
+			return true, ""
 		}
-		err = client.Resource(policies).Delete(t.Context(), name, metav1.DeleteOptions{})
-		return false
-	}, eventuallyTimeout, tick, "policy %s does not get in: %v", name, err)
+		return false, fmt.Sprintf("pruned, and deleted: %v", client.Resource(policies).Delete(t.Context(), name, metav1.DeleteOptions{}))
+	})
 	t.Cleanup(func() { _ = client.Resource(policies).Delete(context.Background(), name, metav1.DeleteOptions{}) })
 }
 
@@ -123,7 +122,7 @@ func TestAStoredPolicyThatCannotBeReadFailsClosedByItself(t *testing.T) {
 			assert.Equal(t, c.ready, s.Conditions[0].Message)
 			assert.Equal(t, "Unknown Invalid", reason(s, "Compliant"))
 			closed := "asks for GPUs, and policy " + bad + " is invalid, so its bounds are not known"
-			require.Eventually(t, func() bool { return strings.Contains(withGPU(), closed) }, eventuallyTimeout, tick)
+			harness.Eventually(t, "a refusal by what is stored", func() bool { return strings.Contains(withGPU(), closed) })
 			assert.Empty(t, tried(service("plain", nil, nil)), "what asks for no GPUs is let in")
 			assert.Contains(t, tried(annotated(service("plain", nil, nil), map[string]any{"autoscaling.knative.dev/min-scale": "4"})),
 				"policy policy-"+ns+" allows at most 3", "the others stay in force")
@@ -138,7 +137,7 @@ func TestAStoredPolicyThatCannotBeReadFailsClosedByItself(t *testing.T) {
 			_, stderr, err := kubectl(t, "", "patch", "computepolicy", bad, "--type=merge", "-p", c.mend)
 			require.NoError(t, err, stderr)
 			awaitStatus(t, bad, func(s v1alpha1.ComputePolicyStatus) bool { return reason(s, "Ready") == "True InForce" })
-			require.Eventually(t, func() bool { return withGPU() == "" }, eventuallyTimeout, tick, "mended")
+			harness.Eventually(t, "mended", func() bool { return withGPU() == "" })
 			require.NoError(t, client.Resource(policies).Delete(t.Context(), bad, metav1.DeleteOptions{}))
 		})
 	}
@@ -153,11 +152,11 @@ func TestAStoredPolicyThatCannotBeReadFailsClosedByItself(t *testing.T) {
 				return assert.NoError(t, err, stderr) && met()
 			}
 		}
-		require.Eventually(t, touched(func() bool { return strings.Contains(withGPU(), "policy "+later+" is invalid") }), eventuallyTimeout, tick)
+		harness.Eventually(t, "a refusal by the later policy", touched(func() bool { return strings.Contains(withGPU(), "policy "+later+" is invalid") }))
 		s := awaitStatus(t, later, func(s v1alpha1.ComputePolicyStatus) bool { return reason(s, "Ready") == "False Invalid" })
 		assert.Contains(t, s.Conditions[0].Message, "spec.bounds.gpusPerRack: Forbidden: this version of the webhook does not know the field")
 		checked() // the field is gone with its schema
-		require.Eventually(t, touched(func() bool { return withGPU() == "" }), eventuallyTimeout, tick)
+		harness.Eventually(t, "an admission without it", touched(func() bool { return withGPU() == "" }))
 		awaitStatus(t, later, func(s v1alpha1.ComputePolicyStatus) bool { return reason(s, "Ready") == "True InForce" })
 	})
 	assert.Equal(t, process, hook.Replicas[0].Process().PID(), "nothing was restarted")
@@ -169,22 +168,22 @@ func TestWithoutPoliciesToReadNothingIsDecided(t *testing.T) {
 	t.Cleanup(func() {
 		_, stderr, err := cluster.Kubectl(context.Background(), nil, "apply", "--server-side", "-f", filepath.Join(root, "deploy", "crd", "policy.kubetorch.com_computepolicies.yaml"))
 		require.NoError(t, err, stderr)
-		require.Eventually(t, func() bool { return hook.Replicas[0].Ready(context.Background()) == nil }, eventuallyTimeout, tick)
+		harness.Eventually(t, "readiness", func() bool { return hook.Replicas[0].Ready(context.Background()) == nil })
 		_, err = client.Resource(services).Namespace(ns).Create(context.Background(), service("app", nil, nil), metav1.CreateOptions{})
 		assert.NoError(t, err, "it goes on by itself")
 	})
-	require.Eventually(t, func() bool {
+	harness.Eventually(t, "the end of the type", func() bool {
 		_, err := client.Resource(definitions).Get(t.Context(), policyCRD, metav1.GetOptions{})
 		return err != nil
-	}, eventuallyTimeout, tick)
+	})
 	// A new process finds no policies to list, which is not the same as an empty list.
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
 	require.Error(t, hook.Replicas[0].Restart(ctx))
-	require.Eventually(t, func() bool {
+	harness.Eventually(t, "a replica that waits for policies", func() bool {
 		code, body := tryGet(t.Context(), "/readyz")
 		return code == http.StatusServiceUnavailable && strings.Contains(body, "waiting for ComputePolicies")
-	}, eventuallyTimeout, tick)
+	})
 	_, err := create(t, ns, service("app", nil, nil))
 	assert.ErrorContains(t, err, "kubetorch-webhook cannot decide now, please retry: starting: waiting for ComputePolicies")
 }

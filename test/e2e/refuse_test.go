@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/kubetorch/webhook/test/controlplane"
+	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
 func kustomizeBuild(t *testing.T, dir string) (stdout, stderr string, err error) {
@@ -158,10 +159,10 @@ func TestAPolicyChangeTakesEffectWithoutARestartAndMakesNoRevision(t *testing.T)
 	require.NoError(t, unstructured.SetNestedField(u.Object, int64(3), "spec", "defaults", "autoscale", "maxScale"))
 	_, err = client.Resource(policies).Update(t.Context(), u, metav1.UpdateOptions{})
 	require.NoError(t, err)
-	require.Eventually(t, func() bool {
+	harness.Eventually(t, "the refusal", func() bool {
 		other, err := client.Resource(services).Namespace(ns).Create(t.Context(), autoscaled("other", nil), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 		return err == nil && templateAnnotations(t, other)["autoscaling.knative.dev/max-scale"] == "3"
-	}, eventuallyTimeout, tick)
+	})
 
 	_, stderr, err := kubectl(t, "", "label", "ksvc", "app", "-n", ns, "team=nlp")
 	require.NoError(t, err, stderr)
@@ -175,7 +176,7 @@ func TestMistakesInAPolicyAreRefusedWhenItIsWritten(t *testing.T) {
 		"a profile called true":                 {`{profiles: {autoscale: [{name: "true"}]}}`, "a profile may not be called true or false"},
 		"two profiles of one name":              {`{profiles: {compute: [{name: a}, {name: a}]}}`, "Duplicate value"},
 		"min above max":                         {`{defaults: {autoscale: {minScale: 5, maxScale: 2}}}`, "minScale may not be above maxScale"},
-		"a list that is to be clamped":          {`{bounds: {gpuTypes: {allowed: [L4], enforcement: Clamp}}}`, "a list of names cannot be clamped"},
+		"a list that is to be clamped":          {`{bounds: {gpuTypes: {allowed: [NVIDIA-L4], enforcement: Clamp}}}`, "a list of names cannot be clamped"},
 		"an enforcement that there is not":      {`{enforcement: Refuse}`, "Unsupported value"},
 		"an empty exemption":                    {`{exempt: [{}]}`, "an exemption names at least one namespace, user, group or service account"},
 		"a bound without a value":               {`{bounds: {gpusPerPod: {}}}`, "give max, allowed or both"},

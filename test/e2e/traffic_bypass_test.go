@@ -10,6 +10,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
 func TestRoutesAndTrafficAreCounted(t *testing.T) {
@@ -35,9 +37,9 @@ func TestRoutesAndTrafficAreCounted(t *testing.T) {
 	assert.ErrorContains(t, patched(t, services, ns, "app", `{"spec":{"template":{"metadata":{"annotations":{"autoscaling.knative.dev/max-scale":"10"}}}}}`),
 		"and 20 GPUs of other revisions in traffic", "what a Route keeps alive counts")
 	require.NoError(t, client.Resource(routes).Namespace(ns).Delete(t.Context(), "old", metav1.DeleteOptions{}))
-	require.Eventually(t, func() bool {
+	harness.Eventually(t, "Knative's finalizer goes", func() bool {
 		_, err := client.Resource(routes).Namespace(ns).Get(t.Context(), "old", metav1.GetOptions{})
 		return apierrors.IsNotFound(err)
-	}, eventuallyTimeout, tick, "Knative's finalizer goes")
+	})
 	assert.NoError(t, patched(t, services, ns, "app", `{"spec":{"template":{"metadata":{"annotations":{"autoscaling.knative.dev/max-scale":"10"}}}}}`))
 }

@@ -9,6 +9,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
 // applyWays are the ways to apply a manifest again and again. Each gets the manifest as
@@ -104,10 +106,10 @@ func TestUpdatesThatAreNobodysEditMakeNoRevision(t *testing.T) {
 	_, err = client.Resource(policies).Patch(t.Context(), "policy-"+ns, types.MergePatchType,
 		[]byte(`{"spec": {"bounds": {"maxScale": {"max": 2}}, "defaults": {"autoscale": {"maxScale": 2}}}}`), metav1.PatchOptions{})
 	require.NoError(t, err)
-	require.Eventually(t, func() bool {
+	harness.Eventually(t, "the update", func() bool {
 		other, err := client.Resource(services).Namespace(ns).Create(t.Context(), autoscaled("other", nil), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 		return err == nil && templateAnnotations(t, other)["autoscaling.knative.dev/max-scale"] == "2"
-	}, eventuallyTimeout, tick)
+	})
 
 	for name, patch := range map[string]string{
 		"a storage migration":            `{}`,

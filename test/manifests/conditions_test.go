@@ -19,6 +19,12 @@ func matches(t *testing.T, e entry, object, oldObject any) bool {
 // matchesFor is matches for a request of one user.
 func matchesFor(t *testing.T, e entry, user string, object, oldObject any) bool {
 	t.Helper()
+	return matchesOf(t, e, user, "", object, oldObject)
+}
+
+// matchesOf is matchesFor for a request about one resource.
+func matchesOf(t *testing.T, e entry, user, resource string, object, oldObject any) bool {
+	t.Helper()
 	env, err := cel.NewEnv(
 		cel.HomogeneousAggregateLiterals(), cel.EagerlyValidateDeclarations(true), cel.DefaultUTCTimeZone(true),
 		cel.Variable("object", cel.DynType), cel.Variable("oldObject", cel.DynType), cel.Variable("request", cel.DynType),
@@ -30,7 +36,7 @@ func matchesFor(t *testing.T, e entry, user string, object, oldObject any) bool 
 		require.Equal(t, cel.BoolType, ast.OutputType(), condition.Name)
 		program, err := env.Program(ast)
 		require.NoError(t, err)
-		result, _, err := program.Eval(map[string]any{"object": object, "oldObject": oldObject, "request": map[string]any{"userInfo": map[string]any{"username": user}}})
+		result, _, err := program.Eval(map[string]any{"object": object, "oldObject": oldObject, "request": map[string]any{"userInfo": map[string]any{"username": user}, "resource": map[string]any{"resource": resource}}})
 		require.NoError(t, err, "%s must not fail", condition.Name)
 		if result.Value() != true {
 			return false

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -30,6 +29,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/deployments"
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/review"
+	"github.com/kubetorch/webhook/pkg/workload"
 
 	"github.com/spf13/pflag"
 )
@@ -109,13 +109,21 @@ type entry struct {
 	Conditions    []admissionregistrationv1.MatchCondition
 }
 
+// source reads a configuration with its rules, as a replica writes them.
+func source(t *testing.T, file string, into any) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, "base", file))
+	require.NoError(t, err)
+	require.NoError(t, sigsyaml.UnmarshalStrict(text, into))
+}
+
+// entries are those of both configurations once they are opened.
 func entries(t *testing.T) map[string]entry {
 	t.Helper()
-	name := defaults(t).Configuration
 	var mutating admissionregistrationv1.MutatingWebhookConfiguration
-	one(t, "MutatingWebhookConfiguration", name, &mutating)
+	source(t, "mutating.yaml", &mutating)
 	var validating admissionregistrationv1.ValidatingWebhookConfiguration
-	one(t, "ValidatingWebhookConfiguration", name, &validating)
+	source(t, "validating.yaml", &validating)
 	found := map[string]entry{}
 	for _, w := range mutating.Webhooks {
 		assert.Equal(t, new(admissionregistrationv1.IfNeededReinvocationPolicy), w.ReinvocationPolicy, w.Name)
@@ -127,6 +135,28 @@ func entries(t *testing.T) map[string]entry {
 			w.ObjectSelector, w.SideEffects, w.TimeoutSeconds, w.AdmissionReviewVersions, w.MatchConditions}
 	}
 	return found
+}
+
+// What is installed sends nothing to a webhook that never ran, and is else what it will be.
+func TestConfigurationsAreInstalledWithoutRules(t *testing.T) {
+	name := defaults(t).Configuration
+	var mutating, mutatingSource admissionregistrationv1.MutatingWebhookConfiguration
+	one(t, "MutatingWebhookConfiguration", name, &mutating)
+	source(t, "mutating.yaml", &mutatingSource)
+	for i := range mutatingSource.Webhooks {
+		assert.NotEmpty(t, mutatingSource.Webhooks[i].Rules)
+		mutatingSource.Webhooks[i].Rules = nil
+	}
+	assert.Equal(t, mutatingSource, mutating)
+
+	var validating, validatingSource admissionregistrationv1.ValidatingWebhookConfiguration
+	one(t, "ValidatingWebhookConfiguration", name, &validating)
+	source(t, "validating.yaml", &validatingSource)
+	for i := range validatingSource.Webhooks {
+		assert.NotEmpty(t, validatingSource.Webhooks[i].Rules)
+		validatingSource.Webhooks[i].Rules = nil
+	}
+	assert.Equal(t, validatingSource, validating)
 }
 
 func TestEveryWebhookReachesAPathThatIsServed(t *testing.T) {
@@ -141,12 +171,14 @@ func TestEveryWebhookReachesAPathThatIsServed(t *testing.T) {
 		"expand-deployments.kubetorch.com":   app.MutatePath,
 		"scale.kubetorch.com":                app.MutatePath,
 		"validate-deployments.kubetorch.com": app.ValidatePath,
-		"validate-scale.kubetorch.com":       app.ValidatePath,
 
 		"validate-revisions.kubetorch.com":   app.ValidatePath,
 		"validate-autoscalers.kubetorch.com": app.ValidatePath,
 		"validate-routes.kubetorch.com":      app.ValidatePath,
 		"validate-status.kubetorch.com":      app.ValidatePath,
+	}
+	for name := range kindRules {
+		paths[name] = app.ValidatePath
 	}
 	all := entries(t)
 	require.Len(t, all, len(paths))
@@ -162,11 +194,15 @@ func TestEveryWebhookReachesAPathThatIsServed(t *testing.T) {
 				effects = admissionregistrationv1.SideEffectClassNoneOnDryRun
 			}
 			assert.Equal(t, &effects, e.SideEffects)
-			assert.Equal(t, new(int32(3)), e.Timeout)
+			timeout := int32(3)
+			if slices.Contains(goOn, name) {
+				timeout = 1 // nobody waits long for a webhook that is away
+			}
+			assert.Equal(t, &timeout, e.Timeout)
 			assert.Equal(t, []string{"v1"}, e.Versions)
 			assert.Nil(t, e.Objects, "whoever writes an object writes its labels: no bound may hang on them")
 			wantPolicy := admissionregistrationv1.Fail
-			if slices.Contains([]string{"clamp.kubetorch.com", "scale.kubetorch.com", "validate-scale.kubetorch.com"}, name) {
+			if slices.Contains(append([]string{"clamp.kubetorch.com", "scale.kubetorch.com"}, goOn...), name) {
 				wantPolicy = admissionregistrationv1.Ignore
 			}
 			assert.Equal(t, &wantPolicy, e.FailurePolicy)
@@ -184,6 +220,62 @@ func TestEveryWebhookReachesAPathThatIsServed(t *testing.T) {
 	assert.Equal(t, int32(9443), pod.Spec.Containers[0].Ports[0].ContainerPort)
 	for key, value := range service.Spec.Selector {
 		assert.Equal(t, value, pod.Labels[key], "the Service selects the pods")
+	}
+}
+
+// goOn are the entries of what controllers do of their own accord: it goes on while the webhook is away.
+var goOn = []string{"validate-controlled-pods.kubetorch.com", "validate-autoscaled.kubetorch.com"}
+
+func rulesOf(operations []admissionregistrationv1.OperationType, groups map[string][]string) []admissionregistrationv1.RuleWithOperations {
+	var rules []admissionregistrationv1.RuleWithOperations
+	for _, group := range []string{"apps", "", "batch", "autoscaling"} {
+		if len(groups[group]) == 0 {
+			continue
+		}
+		version := "v1"
+		if group == "autoscaling" {
+			version = "v2"
+		}
+		rules = append(rules, admissionregistrationv1.RuleWithOperations{Operations: operations, Rule: admissionregistrationv1.Rule{
+			APIGroups: []string{group}, APIVersions: []string{version}, Resources: groups[group], Scope: new(admissionregistrationv1.NamespacedScope),
+		}})
+	}
+	return rules
+}
+
+// kindRules are those of the entries about Kubernetes' own kinds that have pods, and what is near them.
+var kindRules = func() map[string][]admissionregistrationv1.RuleWithOperations {
+	create, update := []admissionregistrationv1.OperationType{"CREATE"}, []admissionregistrationv1.OperationType{"UPDATE"}
+	write := []admissionregistrationv1.OperationType{"CREATE", "UPDATE"}
+	scales := map[string][]string{"apps": {"deployments/scale", "replicasets/scale", "statefulsets/scale"}, "": {"replicationcontrollers/scale"}}
+	return map[string][]admissionregistrationv1.RuleWithOperations{
+		"validate-workloads.kubetorch.com":                rulesOf(write, map[string][]string{"apps": {"replicasets", "statefulsets", "daemonsets"}, "": {"replicationcontrollers"}, "batch": {"jobs"}}),
+		"validate-cronjobs.kubetorch.com":                 rulesOf(write, map[string][]string{"batch": {"cronjobs"}}),
+		"validate-pods.kubetorch.com":                     append(rulesOf(create, map[string][]string{"": {"pods"}}), rulesOf(update, map[string][]string{"": {"pods/resize"}})...),
+		"validate-controlled-pods.kubetorch.com":          rulesOf(create, map[string][]string{"": {"pods"}}),
+		"validate-released-pods.kubetorch.com":            rulesOf(update, map[string][]string{"": {"pods"}}),
+		"validate-scale.kubetorch.com":                    rulesOf(update, scales),
+		"validate-autoscaled.kubetorch.com":               rulesOf(update, scales),
+		"validate-horizontalpodautoscalers.kubetorch.com": rulesOf(write, map[string][]string{"autoscaling": {"horizontalpodautoscalers"}}),
+		"validate-limitranges.kubetorch.com":              rulesOf(write, map[string][]string{"": {"limitranges"}}),
+		"validate-pod-status.kubetorch.com":               rulesOf(update, map[string][]string{"": {"pods/status"}}),
+		"validate-job-status.kubetorch.com":               rulesOf(update, map[string][]string{"batch": {"jobs/status"}}),
+	}
+}()
+
+// TestEveryKindThatMakesPodsIsSentToTheWebhook holds the rules against the table of kinds.
+func TestEveryKindThatMakesPodsIsSentToTheWebhook(t *testing.T) {
+	sent := map[string]bool{}
+	for _, e := range entries(t) {
+		for _, rule := range e.Rules {
+			for _, resource := range rule.Resources {
+				sent[rule.APIGroups[0]+"/"+resource] = true
+			}
+		}
+	}
+	for _, kind := range workload.Kinds() {
+		assert.True(t, sent[kind.Group+"/"+kind.Resource], kind.Resource)
+		assert.Equal(t, kind.Scale, sent[kind.Group+"/"+kind.Resource+"/scale"], kind.Resource)
 	}
 }
 
@@ -223,10 +315,15 @@ func TestOnlyWhatIsJudgedIsSentToTheWebhook(t *testing.T) {
 				assert.Equal(t, policies, e.Rules)
 				return // cluster-scoped: a namespaceSelector does not apply
 			}
+			if rules, ok := kindRules[name]; ok {
+				assert.Equal(t, rules, e.Rules)
+				assert.Equal(t, excluded, e.Namespaces)
+				return
+			}
 			switch name {
 			case "expand-deployments.kubetorch.com", "validate-deployments.kubetorch.com":
 				assert.Equal(t, deployments("deployments", "CREATE", "UPDATE"), e.Rules)
-			case "kinds.kubetorch.com":
+			case "kinds.kubetorch.com", "validate-operators.kubetorch.com":
 				for _, r := range e.Rules {
 					assert.Equal(t, []string{"*"}, r.APIVersions)
 					assert.Equal(t, []admissionregistrationv1.OperationType{"CREATE", "UPDATE"}, r.Operations)
@@ -238,10 +335,16 @@ func TestOnlyWhatIsJudgedIsSentToTheWebhook(t *testing.T) {
 						sent = append(sent, schema.GroupResource{Group: r.APIGroups[0], Resource: resource})
 					}
 				}
-				assert.ElementsMatch(t, slices.Collect(maps.Keys(review.Unscalable)), sent)
+				var expected []schema.GroupResource
+				for resource, kind := range review.Unscalable {
+					if operated := review.Operated(schema.GroupKind{Group: resource.Group, Kind: kind.Name}); operated == (e.Name == "validate-operators.kubetorch.com") {
+						expected = append(expected, resource)
+					}
+				}
+				assert.ElementsMatch(t, expected, sent)
 			case "validate-status.kubetorch.com":
 				assert.Equal(t, deployments("deployments/status", "UPDATE"), e.Rules)
-			case "scale.kubetorch.com", "validate-scale.kubetorch.com":
+			case "scale.kubetorch.com":
 				assert.Equal(t, deployments("deployments/scale", "UPDATE"), e.Rules)
 			case "validate-revisions.kubetorch.com":
 				assert.Equal(t, written("serving.knative.dev", "v1", "configurations", "revisions"), e.Rules)
@@ -260,9 +363,8 @@ func TestOnlyWhatIsJudgedIsSentToTheWebhook(t *testing.T) {
 // TestRightsCoverWhatIsRead looks for each read and write of the code in the rules.
 func TestRightsCoverWhatIsRead(t *testing.T) {
 	o := defaults(t)
-	var cluster, bundles rbacv1.ClusterRole
+	var cluster rbacv1.ClusterRole
 	one(t, "ClusterRole", "kubetorch-webhook", &cluster)
-	one(t, "ClusterRole", "kubetorch-webhook-certificates", &bundles)
 	var secrets rbacv1.Role
 	one(t, "Role", "kubetorch-webhook-certificates", &secrets)
 	assert.Equal(t, o.Namespace, secrets.Namespace)
@@ -270,6 +372,7 @@ func TestRightsCoverWhatIsRead(t *testing.T) {
 	informer, watch := []string{"list", "watch"}, []string{"get", "list", "watch"}
 	assert.ElementsMatch(t, []rbacv1.PolicyRule{
 		{APIGroups: []string{"policy.kubetorch.com"}, Resources: []string{"computepolicies"}, Verbs: informer},
+		{APIGroups: []string{"resource.k8s.io"}, Resources: []string{"deviceclasses"}, Verbs: informer},
 		{APIGroups: []string{"policy.kubetorch.com"}, Resources: []string{"gpubudgets"}, Verbs: watch},
 		{APIGroups: []string{"policy.kubetorch.com"}, Resources: []string{"computepolicies/status"}, Verbs: []string{"patch"}},
 		{APIGroups: []string{"policy.kubetorch.com"}, Resources: []string{"gpubudgets/status"}, Verbs: []string{"update"}},
@@ -277,18 +380,23 @@ func TestRightsCoverWhatIsRead(t *testing.T) {
 		{APIGroups: []string{"serving.knative.dev"}, Resources: []string{"revisions"}, Verbs: watch},
 		{APIGroups: []string{"serving.knative.dev"}, Resources: []string{"configurations", "routes"}, Verbs: []string{"get", "list"}},
 		{APIGroups: []string{"autoscaling.internal.knative.dev"}, Resources: []string{"podautoscalers"}, Verbs: []string{"get", "list"}},
+		{APIGroups: []string{"apps"}, Resources: []string{"replicasets", "statefulsets"}, Verbs: watch},
+		{APIGroups: []string{"apps"}, Resources: []string{"daemonsets"}, Verbs: []string{"get", "list"}},
+		{APIGroups: []string{"batch"}, Resources: []string{"jobs"}, Verbs: watch},
+		{APIGroups: []string{"batch"}, Resources: []string{"cronjobs"}, Verbs: []string{"list"}},
+		{APIGroups: []string{""}, Resources: []string{"pods", "replicationcontrollers"}, Verbs: watch},
+		{APIGroups: []string{"autoscaling"}, Resources: []string{"horizontalpodautoscalers"}, Verbs: informer},
+		{APIGroups: []string{""}, Resources: []string{"limitranges"}, Verbs: []string{"list"}},
 		{APIGroups: []string{""}, Resources: []string{"configmaps"}, ResourceNames: slices.Sorted(slices.Values(knative.ConfigMaps)), Verbs: informer},
 		{APIGroups: []string{"apps"}, Resources: []string{"deployments"}, Verbs: []string{"get", "list", "watch", "patch"}},
 		{APIGroups: []string{"serving.knative.dev"}, Resources: []string{"services"}, Verbs: []string{"get", "list", "watch", "create", "patch", "delete"}},
 		{APIGroups: []string{""}, Resources: []string{"services"}, Verbs: []string{"get"}},
 		{APIGroups: []string{"apiextensions.k8s.io"}, Resources: []string{"customresourcedefinitions"}, ResourceNames: []string{deployments.KnativeCRD}, Verbs: informer},
 		{APIGroups: []string{""}, Resources: []string{"events"}, Verbs: []string{"create", "patch"}},
+		{APIGroups: []string{"admissionregistration.k8s.io"}, ResourceNames: []string{o.Configuration},
+			Resources: []string{"mutatingwebhookconfigurations", "validatingwebhookconfigurations"},
+			Verbs:     []string{"get", "list", "watch", "patch"}},
 	}, cluster.Rules)
-	assert.Equal(t, []rbacv1.PolicyRule{{
-		APIGroups: []string{"admissionregistration.k8s.io"}, ResourceNames: []string{o.Configuration},
-		Resources: []string{"mutatingwebhookconfigurations", "validatingwebhookconfigurations"},
-		Verbs:     []string{"get", "list", "watch", "patch"},
-	}}, bundles.Rules)
 	assert.Equal(t, []rbacv1.PolicyRule{
 		{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"create"}},
 		{APIGroups: []string{""}, Resources: []string{"secrets"}, ResourceNames: []string{o.CASecret}, Verbs: []string{"get", "list", "watch", "update"}},

@@ -42,10 +42,18 @@ type request struct {
 // asks for more GPUs than a policy allows and must be refused, all others must be admitted.
 type load struct {
 	client dynamic.Interface
+	// send makes one request. It is not cut short when the load ends.
+	send func(i int) request
 
 	mu       sync.Mutex
 	finished []request
 	inFlight int
+}
+
+func newLoad(client dynamic.Interface) *load {
+	l := &load{client: client}
+	l.send = l.admit
+	return l
 }
 
 // run sends requests until ctx ends, and returns when the last is answered.
@@ -81,8 +89,8 @@ func (l *load) run(ctx context.Context, perSecond int) {
 	}
 }
 
-// send makes one request. It is not cut short when the load ends.
-func (l *load) send(i int) request {
+// admit makes one request that the webhook is asked about.
+func (l *load) admit(i int) request {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	tooMany := i%10 == 9

@@ -34,9 +34,18 @@ type outcome struct {
 	requests int
 	seconds  float64
 	failed   int
+	// standing are the failed ones that were under way while the control stood still.
+	standing int
 	causes   []string
 	outage   time.Duration // longest time in which none was answered rightly
 	slowest  time.Duration // of those that did not fail
+	control  control
+}
+
+// control is what happened meanwhile to requests that no webhook was asked about.
+type control struct {
+	requests, failed int
+	outage, slowest  time.Duration
 }
 
 func run(ctx context.Context, o options) (err error) {
@@ -55,7 +64,7 @@ func run(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
-	l := &load{client: client}
+	l, beside := newLoad(client), newControl(client)
 	if err := inForce(ctx, l); err != nil {
 		return err
 	}
@@ -63,6 +72,7 @@ func run(ctx context.Context, o options) (err error) {
 	loading, stop := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	running.Go(func() { l.run(loading, o.rate/2) })
+	running.Go(func() { beside.run(loading, o.rate/2) })
 	defer running.Wait()
 	defer stop()
 	if err := settle(ctx, l); err != nil {
@@ -75,11 +85,12 @@ func run(ctx context.Context, o options) (err error) {
 			continue
 		}
 		progress("%s", t.name)
-		result, err := l.try(ctx, t, scene)
+		result, err := try(ctx, t, scene, l, beside)
 		if err != nil {
 			return fmt.Errorf("%s: %w", t.name, err)
 		}
-		progress("%s: %d of %d requests failed, for %s: %s", t.name, result.failed, result.requests, result.outage.Round(time.Millisecond), strings.Join(result.causes, ", "))
+		progress("%s: %d of %d requests failed, for %s, %d of them while the control stood still: %s", t.name,
+			result.failed, result.requests, result.outage.Round(time.Millisecond), result.standing, strings.Join(result.causes, ", "))
 		outcomes = append(outcomes, result)
 	}
 	fmt.Print(table(o, outcomes))
@@ -136,7 +147,7 @@ func settle(ctx context.Context, l *load) error {
 }
 
 // try does what the trial is about while the load goes on, and waits until all is well.
-func (l *load) try(ctx context.Context, t trial, s *scene) (outcome, error) {
+func try(ctx context.Context, t trial, s *scene, l, beside *load) (outcome, error) {
 	begin := time.Now()
 	if err := t.do(ctx, s); err != nil {
 		return outcome{}, err
@@ -148,13 +159,23 @@ func (l *load) try(ctx context.Context, t trial, s *scene) (outcome, error) {
 	r := outcome{trial: t, requests: len(requests), seconds: time.Since(begin).Seconds()}
 	r.causes, r.failed = count(requests)
 	r.outage, r.slowest = longest(requests)
+	others := beside.since(begin)
+	r.control.requests = len(others)
+	_, r.control.failed = count(others)
+	r.control.outage, r.control.slowest = longest(others)
+	spans := standstills(others)
+	for _, q := range requests {
+		if q.failure != "" && q.during(spans) {
+			r.standing++
+		}
+	}
 	return r, nil
 }
 
 // longest is the longest outage, from the first request of a row that failed until the next that
 // did not was sent, and how long the slowest took that did not fail.
 func longest(requests []request) (outage, slowest time.Duration) {
-	slices.SortFunc(requests, func(a, b request) int { return a.sent.Compare(b.sent) })
+	slices.SortFunc(requests, bySent)
 	var down time.Time
 	for _, q := range requests {
 		switch {
@@ -171,12 +192,12 @@ func longest(requests []request) (outage, slowest time.Duration) {
 	return outage, slowest
 }
 
-// verdict fails if an admission was wrong, or failed where none may.
+// verdict fails if an admission was wrong, or failed where none may while the control went on.
 func verdict(outcomes []outcome) error {
 	var errs []error
 	for _, r := range outcomes {
-		if r.failed > 0 && r.seamless {
-			errs = append(errs, fmt.Errorf("%s: %d admissions failed, and none may", r.name, r.failed))
+		if ours := r.failed - r.standing; ours > 0 && r.seamless {
+			errs = append(errs, fmt.Errorf("%s: %d requests failed while the control went on, and none may", r.name, ours))
 		}
 		for _, cause := range r.causes {
 			if strings.HasPrefix(cause, "admitted") {

@@ -3,12 +3,14 @@ app.kubernetes.io/name: kubetorch-webhook
 app.kubernetes.io/part-of: kubetorch
 {{- end }}
 
+{{- /* A released chart names an image; one from the repository has to be told which. */}}
 {{- define "kubetorch-webhook.image" -}}
 {{- with .Values.image -}}
-{{- if .digest -}}
-{{ .repository }}@{{ .digest }}
-{{- else -}}
-{{ .repository }}:{{ .tag | default $.Chart.AppVersion }}
+{{- $tag := .tag -}}
+{{- if and (not $tag) (ne $.Chart.AppVersion "unreleased") }}{{ $tag = $.Chart.AppVersion }}{{ end -}}
+{{- if not (or $tag .digest) -}}
+{{- fail "this chart is not a release, so no image is published for it: build one with make image, push it, and set image.repository and image.tag (or image.digest)" -}}
 {{- end -}}
+{{ .repository }}{{ with $tag }}:{{ . }}{{ end }}{{ with .digest }}@{{ . }}{{ end }}
 {{- end -}}
 {{- end }}

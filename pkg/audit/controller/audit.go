@@ -10,11 +10,14 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/tools/record"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/audit"
@@ -34,8 +37,15 @@ type Auditor struct {
 	Excluded []string
 	// Interval is the time from one audit to the next while nothing changes.
 	Interval time.Duration
-	Metrics  *Metrics
-	Log      logr.Logger
+	// NotRegistered says why admissions are not sent to the webhook as they should be; empty
+	// if they are. Nil is for tests that do not look at it.
+	NotRegistered func() string
+	// OpenReports is whether a ClusterReport is kept for each policy.
+	OpenReports bool
+	// Events tells of policies that turn; nil does not.
+	Events  record.EventRecorder
+	Metrics *Metrics
+	Log     logr.Logger
 
 	changed chan struct{}
 }
@@ -65,6 +75,9 @@ func (a *Auditor) Changed() {
 // Run audits until the context ends.
 func (a *Auditor) Run(ctx context.Context) error {
 	defer a.Metrics.forget() // the next leader tells
+	if !a.begun(ctx) {
+		return nil
+	}
 	for {
 		start := time.Now()
 		err := a.audit(ctx, start)
@@ -93,6 +106,21 @@ func (a *Auditor) Run(ctx context.Context) error {
 	}
 }
 
+// begun waits until there is a configuration to audit by: a replica that is starting has not
+// failed. It is false if the context ends before.
+func (a *Auditor) begun(ctx context.Context) bool {
+	for {
+		if _, err := a.Knative(); err == nil {
+			return true
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(rest / 4):
+		}
+	}
+}
+
 // audit looks at everything once. The policies' statuses are written even if nothing else
 // could be read.
 func (a *Auditor) audit(ctx context.Context, now time.Time) error {
@@ -110,19 +138,19 @@ func (a *Auditor) audit(ctx context.Context, now time.Time) error {
 		report = audit.Run(audit.Input{Policies: set, Knative: config, Served: objects.Knative, Objects: objects.All(), Namespaces: objects.Namespaces, Excluded: a.Excluded})
 	})
 	if err != nil {
-		return errors.Join(err, a.write(ctx, stored, set.Describe(), func(d policy.Description, generation int64, before v1alpha1.ComputePolicyStatus) v1alpha1.ComputePolicyStatus {
+		return errors.Join(err, a.write(ctx, now, stored, set.Describe(), func(d policy.Description, generation int64, before v1alpha1.ComputePolicyStatus) v1alpha1.ComputePolicyStatus {
 			return audit.Unaudited(d, generation, before, now)
 		}))
 	}
-	a.Metrics.found(report)
+	a.Metrics.found(report, now)
 	a.Log.V(1).Info("audited", "policies", len(report.Policies), "objects", report.Objects, "violations", len(report.Findings))
-	return a.write(ctx, stored, report.Policies, func(d policy.Description, generation int64, before v1alpha1.ComputePolicyStatus) v1alpha1.ComputePolicyStatus {
+	return errors.Join(a.report(ctx, now, report), a.write(ctx, now, stored, report.Policies, func(d policy.Description, generation int64, before v1alpha1.ComputePolicyStatus) v1alpha1.ComputePolicyStatus {
 		return audit.Listed(report.Status(d, generation, before, now))
-	})
+	}))
 }
 
 // write stores the statuses that changed.
-func (a *Auditor) write(ctx context.Context, stored []manifest.Object, policies []policy.Description,
+func (a *Auditor) write(ctx context.Context, moment time.Time, stored []manifest.Object, policies []policy.Description,
 	status func(policy.Description, int64, v1alpha1.ComputePolicyStatus) v1alpha1.ComputePolicyStatus,
 ) error {
 	byName := map[string]manifest.Object{}
@@ -140,14 +168,43 @@ func (a *Auditor) write(ctx context.Context, stored []manifest.Object, policies 
 		}
 		generation, _ := manifest.Whole(o, "metadata", "generation")
 		now := status(d, generation, before)
+		if a.NotRegistered != nil {
+			audit.Registered(&now, a.NotRegistered(), moment)
+		}
 		if !audit.Outdated(before, now) {
 			continue
 		}
-		if err := a.patch(ctx, o, now); err != nil && !apierrors.IsNotFound(err) {
+		if err := a.patch(ctx, o, now); err == nil {
+			a.tell(o, before, now)
+		} else if !apierrors.IsNotFound(err) {
 			failed = append(failed, fmt.Errorf("writing the status of ComputePolicy %s: %w", d.Name, err))
 		}
 	}
 	return errors.Join(failed...)
+}
+
+// tell makes an event of every condition that has turned: what a policy became, not that it is
+// what it was.
+func (a *Auditor) tell(o manifest.Object, before, now v1alpha1.ComputePolicyStatus) {
+	if a.Events == nil {
+		return
+	}
+	policy := &corev1.ObjectReference{
+		APIVersion: v1alpha1.GroupVersion.String(), Kind: "ComputePolicy", Name: manifest.Text(o, "metadata", "name"),
+		UID: types.UID(manifest.Text(o, "metadata", "uid")),
+	}
+	for _, kind := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionCompliant} {
+		was, is := meta.FindStatusCondition(before.Conditions, kind), meta.FindStatusCondition(now.Conditions, kind)
+		if is == nil || was != nil && was.Status == is.Status && was.Reason == is.Reason {
+			continue
+		}
+		severity := corev1.EventTypeNormal
+		if is.Status != metav1.ConditionTrue {
+			severity = corev1.EventTypeWarning
+		}
+		const most = 1000 // events take 1024 bytes
+		a.Events.Event(policy, severity, is.Reason, is.Message[:min(len(is.Message), most)])
+	}
 }
 
 // patch replaces the status of this very policy, whatever else has become of it.

@@ -22,6 +22,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	dynamicfake "k8s.io/client-go/dynamic/fake"
 	clienttesting "k8s.io/client-go/testing"
+	"k8s.io/client-go/tools/record"
 
 	"github.com/kubetorch/webhook/pkg/cluster"
 	"github.com/kubetorch/webhook/pkg/knative"
@@ -61,6 +62,9 @@ func newCluster(t *testing.T, objects ...runtime.Object) (*dynamicfake.FakeDynam
 	client := dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[cluster.Kind]string{
 		cluster.Deployments: "DeploymentList", cluster.Services: "ServiceList", cluster.Configurations: "ConfigurationList",
 		cluster.Routes: "RouteList", cluster.Revisions: "RevisionList", cluster.PodAutoscalers: "PodAutoscalerList",
+		cluster.CronJobs: "CronJobList", cluster.Jobs: "JobList", cluster.ReplicaSets: "ReplicaSetList",
+		cluster.ReplicationControllers: "ReplicationControllerList", cluster.StatefulSets: "StatefulSetList", cluster.DaemonSets: "DaemonSetList",
+		cluster.Pods: "PodList", cluster.HorizontalPodAutoscalers: "HorizontalPodAutoscalerList", cluster.LimitRanges: "LimitRangeList",
 		cluster.ComputePolicies: "ComputePolicyList", {Version: "v1", Resource: "namespaces"}: "NamespaceList",
 	}, objects...)
 	metrics, err := NewMetrics(prometheus.NewRegistry())
@@ -181,4 +185,57 @@ func TestOneStatusThatCannotBeWrittenLeavesTheOthers(t *testing.T) {
 		require.NoError(t, err)
 		assert.NotEmpty(t, o.Object["status"])
 	})
+}
+
+// A replica that is starting knows no configuration yet. That is no failure.
+func TestAReplicaThatIsStartingHasFailedNoAudit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, a := newCluster(t)
+		ready := false
+		known := a.Knative
+		a.Knative = func() (*knative.Config, error) {
+			if !ready {
+				return nil, errors.New("starting")
+			}
+			return known()
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go func() { _ = a.Run(ctx) }()
+		time.Sleep(20 * time.Second)
+		assert.Zero(t, testutil.ToFloat64(a.Metrics.failures))
+		ready = true
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		assert.Zero(t, testutil.ToFloat64(a.Metrics.failures))
+		assert.Positive(t, testutil.ToFloat64(a.Metrics.success))
+	})
+}
+
+// Who watches events sees when a policy turns, and nothing while it stays as it is.
+func TestAPolicyThatTurnsIsAnEvent(t *testing.T) {
+	service := stored("Service", "ml", "wide", manifest.Object{"template": manifest.Object{"metadata": manifest.Object{"annotations": manifest.Object{"autoscaling.knative.dev/max-scale": "9"}},
+		"spec": manifest.Object{"containers": []any{manifest.Object{"image": "a"}}}}})
+	client, a := newCluster(t, service, stored("ComputePolicy", "", "p", manifest.Object{"bounds": manifest.Object{"maxScale": manifest.Object{"max": int64(20)}}}))
+	events := record.NewFakeRecorder(10)
+	problem := ""
+	a.Events, a.NotRegistered = events, func() string { return problem }
+	said := func() (all []string) {
+		require.NoError(t, a.audit(t.Context(), time.Now()))
+		for len(events.Events) > 0 {
+			all = append(all, <-events.Events)
+		}
+		return all
+	}
+	assert.Equal(t, []string{"Normal InForce the policy is valid and in force", "Normal NoViolations nothing that exists breaks a bound"}, said())
+	assert.Empty(t, said())
+	problem = "the configuration is missing"
+	assert.Equal(t, []string{"Warning NotRegistered the configuration is missing; until this is mended, the policy does not hold for everything that it is about"}, said())
+	problem = ""
+	policy, err := client.Resource(cluster.ComputePolicies).Get(t.Context(), "p", metav1.GetOptions{})
+	require.NoError(t, err)
+	require.NoError(t, unstructured.SetNestedField(policy.Object, int64(5), "spec", "bounds", "maxScale", "max"))
+	_, err = client.Resource(cluster.ComputePolicies).Update(t.Context(), policy, metav1.UpdateOptions{})
+	require.NoError(t, err)
+	assert.Equal(t, []string{"Normal InForce the policy is valid and in force", "Warning Violations 1 violation; what exists goes on, and may not grow"}, said())
 }

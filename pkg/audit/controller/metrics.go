@@ -12,6 +12,7 @@ import (
 // Metrics tell what audits find. Only the replica that leads has them.
 type Metrics struct {
 	violations *prometheus.GaugeVec
+	exemptions *prometheus.GaugeVec
 	duration   prometheus.Histogram
 	failures   prometheus.Counter
 	success    prometheus.Gauge
@@ -24,19 +25,21 @@ type row struct{ policy, bound, enforcement string }
 // NewMetrics registers the metrics.
 func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
 	m := &Metrics{
-		violations: metric.PolicyViolations.GaugeVec(), duration: metric.AuditDuration.Histogram(),
+		violations: metric.PolicyViolations.GaugeVec(), exemptions: metric.PolicyExemptionsEnded.GaugeVec(), duration: metric.AuditDuration.Histogram(),
 		failures: metric.AuditFailures.Counter(), success: metric.AuditSuccess.Gauge(),
 	}
-	if err := metric.Register(registry, m.violations, m.duration, m.failures, m.success); err != nil {
+	if err := metric.Register(registry, m.violations, m.exemptions, m.duration, m.failures, m.success); err != nil {
 		return nil, err
 	}
 	return m, nil
 }
 
 // found sets the gauges, with 0 for every bound that nothing breaks.
-func (m *Metrics) found(r audit.Report) {
+func (m *Metrics) found(r audit.Report, at time.Time) {
 	now := map[row]float64{}
+	m.exemptions.Reset()
 	for _, d := range r.Policies {
+		m.exemptions.WithLabelValues(d.Name).Set(float64(len(d.Ended(at))))
 		for _, b := range d.Bounds {
 			now[row{d.Name, b.Bound, string(b.Enforcement)}] = 0
 		}
@@ -71,5 +74,6 @@ func (m *Metrics) ended(took time.Duration, now time.Time, success bool) {
 
 func (m *Metrics) forget() {
 	m.show(nil)
+	m.exemptions.Reset()
 	m.success.Set(0)
 }

@@ -1,8 +1,6 @@
 package charge
 
 import (
-	"k8s.io/apimachinery/pkg/api/meta"
-
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/budget/ledger"
 	"github.com/kubetorch/webhook/pkg/policy"
@@ -20,30 +18,28 @@ type Demand struct {
 	Charges []ledger.Charge
 	// Optional is whether the admission does not depend on a ledger that cannot answer.
 	Optional bool
+	// Unwritten is whether nothing is written where the ledger holds as much already.
+	Unwritten bool
 }
 
 // Answer is what became of a demand.
 type Answer struct {
 	ledger.Outcome
-	// Retry is why it cannot be decided now; empty if it is decided.
+	// Retry is why it cannot be decided now; empty if it is decided. After is in how many
+	// seconds it can; 0 if that is not known.
 	Retry string
+	After int32
+	// Despite is how a charge that does not fit is told of where it is taken all the same;
+	// empty where it is not.
+	Despite v1alpha1.BudgetEnforcement
+	// Holders are the largest claims, and All and Own what is held in all and in the charge's
+	// namespace, where a charge does not fit.
+	Holders  []v1alpha1.Holder
+	All, Own int64
 }
 
-// Limits of a budget.
-func Limits(b *v1alpha1.GPUBudget) ledger.Limits {
-	l := ledger.Limits{MaxPerNamespace: b.Spec.MaxPerNamespace, Strict: b.Spec.Rollout == v1alpha1.RolloutStrict}
-	if b.Spec.Max != nil {
-		l.Max = *b.Spec.Max
-	}
-	return l
-}
-
-// Counted tells whether the ledger holds every claim that existed when this generation of
-// the budget came into force, counted by the same rules.
-func Counted(b *v1alpha1.GPUBudget, rules string) bool {
-	c := meta.FindStatusCondition(b.Status.Conditions, v1alpha1.ConditionCounted)
-	return c != nil && c.Status == "True" && c.ObservedGeneration == b.Generation && b.Status.Rules == rules
-}
+// Admits tells whether the budget lets the admission through.
+func (a *Answer) Admits() bool { return a.Fits || a.Despite != "" }
 
 const (
 	retryCounting  = "its claims are being counted"
@@ -60,6 +56,8 @@ func (d *Demand) obstacle(b *v1alpha1.GPUBudget, book *ledger.Book) string {
 		return retryUnread
 	case policy.Version(string(b.UID), b.Generation) != d.Version:
 		return retryChanged
+	case Enforcement(b) != v1alpha1.BudgetDeny:
+		return "" // it refuses nothing, so what is charged before it is counted only has to be kept
 	case !Counted(b, d.Rules):
 		return retryCounting
 	case d.Selective && len(d.Charges) > 0 && !book.Lists(d.Charges[0].Namespace):

@@ -57,7 +57,7 @@ func (c *Charger) all(ctx context.Context, demands []Demand, dryRun bool) (answe
 	for i := range demands {
 		a := c.worker(demands[i].Budget).do(ctx, &attempt{demand: &demands[i], dryRun: dryRun})
 		answers = append(answers, a)
-		if !a.Fits && (a.Retry == "" || !demands[i].Optional) {
+		if !a.Admits() && (a.Retry == "" || !demands[i].Optional) {
 			return answers, false
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/budget/ledger"
@@ -36,16 +37,21 @@ func TestWhatCannotBeDecidedNowIsToBeTriedAgain(t *testing.T) {
 	changed.Generation = 2
 	uncounted := counted("cluster", 10)
 	uncounted.Status.Conditions = nil
+	soonCounted := counted("cluster", 10)
+	soonCounted.Status.Conditions = nil
+	soonCounted.Status.CountedBy = &metav1.Time{Time: time.Now().Add(30*time.Second + 500*time.Millisecond)}
 	for name, test := range map[string]struct {
 		budget *v1alpha1.GPUBudget
 		change func(*Demand)
 		want   string
+		after  int32
 	}{
 		"a ledger that is being counted":           {budget: uncounted, want: retryCounting},
+		"a ledger that is counted in a while":      {budget: soonCounted, want: retryCounting, after: 31},
 		"a ledger that cannot be read":             {budget: damaged, want: retryUnread},
-		"a budget that the replica does not know":  {budget: changed, want: retryChanged},
+		"a budget that the replica does not know":  {budget: changed, want: retryChanged, after: 1},
 		"a ledger that was counted by other rules": {budget: counted("cluster", 10), change: func(d *Demand) { d.Rules = "s" }, want: retryCounting},
-		"a namespace that has just been labelled":  {budget: counted("cluster", 10), change: func(d *Demand) { d.Selective = true }, want: retryNamespace},
+		"a namespace that has just been labelled":  {budget: counted("cluster", 10), change: func(d *Demand) { d.Selective = true }, want: retryNamespace, after: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStore(test.budget)
@@ -54,7 +60,7 @@ func TestWhatCannotBeDecidedNowIsToBeTriedAgain(t *testing.T) {
 				test.change(&d)
 			}
 			a := NewCharger(s, nil).Charge(t.Context(), []Demand{d}, false)[0]
-			assert.Equal(t, Answer{Retry: test.want}, a)
+			assert.Equal(t, Answer{Retry: test.want, After: test.after}, a)
 			assert.Zero(t, s.writes)
 		})
 	}

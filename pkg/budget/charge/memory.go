@@ -26,6 +26,18 @@ func NewMemory(budgets []v1alpha1.GPUBudget) *Memory {
 	return m
 }
 
+// NewMemoryOf starts with the ledgers that budgets have in a cluster. One that cannot be read
+// starts empty.
+func NewMemoryOf(budgets []v1alpha1.GPUBudget) *Memory {
+	m := NewMemory(budgets)
+	for i := range budgets {
+		if book, err := ledger.Read(&budgets[i].Status); err == nil {
+			m.books[budgets[i].Name] = book
+		}
+	}
+	return m
+}
+
 // Charge sets the claims to what is asked, up or down, in all of the budgets or in none.
 func (m *Memory) Charge(_ context.Context, demands []Demand, dryRun bool) []Answer {
 	m.mu.Lock()
@@ -33,9 +45,16 @@ func (m *Memory) Charge(_ context.Context, demands []Demand, dryRun bool) []Answ
 	var answers []Answer
 	for i := range demands {
 		d := &demands[i]
-		a := Answer{Outcome: m.books[d.Budget].Try(Limits(m.budgets[d.Budget]), d.Charges...)}
+		b, book := m.budgets[d.Budget], m.books[d.Budget]
+		a := Answer{Outcome: book.Try(Limits(b), d.Charges...)}
+		if e := Enforcement(b); !a.Fits && e != v1alpha1.BudgetDeny {
+			a.Despite = e
+		}
+		if !a.Fits && len(d.Charges) > 0 {
+			a.All, a.Own = book.Held(d.Charges[0].Namespace)
+		}
 		answers = append(answers, a)
-		if !a.Fits {
+		if !a.Admits() {
 			return answers
 		}
 	}
@@ -46,10 +65,22 @@ func (m *Memory) Charge(_ context.Context, demands []Demand, dryRun bool) []Answ
 		for _, c := range demands[i].Charges {
 			// What replaces something is taken to be there alone, since nobody tells when the
 			// earlier pods are gone.
-			m.books[demands[i].Budget].Set(c.Namespace, c.Key, ledger.Amount{GPUs: min(ledger.Most, c.GPUs)})
+			book := m.books[demands[i].Budget]
+			if c.Held {
+				book.Charge(Limits(m.budgets[demands[i].Budget]), "", c)
+				continue
+			}
+			book.Set(c.Namespace, c.Key, ledger.Amount{GPUs: min(ledger.Most, c.GPUs)})
 		}
 	}
 	return answers
+}
+
+// Hold enters what a claim holds of a budget already, whatever the budget allows.
+func (m *Memory) Hold(budget, namespace string, key ledger.Key, gpus int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.books[budget].Set(namespace, key, ledger.Amount{GPUs: min(ledger.Most, gpus)})
 }
 
 // Release frees claims of objects that are gone, in every budget.
@@ -67,9 +98,12 @@ func (m *Memory) Release(namespace string, keys ...ledger.Key) {
 func (m *Memory) Status(name string) v1alpha1.GPUBudgetStatus {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var s v1alpha1.GPUBudgetStatus
-	if book := m.books[name]; book != nil {
-		book.Write(&s, Limits(m.budgets[name]).Max)
+	book := m.books[name]
+	if book == nil {
+		return v1alpha1.GPUBudgetStatus{}
 	}
-	return s
+	b := m.budgets[name].DeepCopy()
+	b.Status = v1alpha1.GPUBudgetStatus{}
+	Show(b, book)
+	return b.Status
 }

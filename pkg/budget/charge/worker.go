@@ -168,24 +168,51 @@ func (w *worker) decide(now *state, batch []*attempt) (write, refused, rest []*a
 			continue
 		}
 		if why := a.demand.obstacle(now.budget, now.book); why != "" {
-			a.answer = Answer{Retry: why}
+			a.answer = Answer{Retry: why, After: 1}
+			if why == retryCounting || why == retryUnread {
+				a.answer.After = counting(now.budget, time.Now())
+			}
 			refused = append(refused, a)
 			continue
 		}
-		limits := Limits(now.budget)
-		if a.dryRun {
-			a.answer = Answer{Outcome: now.book.Try(limits, a.demand.Charges...)}
-			if a.answer.Fits {
-				rest = append(rest, a)
-				continue
-			}
-		} else if a.answer = (Answer{Outcome: now.book.Charge(limits, token, a.demand.Charges...)}); a.answer.Fits {
+		switch written := a.charge(now, token); {
+		case written:
 			write = append(write, a)
-			continue
+		case a.answer.Admits():
+			rest = append(rest, a)
+		default:
+			refused = append(refused, a)
 		}
-		refused = append(refused, a)
 	}
 	return write, refused, rest
+}
+
+// charge decides one attempt by a budget as it is, and tells whether that has changed the
+// ledger.
+func (a *attempt) charge(now *state, token string) (written bool) {
+	limits, charges := Limits(now.budget), a.demand.Charges
+	if a.answer = (Answer{Outcome: now.book.Try(limits, charges...)}); a.answer.Fits {
+		if a.demand.Unwritten && a.answer.Raised == 0 {
+			return false
+		}
+		if !a.dryRun {
+			a.answer.Outcome = now.book.Charge(limits, token, charges...)
+		}
+		return !a.dryRun
+	}
+	a.answer.Holders = now.budget.Status.Holders
+	if len(charges) > 0 {
+		a.answer.All, a.answer.Own = now.book.Held(charges[0].Namespace)
+	}
+	e := Enforcement(now.budget)
+	if e == v1alpha1.BudgetDeny {
+		return false
+	}
+	a.answer.Despite = e
+	if !a.dryRun {
+		now.book.Take(token, charges...)
+	}
+	return !a.dryRun
 }
 
 // recent is the latest state that is known without asking.
@@ -230,7 +257,7 @@ func newer(a, b string) bool {
 // write stores the ledger of a state.
 func (w *worker) write(ctx context.Context, now *state) (*state, error) {
 	b := now.budget.DeepCopy()
-	now.book.Write(&b.Status, Limits(b).Max)
+	Show(b, now.book)
 	stored, err := w.store.Write(ctx, b)
 	if err != nil {
 		return nil, err

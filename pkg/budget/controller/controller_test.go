@@ -213,13 +213,19 @@ func TestReservationsBecomeUseAtOnceAndAreFreedLater(t *testing.T) {
 	})
 }
 
-func TestAChangedBudgetIsCountedAnew(t *testing.T) {
+// respec writes another spec.
+func (f *fake) respec(edit func(spec *v1alpha1.GPUBudgetSpec)) {
+	b := f.budget.DeepCopy()
+	b.Generation++
+	edit(&b.Spec)
+	f.bump(b)
+}
+
+func TestABudgetThatCountsOtherClaimsIsCountedAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := startCounted(t, 10, map[string]int64{"x": 4})
 		f.change(func() {
-			b := f.budget.DeepCopy()
-			b.Generation, b.Spec.Max = 2, new(int64(3))
-			f.bump(b)
+			f.respec(func(spec *v1alpha1.GPUBudgetSpec) { spec.Max, spec.GPUTypes = new(int64(3)), []string{"NVIDIA-*"} })
 		})
 		f.assertCounted(t, metav1.ConditionFalse, "WaitingForReplicas")
 		f.change(func() { f.seen = 2 })
@@ -235,6 +241,73 @@ func TestAChangedBudgetIsCountedAnew(t *testing.T) {
 			said = append(said, <-f.events.Events)
 		}
 		assert.Contains(t, said[len(said)-1], "4 GPUs are claimed and 3 allowed")
+	})
+}
+
+func TestChangedLimitsHoldWithoutACountAndTheSmallerUntilEveryReplicaKnows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := startCounted(t, 10, map[string]int64{"x": 4})
+		f.change(func() { f.respec(func(spec *v1alpha1.GPUBudgetSpec) { spec.Max = new(int64(3)) }) })
+		f.assertCounted(t, metav1.ConditionTrue, "Counted")
+		assert.Equal(t, &v1alpha1.BudgetSummary{Max: "3", Used: "4", Reserved: "0", Available: "0", Holders: "a/x: 4"}, f.budget.Status.Summary)
+		f.change(func() {
+			f.respec(func(spec *v1alpha1.GPUBudgetSpec) { spec.Max, spec.Enforcement = new(int64(20)), v1alpha1.BudgetWarn })
+		})
+		f.assertCounted(t, metav1.ConditionTrue, "Counted")
+		assert.Equal(t, "10", f.budget.Status.Summary.Max, "the last that every replica knows")
+		assert.Equal(t, v1alpha1.BudgetDeny, charge.Enforcement(f.budget))
+		f.change(func() { f.seen = 3 })
+		assert.Equal(t, &v1alpha1.BudgetSummary{Max: "20", Used: "4", Reserved: "0", Available: "16", Holders: "a/x: 4"}, f.budget.Status.Summary)
+		assert.Equal(t, v1alpha1.BudgetWarn, charge.Enforcement(f.budget))
+	})
+}
+
+// Between two specs that count alike there may have been one that does not, under which
+// claims rose that nobody counted.
+func TestTwoChangesThatTheControllerMissedAreCountedAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := startCounted(t, 10, map[string]int64{"x": 4})
+		f.change(func() {
+			f.respec(func(spec *v1alpha1.GPUBudgetSpec) { spec.GPUTypes = []string{"NVIDIA-*"} })
+			f.respec(func(spec *v1alpha1.GPUBudgetSpec) { spec.GPUTypes = nil })
+		})
+		f.assertCounted(t, metav1.ConditionFalse, "WaitingForReplicas")
+	})
+}
+
+func TestWhatABudgetThatWarnsLetsThroughWhileItIsCountedIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := start(t, 10)
+		f.change(func() { f.respec(func(spec *v1alpha1.GPUBudgetSpec) { spec.Enforcement = v1alpha1.BudgetWarn }) })
+		f.change(func() { f.seen = 2 })
+		f.assertCounted(t, metav1.ConditionFalse, "WaitingForRequests")
+		left := f.budget.Status.CountedBy.Sub(time.Now())
+		assert.Greater(t, left, wait/2)
+		assert.LessOrEqual(t, left, wait+soon)
+		time.Sleep(wait - 3*soon)
+		f.change(func() { // not stored yet when everything is listed
+			b := f.budget.DeepCopy()
+			book, err := ledger.Read(&b.Status)
+			require.NoError(t, err)
+			book.Take("t", ledger.Charge{Key: ledger.ForUID("late"), Namespace: "a", Kind: "Service", Name: "late", Amount: ledger.Amount{GPUs: 12}})
+			charge.Show(b, book)
+			f.bump(b)
+		})
+		time.Sleep(4 * soon)
+		synctest.Wait()
+		f.assertCounted(t, metav1.ConditionTrue, "Counted")
+		assert.EqualValues(t, 12, f.budget.Status.Reserved)
+		assert.Nil(t, f.budget.Status.CountedBy)
+		f.change(func() { f.objects["late"] = 12 })
+		assert.EqualValues(t, 12, f.budget.Status.Used)
+		f.change(func() {
+			f.respec(func(spec *v1alpha1.GPUBudgetSpec) { spec.Enforcement = "" })
+			f.seen = 3
+		})
+		f.assertCounted(t, metav1.ConditionTrue, "Counted")
+		book, err := ledger.Read(&f.budget.Status)
+		require.NoError(t, err)
+		assert.False(t, book.Try(charge.Limits(f.budget), ledger.Charge{Key: ledger.ForUID("more"), Namespace: "a", Amount: ledger.Amount{GPUs: 1}}).Fits, "it refuses from now on, and knows what is there")
 	})
 }
 

@@ -28,6 +28,8 @@ type round struct {
 	rules          string
 	all            []usage.Claimant
 	namespaces     map[string]map[string]string
+	// holders are the largest claims of the budget that is brought up to date.
+	holders []v1alpha1.Holder
 }
 
 // budget brings the ledger of one budget up to date. The budget was read before the lists
@@ -57,19 +59,29 @@ func (r *round) budget(ctx context.Context, b *v1alpha1.GPUBudget) (next time.Du
 		f.agreed = time.Time{}
 	}
 	if charge.Counted(b, r.rules) && unreadable == nil {
+		r.holders = usage.Holders(r.all, compiled[0], r.namespaces)
 		settled, next, commit := f.tracker.Settle(book, claims, plans, selected, r.listed, r.Wait)
 		stored, err := r.settle(ctx, b, book, settled)
 		if err != nil {
 			return next, err
 		}
 		commit(stored)
+		if !r.agree(b) {
+			next = soon // for the limits
+		}
 		return next, nil
 	} else if ready, in, reason, message := r.mayCount(f, b, unreadable); ready {
+		before := book
 		book, f.agreed = f.tracker.Rebuild(claims, selected, b.Status.Settlements), time.Time{}
-		after.Status.Rules = r.rules
+		if charge.Enforcement(b) != v1alpha1.BudgetDeny && before != nil {
+			book.Keep(before, selected)
+		}
+		r.holders = usage.Holders(r.all, compiled[0], r.namespaces)
+		after.Status.Rules, after.Status.CountedBy = r.rules, nil
 		r.condition(after, v1alpha1.ConditionCounted, metav1.ConditionTrue, "Counted", "every claim is in the ledger")
 	} else {
 		r.condition(after, v1alpha1.ConditionCounted, metav1.ConditionFalse, reason, message)
+		r.countedBy(f, after)
 		return in, r.write(ctx, b, after)
 	}
 	r.show(after, book)
@@ -107,11 +119,36 @@ func (r *round) settle(ctx context.Context, b *v1alpha1.GPUBudget, from, settled
 	}
 }
 
-// show puts a ledger, and whether it is within the budget, into the status.
+// show puts a ledger that was counted, and whether it is within the budget, into the status.
 func (r *round) show(b *v1alpha1.GPUBudget, book *ledger.Book) {
-	limits := charge.Limits(b)
-	book.Write(&b.Status, limits.Max)
-	r.judge(b, book, limits)
+	b.Status.Scope = charge.Scope(&b.Spec)
+	if c := meta.FindStatusCondition(b.Status.Conditions, v1alpha1.ConditionCounted); c != nil {
+		c.ObservedGeneration = b.Generation // a change of the limits alone leaves what is counted
+	}
+	if r.agree(b) {
+		charge.Adopt(b)
+	}
+	b.Status.Holders = r.holders
+	charge.Show(b, book)
+	r.judge(b, book, charge.Limits(b))
+}
+
+// agree tells whether every replica knows the spec of a budget.
+func (r *round) agree(b *v1alpha1.GPUBudget) bool {
+	return charge.Agree(r.replicas, b.Name, policy.Version(string(b.UID), b.Generation), r.rules)
+}
+
+// countedBy says about when the claims will be counted. It is kept while it is to come, so that
+// a status is not written for every moment that passes.
+func (r *round) countedBy(f *followed, b *v1alpha1.GPUBudget) {
+	by := r.listed
+	if !f.agreed.IsZero() {
+		by = f.agreed
+	}
+	by = by.Add(r.Wait + soon)
+	if b.Status.CountedBy == nil || !f.agreed.IsZero() && b.Status.CountedBy.Sub(by).Abs() > 2*time.Second || b.Status.CountedBy.Time.Before(r.listed) {
+		b.Status.CountedBy = &metav1.Time{Time: by.Truncate(time.Second)}
+	}
 }
 
 // mayCount tells whether everything that was admitted without regard to this generation of
@@ -142,6 +179,13 @@ func (r *round) judge(b *v1alpha1.GPUBudget, book *ledger.Book, limits ledger.Li
 		return
 	}
 	claimed := fmt.Sprintf("%d GPUs are claimed", b.Status.Used+b.Status.Reserved)
+	if all, _ := book.Held(""); all >= ledger.Most {
+		claimed = "an unbounded number of GPUs is claimed"
+		if len(b.Status.Holders) > 0 && b.Status.Holders[0].Unbounded {
+			h := b.Status.Holders[0]
+			claimed += fmt.Sprintf(" by %s %s/%s, which has no maximum of pods", h.Kind, h.Namespace, h.Name)
+		}
+	}
 	if b.Status.Overlap > 0 {
 		claimed += fmt.Sprintf(", %d more are held by revisions that are being replaced", b.Status.Overlap)
 	}
@@ -167,9 +211,39 @@ func (r *round) condition(b *v1alpha1.GPUBudget, kind string, status metav1.Cond
 	}
 }
 
+// rechecked is after how long a status is written again to show that somebody looks after it.
+const rechecked = every - time.Minute
+
+// ready says whether the budget holds: it is valid, counted, and asked about what it is for.
+func (r *round) ready(b *v1alpha1.GPUBudget) {
+	if now := metav1.Now().Rfc3339Copy(); b.Status.Checked == nil || now.Sub(b.Status.Checked.Time) >= rechecked {
+		b.Status.Checked = &now
+	}
+	c := metav1.Condition{
+		Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonInForce, ObservedGeneration: b.Generation,
+		Message: "the budget is valid and in force",
+	}
+	problem := ""
+	if r.NotRegistered != nil {
+		problem = r.NotRegistered()
+	}
+	if counted := meta.FindStatusCondition(b.Status.Conditions, v1alpha1.ConditionCounted); counted != nil && counted.Status != metav1.ConditionTrue {
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, counted.Reason, counted.Message
+	} else if problem != "" {
+		c.Status, c.Reason = metav1.ConditionFalse, v1alpha1.ReasonNotRegistered
+		c.Message = problem + "; until this is mended, the budget does not hold for everything that it is about"
+	}
+	before := meta.FindStatusCondition(b.Status.Conditions, c.Type)
+	if c.Reason == v1alpha1.ReasonNotRegistered && (before == nil || before.Reason != c.Reason) {
+		r.event(b, true, c.Reason, c.Message)
+	}
+	meta.SetStatusCondition(&b.Status.Conditions, c)
+}
+
 // write stores a status that has changed.
 func (r *round) write(ctx context.Context, before, after *v1alpha1.GPUBudget) error {
 	r.Metrics.show(after)
+	r.ready(after)
 	if apiequality.Semantic.DeepEqual(before.Status, after.Status) {
 		return nil
 	}

@@ -10,6 +10,16 @@ type Charge struct {
 	Amount
 	// Rises is whether the claim itself rises; else it is charged for what it replaces.
 	Rises bool
+	// Held is whether GPUs is all that the entry has to hold, its overlap included.
+	Held bool
+}
+
+// after is what an entry is once it is charged.
+func (c *Charge) after(before Amount) Amount {
+	if c.Held {
+		return Amount{GPUs: max(before.GPUs, c.capped().GPUs-before.Overlap), Overlap: before.Overlap}
+	}
+	return before.Max(c.capped())
 }
 
 // Limits are what a budget allows.
@@ -45,7 +55,7 @@ func (b *Book) Try(limits Limits, charges ...Charge) Outcome {
 	var added Amount
 	for _, c := range charges {
 		before := b.amount(c.Namespace, c.Key)
-		after := before.Max(c.Amount.capped())
+		after := c.after(before)
 		added = added.Add(Amount{GPUs: after.GPUs - before.GPUs, Overlap: after.Overlap - before.Overlap})
 	}
 	fits := func(taken Amount, limit int64) bool {
@@ -64,7 +74,11 @@ func (b *Book) Try(limits Limits, charges ...Charge) Outcome {
 	o := Outcome{Raised: added.GPUs, Fits: fits(all, limits.Max), Free: free(all, limits.Max), Of: limits.Max}
 	if limits.MaxPerNamespace != nil {
 		left := free(inNamespace, *limits.MaxPerNamespace)
-		if within := fits(inNamespace, *limits.MaxPerNamespace); !within || (o.Fits && left < o.Free) {
+		within := fits(inNamespace, *limits.MaxPerNamespace)
+		if added.Overlap > 0 && sum(inNamespace.Overlap, added.Overlap) > *limits.MaxPerNamespace {
+			within = false // a rollout is beside the budget, and no larger than the namespace's share
+		}
+		if !within || (o.Fits && left < o.Free) {
 			o.Fits, o.PerNamespace, o.Free, o.Of = o.Fits && within, true, left, *limits.MaxPerNamespace
 		}
 	}
@@ -85,7 +99,7 @@ func (b *Book) Charge(limits Limits, token string, charges ...Charge) Outcome {
 		return o
 	}
 	for _, c := range charges {
-		b.reserve(c.Key, reservation{Amount: b.amount(c.Namespace, c.Key).Max(c.Amount.capped()),
+		b.reserve(c.Key, reservation{Amount: c.after(b.amount(c.Namespace, c.Key)),
 			namespace: c.Namespace, kind: c.Kind, name: c.Name, token: token})
 	}
 	return o
@@ -103,7 +117,8 @@ func (b *Book) Set(namespace string, key Key, a Amount) {
 }
 
 // Within tells whether the claims are within the limits; beyond are the namespaces that
-// have more than their share, sorted. Overlap counts where the limits are strict.
+// have more than their share, sorted. Overlap counts where the limits are strict; else it may be as large as
+// a namespace's share by itself.
 func (b *Book) Within(limits Limits) (within bool, beyond []string) {
 	held := func(a Amount) int64 {
 		if limits.Strict {
@@ -114,7 +129,7 @@ func (b *Book) Within(limits Limits) (within bool, beyond []string) {
 	if limits.MaxPerNamespace != nil {
 		for _, in := range []map[string]totals{b.totals().settled.in, b.totals().beyond.in} {
 			for name := range in {
-				if held(b.totals().heldIn(name)) > *limits.MaxPerNamespace {
+				if in := b.totals().heldIn(name); held(in) > *limits.MaxPerNamespace || in.Overlap > *limits.MaxPerNamespace {
 					beyond = append(beyond, name)
 				}
 			}

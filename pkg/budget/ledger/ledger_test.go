@@ -352,3 +352,26 @@ func TestWhatAControllerSawBeforeAnotherSettledDoesNotCount(t *testing.T) {
 	assert.Equal(t, Amount{GPUs: 10}, settled.amount("ns", key))
 	assert.Nil(t, Rebase(b, &Book{settled: b.settled}, b), "what was settled meanwhile is not settled onto")
 }
+
+// TestOverlapIsHeldToTheShareOfANamespace: where rollouts are allowed their overlap is beside the claims, and
+// no more than as many GPUs again.
+func TestOverlapIsHeldToTheShareOfANamespace(t *testing.T) {
+	limits := Limits{Max: 100, MaxPerNamespace: new(int64(16))}
+	overlapping := func(name string, gpus, overlap int64) Charge {
+		c := charge(name, gpus)
+		c.Overlap = overlap
+		return c
+	}
+	b, err := Read(&v1alpha1.GPUBudgetStatus{})
+	require.NoError(t, err)
+	require.True(t, b.Charge(limits, "t", overlapping("a", 16, 8)).Fits)
+	require.True(t, b.Charge(limits, "t", overlapping("a", 16, 16)).Fits)
+	assert.False(t, b.Try(limits, overlapping("a", 16, 17)).Fits)
+	refused := b.Try(limits, overlapping("b", 0, 1))
+	assert.Equal(t, []bool{false, true}, []bool{refused.Fits, refused.PerNamespace})
+	within, beyond := b.Within(limits)
+	assert.True(t, within, beyond)
+	within, beyond = b.Within(Limits{Max: 100, MaxPerNamespace: new(int64(15))})
+	assert.False(t, within)
+	assert.NotEmpty(t, beyond)
+}

@@ -1,6 +1,7 @@
 package usage
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -8,10 +9,10 @@ import (
 
 	"github.com/kubetorch/webhook/pkg/budget/ledger"
 	"github.com/kubetorch/webhook/pkg/cluster"
-	"github.com/kubetorch/webhook/pkg/convert"
 	"github.com/kubetorch/webhook/pkg/deployments/handover"
 	"github.com/kubetorch/webhook/pkg/expand"
 	"github.com/kubetorch/webhook/pkg/manifest"
+	"github.com/kubetorch/webhook/pkg/parameter"
 	"github.com/kubetorch/webhook/pkg/policy"
 	"github.com/kubetorch/webhook/pkg/review"
 	"github.com/kubetorch/webhook/pkg/workload"
@@ -23,19 +24,20 @@ import (
 type Claimant struct {
 	Key                   ledger.Key
 	Namespace, Kind, Name string
-	// Parts are the claim; Overlap is what replaced revisions hold that have pods still.
+	// Parts are the claim; Overlap is what pods of an earlier version hold until they are gone.
 	Parts, Overlap []workload.Part
 	// Plan is whether nothing of it is there yet: it keeps what was charged for it, and no
 	// more.
 	Plan bool
 }
 
-// All are the claims of all objects, which cluster.List has read. A child of a Knative
-// object is left out only if the owner is there, with the UID that the child names, and
-// asks for as much.
+// All are the claims of all objects, which cluster.List has read. A child is left out only if its
+// owner is there and would count it as its own (workload.Belongs), and asks for as much; what its
+// pods hold beyond that is its root's.
 func All(w review.World, o *cluster.Objects) []Claimant {
 	c := &counter{w: w, gpus: w.Policies.GPUResources(), objects: o, byUID: map[string]*owner{}, revisions: index(o.Revisions), routed: map[name]bool{},
-		configurationUID: map[name]string{}, uncounted: map[string]bool{}}
+		configurationUID: map[name]string{}, earlier: map[int][]workload.Part{}}
+	c.holders = newHolders(o, c.gpus)
 	for _, items := range [][]cluster.Item{o.Services, o.Routes} {
 		for i := range items {
 			for _, revision := range workload.RoutedRevisions(items[i].Object()) {
@@ -46,8 +48,17 @@ func All(w review.World, o *cluster.Objects) []Claimant {
 	c.services()
 	c.configurations()
 	c.revisionsByThemselves()
+	c.replaced()
 	c.podAutoscalers()
 	c.deployments()
+	for _, root := range c.holders.roots {
+		if u := c.holders.usage(root); len(u.Parts) > 0 {
+			c.add(root.item, root.kind.Kind, keyOf(root.item), u.Parts)
+		}
+	}
+	for _, pod := range c.holders.alone {
+		c.add(pod.item, workload.PodKind.Kind, keyOf(pod.item), pod.parts)
+	}
 	return c.claimants
 }
 
@@ -68,19 +79,26 @@ func index(items []cluster.Item) map[name]*cluster.Item {
 // owner is an object whose children are compared with it.
 type owner struct {
 	name
-	kind string
+	kind   string
+	object manifest.Object
 	// template of a Service or a Configuration, or the Revision itself: pods and GPUs.
 	template workload.Usage
 	// names are the revisions that are counted already, with the latest one.
 	names  map[string]bool
 	latest string
-	// claimant has the claim of the Service or Configuration; -1 for a Revision.
+	// merged is the revision whose pods are those of the template: of a Service and its Configuration
+	// there is one.
+	merged *string
+	// claimant has the claim of the Service or Configuration, or that which has a Revision's.
 	claimant int
+	// empty is whether a Revision was seen without pods, and nothing sends any to it.
+	empty bool
 }
 
 func newOwner(i *cluster.Item, o manifest.Object, kind string, template workload.Usage) *owner {
 	template.Paths, template.Parts, template.Warnings = nil, nil, nil
-	return &owner{name: nameOf(i), kind: kind, template: template, latest: manifest.Text(o, "status", "latestCreatedRevisionName"), claimant: -1}
+	return &owner{name: nameOf(i), kind: kind, object: o, template: template, merged: new(string),
+		latest: manifest.Text(o, "status", "latestCreatedRevisionName"), claimant: -1}
 }
 
 type counter struct {
@@ -97,8 +115,9 @@ type counter struct {
 	// without naming them once it is sent to a Configuration: without pods now, they get
 	// them back at the next request.
 	routed map[name]bool
-	// uncounted are the other superseded revisions without pods, by UID.
-	uncounted map[string]bool
+	// earlier are the superseded revisions that may have pods still, by claimant.
+	earlier map[int][]workload.Part
+	holders *holders
 }
 
 func (c *counter) add(i *cluster.Item, kind string, key ledger.Key, parts []workload.Part) int {
@@ -109,10 +128,9 @@ func (c *counter) add(i *cluster.Item, kind string, key ledger.Key, parts []work
 
 func keyOf(i *cluster.Item) ledger.Key { return ledger.ForUID(types.UID(i.UID)) }
 
-// controller is the owner of a child, if it is there and of the kind that makes such
-// children.
-func (c *counter) controller(child *cluster.Item, kind string) *owner {
-	if o := c.byUID[child.Controller]; o != nil && o.kind == kind && o.namespace == child.Namespace {
+// controller is the owner that a child belongs to, if it is there.
+func (c *counter) controller(i *cluster.Item, child manifest.Object) *owner {
+	if o := c.byUID[i.Controller]; o != nil && workload.Belongs(child, o.object) {
 		return o
 	}
 	return nil
@@ -148,6 +166,7 @@ func (c *counter) services() {
 		// is not there does not count.
 		d.Parts = slices.DeleteFunc(d.Parts, func(p workload.Part) bool { return p.Revision != "" && own[p.Revision] == nil })
 		o := newOwner(item, s, "Service", d)
+		*o.merged = d.Merged
 		for _, name := range workload.NamedRevisions(s) {
 			if o.names == nil {
 				o.names = map[string]bool{}
@@ -168,8 +187,8 @@ func (c *counter) configurations() {
 		d := workload.ConfigurationUsage(o, c.w.Knative, c.gpus, c.known(item, o, func(*cluster.Item) bool { return true }))
 		mine := newOwner(item, o, "Configuration", d)
 		// A Service has one Configuration, of its own name.
-		if s := c.controller(item, "Service"); s != nil && s.name == mine.name && d.WithinGPUs(&s.template) {
-			mine.names, mine.claimant = s.names, s.claimant
+		if s := c.controller(item, o); s != nil && d.WithinGPUs(&s.template) {
+			mine.names, mine.claimant, mine.merged = s.names, s.claimant, s.merged
 		} else {
 			mine.claimant = c.add(item, "Configuration", keyOf(item), d.Parts)
 		}
@@ -177,27 +196,49 @@ func (c *counter) configurations() {
 	}
 }
 
-// revisionsByThemselves counts the revisions that no claim has in it yet.
+// revisionsByThemselves counts the revisions that no claim has in it yet. One of them is what the
+// latest template made: the one whose name traffic has, or the one that the status calls the latest.
 func (c *counter) revisionsByThemselves() {
 	for i := range c.objects.Revisions {
 		item := &c.objects.Revisions[i]
 		r := item.Object()
 		d := workload.RevisionUsage(r, c.w.Knative, c.gpus)
-		of := c.controller(item, "Configuration")
-		c.byUID[item.UID] = newOwner(item, r, "Revision", d)
+		of := c.controller(item, r)
+		mine := newOwner(item, r, "Revision", d)
+		c.byUID[item.UID] = mine
+		if of != nil {
+			mine.claimant = of.claimant
+		}
+		latest := of != nil && item.Name == of.latest && (*of.merged == "" || *of.merged == item.Name)
 		switch {
 		case of == nil:
-			c.add(item, "Revision", keyOf(item), d.Parts)
+			mine.claimant = c.add(item, "Revision", keyOf(item), d.Parts)
 		case of.names[item.Name]: // its Service's traffic names it
-		case item.Name == of.latest && d.WithinGPUs(&of.template):
-		case item.Name == of.latest:
-			c.add(item, "Revision", keyOf(item), d.Parts)
+		case latest && d.WithinGPUs(&of.template):
+			*of.merged = item.Name
+		case latest:
+			mine.claimant = c.add(item, "Revision", keyOf(item), d.Parts)
 		case workload.AtZero(r) && !c.routed[nameOf(item)]:
-			c.uncounted[item.UID] = true
-		default:
+			mine.empty = true // but for what its Deployment says
+		case d.Class != parameter.KPA || !c.w.Knative.ScaleToZero():
+			// It keeps pods for as long as it is there.
 			claimant := &c.claimants[of.claimant]
-			claimant.Overlap = append(claimant.Overlap, d.Parts...)
+			claimant.Parts = append(claimant.Parts, d.Parts...)
+		default:
+			c.earlier[of.claimant] = append(c.earlier[of.claimant], d.Parts...)
 		}
+	}
+}
+
+// replaced counts the superseded revisions that may have pods still. The largest of a workload overlaps
+// with what replaced it; if there are more, the others are claims: no more than one rollout at a time
+// is beside the budget.
+func (c *counter) replaced() {
+	for at, parts := range c.earlier {
+		slices.SortStableFunc(parts, func(a, b workload.Part) int { return cmp.Compare(b.GPUs, a.GPUs) })
+		claimant := &c.claimants[at]
+		claimant.Overlap = append(claimant.Overlap, parts[0])
+		claimant.Parts = append(slices.Clip(claimant.Parts), parts[1:]...)
 	}
 }
 
@@ -212,8 +253,7 @@ func (c *counter) podAutoscalers() {
 			target = t.Object()
 		}
 		d := workload.AutoscalerUsage(p, target, c.w.Knative, c.gpus)
-		if r := c.controller(item, "Revision"); r != nil && r.name == nameOf(item) && d.WithinGPUs(&r.template) &&
-			scaled == kmeta.ChildName(item.Name, "-deployment") {
+		if r := c.controller(item, p); r != nil && d.WithinGPUs(&r.template) && scaled == kmeta.ChildName(item.Name, "-deployment") {
 			continue
 		}
 		c.add(item, "PodAutoscaler", keyOf(item), d.Parts)
@@ -225,36 +265,72 @@ func (c *counter) deployments() {
 	for i := range c.objects.Deployments {
 		item := &c.objects.Deployments[i]
 		o := item.Object()
-		if !review.ConcernsDeployment(o, c.w) {
+		found := c.holders.byUID[item.UID]
+		if found.empty() && !review.ConcernsDeployment(o, c.w) {
 			continue
 		}
-		d := workload.DeploymentUsage(o, c.gpus)
-		if revision, id, ok := convert.RevisionOwner(o); ok {
-			r := c.byUID[id]
-			if r != nil && !c.uncounted[id] && r.kind == "Revision" && r.namespace == item.Namespace && d.WithinGPUs(&r.template) && item.Name == kmeta.ChildName(revision, "-deployment") {
-				continue
-			}
+		if found == nil || found.item != item { // of no UID, or of one that stands twice
+			found = &holder{item: item, kind: workload.DeploymentKind}
 		}
-		if len(d.Parts) > 0 {
-			c.add(item, "Deployment", keyOf(item), d.Parts)
+		if c.ofRevision(found, o) {
+			continue
 		}
-		c.plan(item, o, live)
+		var service manifest.Object
+		if s := live[name{item.Namespace, handover.ServiceName(o)}]; s != nil {
+			service = s.Object()
+		}
+		d := c.holders.deployment(found, 0, service)
+		if len(d.Parts)+len(d.Overlap) > 0 {
+			at := c.add(item, "Deployment", keyOf(item), d.Parts)
+			c.claimants[at].Overlap = d.Overlap
+		}
+		c.plan(item, o, service)
 	}
+}
+
+// ofRevision counts the Deployment of a Revision, if it is one: what it and its pods hold beyond the
+// Revision's claim.
+func (c *counter) ofRevision(found *holder, o manifest.Object) bool {
+	r := c.controller(found.item, o)
+	d := workload.DeploymentUsage(o, workload.Controlled{}, c.gpus)
+	if r == nil || !d.WithinGPUs(&r.template) {
+		return false
+	}
+	if r.empty {
+		// What it holds is not what a rollout leaves behind: nothing is to run there.
+		d = c.holders.deployment(found, 0, nil)
+		claimant := &c.claimants[r.claimant]
+		claimant.Parts, claimant.Overlap = append(slices.Clip(claimant.Parts), d.Parts...), append(claimant.Overlap, d.Overlap...)
+		return true
+	}
+	d = c.holders.deployment(found, r.template.PeakPods, nil)
+	claimant := &c.claimants[r.claimant]
+	claimed := workload.SaturatingMul(r.template.GPUs.PerPod, r.template.PeakPods)
+	if more := d.Claim - claimed; more > 0 && len(d.Parts) > 0 {
+		claimant.Parts = append(slices.Clip(claimant.Parts), workload.Part{GPUs: more, Type: d.Parts[0].Type})
+	}
+	claimant.Overlap = append(claimant.Overlap, d.Overlap...)
+	return true
 }
 
 // plan counts the Knative Service that a Deployment is to become, for as long as there is
 // none.
-func (c *counter) plan(item *cluster.Item, o manifest.Object, live map[name]*cluster.Item) {
+func (c *counter) plan(item *cluster.Item, o, live manifest.Object) {
 	if !expand.ReadIntent(o).Expands() || c.w.Cluster == nil || !c.w.Cluster.Knative {
 		return
 	}
-	if s := live[name{item.Namespace, handover.ServiceName(o)}]; s != nil && handover.Owns(o, s.Object()) {
+	if live != nil && handover.Owns(o, live) {
 		return // it is counted as it is
 	}
 	service, verdict, _ := review.Become(c.w, item.Whole(), nil)
 	if service != nil && !verdict.Refused() && len(verdict.Demand.Parts) > 0 {
 		c.claimants[c.add(item, "Deployment", review.PlanKey(o), verdict.Demand.Parts)].Plan = true
 	}
+}
+
+// Without leaves out the claims in some namespaces.
+func Without(all []Claimant, namespaces []string) []Claimant {
+	return slices.DeleteFunc(all, func(c Claimant) bool { return slices.Contains(namespaces, c.Namespace) })
 }
 
 // Claims are the claims that count for a budget, in the namespaces that it selects, and the

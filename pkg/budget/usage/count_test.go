@@ -45,14 +45,14 @@ func sub(text string, replacements ...string) string {
 
 func objects(t *testing.T, texts ...string) *cluster.Objects {
 	t.Helper()
-	o := &cluster.Objects{Namespaces: map[string]map[string]string{"a": {}}}
+	o := &cluster.Objects{Namespaces: map[string]map[string]string{"a": {}}, Knative: true}
 	for _, text := range texts {
 		raw, err := yaml.YAMLToJSON([]byte(text))
 		require.NoError(t, err)
 		object, err := manifest.Decode(raw)
 		require.NoError(t, err)
-		into := map[string]*[]cluster.Item{"Service": &o.Services, "Configuration": &o.Configurations, "Revision": &o.Revisions,
-			"Route": &o.Routes, "PodAutoscaler": &o.PodAutoscalers, "Deployment": &o.Deployments}[manifest.Text(object, "kind")]
+		into := o.Of(workload.KindOf(object))
+		require.NotNil(t, into, text)
 		*into = append(*into, cluster.Of(object))
 	}
 	return o
@@ -108,9 +108,9 @@ func TestAll(t *testing.T) {
 		"one that gets it when traffic goes to the latest that is ready, too": {
 			append([]string{serviceText, sub(configurationText, "latestCreatedRevisionName: svc-00002", "latestCreatedRevisionName: svc-00002, latestReadyRevisionName: svc-00001"),
 				sub(earlier, "status: {}", "status: {conditions: [{type: Active, status: \"False\"}]}")}, family[2:]...), map[string]sums{"Service svc": {8, 8}}},
-		"pods of one that is seen without them are counted by themselves": {
+		"pods of one that is seen without them are claimed": {
 			append(family, sub(earlier, "status: {}", "status: {conditions: [{type: Active, status: \"False\"}]}"), sub(podsText, "svc-00002", "svc-00001", "uid: r2", "uid: r1", "d2", "d9")),
-			map[string]sums{"Service svc": {gpus: 8}, "Deployment svc-00001-deployment": {gpus: 6}}},
+			map[string]sums{"Service svc": {gpus: 14}}},
 		"what traffic names of others counts where it belongs, once": {
 			append([]string{sub(serviceText, "spec: {template", "spec: {traffic: [{revisionName: other-00001, tag: x}, {revisionName: missing, tag: y}], template"),
 				sub(revisionText, "svc-00002", "other-00001", "uid: r2", "uid: r9", "uid: c1", "uid: c9")}, family[1:]...),
@@ -168,7 +168,7 @@ func TestADeploymentAndItsServiceHaveOneKey(t *testing.T) {
 }
 
 func TestClaims(t *testing.T) {
-	pinned := sub(deploymentText, "spec: {containers", "spec: {nodeSelector: {nvidia.com/gpu.product: L4}, containers", "trainer", "l4", "uid: d1", "uid: d9")
+	pinned := sub(deploymentText, "spec: {containers", "spec: {nodeSelector: {nvidia.com/gpu.product: NVIDIA-L4}, containers", "trainer", "l4", "uid: d1", "uid: d9")
 	elsewhere := sub(deploymentText, "namespace: a", "namespace: b", "uid: d1", "uid: d8")
 	all := All(world(), objects(t, deploymentText, pinned, elsewhere))
 	namespaces := map[string]map[string]string{"a": {"gpu": "yes"}, "b": {}}
@@ -188,6 +188,6 @@ func TestClaims(t *testing.T) {
 	}
 	assert.Equal(t, map[string]int64{"a": 48, "b": 24}, sum(`{max: 1}`))
 	assert.Equal(t, map[string]int64{"a": 48}, sum(`{max: 1, namespaceSelector: {matchLabels: {gpu: "yes"}}}`))
-	assert.Equal(t, map[string]int64{"a": 48, "b": 24}, sum(`{max: 1, gpuTypes: [L4]}`), "what nothing pins to a type counts against all")
+	assert.Equal(t, map[string]int64{"a": 48, "b": 24}, sum(`{max: 1, gpuTypes: [NVIDIA-L4]}`), "what nothing pins to a type counts against all")
 	assert.Equal(t, map[string]int64{"a": 24, "b": 24}, sum(`{max: 1, gpuTypes: ["A100*"]}`))
 }

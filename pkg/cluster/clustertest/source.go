@@ -17,6 +17,7 @@ import (
 
 	"github.com/kubetorch/webhook/pkg/cluster"
 	"github.com/kubetorch/webhook/pkg/manifest"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // Source has the objects of each kind that it serves.
@@ -48,15 +49,22 @@ func (s Texts) Read(_ context.Context, kind cluster.Kind, _ metav1.ListOptions) 
 	return io.NopCloser(strings.NewReader(text)), nil
 }
 
-var kinds = map[schema.GroupKind]cluster.Kind{
-	{Group: "apps", Kind: "Deployment"}:                                cluster.Deployments,
-	{Group: "serving.knative.dev", Kind: "Service"}:                    cluster.Services,
-	{Group: "serving.knative.dev", Kind: "Configuration"}:              cluster.Configurations,
-	{Group: "serving.knative.dev", Kind: "Route"}:                      cluster.Routes,
-	{Group: "serving.knative.dev", Kind: "Revision"}:                   cluster.Revisions,
-	{Group: "autoscaling.internal.knative.dev", Kind: "PodAutoscaler"}: cluster.PodAutoscalers,
-	{Kind: "Namespace"}: {Version: "v1", Resource: "namespaces"},
-}
+var kinds = func() map[schema.GroupKind]cluster.Kind {
+	kinds := map[schema.GroupKind]cluster.Kind{
+		workload.ServiceKind:                 cluster.Services,
+		workload.ConfigurationKind:           cluster.Configurations,
+		workload.RouteKind:                   cluster.Routes,
+		workload.RevisionKind:                cluster.Revisions,
+		workload.PodAutoscalerKind:           cluster.PodAutoscalers,
+		workload.HorizontalPodAutoscalerKind: cluster.HorizontalPodAutoscalers,
+		workload.LimitRangeKind:              cluster.LimitRanges,
+		{Kind: "Namespace"}:                  {Version: "v1", Resource: "namespaces"},
+	}
+	for _, kind := range workload.Kinds() {
+		kinds[kind.GroupKind] = kind.GVR()
+	}
+	return kinds
+}()
 
 // Of serves the objects that inventories are about. Others are left out.
 func Of(objects ...manifest.Object) Source {

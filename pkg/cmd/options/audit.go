@@ -10,29 +10,26 @@ import (
 
 // Audit are the flags of the command audit.
 type Audit struct {
-	Kubeconfig       string
+	Cluster          Cluster
 	Namespace        string
 	KnativeNamespace string
 	Files            []string
 	Policies         []string
 	KnativeConfigs   []string
 	Output           string
-
-	flags *pflag.FlagSet
 }
 
-var auditOutputs = []string{"table", "json"}
+var auditOutputs = []string{"table", "json", "html", "openreports"}
 
 // AddFlags adds the flags.
 func (o *Audit) AddFlags(flags *pflag.FlagSet) {
-	o.flags = flags
-	flags.StringVar(&o.Kubeconfig, "kubeconfig", "", "`FILE` with access to the cluster (default: $KUBECONFIG, else ~/.kube/config)")
+	o.Cluster.addFlags(flags)
 	flags.StringVar(&o.Namespace, "namespace", "kubetorch-system", "namespace of the webhook, which is left alone")
 	flags.StringVar(&o.KnativeNamespace, "knative-namespace", "knative-serving", "namespace of Knative's ConfigMaps, which is left alone")
 	flags.StringArrayVarP(&o.Files, "filename", "f", nil, "`FILE|DIR|-` with objects, instead of those of the cluster; may be repeated")
-	flags.StringArrayVar(&o.Policies, "policy", nil, "`FILE` with ComputePolicies, instead of those of the cluster; may be repeated")
+	flags.StringArrayVar(&o.Policies, "policy", nil, "`FILE` with ComputePolicies and GPUBudgets, instead of those of the cluster; - is standard input; may be repeated")
 	flags.StringArrayVar(&o.KnativeConfigs, "knative-config", nil, "`FILE` with Knative's ConfigMaps, with --filename; may be repeated")
-	flags.StringVarP(&o.Output, "output", "o", auditOutputs[0], "table or json")
+	flags.StringVarP(&o.Output, "output", "o", auditOutputs[0], "table, json, html or openreports")
 }
 
 // Validate checks the options.
@@ -46,6 +43,7 @@ func (o *Audit) Validate() field.ErrorList {
 			errs = append(errs, field.Invalid(flag(name), value, problem))
 		}
 	}
+	errs = append(errs, readOnce(map[string][]string{"filename": o.Files, "policy": o.Policies, "knative-config": o.KnativeConfigs})...)
 	if len(o.Files) == 0 {
 		if len(o.KnativeConfigs) > 0 {
 			errs = append(errs, field.Forbidden(flag("knative-config"), "needs --filename; a cluster has its own"))
@@ -55,8 +53,8 @@ func (o *Audit) Validate() field.ErrorList {
 	if len(o.Policies) == 0 {
 		errs = append(errs, field.Required(flag("policy"), "with --filename no cluster is asked, so name the policies"))
 	}
-	if o.flags != nil && o.flags.Changed("kubeconfig") {
-		errs = append(errs, field.Forbidden(flag("kubeconfig"), "is of no use with --filename: no cluster is asked"))
+	for _, name := range o.Cluster.named() {
+		errs = append(errs, field.Forbidden(flag(name), "is of no use with --filename: no cluster is asked"))
 	}
 	return errs
 }

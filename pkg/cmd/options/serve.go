@@ -33,6 +33,7 @@ type Serve struct {
 	KnativeNamespace string
 	RequestTimeout   time.Duration
 	AuditInterval    time.Duration
+	OpenReports      bool
 
 	// Without a cluster.
 	Standalone     bool
@@ -65,7 +66,7 @@ const (
 // Flags that make sense in one of the two modes only.
 var (
 	clusterOnly = []string{"api-request-timeout", "kubeconfig", "namespace", "service", "ca-secret", "leaf-lifetime", "ca-lifetime", "ca-overlap",
-		"webhook-configuration", "knative-namespace", "audit-interval"}
+		"webhook-configuration", "knative-namespace", "audit-interval", "openreports"}
 	standaloneOnly = []string{"policy", "knative-config", "knative-version"}
 	// selfManaged are of no use where others keep the certificate.
 	selfManaged = []string{"ca-secret", "leaf-lifetime", "ca-lifetime", "ca-overlap"}
@@ -93,6 +94,7 @@ func (o *Serve) AddFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.Configuration, "webhook-configuration", "kubetorch-webhook", "name of both webhook configurations")
 	flags.StringVar(&o.KnativeNamespace, "knative-namespace", "knative-serving", "namespace of Knative's ConfigMaps")
 	flags.DurationVar(&o.RequestTimeout, "api-request-timeout", time.Minute, "the API server's --request-timeout (`DURATION`): GPUs that a budget may have lent are freed no earlier")
+	flags.BoolVar(&o.OpenReports, "openreports", false, "keep a ClusterReport of openreports.io for each policy, where the API server serves them")
 	flags.DurationVar(&o.AuditInterval, "audit-interval", 10*time.Minute, "how often (`DURATION`) what exists is held against the policies; a change of policy has it done at once")
 
 	flags.BoolVar(&o.Standalone, "standalone", false, "serve without a cluster")
@@ -123,6 +125,7 @@ func (o *Serve) Complete() error {
 // Validate checks completed options.
 func (o *Serve) Validate() field.ErrorList {
 	errs := append(o.HTTP.validate(), o.Log.validate()...)
+	errs = append(errs, readOnce(map[string][]string{"policy": o.Policies, "knative-config": o.KnativeConfigs})...)
 	if _, port, err := net.SplitHostPort(o.Listen); err != nil {
 		errs = append(errs, field.Invalid(flag("listen"), o.Listen, "must be [HOST]:PORT"))
 	} else if _, err := net.LookupPort("tcp", port); err != nil {

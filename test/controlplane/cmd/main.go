@@ -1,6 +1,7 @@
 // Command cmd runs a local control plane from the command line.
 //
-//	go run ./test/controlplane/cmd build   build the tools it needs
+//	go run ./test/controlplane/cmd build   build the tools that tests need
+//	go run ./test/controlplane/cmd tool    build some tools and print where they are
 //	go run ./test/controlplane/cmd up      start it in the background
 //	go run ./test/controlplane/cmd down    stop it
 //
@@ -24,6 +25,7 @@ const usage = `usage: go run ./test/controlplane/cmd <command> [flags]
 
 commands:
   build  build the tools that tests need; further tools may be named
+  tool   build the tools that are named and print the path of each
   up     start a control plane in the background and print how to use it
   down   stop it
 `
@@ -51,6 +53,8 @@ func run(ctx context.Context, args []string) error {
 	switch command {
 	case "build":
 		return build(ctx, args)
+	case "tool":
+		return tool(ctx, args)
 	case "up":
 		return up(ctx, args)
 	case superviseCommand:
@@ -62,9 +66,29 @@ func run(ctx context.Context, args []string) error {
 	return fmt.Errorf("unknown command %q", command)
 }
 
+// tool prints where tools are, after building those that are missing.
+func tool(ctx context.Context, names []string) error {
+	paths, err := controlplane.EnsureTools(ctx, os.Stderr, names...)
+	for _, name := range names {
+		if err == nil {
+			fmt.Println(paths[name])
+		}
+	}
+	return err
+}
+
 // build fills the tool cache with what this repository's tests need.
 func build(ctx context.Context, names []string) error {
-	_, err := controlplane.EnsureTools(ctx, os.Stderr, append(controlplane.Options{HPA: true, Scheduler: true, Nodes: 1}.Tools(), append(names, controlplane.Helm)...)...)
+	flags := flag.NewFlagSet("build", flag.ContinueOnError)
+	pods := flags.Bool("pods", false, "build what running pods takes")
+	if err := flags.Parse(names); err != nil {
+		return err
+	}
+	tools := append(controlplane.Options{HPA: true, Scheduler: true, Nodes: 1}.Tools(), controlplane.Helm, controlplane.Kustomize)
+	if *pods {
+		tools = controlplane.Options{HPA: true, Pods: true}.Tools()
+	}
+	_, err := controlplane.EnsureTools(ctx, os.Stderr, append(tools, flags.Args()...)...)
 	if err == nil {
 		fmt.Fprintln(os.Stderr, "the control-plane tools are built")
 	}

@@ -117,8 +117,13 @@ func (s *state) stopSupervisor(process *os.Process) error {
 			return fmt.Errorf("stopping the supervisor: %w", err)
 		}
 		for deadline := time.Now().Add(attempt.wait); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
-			if running, err := s.running(); err != nil || !running {
+			running, err := s.running()
+			if err != nil {
 				return err
+			}
+			// One that made namespaces removes what is left of them last.
+			if !running && errors.Is(process.Signal(syscall.Signal(0)), os.ErrProcessDone) {
+				return nil
 			}
 		}
 	}

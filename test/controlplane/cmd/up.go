@@ -33,6 +33,8 @@ func parseUp(command string, args []string) (upOptions, error) {
 	stateFlag(flags, &o.state)
 	flags.BoolVar(&o.Scheduler, "scheduler", false, "also run kube-scheduler")
 	flags.BoolVar(&o.HPA, "hpa", false, "also run Knative's autoscaler for the hpa class")
+	flags.BoolVar(&o.Pods, "pods", false, "run pods, on a node of its own in namespaces of its own; takes root")
+	flags.IntVar(&o.GPUs, "gpus", 0, "`number` of GPUs of the node that runs pods")
 	flags.StringVar(&o.webhook.Binary, "webhook", "", "also install the kubetorch webhook, running this `binary`")
 	flags.StringVar(&o.webhook.Manifests, "manifests", "deploy", "kustomize `folder` to install the webhook with")
 	flags.IntVar(&o.webhook.Replicas, "replicas", 1, "`number` of webhook processes")
@@ -75,11 +77,17 @@ func up(ctx context.Context, args []string) error {
 			return errors.New("a control plane is starting or stopping; wait for it or take it down")
 		}
 		fmt.Fprintln(os.Stderr, "the control plane is already up")
+		tools, err := controlplane.EnsureTools(ctx, os.Stderr, controlplane.Kubectl)
+		if err != nil {
+			return err
+		}
 		printExport(supervisor.Kubeconfig)
+		printHints(tools[controlplane.Kubectl], o)
 		return nil
 	}
 	// Building here rather than in the supervisor lets Ctrl-C end it.
-	if _, err := controlplane.EnsureTools(ctx, os.Stderr, o.Tools()...); err != nil {
+	tools, err := controlplane.EnsureTools(ctx, os.Stderr, o.Tools()...)
+	if err != nil {
 		return err
 	}
 	if err := s.startSupervisor(ctx, args); err != nil {
@@ -90,6 +98,7 @@ func up(ctx context.Context, args []string) error {
 		return err
 	}
 	printExport(supervisor.Kubeconfig)
+	printHints(tools[controlplane.Kubectl], o)
 	return nil
 }
 
@@ -148,6 +157,9 @@ func supervise(ctx context.Context, args []string) (err error) {
 	if err != nil {
 		return err
 	}
+	if o.Pods {
+		controlplane.Isolate(o.Options)
+	}
 	s, err := openState(o.state)
 	if err != nil {
 		return err
@@ -157,7 +169,7 @@ func supervise(ctx context.Context, args []string) (err error) {
 		return fmt.Errorf("the control plane is already up: %w", err)
 	}
 	defer unlock()
-	if err := s.write(supervisor{PID: os.Getpid()}); err != nil {
+	if err := s.write(supervisor{PID: controlplane.OwnerPID()}); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.Remove(s.file("state.json"))) }()
@@ -168,11 +180,8 @@ func supervise(ctx context.Context, args []string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, c.Stop()) }()
-	if o.webhook.Binary != "" {
-		if _, err := c.InstallWebhook(ctx, o.webhook); err != nil {
-			return err
-		}
-		fmt.Fprintln(os.Stderr, "the webhook is installed")
+	if err := o.install(ctx, c); err != nil {
+		return err
 	}
 	for _, p := range c.Processes() {
 		go func() {
@@ -182,11 +191,34 @@ func supervise(ctx context.Context, args []string) (err error) {
 			}
 		}()
 	}
-	if err := s.write(supervisor{PID: os.Getpid(), Kubeconfig: c.Kubeconfig()}); err != nil {
+	if err := s.write(supervisor{PID: controlplane.OwnerPID(), Kubeconfig: c.Kubeconfig()}); err != nil {
 		return err
 	}
 	<-ctx.Done()
-	return s.write(supervisor{PID: os.Getpid()})
+	return s.write(supervisor{PID: controlplane.OwnerPID()})
+}
+
+// install installs the webhook, if one is given, and makes a lab reachable.
+func (o upOptions) install(ctx context.Context, c *controlplane.ControlPlane) error {
+	if o.Pods {
+		if err := c.Forward(ctx); err != nil {
+			return err
+		}
+	}
+	switch {
+	case o.webhook.Binary == "":
+		return nil
+	case o.Pods:
+		if err := c.InstallWebhookPods(ctx, o.webhook.Binary, o.webhook.Manifests); err != nil {
+			return err
+		}
+	default:
+		if _, err := c.InstallWebhook(ctx, o.webhook); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintln(os.Stderr, "the webhook is installed")
+	return nil
 }
 
 // down stops the supervisor and waits until everything it owned is gone.
@@ -237,4 +269,24 @@ func printExport(kubeconfig string) {
 		kubeconfig = "'" + strings.ReplaceAll(kubeconfig, "'", `'\''`) + "'"
 	}
 	fmt.Printf("export KUBECONFIG=%s\n", kubeconfig)
+}
+
+// printHints says, beside the line for the shell, what else helps.
+func printHints(kubectl string, o upOptions) {
+	if o.Pods {
+		fmt.Fprintf(os.Stderr, `kubectl is %s
+Pods run on node pods, which has %d GPUs that are only numbers. No registry is asked: what has no
+image on the node stays ErrImagePull.
+`, kubectl, o.GPUs)
+		return
+	}
+	classes := "none of the hpa class is scaled"
+	if o.HPA {
+		classes = "only those of the hpa class are scaled"
+	}
+	fmt.Fprintf(os.Stderr, `kubectl is %s
+There are no nodes: pods stay Pending, so Deployments and Knative Services never become Ready
+(kubectl get ksvc says RevisionMissing or Unknown), and %s.
+What admission makes of manifests, and what the controllers write, is as in any cluster.
+`, kubectl, classes)
 }

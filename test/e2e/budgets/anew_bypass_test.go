@@ -20,7 +20,9 @@ func TestABudgetMadeAnewIsAnotherOne(t *testing.T) {
 	awaitUsed(t, name, 8)
 	before := budget(t, name)
 
-	require.NoError(t, client.Resource(budgets).Delete(t.Context(), name, metav1.DeleteOptions{}))
+	require.NoError(t, answered(func() error {
+		return client.Resource(budgets).Delete(t.Context(), name, metav1.DeleteOptions{})
+	}))
 	applyBudget(t, name, named(namespace), "  max: 10\n")
 	after := budget(t, name)
 	require.NotEqual(t, before.UID, after.UID)

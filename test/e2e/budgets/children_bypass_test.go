@@ -28,6 +28,14 @@ func child(t *testing.T, kind, name string, gpus, pods int) *unstructured.Unstru
 	}
 }
 
+func makeChild(t *testing.T, resource schema.GroupVersionResource, namespace string, u *unstructured.Unstructured) error {
+	t.Helper()
+	return answered(func() error {
+		_, err := client.Resource(resource).Namespace(namespace).Create(t.Context(), u, metav1.CreateOptions{})
+		return err
+	})
+}
+
 func TestWhatIsWrittenByHandIsChargedByItself(t *testing.T) {
 	t.Parallel()
 	for kind, resource := range map[string]schema.GroupVersionResource{"Configuration": configurations, "Revision": revisions, "PodAutoscaler": autoscalers} {
@@ -37,15 +45,14 @@ func TestWhatIsWrittenByHandIsChargedByItself(t *testing.T) {
 			name := newBudget(t, namespace, "  max: 12\n")
 			var before int64
 			if kind == "PodAutoscaler" {
-				_, err := client.Resource(resource).Namespace(namespace).Create(t.Context(), child(t, kind, "nowhere", 2, 1), metav1.CreateOptions{})
+				err := makeChild(t, resource, namespace, child(t, kind, "nowhere", 2, 1))
 				assert.ErrorContains(t, err, "names no Deployment that there is")
 				require.NoError(t, workload{plainDeployment, 2, 1}.make(t, namespace, "target"))
 				before = 2
 			}
-			_, err := client.Resource(resource).Namespace(namespace).Create(t.Context(), child(t, kind, "greedy", 2, 7), metav1.CreateOptions{})
+			err := makeChild(t, resource, namespace, child(t, kind, "greedy", 2, 7))
 			assert.ErrorContains(t, err, "in budget "+name)
-			_, err = client.Resource(resource).Namespace(namespace).Create(t.Context(), child(t, kind, "modest", 2, 5), metav1.CreateOptions{})
-			require.NoError(t, err)
+			require.NoError(t, makeChild(t, resource, namespace, child(t, kind, "modest", 2, 5)))
 			awaitUsed(t, name, before+10)
 			assert.ErrorContains(t, create(t, namespace, service("b", 3, 1)), "are free in budget "+name)
 			remove(t, resource, namespace, "modest")

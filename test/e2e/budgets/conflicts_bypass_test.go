@@ -9,9 +9,10 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
 // Somebody who writes the budget all the time makes admissions lose, over and over.
@@ -45,6 +46,9 @@ func TestAStormOfConflictsAdmitsNothingThatDoesNotFit(t *testing.T) {
 	assert.LessOrEqual(t, listed(t, namespace), int64(24))
 	stop()
 	storm.Wait()
-	require.Eventually(t, func() bool { return settled(budget(t, name), listed(t, namespace)) }, freedAfter, tick)
+	harness.Await(t, "the ledger to equal what is stored", func() (bool, string) {
+		b := budget(t, name)
+		return settled(b, listed(t, namespace)), held(b)
+	})
 	assert.LessOrEqual(t, listed(t, namespace), int64(24))
 }

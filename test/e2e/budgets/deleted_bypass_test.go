@@ -25,7 +25,9 @@ func TestWhatIsDeletedIsFreedExactlyOnce(t *testing.T) {
 	// Held by a finalizer, what was deleted in the foreground is there, and so are its pods.
 	require.NoError(t, patch(t, deployments, namespace, "held", `{"metadata":{"finalizers":["e2e.kubetorch.com/hold"]}}`))
 	foreground := metav1.DeletePropagationForeground
-	require.NoError(t, client.Resource(deployments).Namespace(namespace).Delete(t.Context(), "held", metav1.DeleteOptions{PropagationPolicy: &foreground}))
+	require.NoError(t, answered(func() error {
+		return client.Resource(deployments).Namespace(namespace).Delete(t.Context(), "held", metav1.DeleteOptions{PropagationPolicy: &foreground})
+	}))
 	require.NoError(t, create(t, namespace, service("fits", 4, 1)))
 	awaitUsed(t, name, 14)
 	assert.ErrorContains(t, create(t, namespace, service("more", 1, 1)), "0 of 14 are free")
@@ -48,7 +50,9 @@ func TestADeletedNamespaceFreesWhatWasInIt(t *testing.T) {
 	require.NoError(t, workload{labelledDeployment, 2, 2}.make(t, goes, "b"))
 	awaitUsed(t, name, 12)
 	assert.ErrorContains(t, create(t, stays, service("b", 1, 1)), "0 of 12 are free")
-	require.NoError(t, client.Resource(namespaces).Delete(t.Context(), goes, metav1.DeleteOptions{}))
+	require.NoError(t, answered(func() error {
+		return client.Resource(namespaces).Delete(t.Context(), goes, metav1.DeleteOptions{})
+	}))
 	awaitUsed(t, name, 4)
 	assert.NoError(t, create(t, stays, service("b", 8, 1)))
 	assert.ErrorContains(t, create(t, stays, service("c", 1, 1)), "0 of 12 are free")

@@ -8,6 +8,9 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
+	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
 func TestARejectedUpdateLeavesTheLedgerAsItIs(t *testing.T) {
@@ -23,11 +26,11 @@ func TestARejectedUpdateLeavesTheLedgerAsItIs(t *testing.T) {
 	assert.ErrorContains(t, patch(t, services, namespace, "a", maxScale(1)), rejectedByAnother)
 	require.Never(t, func() bool { return budget(t, name).Status.Used != 16 }, 2*requestTimeout+8*time.Second, time.Second, "a rejected lower claim freed something")
 	// Until the overlap of the lower one is free again, and the rejection comes after the charge.
-	require.Eventually(t, func() bool {
+	harness.Eventually(t, "a rejection after the charge", func() bool {
 		require.Error(t, patch(t, services, namespace, "a", maxScale(10)))
 		return budget(t, name).Status.Reserved == 4
-	}, freedAfter, tick)
-	require.Eventually(t, func() bool { return budget(t, name).Status.Reserved == 0 }, freedAfter, tick)
+	})
+	awaitLedger(t, "the rejected charge to be freed", name, func(s *v1alpha1.GPUBudgetStatus) bool { return s.Reserved == 0 })
 	other.percent.Store(0)
 	assert.ErrorContains(t, create(t, namespace, service("b", 5, 1)), "4 of 20 are free")
 	assert.NoError(t, create(t, namespace, service("b", 4, 1)))

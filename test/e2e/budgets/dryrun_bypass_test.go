@@ -20,19 +20,27 @@ func TestADryRunIsAnsweredAndWritesNothing(t *testing.T) {
 	awaitUsed(t, name, 4)
 	api := client.Resource(services).Namespace(namespace)
 	try := func(u *unstructured.Unstructured) error {
-		_, err := api.Create(t.Context(), u, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
-		return err
+		return answered(func() error {
+			_, err := api.Create(t.Context(), u, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+			return err
+		})
+	}
+	change := func(merge string) error {
+		return answered(func() error {
+			_, err := api.Patch(t.Context(), "a", types.MergePatchType, []byte(merge), metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}})
+			return err
+		})
 	}
 	before := budget(t, name)
 	for range 5 {
 		assert.NoError(t, try(service("b", 2, 2)))
 	}
 	assert.ErrorContains(t, try(service("b", 5, 1)), "4 of 8 are free in budget "+name)
-	_, err := api.Patch(t.Context(), "a", types.MergePatchType, []byte(maxScale(8)), metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}})
-	assert.NoError(t, err)
-	_, err = api.Patch(t.Context(), "a", types.MergePatchType, []byte(maxScale(9)), metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}})
-	assert.Error(t, err)
-	assert.NoError(t, api.Delete(t.Context(), "a", metav1.DeleteOptions{DryRun: []string{metav1.DryRunAll}}))
+	assert.NoError(t, change(maxScale(8)))
+	assert.Error(t, change(maxScale(9)))
+	assert.NoError(t, answered(func() error {
+		return api.Delete(t.Context(), "a", metav1.DeleteOptions{DryRun: []string{metav1.DryRunAll}})
+	}))
 	assert.Equal(t, before.Status, budget(t, name).Status)
 	assert.Equal(t, before.ResourceVersion, budget(t, name).ResourceVersion, "the ledger was written")
 }

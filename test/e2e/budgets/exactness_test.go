@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/kubetorch/webhook/test/controlplane"
+	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
 // requests is how many of them a round has at the same time.
@@ -26,9 +27,10 @@ const requests = 300
 // TestTheClaimsOfManyUsersNeverExceedABudget has many users ask for GPUs at the same time,
 // round after round, each in a namespace with a budget of its own, while replicas of the
 // webhook are killed and another webhook rejects some of what ours admitted. What is stored
-// is added up independently all the time.
+// is added up independently all the time, and so are the GPUs of the pods that controllers make
+// of it: under Strict these never exceed the budget either, under Allow by its overlap at most.
 func TestTheClaimsOfManyUsersNeverExceedABudget(t *testing.T) {
-	disturb := disturbing(t)
+	disturb := disturbances.Disturbing(t)
 	if *seed == 0 {
 		*seed = rand.Uint64()
 	}
@@ -47,7 +49,9 @@ func TestTheClaimsOfManyUsersNeverExceedABudget(t *testing.T) {
 	for _, each := range all {
 		awaitCounted(t, each.budget)
 	}
-	accountant := follow(t, most)
+	accountant, overlaps := follow(t, most), followOverlaps(t)
+	pods, err := harness.FollowPods(t.Context(), client)
+	require.NoError(t, err)
 
 	end := disturb()
 	other.percent.Store(15)
@@ -73,9 +77,15 @@ func TestTheClaimsOfManyUsersNeverExceedABudget(t *testing.T) {
 	settle(t, all)
 	peaks := accountant.peaks()
 	var sum tally
-	full := 0
+	full, held := 0, int64(0)
 	for _, each := range all {
 		assert.LessOrEqual(t, peaks[each.namespace], each.most, "the claims stored in %s at any time", each.namespace)
+		room := each.most
+		if !each.strict {
+			room += overlaps.of(each.budget)
+		}
+		assert.LessOrEqual(t, pods.Most(t, each.namespace), room, "the GPUs of live pods in %s at any time; %s", each.namespace, each.budget)
+		held += pods.Most(t, each.namespace)
 		for _, err := range each.unexpected {
 			t.Errorf("an answer that no client should get: %v", err)
 		}
@@ -86,7 +96,9 @@ func TestTheClaimsOfManyUsersNeverExceedABudget(t *testing.T) {
 	}
 	require.Positive(t, other.rejected.Load())
 	require.Positive(t, kills)
-	t.Logf("%v; replicas killed %d times; %d of %d budgets were used to the last GPU", &sum, kills, full, len(all))
+	require.Positive(t, held, "pods were made")
+	t.Logf("%v; replicas killed %d times; %d of %d budgets were used to the last GPU, pods held %d GPUs of %d at most",
+		&sum, kills, full, len(all), held, total(most))
 	t.Logf("%d rounds in %.1fs, settled after %.1fs, %.1fs in all", len(all), took.Seconds(), time.Since(settling).Seconds(), time.Since(begun).Seconds())
 }
 
@@ -95,6 +107,14 @@ type round struct {
 	users
 	budget string
 	most   int64
+	strict bool
+}
+
+func total(most map[string]int64) (sum int64) {
+	for _, n := range most {
+		sum += n
+	}
+	return sum
 }
 
 func newRound(t *testing.T, r *rand.Rand, labels map[string]string) *round {
@@ -103,13 +123,16 @@ func newRound(t *testing.T, r *rand.Rand, labels map[string]string) *round {
 	u := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace"}}
 	u.SetGenerateName("exactness-")
 	u.SetLabels(labels)
-	made, err := client.Resource(namespaces).Create(t.Context(), u, metav1.CreateOptions{})
+	made, err := harness.Read(func() (*unstructured.Unstructured, error) {
+		return client.Resource(namespaces).Create(t.Context(), u, metav1.CreateOptions{})
+	})
 	require.NoError(t, err)
 	e.namespace, e.budget = made.GetName(), made.GetName()
 	spec := fmt.Sprintf("  max: %d\n", e.most)
 	switch r.IntN(4) {
 	case 0:
 		spec += "  rollout: Strict\n"
+		e.strict = true
 	case 1:
 		spec = fmt.Sprintf("  max: %d\n  maxPerNamespace: %d\n", e.most, e.most+1)
 	}
@@ -192,9 +215,13 @@ func settle(t *testing.T, all []*round) {
 
 func (e *round) settle(t *testing.T) {
 	slices.SortFunc(e.waiting, func(a, b workload) int { return int(a.claim() - b.claim()) })
-	deadline := time.Now().Add(2 * freedAfter)
+	last, same := "", 0
 	for !e.settled(t) {
-		if time.Now().Before(deadline) {
+		now := held(budget(t, e.budget))
+		if same++; now != last {
+			last, same = now, 0
+		}
+		if same < harness.Patience {
 			time.Sleep(tick)
 			continue
 		}

@@ -20,13 +20,13 @@ func TestNoMadeUpLabelTakesAPodOutOfABudget(t *testing.T) {
 		return u
 	}
 	for _, label := range []string{"accelerator", "gpu", "example.com/gpu-type", "gpu.product"} {
-		assert.ErrorContains(t, create(t, namespace, on(label, "L4")), "8 of 8 are free in budget "+name, label)
+		assert.ErrorContains(t, create(t, namespace, on(label, "NVIDIA-L4")), "8 of 8 are free in budget "+name, label)
 	}
 	asked := service("a", 9, 1)
 	asked.SetLabels(map[string]string{"kubetorch.com/autoscale": "true"})
-	asked.SetAnnotations(map[string]string{"compute.kubetorch.com/gpu-type": "example.com/gpu-type: L4"})
+	asked.SetAnnotations(map[string]string{"compute.kubetorch.com/gpu-type": "example.com/gpu-type: NVIDIA-L4"})
 	assert.ErrorContains(t, create(t, namespace, asked), "8 of 8 are free in budget "+name, "a parameter that names one")
 	assert.ErrorContains(t, create(t, namespace, on("nvidia.com/gpu.product", "NVIDIA-A100-SXM4-80GB")), "8 of 8 are free in budget "+name)
-	assert.NoError(t, create(t, namespace, on("nvidia.com/gpu.product", "L4")), "what nodes are known by")
+	assert.NoError(t, create(t, namespace, on("nvidia.com/gpu.product", "NVIDIA-L4")), "what nodes are known by")
 	awaitUsed(t, name, 0)
 }

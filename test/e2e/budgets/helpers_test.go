@@ -6,17 +6,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
@@ -42,7 +38,7 @@ const tick = 200 * time.Millisecond
 // newNamespace makes a namespace for one test, once nothing disturbs it any more.
 func newNamespace(t testing.TB) string {
 	t.Helper()
-	disturbances.ahead.Wait()
+	disturbances.Wait()
 	return harness.NewNamespace(t, client)
 }
 
@@ -57,37 +53,25 @@ func newBudget(t testing.TB, namespace, spec string) string {
 // newBudgetFor makes a budget for the namespaces with labels, and waits until it is counted.
 func newBudgetFor(t testing.TB, name, labels, spec string) {
 	t.Helper()
-	applyBudget(t, name, labels, spec)
-	t.Cleanup(func() { _ = client.Resource(budgets).Delete(context.Background(), name, metav1.DeleteOptions{}) })
-	awaitCounted(t, name)
+	harness.NewBudget(t, client, name, labels, spec)
 }
 
 // named is the label of one namespace.
-func named(namespace string) string { return "{kubernetes.io/metadata.name: " + namespace + "}" }
+func named(namespace string) string { return harness.Named(namespace) }
 
 func applyBudget(t testing.TB, name, labels, spec string) {
 	t.Helper()
-	text := fmt.Sprintf("apiVersion: policy.kubetorch.com/v1alpha1\nkind: GPUBudget\nmetadata: {name: %s}\nspec:\n  namespaceSelector: {matchLabels: %s}\n%s", name, labels, spec)
-	_, err := client.Resource(budgets).Apply(t.Context(), name, object(t, text), metav1.ApplyOptions{FieldManager: "e2e", Force: true})
-	require.NoError(t, err)
+	harness.ApplyBudget(t, client, name, labels, spec)
 }
 
 func awaitCounted(t testing.TB, name string) {
 	t.Helper()
-	require.Eventually(t, func() bool {
-		return counted(budget(t, name))
-	}, freedAfter, tick, "budget %s was never counted", name)
+	harness.AwaitCounted(t, client, name)
 }
 
 func budget(t testing.TB, name string) *v1alpha1.GPUBudget {
 	t.Helper()
-	u, err := patiently(func() (*unstructured.Unstructured, error) {
-		return client.Resource(budgets).Get(context.Background(), name, metav1.GetOptions{})
-	})
-	require.NoError(t, err)
-	b := &v1alpha1.GPUBudget{}
-	require.NoError(t, runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, b))
-	return b
+	return harness.Budget(t, client, name)
 }
 
 func object(t testing.TB, text string) *unstructured.Unstructured {
@@ -117,29 +101,26 @@ func create(t *testing.T, namespace string, u *unstructured.Unstructured) error 
 	})
 }
 
-// held words a ledger.
-func held(b *v1alpha1.GPUBudget) string {
-	return fmt.Sprintf("used %d, reserved %d, overlap %d, available %d, workloads %d, reservations %+v, conditions %+v",
-		b.Status.Used, b.Status.Reserved, b.Status.Overlap, b.Status.Available, b.Status.Workloads, b.Status.Reservations, b.Status.Conditions)
-}
+func held(b *v1alpha1.GPUBudget) string { return harness.Held(b) }
 
-func counted(b *v1alpha1.GPUBudget) bool {
-	c := meta.FindStatusCondition(b.Status.Conditions, v1alpha1.ConditionCounted)
-	return c != nil && c.Status == metav1.ConditionTrue && c.ObservedGeneration == b.Generation
-}
+func counted(b *v1alpha1.GPUBudget) bool { return harness.Counted(b) }
 
 // settled tells whether a ledger is at rest and holds just so much.
-func settled(b *v1alpha1.GPUBudget, used int64) bool {
-	s := b.Status
-	return counted(b) && s.Used == used && s.Reserved == 0 && s.Overlap == 0 && len(s.Reservations) == 0 && s.Available == max(0, *b.Spec.Max-used)
-}
+func settled(b *v1alpha1.GPUBudget, used int64) bool { return harness.Settled(b, used) }
 
 // awaitUsed waits until a ledger is at rest and holds just so much.
 func awaitUsed(t *testing.T, name string, used int64) {
 	t.Helper()
-	if !assert.Eventually(t, func() bool { return settled(budget(t, name), used) }, freedAfter, tick) {
-		t.Fatalf("the ledger never came to rest with %d used: %s", used, held(budget(t, name)))
-	}
+	harness.AwaitUsed(t, client, name, used)
+}
+
+// awaitLedger waits until something holds of a ledger.
+func awaitLedger(t *testing.T, what, name string, holds func(*v1alpha1.GPUBudgetStatus) bool) {
+	t.Helper()
+	harness.Await(t, what, func() (bool, string) {
+		b := budget(t, name)
+		return holds(&b.Status), held(b)
+	})
 }
 
 func patch(t *testing.T, resource schema.GroupVersionResource, namespace, name, merge string, subresources ...string) error {
@@ -155,7 +136,9 @@ func maxScale(pods int) string { return string(workload{kind: plainService}.scal
 
 func remove(t *testing.T, resource schema.GroupVersionResource, namespace, name string) {
 	t.Helper()
-	require.NoError(t, client.Resource(resource).Namespace(namespace).Delete(context.Background(), name, metav1.DeleteOptions{}))
+	require.NoError(t, answered(func() error {
+		return client.Resource(resource).Namespace(namespace).Delete(context.Background(), name, metav1.DeleteOptions{})
+	}))
 }
 
 // make makes a workload.
@@ -181,17 +164,11 @@ func answer(t *testing.T, namespace string, u *unstructured.Unstructured) (code 
 		defer response.Body.Close()
 		err = json.NewDecoder(response.Body).Decode(&status)
 	}
-	if err != nil && cutOff(err) {
+	if err != nil && harness.CutOff(err) {
 		return http.StatusGatewayTimeout, "", metav1.Status{Message: err.Error()}
 	}
 	require.NoError(t, err)
 	return response.StatusCode, response.Header.Get("Retry-After"), status
-}
-
-// cutOff tells whether the API server broke off an answer because its request timeout, which
-// is short here, ended meanwhile: what else it would answer with 504.
-func cutOff(err error) bool {
-	return strings.Contains(err.Error(), "INTERNAL_ERROR; received from peer")
 }
 
 // requireLater waits for an answer that says to come back, and why.
@@ -200,10 +177,10 @@ func requireLater(t *testing.T, namespace, why string) {
 	var code int
 	var retryAfter string
 	var status metav1.Status
-	require.Eventually(t, func() bool {
+	harness.Eventually(t, "an answer", func() bool {
 		code, retryAfter, status = answer(t, namespace, service("later", 1, 1))
 		return code != http.StatusInternalServerError && code != http.StatusGatewayTimeout
-	}, freedAfter, tick)
+	})
 	require.Equal(t, http.StatusTooManyRequests, code, status.Message)
 	assert.Contains(t, status.Message, why)
 	assert.NotEmpty(t, retryAfter)
@@ -212,8 +189,10 @@ func requireLater(t *testing.T, namespace, why string) {
 }
 
 func patchNamespace(name, merge string) error {
-	_, err := client.Resource(namespaces).Patch(context.Background(), name, types.MergePatchType, []byte(merge), metav1.PatchOptions{})
-	return err
+	return answered(func() error {
+		_, err := client.Resource(namespaces).Patch(context.Background(), name, types.MergePatchType, []byte(merge), metav1.PatchOptions{})
+		return err
+	})
 }
 
 // pinned is a Knative Service of one pod that only runs on nodes with one type of GPU.
@@ -225,36 +204,5 @@ func pinned(t *testing.T, name, gpuType string, gpus int) *unstructured.Unstruct
 	return u
 }
 
-// patiently reads again what the API server, which gives up early here, had no time for.
-func patiently[T any](read func() (T, error)) (T, error) {
-	for try := 1; ; try++ {
-		got, err := read()
-		_, answered := err.(apierrors.APIStatus)
-		if err == nil || try == 10 || answered && !(apierrors.IsTimeout(err) || apierrors.IsServerTimeout(err) || apierrors.IsTooManyRequests(err)) {
-			return got, err
-		}
-	}
-}
-
-// answered tries again, as a user would, what a busy machine left without an answer. What
-// such a try charged is reserved for a while, and what it made is made.
-func answered(try func() error) error {
-	deadline, lost := time.Now().Add(freedAfter), false
-	for {
-		err := try()
-		switch {
-		case err == nil || time.Now().After(deadline):
-			return err
-		case strings.Contains(err.Error(), "unable to return a response in the time allotted"),
-			cutOff(err),
-			strings.Contains(err.Error(), "failed calling webhook") && strings.Contains(err.Error(), "deadline exceeded"):
-			lost = true
-		case lost && apierrors.IsAlreadyExists(err):
-			return nil
-		case lost && strings.Contains(err.Error(), "more are reserved by requests under way"):
-		default:
-			return err
-		}
-		time.Sleep(tick)
-	}
-}
+// answered tries again what a busy machine left without an answer.
+func answered(try func() error) error { return harness.Answered(try) }

@@ -9,11 +9,13 @@ import (
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
 var (
-	autoscalers = schema.GroupVersionResource{Group: "autoscaling.internal.knative.dev", Version: "v1alpha1", Resource: "podautoscalers"}
-	routes      = schema.GroupVersionResource{Group: "serving.knative.dev", Version: "v1", Resource: "routes"}
+	autoscalers = harness.Autoscalers
+	routes      = harness.Routes
 )
 
 func TestADeploymentAndTheServiceMadeFromItAreOneCharge(t *testing.T) {
@@ -21,7 +23,7 @@ func TestADeploymentAndTheServiceMadeFromItAreOneCharge(t *testing.T) {
 	namespace := newNamespace(t)
 	name := newBudget(t, namespace, "  max: 20\n")
 	require.NoError(t, workload{expandedDeployment, 2, 4}.make(t, namespace, "app"))
-	require.Eventually(t, func() bool { return exists(services, namespace, "app") }, freedAfter, tick)
+	harness.Eventually(t, "the Knative Service", func() bool { return exists(services, namespace, "app") })
 	awaitUsed(t, name, 8)
 	assert.EqualValues(t, 1, budget(t, name).Status.Workloads)
 	assert.ErrorContains(t, create(t, namespace, service("b", 13, 1)), "12 of 20 are free")
@@ -45,7 +47,7 @@ func TestUntilItsOwnPodsAreGoneADeploymentClaimsBoth(t *testing.T) {
 	}
 	assert.ErrorContains(t, label(5), "8 of 14 are free")
 	require.NoError(t, label(4))
-	require.Eventually(t, func() bool { return exists(services, namespace, "app") }, freedAfter, tick)
+	harness.Eventually(t, "the Knative Service", func() bool { return exists(services, namespace, "app") })
 	awaitUsed(t, name, 14)
 	assert.ErrorContains(t, create(t, namespace, service("b", 1, 1)), "0 of 14 are free")
 	require.NoError(t, cluster.MakeReady(t.Context(), namespace, "app"))
@@ -61,18 +63,18 @@ func exists(resource schema.GroupVersionResource, namespace, name string) bool {
 // awaitClaim waits until a Knative Service claims so much.
 func awaitClaim(t *testing.T, namespace, name string, claim int64) {
 	t.Helper()
-	require.Eventually(t, func() bool {
+	harness.Eventually(t, fmt.Sprintf("a claim of %d by Knative Service %s", claim, name), func() bool {
 		u, err := client.Resource(services).Namespace(namespace).Get(context.Background(), name, metav1.GetOptions{})
 		return err == nil && stored(t, u) == claim
-	}, freedAfter, tick)
+	})
 }
 
 // collectUntil collects what was replaced, and waits until a ledger is at rest.
 func collectUntil(t *testing.T, namespace, name string, used int64) {
 	t.Helper()
-	if !assert.Eventually(t, func() bool {
-		return collect(t.Context(), namespace) == nil && settled(budget(t, name), used)
-	}, freedAfter, 5*tick) {
-		t.Fatalf("the ledger never came to rest with %d used: %s", used, held(budget(t, name)))
-	}
+	harness.Await(t, fmt.Sprintf("%d used in the ledger of budget %s, and nothing under way", used, name), func() (bool, string) {
+		err := collect(t.Context(), namespace)
+		b := budget(t, name)
+		return err == nil && settled(b, used), held(b)
+	})
 }

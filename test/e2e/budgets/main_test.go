@@ -14,17 +14,20 @@ import (
 )
 
 // requestTimeout is that of the API server here, so that nobody waits a minute for what is
-// freed after it; freedAfter is how long that takes at most, on a busy machine.
+// freed after it.
 const (
 	requestTimeout = 5 * time.Second
-	freedAfter     = 90 * time.Second
 	replicas       = 3
 )
 
 var (
-	cluster    *controlplane.ControlPlane
-	hook       *controlplane.Webhook
-	client     dynamic.Interface
+	cluster *controlplane.ControlPlane
+	hook    *controlplane.Webhook
+	client  dynamic.Interface
+	binary  string // the built webhook
+	// disturbances are what every budget feels.
+	disturbances harness.Disturbances
+
 	rounds     = flag.Int("rounds", 1, "how often the exactness of budgets is tried")
 	concurrent = flag.Int("concurrent", 32, "how many of the 300 requests of a round run at the same time")
 	seed       = flag.Uint64("seed", 0, "what the exactness test draws from; 0 is another one each time")
@@ -41,6 +44,6 @@ func TestMain(m *testing.M) {
 		Parallel:  100,
 		ExtraArgs: []string{"--api-request-timeout", requestTimeout.String()},
 	}, func(e *harness.Environment) {
-		cluster, hook, client = e.Cluster, e.Webhook, e.Client
+		cluster, hook, client, binary = e.Cluster, e.Webhook, e.Client, e.Binary
 	})
 }

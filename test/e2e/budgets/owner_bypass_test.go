@@ -10,7 +10,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
 func TestNothingLeavesItsOwnersClaimUncharged(t *testing.T) {
@@ -18,9 +19,9 @@ func TestNothingLeavesItsOwnersClaimUncharged(t *testing.T) {
 	namespace := newNamespace(t)
 	name := newBudget(t, namespace, "  max: 20\n")
 	require.NoError(t, create(t, namespace, service("a", 2, 4)))
-	require.Eventually(t, func() bool {
+	harness.Eventually(t, "the Revision and its PodAutoscaler", func() bool {
 		return exists(revisions, namespace, "a-00001") && exists(autoscalers, namespace, "a-00001")
-	}, freedAfter, tick)
+	})
 	awaitUsed(t, name, 8)
 
 	// Knative takes the owner away only with its labels.
@@ -64,7 +65,7 @@ func TestASupersededRevisionIsNotWokenUncharged(t *testing.T) {
 	assert.ErrorContains(t, patch(t, revisions, namespace, "a-00001", `{"metadata":{"annotations":{"autoscaling.knative.dev/min-scale":"3"}}}`), free, "given pods of its own")
 	assert.ErrorContains(t, patch(t, services, namespace, "a", `{"spec":{"traffic":[{"latestRevision":true,"percent":100},{"revisionName":"a-00001","tag":"old"}]}}`), free, "tagged by its Service")
 	route := object(t, `{apiVersion: serving.knative.dev/v1, kind: Route, metadata: {name: other}, spec: {traffic: [{revisionName: a-00001, percent: 100}]}}`)
-	_, err := client.Resource(routes).Namespace(namespace).Create(t.Context(), route, metav1.CreateOptions{})
+	err := makeChild(t, routes, namespace, route)
 	assert.ErrorContains(t, err, free, "named by a Route")
 	awaitUsed(t, name, 18)
 }
@@ -77,7 +78,7 @@ func TestRevisionsOfOthersAreNoRoomForOnesOwn(t *testing.T) {
 	name := newBudget(t, namespace, "  max: 20\n")
 	require.NoError(t, create(t, namespace, service("theirs", 8, 1)))
 	require.NoError(t, create(t, namespace, service("mine", 2, 2)))
-	require.Eventually(t, func() bool { return exists(revisions, namespace, "theirs-00001") }, freedAfter, tick)
+	harness.Eventually(t, "the Revision", func() bool { return exists(revisions, namespace, "theirs-00001") })
 	awaitUsed(t, name, 12)
 	require.NoError(t, patch(t, services, namespace, "mine", `{"spec":{"traffic":[{"latestRevision":true,"percent":100},{"revisionName":"theirs-00001","tag":"x"}]}}`))
 	awaitUsed(t, name, 12)

@@ -9,6 +9,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
 // An object that another webhook rejects was charged, since all of them are asked at the
@@ -23,11 +25,11 @@ func TestWhatAnotherWebhookRejectsIsFreed(t *testing.T) {
 
 	other.percent.Store(100)
 	awaitRejecter(t, namespace)
-	require.Eventually(t, func() bool { // until the rejection comes after the charge
+	harness.Eventually(t, "a rejection after the charge", func() bool {
 		err := create(t, namespace, service("rejected", 1, 8))
 		require.ErrorContains(t, err, rejectedByAnother)
 		return budget(t, name).Status.Reserved >= 8
-	}, freedAfter, tick)
+	})
 	begun := time.Now()
 	other.percent.Store(0)
 	err := create(t, namespace, service("b", 1, 1))

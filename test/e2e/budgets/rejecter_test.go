@@ -26,6 +26,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
 var validatingHooks = schema.GroupVersionResource{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingwebhookconfigurations"}
@@ -78,10 +80,10 @@ func startRejecter(t *testing.T, name string, labels map[string]string) *rejecte
 // namespace.
 func awaitRejecter(t *testing.T, namespace string) {
 	t.Helper()
-	require.Eventually(t, func() bool {
+	harness.Eventually(t, "the API server to ask the other webhook", func() bool {
 		_, err := client.Resource(services).Namespace(namespace).Create(t.Context(), service("probe", 0, 1), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 		return err != nil && strings.Contains(err.Error(), rejectedByAnother)
-	}, freedAfter, tick)
+	})
 }
 
 func (r *rejecter) ServeHTTP(w http.ResponseWriter, request *http.Request) {

@@ -44,8 +44,10 @@ func TestEveryWayOfMakingAnObjectIsOneCharge(t *testing.T) {
 	name := newBudget(t, namespace, "  max: 40\n")
 	api := client.Resource(services).Namespace(namespace)
 	for range 3 {
-		_, err := api.Apply(t.Context(), "applied", service("applied", 2, 2), metav1.ApplyOptions{FieldManager: "e2e", Force: true})
-		require.NoError(t, err)
+		require.NoError(t, answered(func() error {
+			_, err := api.Apply(t.Context(), "applied", service("applied", 2, 2), metav1.ApplyOptions{FieldManager: "e2e", Force: true})
+			return err
+		}))
 	}
 	u := service("", 1, 4)
 	u.SetGenerateName("generated-")

@@ -15,13 +15,13 @@ import (
 )
 
 func TestARestartedControllerComesToTheSameNumbers(t *testing.T) {
-	disturb := disturbing(t)
+	disturb := disturbances.Disturbing(t)
 	namespace := harness.NewNamespace(t, client)
 	name := newBudget(t, namespace, "  max: 40\n")
 	require.NoError(t, create(t, namespace, service("a", 2, 4)))
 	require.NoError(t, workload{labelledDeployment, 3, 2}.make(t, namespace, "b"))
 	require.NoError(t, workload{expandedDeployment, 1, 5}.make(t, namespace, "c"))
-	require.Eventually(t, func() bool { return exists(services, namespace, "c") }, freedAfter, tick)
+	harness.Eventually(t, "the Knative Service", func() bool { return exists(services, namespace, "c") })
 	awaitUsed(t, name, 19)
 	end := disturb()
 	// An admission whose object is not stored, yet.
@@ -41,7 +41,7 @@ func TestARestartedControllerComesToTheSameNumbers(t *testing.T) {
 	assert.True(t, counted(after), "what was counted stays counted")
 	assert.Equal(t, before.Used+before.Reserved, after.Status.Used+after.Status.Reserved, "nobody who was charged is forgotten")
 	end()
-	require.Eventually(t, func() bool { return create(t, namespace, service("d", 1, 1)) == nil }, freedAfter, tick, "what is left can be claimed")
+	harness.Eventually(t, "what is left to be claimed", func() bool { return create(t, namespace, service("d", 1, 1)) == nil })
 	awaitUsed(t, name, 20)
 	assert.Equal(t, listed(t, namespace), budget(t, name).Status.Used)
 }

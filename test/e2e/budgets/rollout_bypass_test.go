@@ -9,6 +9,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 )
 
 func TestTrafficOverTwoRevisionsCountsBoth(t *testing.T) {
@@ -54,10 +56,9 @@ func TestARolloutOverlapsUnlessTheBudgetIsStrict(t *testing.T) {
 				return
 			}
 			require.NoError(t, err)
-			require.Eventually(t, func() bool {
-				s := budget(t, name).Status
+			awaitLedger(t, "the overlap in the ledger", name, func(s *v1alpha1.GPUBudgetStatus) bool {
 				return s.Used == 10 && s.Overlap == 10 && s.Available == 0
-			}, freedAfter, tick)
+			})
 			assert.Error(t, create(t, namespace, service("b", 1, 1)), "what the old pods hold is nobody else's")
 			collectUntil(t, namespace, name, 10)
 			assert.NoError(t, create(t, namespace, service("b", 6, 1)))

@@ -27,7 +27,7 @@ import (
 // claims no more than before, and replaces no pods, is answered as ever. A new template has
 // an overlap, which is charged.
 func TestAnAdmissionThatChargesNothingMakesNoAPICall(t *testing.T) {
-	disturb := disturbing(t)
+	disturb := disturbances.Disturbing(t)
 	namespace := harness.NewNamespace(t, client)
 	name := newBudget(t, namespace, "  max: 40\n")
 	require.NoError(t, create(t, namespace, service("a", 2, 4)))
@@ -41,7 +41,7 @@ func TestAnAdmissionThatChargesNothingMakesNoAPICall(t *testing.T) {
 	goOn := stopped(t)
 	for what, body := range reviews {
 		for range 50 {
-			response := ask(t, hook.Replicas[0], body)
+			response := harness.Ask(t, hook.Replicas[0], body)
 			assert.True(t, response.Allowed, "%s: %v", what, response.Result)
 		}
 	}
@@ -89,7 +89,7 @@ func benchmarkCharging(b *testing.B, at []*controlplane.Replica, clients int) {
 					return
 				}
 				begun := time.Now()
-				if !ask(b, at[i%len(at)], bodies[i]).Allowed {
+				if !harness.Ask(b, at[i%len(at)], bodies[i]).Allowed {
 					refused.Add(1)
 				}
 				took[i] = time.Since(begun)
@@ -114,7 +114,7 @@ func BenchmarkChargingNothing(b *testing.B) {
 	newBudget(b, namespace, "  max: 1000\n")
 	body := review(b, namespace, service("a", 0, 3), newUID())
 	for b.Loop() {
-		ask(b, hook.Replicas[0], body)
+		harness.Ask(b, hook.Replicas[0], body)
 	}
 }
 
@@ -122,7 +122,7 @@ func BenchmarkChargingNothing(b *testing.B) {
 func ledgerMetrics(t testing.TB, budget string) (charged, stored, conflicts float64) {
 	t.Helper()
 	for _, replica := range hook.Replicas {
-		response, err := insecure.Get("https://" + replica.Address + "/metrics")
+		response, err := harness.Insecure.Get("https://" + replica.Address + "/metrics")
 		require.NoError(t, err)
 		require.Equal(t, http.StatusOK, response.StatusCode)
 		lines := bufio.NewScanner(response.Body)

@@ -45,12 +45,12 @@ func TestADamagedLedgerIsClosedAndCountedAnew(t *testing.T) {
 
 // A replica that cannot ask the ledger lets nothing rise, and says so in time.
 func TestWithoutTheAPIServerNothingRises(t *testing.T) {
-	disturb := disturbing(t)
+	disturb := disturbances.Disturbing(t)
 	namespace := harness.NewNamespace(t, client)
 	name := newBudget(t, namespace, "  max: 40\n")
-	require.Eventually(t, func() bool {
+	harness.Eventually(t, "a first charge", func() bool {
 		return reviewed(t, hook.Replicas[0], namespace, service("a", 1, 1), "6a0d5a5e-8a55-4b6f-9d0f-0000000000bb").Allowed
-	}, freedAfter, tick)
+	})
 	end := disturb()
 	goOn := stopped(t)
 	begun := time.Now()
@@ -63,7 +63,7 @@ func TestWithoutTheAPIServerNothingRises(t *testing.T) {
 	assert.EqualValues(t, http.StatusTooManyRequests, response.Result.Code, response.Result.Message)
 	assert.Less(t, took, 10*time.Second)
 	assert.True(t, none.Allowed, "what claims nothing needs no ledger")
-	require.Eventually(t, func() bool { return create(t, namespace, service("d", 1, 1)) == nil }, freedAfter, tick)
+	harness.Eventually(t, "a claim to be admitted again", func() bool { return create(t, namespace, service("d", 1, 1)) == nil })
 	awaitUsed(t, name, 1)
 }
 

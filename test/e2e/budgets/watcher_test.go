@@ -12,10 +12,13 @@ import (
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
 	toolswatch "k8s.io/client-go/tools/watch"
+
+	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
 // stored is what an object claims as it is stored, by this package's own arithmetic.
@@ -49,7 +52,7 @@ func stored(t require.TestingT, o *unstructured.Unstructured) int64 {
 // listed is what all objects of a namespace claim now.
 func listed(t require.TestingT, namespace string) (sum int64) {
 	for _, resource := range claiming {
-		list, err := patiently(func() (*unstructured.UnstructuredList, error) {
+		list, err := harness.Read(func() (*unstructured.UnstructuredList, error) {
 			return client.Resource(resource).Namespace(namespace).List(context.Background(), metav1.ListOptions{})
 		})
 		require.NoError(t, err)
@@ -85,10 +88,48 @@ type accountant struct {
 func follow(t *testing.T, most map[string]int64) *accountant {
 	t.Helper()
 	a := &accountant{t: t, most: most, sums: map[string]int64{}, claims: map[types.UID]int64{}, exceeded: make(chan struct{})}
+	watchAll(t, claiming, a.see)
+	return a
+}
+
+// overlaps are the highest overlaps that budgets ever showed, by name.
+type overlaps struct {
+	mu   sync.Mutex
+	most map[string]int64
+}
+
+// followOverlaps starts to watch all budgets, until the test ends.
+func followOverlaps(t *testing.T) *overlaps {
+	t.Helper()
+	o := &overlaps{most: map[string]int64{}}
+	watchAll(t, []schema.GroupVersionResource{budgets}, func(event watch.Event) {
+		u := event.Object.(*unstructured.Unstructured)
+		overlap, _, err := unstructured.NestedInt64(u.Object, "status", "overlap")
+		if err != nil {
+			t.Errorf("the overlap of budget %s: %v", u.GetName(), err)
+		}
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.most[u.GetName()] = max(o.most[u.GetName()], overlap)
+	})
+	return o
+}
+
+func (o *overlaps) of(budget string) int64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.most[budget]
+}
+
+// watchAll hands on what happens to objects of some resources from now on, until the test ends.
+func watchAll(t *testing.T, resources []schema.GroupVersionResource, see func(watch.Event)) {
+	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	for _, resource := range claiming {
-		list, err := client.Resource(resource).List(ctx, metav1.ListOptions{Limit: 1})
+	for _, resource := range resources {
+		list, err := harness.Read(func() (*unstructured.UnstructuredList, error) {
+			return client.Resource(resource).List(ctx, metav1.ListOptions{Limit: 1})
+		})
 		require.NoError(t, err)
 		// The API server ends a watch whenever it likes; this one goes on where that was.
 		w, err := toolswatch.NewRetryWatcherWithContext(ctx, list.GetResourceVersion(), &cache.ListWatch{
@@ -108,7 +149,7 @@ func follow(t *testing.T, most map[string]int64) *accountant {
 						}
 						return
 					}
-					a.see(event)
+					see(event)
 				case <-ctx.Done():
 					return
 				}
@@ -119,7 +160,6 @@ func follow(t *testing.T, most map[string]int64) *accountant {
 		stop()
 		running.Wait()
 	})
-	return a
 }
 
 func (a *accountant) see(event watch.Event) {

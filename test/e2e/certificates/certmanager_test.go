@@ -13,6 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/util/retry"
+
+	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
 const certManagerCASecret = "kubetorch-webhook-cert-manager-ca"
@@ -87,16 +89,16 @@ func TestCertificatesOfCertManagerAreFollowedWithoutARestart(t *testing.T) {
 		// The CA's key stays, so no order of the two has to be kept.
 		ca := data(t, certManagerCASecret)["tls.crt"]
 		renew(t, caSecret)
-		require.Eventually(t, func() bool {
+		harness.Eventually(t, "cert-manager never renewed the CA", func() bool {
 			now := data(t, certManagerCASecret)["tls.crt"]
 			return len(now) > 0 && string(now) != string(ca)
-		}, patience, tick, "cert-manager never renewed the CA")
+		})
 		before = leaves(t)
 		renew(t, name)
 		awaitNewLeaves(t, before)
-		require.Eventually(t, func() bool {
+		harness.Eventually(t, "cainjector never took the new CA", func() bool {
 			bundle, err := readBundle(t.Context())
 			return err == nil && string(bundle) == string(data(t, certManagerCASecret)["tls.crt"])
-		}, patience, tick, "cainjector never took the new CA")
+		})
 	})
 }

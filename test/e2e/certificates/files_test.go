@@ -21,6 +21,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/kubetorch/webhook/test/controlplane"
+	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
 // newPair makes a certificate for the webhook that a CA signs; without one, a CA.
@@ -117,7 +118,7 @@ func TestCertificatesInFilesAreFollowedWithoutARestart(t *testing.T) {
 		}
 		replace(other, key)
 		for i, r := range hook.Replicas {
-			require.Eventually(t, func() bool { return complaints(t, r) > said[i] }, patience, tick, "the mismatch was never seen")
+			harness.Eventually(t, "the mismatch was never seen", func() bool { return complaints(t, r) > said[i] })
 			assert.NoError(t, r.Ready(t.Context()))
 		}
 		for _, leaf := range leaves(t) {

@@ -16,6 +16,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/util/retry"
+
+	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
 const (
@@ -63,14 +65,14 @@ func leaves(t *testing.T) (list []*x509.Certificate) {
 // awaitNewLeaves waits until every replica serves another certificate than before.
 func awaitNewLeaves(t *testing.T, before []*x509.Certificate) {
 	t.Helper()
-	require.Eventually(t, func() bool {
+	harness.Eventually(t, "a replica goes on with its certificate", func() bool {
 		for i, leaf := range leaves(t) {
 			if leaf.Equal(before[i]) {
 				return false
 			}
 		}
 		return true
-	}, patience, tick, "a replica goes on with its certificate")
+	})
 }
 
 // readBundle is the caBundle of the first entry.

@@ -98,5 +98,5 @@ func install(t *testing.T, manifests string, args ...string) {
 	made, err := cluster.InstallWebhook(t.Context(), controlplane.WebhookOptions{Binary: binary, Manifests: manifests, Replicas: replicas, ExtraArgs: args})
 	require.NoError(t, err)
 	hook, installed = made, manifests
-	require.Eventually(t, func() bool { return admit(0) == "" }, patience, tick, "nothing is admitted: %s", admit(0))
+	harness.Eventually(t, fmt.Sprintf("nothing is admitted: %s", admit(0)), func() bool { return admit(0) == "" })
 }

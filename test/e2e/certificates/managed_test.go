@@ -17,6 +17,7 @@ import (
 
 	"github.com/kubetorch/webhook/pkg/certificate"
 	"github.com/kubetorch/webhook/test/controlplane"
+	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
 const caSecret = "kubetorch-webhook-ca"
@@ -76,14 +77,14 @@ func settled(t *testing.T) (*x509.Certificate, error) {
 // awaitSettled waits until nothing is under way with another CA than the one before.
 func awaitSettled(t *testing.T, before *x509.Certificate) (now *x509.Certificate) {
 	t.Helper()
-	var problem error
-	require.Eventually(t, func() bool {
+	harness.Await(t, "the certificates to settle", func() (bool, string) {
+		var problem error
 		now, problem = settled(t)
 		if problem == nil && before != nil && now.Equal(before) {
 			problem = fmt.Errorf("the CA is still the one before")
 		}
-		return problem == nil
-	}, patience, tick, "%v", &problem)
+		return problem == nil, fmt.Sprint(problem)
+	})
 	return now
 }
 
@@ -153,14 +154,13 @@ func TestAWipedCABundleIsRepairedAndNothingElseIsTouched(t *testing.T) {
 			assert.NoError(t, err, stderr)
 		})
 	}
-	var problem string
-	require.Eventually(t, func() bool {
+	harness.Await(t, "the repair", func() (bool, string) {
 		if _, err := settled(t); err != nil {
-			return false
+			return false, err.Error()
 		}
-		problem = admit(0)
-		return problem == ""
-	}, patience, tick, "not repaired: %v", &problem)
+		problem := admit(0)
+		return problem == "", problem
+	})
 	for i, resource := range hooks {
 		repaired, err := client.Resource(resource).Get(t.Context(), name, metav1.GetOptions{})
 		require.NoError(t, err)

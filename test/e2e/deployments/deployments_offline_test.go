@@ -23,6 +23,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/kubetorch/webhook/pkg/deployments/handover"
+	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
 // unseen is a namespace that this webhook leaves alone, and Knative's does not.
@@ -265,10 +266,10 @@ func (l *lab) agree(all []*workload) {
 	require.NoError(l, err)
 	var out string
 	// The controller writes its state meanwhile, which shows if it falls between two reads.
-	assert.Eventually(l, func() bool {
+	harness.Eventually(l, "the same answer online", func() bool {
 		var err error
 		out, _, err = l.kubectl(string(manifests), "diff", "-f", "-")
 		return err == nil && out == ""
-	}, timeout, tick)
+	})
 	assert.Empty(l, out, "kubectl diff of what was applied")
 }

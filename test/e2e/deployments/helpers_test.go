@@ -34,8 +34,7 @@ var (
 )
 
 const (
-	timeout = 90 * time.Second
-	tick    = 100 * time.Millisecond
+	tick = 100 * time.Millisecond
 	// quiet is how long something must not happen.
 	quiet = 2 * time.Second
 )
@@ -53,10 +52,10 @@ func newLab(t *testing.T) *lab { return newLabIn(t, cluster, client) }
 func newLabIn(t *testing.T, c *controlplane.ControlPlane, client dynamic.Interface) *lab {
 	t.Helper()
 	l := &lab{t, c, client, harness.NewNamespace(t, client)}
-	require.Eventually(t, func() bool { // the account that pods run as
+	harness.Eventually(t, "the account that pods run as", func() bool { // the account that pods run as
 		_, err := client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "serviceaccounts"}).Namespace(l.namespace).Get(t.Context(), "default", metav1.GetOptions{})
 		return err == nil
-	}, timeout, tick)
+	})
 	t.Cleanup(func() {
 		if t.Failed() {
 			l.describe()
@@ -138,7 +137,7 @@ func (l *lab) exists(gvr schema.GroupVersionResource, name string) bool {
 
 func (l *lab) eventually(what string, condition func() bool) {
 	l.Helper()
-	require.Eventually(l, condition, timeout, tick, what)
+	harness.Eventually(l, what, condition)
 }
 
 func (l *lab) never(what string, condition func() bool) {

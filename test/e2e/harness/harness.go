@@ -36,6 +36,9 @@ type Options struct {
 	Replicas int
 	// ExtraArgs are appended to the arguments of every replica.
 	ExtraArgs []string
+	// Before prepares what is there before the webhook is installed. Its context ends after the
+	// last test.
+	Before func(context.Context, *Environment) error
 	// Parallel is how many parallel tests run at the same time: much of their time goes by
 	// in waiting. 0 leaves the flag -parallel alone.
 	Parallel int
@@ -96,6 +99,13 @@ func run(ctx context.Context, m *testing.M, o Options, use func(*Environment)) (
 	if *keepLogs {
 		fmt.Println("logs:", e.Cluster.LogDir())
 	}
+	if o.Before != nil {
+		running, end := context.WithCancel(ctx)
+		defer end()
+		if err := o.Before(running, e); err != nil {
+			return 1, fmt.Errorf("preparing what is there before the webhook: %w", err)
+		}
+	}
 	if e.Webhook, err = e.Install(ctx, e.Cluster, o.Replicas); err != nil {
 		return 1, err
 	}
@@ -133,16 +143,16 @@ func (e *Environment) Install(ctx context.Context, c *controlplane.ControlPlane,
 	if err != nil {
 		return nil, err
 	}
-	return w, awaitAdmission(ctx, c)
+	return w, AwaitAdmission(ctx, c)
 }
 
 // asked is a Deployment that the webhook refuses.
 const asked = `{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "asked", "labels": {"kubetorch.com/compute": "no-such-profile"}},
 	"spec": {"selector": {"matchLabels": {"app": "asked"}}, "template": {"metadata": {"labels": {"app": "asked"}}, "spec": {"containers": [{"name": "asked", "image": "nginx:1"}]}}}}`
 
-// awaitAdmission waits until the API server has seen the webhook's configuration: until then
+// AwaitAdmission waits until the API server has seen the webhook's configuration: until then
 // it asks nobody, or somebody whose certificate it cannot verify.
-func awaitAdmission(ctx context.Context, c *controlplane.ControlPlane) error {
+func AwaitAdmission(ctx context.Context, c *controlplane.ControlPlane) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
 	for {
@@ -174,7 +184,7 @@ func Binary(ctx context.Context, dir string) (string, error) {
 	}
 	binary := filepath.Join(dir, "kubetorch-webhook")
 	build := exec.CommandContext(ctx, "go", "build", "-o", binary, "./cmd/webhook")
-	build.Dir = root
+	build.Dir, build.Env = root, append(os.Environ(), "CGO_ENABLED=0") // static, as it is shipped
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building the webhook: %w\n%s", err, out)
 	}

@@ -20,6 +20,9 @@ var (
 	Deployments    = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
 	Policies       = schema.GroupVersionResource{Group: "policy.kubetorch.com", Version: "v1alpha1", Resource: "computepolicies"}
 	Budgets        = schema.GroupVersionResource{Group: "policy.kubetorch.com", Version: "v1alpha1", Resource: "gpubudgets"}
+	Autoscalers    = schema.GroupVersionResource{Group: "autoscaling.internal.knative.dev", Version: "v1alpha1", Resource: "podautoscalers"}
+	Routes         = schema.GroupVersionResource{Group: "serving.knative.dev", Version: "v1", Resource: "routes"}
+	PodResource    = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
 	Namespaces     = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
 )
 
@@ -27,7 +30,9 @@ var (
 func NewNamespace(t testing.TB, client dynamic.Interface) string {
 	t.Helper()
 	u := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"generateName": "e2e-"}}}
-	made, err := client.Resource(Namespaces).Create(t.Context(), u, metav1.CreateOptions{})
+	made, err := Read(func() (*unstructured.Unstructured, error) {
+		return client.Resource(Namespaces).Create(t.Context(), u, metav1.CreateOptions{})
+	})
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		_ = client.Resource(Namespaces).Delete(context.Background(), made.GetName(), metav1.DeleteOptions{})

@@ -3,21 +3,63 @@ package harness
 import (
 	"strings"
 	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-// Answered tries again, as a user would, what a busy machine had no time for: a webhook that
-// was not answered in time, and a replacement of what a controller wrote meanwhile.
+// tries is how often a request is made that gets no answer. Each takes as long as the API server
+// or a webhook lets it, so this bounds no time.
+const tries = 30
+
+// CutOff tells whether the API server broke off an answer because its request timeout ended
+// meanwhile: what else it would answer with 504.
+func CutOff(err error) bool {
+	text := err.Error()
+	return strings.Contains(text, "INTERNAL_ERROR; received from peer") ||
+		strings.Contains(text, "unable to return a response in the time allotted")
+}
+
+// unanswered tells whether a busy machine had no time for a request: the API server broke it off,
+// or a webhook was not answered in time.
+func unanswered(err error) bool {
+	return CutOff(err) || apierrors.IsTimeout(err) || apierrors.IsServerTimeout(err) ||
+		strings.Contains(err.Error(), "failed calling webhook") && strings.Contains(err.Error(), "deadline exceeded")
+}
+
+// Answered tries again, as a user would, what a busy machine left without an answer, and a
+// replacement of what a controller wrote meanwhile. What a try without an answer charged is
+// reserved for a while, what it made is made, and what it deleted is gone.
 func Answered(try func() error) error {
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
+	lost := false
+	for i := 1; ; i++ {
 		err := try()
-		if err == nil || time.Now().After(deadline) {
+		if err == nil || i == tries {
 			return err
 		}
 		text := err.Error()
-		late := strings.Contains(text, "failed calling webhook") && strings.Contains(text, "deadline exceeded")
-		overtaken := strings.Contains(text, "error when replacing") && strings.Contains(text, "the object has been modified")
-		if !late && !overtaken {
+		switch {
+		case unanswered(err):
+			lost = true
+		case lost && strings.Contains(text, "already exists"), lost && apierrors.IsNotFound(err):
+			return nil
+		case lost && strings.Contains(text, "more are reserved by requests under way"):
+			i-- // it becomes free, or the claim of somebody else
+		case strings.Contains(text, "error when replacing") && strings.Contains(text, "the object has been modified"):
+		default:
 			return err
 		}
+		time.Sleep(Tick)
+	}
+}
+
+// Read reads again what the API server had no time for.
+func Read[T any](read func() (T, error)) (T, error) {
+	for i := 1; ; i++ {
+		got, err := read()
+		_, answered := err.(apierrors.APIStatus)
+		if err == nil || i == tries || answered && !unanswered(err) && !apierrors.IsTooManyRequests(err) {
+			return got, err
+		}
+		time.Sleep(Tick)
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
 // A request while no replica answers. It names the entry of the configurations that it is
@@ -82,7 +84,7 @@ func TestWhileTheWebhookIsDown(t *testing.T) {
 	}
 	for what, r := range requests() {
 		// The API server takes a moment to forget the configurations.
-		require.Eventually(t, func() bool { return r.do(t.Context()) == nil }, timeout, tick, what)
+		harness.Eventually(t, what, func() bool { return r.do(t.Context()) == nil })
 	}
 	resume()
 	for _, command := range documented(t, "Afterwards, as it was installed:") {
@@ -92,10 +94,10 @@ func TestWhileTheWebhookIsDown(t *testing.T) {
 	}
 	require.NoError(t, hook.Redirect(t.Context()))
 	assert.Len(t, entries(t), len(all))
-	require.Eventually(t, func() bool {
+	harness.Eventually(t, "the webhook is asked again", func() bool {
 		err := create(t.Context(), deployments, seeds, deployment("again", `labels: {kubetorch.com/compute: missing}`))
 		return err != nil && strings.Contains(err.Error(), "missing")
-	}, timeout, tick, "the webhook is asked again")
+	})
 }
 
 // requests are all dry runs, but for the scale and the status, which have none of their own.

@@ -19,16 +19,15 @@ import (
 	"github.com/stretchr/testify/require"
 	admissionv1 "k8s.io/api/admission/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/test/controlplane"
+	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
 var (
@@ -68,7 +67,7 @@ func installed(t *testing.T) {
 	if hook != nil {
 		return
 	}
-	helm(t, "install", release, chart(), "--namespace", namespace, "--create-namespace")
+	helmInstall(t)
 	require.NoError(t, start(""))
 	if stays == "" {
 		made, err := client.Resource(namespaces).Create(t.Context(), parse(`{apiVersion: v1, kind: Namespace, metadata: {generateName: stays-}}`), metav1.CreateOptions{})
@@ -76,6 +75,15 @@ func installed(t *testing.T) {
 		stays = made.GetName()
 		store(t, budgets, "", fmt.Sprintf(`{apiVersion: policy.kubetorch.com/v1alpha1, kind: GPUBudget, metadata: {name: %s}, spec: {max: 5, namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: %s}}}}`, stays, stays))
 		store(t, policies, "", fmt.Sprintf(`{apiVersion: policy.kubetorch.com/v1alpha1, kind: ComputePolicy, metadata: {name: %s}, spec: {namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: %s}}, bounds: {maxScale: {max: 4}}}}`, stays, stays))
+	}
+}
+
+// helmInstall installs the chart as it is, if it is not installed yet. Its image is none that
+// could start.
+func helmInstall(t *testing.T) {
+	t.Helper()
+	if !strings.Contains(helm(t, "list", "--namespace", namespace, "--short"), release) {
+		helm(t, "install", release, chart(), "--namespace", namespace, "--create-namespace", "--set", "image.repository=registry.invalid/webhook,image.tag=none")
 	}
 }
 
@@ -239,27 +247,20 @@ func nestedString(u *unstructured.Unstructured, fields ...string) string {
 	return text
 }
 
-func budget(t *testing.T, name string) v1alpha1.GPUBudget {
+func budget(t *testing.T, name string) *v1alpha1.GPUBudget {
 	t.Helper()
-	u, err := client.Resource(budgets).Get(t.Context(), name, metav1.GetOptions{})
-	require.NoError(t, err)
-	var b v1alpha1.GPUBudget
-	require.NoError(t, runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &b))
-	return b
+	return harness.Budget(t, client, name)
 }
 
-func counted(b v1alpha1.GPUBudget) bool {
-	c := meta.FindStatusCondition(b.Status.Conditions, v1alpha1.ConditionCounted)
-	return c != nil && c.Status == metav1.ConditionTrue && c.ObservedGeneration == b.Generation
-}
+func counted(b *v1alpha1.GPUBudget) bool { return harness.Counted(b) }
 
 // awaitUsed waits until a budget is counted and at rest with so many GPUs used.
 func awaitUsed(t *testing.T, name string, used int64) {
 	t.Helper()
-	require.Eventually(t, func() bool {
+	harness.Await(t, fmt.Sprintf("%d used in the ledger of budget %s, and nothing reserved", used, name), func() (bool, string) {
 		b := budget(t, name)
-		return counted(b) && b.Status.Used == used && b.Status.Reserved == 0
-	}, 3*time.Minute, 4*tick, "budget %s never came to rest with %d used", name, used)
+		return counted(b) && b.Status.Used == used && b.Status.Reserved == 0, harness.Held(b)
+	})
 }
 
 // entry is what tests need of an entry of the stored webhook configurations.

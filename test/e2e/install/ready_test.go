@@ -16,6 +16,8 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
 // Item 54 of the checklist, first half. A replica whose account may do nothing yet, in a
@@ -34,10 +36,10 @@ func TestAReplicaIsReadyOnceItCanAnswer(t *testing.T) {
 
 	get := func(path string) (int, string) { return ask(address, http.MethodGet, path, "") }
 	// It listens, but has nothing that an API server could verify, and knows nothing.
-	require.Eventually(t, func() bool {
+	harness.Eventually(t, "the first answer", func() bool {
 		connection, err := net.Dial("tcp", address)
 		return err == nil && connection.Close() == nil
-	}, timeout, tick)
+	})
 	require.Never(t, func() bool { code, _ := get("/readyz"); return code == http.StatusOK }, time.Second, tick)
 
 	grant(t, own, `{apiVersion: rbac.authorization.k8s.io/v1, kind: Role, metadata: {name: early}, rules: [{apiGroups: [""], resources: [secrets], verbs: [create, get, list, watch, update]}]}`, "Role", "early")
@@ -47,13 +49,13 @@ func TestAReplicaIsReadyOnceItCanAnswer(t *testing.T) {
 		_ = client.Resource(clusterRoles).Delete(context.Background(), made.GetName(), metav1.DeleteOptions{})
 	})
 	grant(t, own, "", "ClusterRole", made.GetName())
-	require.Eventually(t, func() bool {
+	harness.Eventually(t, "a certificate alone is not enough", func() bool {
 		code, why := get("/readyz")
 		return code == http.StatusServiceUnavailable && !strings.Contains(why, "certificate: ") && strings.Contains(why, "snapshot: ")
-	}, timeout, tick, "a certificate alone is not enough")
+	})
 
 	grant(t, own, "", "ClusterRole", name)
-	require.Eventually(t, func() bool { code, _ := get("/readyz"); return code == http.StatusOK }, timeout, tick)
+	harness.Eventually(t, "readiness", func() bool { code, _ := get("/readyz"); return code == http.StatusOK })
 }
 
 // grant binds a role to the account early, for the time of the test.

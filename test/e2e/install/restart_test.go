@@ -7,6 +7,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
 // Item 49 of the checklist.
@@ -28,7 +30,7 @@ func TestRestartingReplicasOneByOneFailsNoAdmission(t *testing.T) {
 func TestAReplicaThatIsKilledIsMissedForOneTimeoutAtMost(t *testing.T) {
 	installed(t)
 	l := startLoad(t, newNamespace(t))
-	require.Eventually(t, func() bool { return l.count() > *rate }, timeout, tick)
+	harness.Eventually(t, "the load", func() bool { return l.count() > *rate })
 	r := hook.Replicas[1]
 	killed := time.Now()
 	require.NoError(t, r.Process().Signal(syscall.SIGKILL))

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/kubetorch/webhook/pkg/deployments/handover"
+	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
 const (
@@ -30,6 +31,7 @@ var spare = map[string]string{
 	"list configmaps config-defaults":                                                     lists,
 	"list configmaps config-deployment":                                                   lists,
 	"list configmaps config-features":                                                     lists,
+	"list deviceclasses.resource.k8s.io":                                                  lists,
 	"list secrets kubetorch-webhook-ca":                                                   lists,
 	"list customresourcedefinitions.apiextensions.k8s.io services.serving.knative.dev":    lists,
 	"list mutatingwebhookconfigurations.admissionregistration.k8s.io kubetorch-webhook":   lists,
@@ -42,6 +44,12 @@ var spare = map[string]string{
 	"get namespaces":                                                                      "a namespace that the informer has not seen yet",
 	"get podautoscalers.autoscaling.internal.knative.dev":                                 children,
 	"get routes.serving.knative.dev":                                                      children,
+	"get replicasets.apps":                                                                children,
+	"get statefulsets.apps":                                                               children,
+	"get daemonsets.apps":                                                                 children,
+	"get jobs.batch":                                                                      children,
+	"get pods":                                                                            children,
+	"get replicationcontrollers":                                                          children,
 	"delete leases.coordination.k8s.io":                                                   "of replicas that have been gone for ten minutes",
 	"patch events":                                                                        "an event that happens again is counted",
 }
@@ -72,7 +80,7 @@ func TestItHasTheRightsThatItUsesAndNoOthers(t *testing.T) {
 	for _, r := range rights {
 		names = append(names, r.String())
 	}
-	assert.Eventually(t, func() bool {
+	harness.Eventually(t, "the requests in the audit log", func() bool {
 		requests, denied := asked(t)
 		idle, refused = nil, denied
 		for _, r := range rights {
@@ -81,7 +89,7 @@ func TestItHasTheRightsThatItUsesAndNoOthers(t *testing.T) {
 			}
 		}
 		return len(idle) == 0
-	}, timeout, 10*tick)
+	})
 	assert.Empty(t, idle, "granted and not used")
 	assert.Empty(t, refused, "asked for without the right")
 	assert.Subset(t, names, slices.Collect(maps.Keys(spare)), "explained and not granted")
@@ -106,17 +114,17 @@ func exercise(t *testing.T) {
 
 	// A Deployment that becomes one, is changed, and goes back.
 	store(t, deployments, ns, deployment("app", `labels: {kubetorch.com/autoscale: "true"}`))
-	require.Eventually(t, func() bool { return exists(services, ns, "app") }, timeout, tick)
+	harness.Eventually(t, "the Knative Service", func() bool { return exists(services, ns, "app") })
 	change(t, deployments, ns, "app", `{"metadata":{"annotations":{"autoscale.kubetorch.com/max-scale":"3"}}}`)
-	require.Eventually(t, func() bool {
+	harness.Eventually(t, "the adoption", func() bool {
 		return nestedString(get(t, services, ns, "app"), "spec", "template", "metadata", "annotations", "autoscaling.knative.dev/max-scale") == "3"
-	}, timeout, tick)
+	})
 	require.NoError(t, cluster.MakeReady(t.Context(), ns, "app"))
-	require.Eventually(t, func() bool {
+	harness.Eventually(t, "the return", func() bool {
 		return get(t, deployments, ns, "app").GetAnnotations()[handover.AdoptedAnnotation] != ""
-	}, timeout, tick)
+	})
 	change(t, deployments, ns, "app", `{"metadata":{"labels":{"kubetorch.com/autoscale":null}}}`)
-	require.Eventually(t, func() bool { return !exists(services, ns, "app") }, timeout, tick)
+	harness.Eventually(t, "the end of the Knative Service", func() bool { return !exists(services, ns, "app") })
 }
 
 // granted are the rights of the account, one by one.

@@ -43,6 +43,7 @@ type Bounds struct {
 
 // NumberBound is an upper limit on a whole number.
 type NumberBound struct {
+	// Max is the largest number that may be asked for.
 	// +kubebuilder:validation:Minimum=0
 	// +required
 	Max *int64 `json:"max"`
@@ -55,6 +56,7 @@ type NumberBound struct {
 // +kubebuilder:validation:XValidation:rule="has(self.max) || (has(self.allowed) && size(self.allowed) > 0)",message="give max, allowed or both"
 // +kubebuilder:validation:XValidation:rule="has(self.max) || !has(self.enforcement) || self.enforcement != 'Clamp'",message="only a max can be clamped"
 type GPUCountBound struct {
+	// Max is the largest number of GPUs that may be asked for.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	Max *int64 `json:"max,omitempty"`
@@ -69,6 +71,7 @@ type GPUCountBound struct {
 
 // QuantityBound is an upper limit on a Kubernetes quantity.
 type QuantityBound struct {
+	// Max is the largest quantity that may be asked for: cores such as 64 or 500m, bytes such as 16Gi.
 	// +kubebuilder:validation:XIntOrString
 	// +kubebuilder:validation:XValidation:rule="type(self) == string ? isQuantity(self) && quantity(self).isGreaterThan(quantity('0')) : self > 0",message="must be a quantity above 0"
 	Max intstr.IntOrString `json:"max"`
@@ -78,6 +81,7 @@ type QuantityBound struct {
 
 // DurationBound is an upper limit on a length of time.
 type DurationBound struct {
+	// Max is the longest time that may be asked for, such as 10m.
 	Max Duration `json:"max"`
 	// +optional
 	Enforcement Enforcement `json:"enforcement,omitempty"`
@@ -87,6 +91,7 @@ type DurationBound struct {
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.enforcement) || self.enforcement != 'Clamp'",message="a list of names cannot be clamped"
 type NameBound struct {
+	// Allowed are the only names that may be used; *, ? and [a-z] match as in shell patterns.
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
 	// +kubebuilder:validation:items:MinLength=1

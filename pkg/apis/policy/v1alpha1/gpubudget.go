@@ -6,13 +6,17 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // is the ledger: every admission that raises a claim is written there first.
 //
 // +kubebuilder:object:root=true
-// +kubebuilder:resource:scope=Cluster,categories=kubetorch
+// +kubebuilder:resource:scope=Cluster,categories=kubetorch,shortName=gb
 // +kubebuilder:subresource:status
-// +kubebuilder:printcolumn:name="Max",type=integer,JSONPath=`.spec.max`
-// +kubebuilder:printcolumn:name="Used",type=integer,JSONPath=`.status.used`
-// +kubebuilder:printcolumn:name="Reserved",type=integer,JSONPath=`.status.reserved`
-// +kubebuilder:printcolumn:name="Available",type=integer,JSONPath=`.status.available`
+// +kubebuilder:printcolumn:name="Max",type=string,JSONPath=`.status.summary.max`
+// +kubebuilder:printcolumn:name="Used",type=string,JSONPath=`.status.summary.used`
+// +kubebuilder:printcolumn:name="Reserved",type=string,JSONPath=`.status.summary.reserved`
+// +kubebuilder:printcolumn:name="Available",type=string,JSONPath=`.status.summary.available`
 // +kubebuilder:printcolumn:name="Counted",type=string,JSONPath=`.status.conditions[?(@.type=="Counted")].status`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Enforcement",type=string,priority=1,JSONPath=`.status.limits.enforcement`
+// +kubebuilder:printcolumn:name="Holders",type=string,priority=1,JSONPath=`.status.summary.holders`
+// +kubebuilder:printcolumn:name="Checked",type=date,priority=1,JSONPath=`.status.checked`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type GPUBudget struct {
 	metav1.TypeMeta   `json:",inline"`
@@ -66,7 +70,26 @@ type GPUBudgetSpec struct {
 	// +kubebuilder:default=Allow
 	// +optional
 	Rollout RolloutPolicy `json:"rollout,omitempty"`
+
+	// Enforcement is what becomes of a claim that does not fit: Deny refuses it; Warn admits it
+	// with a warning, and Audit without a word, and both count it. Empty is Deny.
+	// +optional
+	Enforcement BudgetEnforcement `json:"enforcement,omitempty"`
 }
+
+// BudgetEnforcement says what becomes of a claim that does not fit into a budget.
+//
+// +kubebuilder:validation:Enum=Deny;Warn;Audit
+type BudgetEnforcement string
+
+const (
+	// BudgetDeny refuses it.
+	BudgetDeny BudgetEnforcement = "Deny"
+	// BudgetWarn admits it with a warning.
+	BudgetWarn BudgetEnforcement = "Warn"
+	// BudgetAudit admits it, and shows it in status and metrics.
+	BudgetAudit BudgetEnforcement = "Audit"
+)
 
 // RolloutPolicy says what happens to an update whose rollout needs more than is free.
 //
@@ -106,10 +129,40 @@ type GPUBudgetStatus struct {
 	// +optional
 	Workloads int32 `json:"workloads"`
 
+	// Checked is when a replica of the webhook last looked after this budget: every ten
+	// minutes or so. Where it is older, none runs, and the rest says what was.
+	// +optional
+	Checked *metav1.Time `json:"checked,omitempty"`
+
 	// Rules is a digest of what GPUs are counted by: the GPU resources of all policies
 	// and Knative's defaults, as they were when the claims were counted.
 	// +optional
 	Rules string `json:"rules,omitempty"`
+
+	// Scope is a digest of the fields of spec that decide what is counted, as they were when the
+	// claims were counted: all but max, maxPerNamespace and enforcement.
+	// +optional
+	Scope string `json:"scope,omitempty"`
+
+	// Limits are those of a generation that every replica of the webhook knows. While they are
+	// of an earlier one than spec, the smaller of both hold.
+	// +optional
+	Limits *BudgetLimits `json:"limits,omitempty"`
+
+	// CountedBy is about when the claims will have been counted, while they are not.
+	// +optional
+	CountedBy *metav1.Time `json:"countedBy,omitempty"`
+
+	// Summary is the figures as columns show them.
+	// +optional
+	Summary *BudgetSummary `json:"summary,omitempty"`
+
+	// Holders are the largest claims, the largest first: ten of all, and three of each of the
+	// namespaces that hold most.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=400
+	// +optional
+	Holders []Holder `json:"holders,omitempty"`
 
 	// Settlements is how often claims were settled. It tells a controller that another one
 	// has done so since it looked.
@@ -127,6 +180,7 @@ type GPUBudgetStatus struct {
 	// +optional
 	Reservations []Reservation `json:"reservations,omitempty"`
 
+	// Conditions are Ready, Counted and Within.
 	// +listType=map
 	// +listMapKey=type
 	// +optional
@@ -135,6 +189,7 @@ type GPUBudgetStatus struct {
 
 // NamespaceClaims are the settled claims of one namespace.
 type NamespaceClaims struct {
+	// Name of the namespace.
 	Name string `json:"name"`
 	// Used is the sum of the claims.
 	Used int64 `json:"used"`
@@ -147,11 +202,13 @@ type NamespaceClaims struct {
 // Reservation is the claim of an admission that is not seen stored yet.
 type Reservation struct {
 	// Key is the UID of the object, or one made from it.
-	Key       string `json:"key"`
+	Key string `json:"key"`
+	// Namespace of the object.
 	Namespace string `json:"namespace"`
 	// Kind and Name of the object, for people.
 	// +optional
 	Kind string `json:"kind,omitempty"`
+	// Name of the object, for people.
 	// +optional
 	Name string `json:"name,omitempty"`
 	// GPUs is the claim.
@@ -161,4 +218,47 @@ type Reservation struct {
 	Overlap int64 `json:"overlap,omitempty"`
 	// Token differs for every admission that touched the reservation.
 	Token string `json:"token"`
+}
+
+// BudgetLimits are the limits of one generation of a budget.
+type BudgetLimits struct {
+	// Generation is that of the spec that they are from.
+	Generation int64 `json:"generation"`
+	// Max is the largest sum of claims.
+	Max int64 `json:"max"`
+	// MaxPerNamespace is the largest sum of claims in any one namespace.
+	// +optional
+	MaxPerNamespace *int64 `json:"maxPerNamespace,omitempty"`
+	// +optional
+	Enforcement BudgetEnforcement `json:"enforcement,omitempty"`
+}
+
+// BudgetSummary is figures of one moment as people read them.
+type BudgetSummary struct {
+	// Max is the limit in force.
+	Max string `json:"max"`
+	// Used is the sum of settled claims, "unbounded" if one of them is.
+	Used string `json:"used"`
+	// Reserved is what admissions under way may add to it.
+	Reserved string `json:"reserved"`
+	// Available is what is left of the limit.
+	Available string `json:"available"`
+	// Holders names the largest claims.
+	// +optional
+	Holders string `json:"holders,omitempty"`
+}
+
+// Holder is an object that claims GPUs.
+type Holder struct {
+	// Namespace of the object.
+	Namespace string `json:"namespace"`
+	// Kind of the object.
+	Kind string `json:"kind"`
+	// Name of the object.
+	Name string `json:"name"`
+	// GPUs is the claim.
+	GPUs int64 `json:"gpus"`
+	// Unbounded is whether nothing limits the number of its pods.
+	// +optional
+	Unbounded bool `json:"unbounded,omitempty"`
 }

@@ -11,17 +11,24 @@ const (
 	ConditionAdvisory = "Advisory"
 	// ConditionCompliant: nothing that exists breaks a bound, as far as the last audit saw.
 	ConditionCompliant = "Compliant"
+	// ConditionExemptionsEnded: an entry of spec.exempt has ended. Absent if none ends.
+	ConditionExemptionsEnded = "ExemptionsEnded"
 )
 
 // Reasons of the conditions.
 const (
 	ReasonInForce = "InForce"
 	ReasonInvalid = "Invalid"
+	// ReasonNotRegistered: admissions are not sent to the webhook as they should be.
+	ReasonNotRegistered = "NotRegistered"
 
 	ReasonWorkloadSelector = "WorkloadSelector"
 	ReasonNamespaceLabels  = "NamespaceLabels"
 	ReasonSelectsAll       = "NotAvoidable"
 	ReasonNoBounds         = "NoBounds"
+
+	ReasonExemptionsHold  = "ExemptionsHold"
+	ReasonExemptionsEnded = "ExemptionsEnded"
 
 	ReasonNoViolations = "NoViolations"
 	ReasonViolations   = "Violations"
@@ -37,7 +44,7 @@ type ComputePolicyStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// Conditions are Ready, Advisory and Compliant.
+	// Conditions are Ready, Advisory and Compliant, and ExemptionsEnded if exemptions end.
 	// +listType=map
 	// +listMapKey=type
 	// +optional
@@ -56,6 +63,11 @@ type ComputePolicyStatus struct {
 	// same is not written at once.
 	// +optional
 	Audited *metav1.Time `json:"audited,omitempty"`
+
+	// Checked is when a replica of the webhook last looked after this policy: every ten
+	// minutes or so. Where it is older, none runs, and the conditions say what was.
+	// +optional
+	Checked *metav1.Time `json:"checked,omitempty"`
 }
 
 // Violations are what an audit found.
@@ -82,14 +94,18 @@ type BoundViolations struct {
 	Bound string `json:"bound"`
 	// Enforcement is how the bound is enforced at admission.
 	Enforcement Enforcement `json:"enforcement"`
-	Count       int64       `json:"count"`
+	// Count is the number of objects.
+	Count int64 `json:"count"`
 }
 
 // ObjectViolation is an object that breaks a bound.
 type ObjectViolation struct {
+	// Namespace of the object.
 	Namespace string `json:"namespace"`
-	Kind      string `json:"kind"`
-	Name      string `json:"name"`
+	// Kind of the object.
+	Kind string `json:"kind"`
+	// Name of the object.
+	Name string `json:"name"`
 	// Bound is a field of spec.bounds.
 	Bound string `json:"bound"`
 	// Message says what the object asks for and what is allowed.

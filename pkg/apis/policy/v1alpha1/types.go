@@ -25,7 +25,7 @@ const (
 // ComputePolicy sets defaults, profiles and bounds for the workloads that it selects.
 //
 // +kubebuilder:object:root=true
-// +kubebuilder:resource:scope=Cluster,categories=kubetorch
+// +kubebuilder:resource:scope=Cluster,categories=kubetorch,shortName=cpol
 // +kubebuilder:subresource:status
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Enforcement",type=string,JSONPath=`.status.enforcement`
@@ -34,6 +34,7 @@ const (
 // +kubebuilder:printcolumn:name="Priority",type=integer,priority=1,JSONPath=`.spec.priority`
 // +kubebuilder:printcolumn:name="Max scale",type=integer,priority=1,JSONPath=`.spec.bounds.maxScale.max`
 // +kubebuilder:printcolumn:name="GPUs per workload",type=integer,priority=1,JSONPath=`.spec.bounds.gpusPerWorkload.max`
+// +kubebuilder:printcolumn:name="Checked",type=date,priority=1,JSONPath=`.status.checked`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type ComputePolicy struct {
 	metav1.TypeMeta   `json:",inline"`
@@ -90,13 +91,37 @@ type ComputePolicySpec struct {
 	Bounds *Bounds `json:"bounds,omitempty"`
 
 	// GPUResources are the resource names that count as GPUs beside the built-in
-	// list; a trailing * matches any suffix. The first one without a * is what the
-	// parameter gpus asks for.
+	// list: a name, or an object with a name and how many GPUs one of it stands for,
+	// such as {name: nvidia.com/mig-1g.10gb, gpus: "1/7"}; 1 if it is left out. A
+	// trailing * matches any suffix. The first one without a * is what the parameter
+	// gpus asks for.
+	// +kubebuilder:validation:MaxItems=64
+	// +optional
+	GPUResources []GPUResource `json:"gpuResources,omitempty"`
+
+	// NotGPUResources are resource names that say something of a GPU, or nothing at
+	// all, and count as no GPUs. A trailing * matches any suffix.
 	// +kubebuilder:validation:MaxItems=64
 	// +kubebuilder:validation:items:MaxLength=316
 	// +kubebuilder:validation:items:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/([A-Za-z0-9][-A-Za-z0-9_.]*\*?|\*)$`
 	// +optional
-	GPUResources []string `json:"gpuResources,omitempty"`
+	NotGPUResources []string `json:"notGPUResources,omitempty"`
+
+	// GPUDeviceClasses are DeviceClasses of dynamic resource allocation whose devices
+	// are GPUs, beside the built-in ones. A trailing * matches any suffix.
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MaxLength=253
+	// +kubebuilder:validation:items:Pattern=`^[a-z0-9][-a-z0-9.]*([a-z0-9]|\*)?$`
+	// +optional
+	GPUDeviceClasses []string `json:"gpuDeviceClasses,omitempty"`
+
+	// NotGPUDeviceClasses are DeviceClasses whose devices are not GPUs. A trailing *
+	// matches any suffix.
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MaxLength=253
+	// +kubebuilder:validation:items:Pattern=`^[a-z0-9][-a-z0-9.]*([a-z0-9]|\*)?$`
+	// +optional
+	NotGPUDeviceClasses []string `json:"notGPUDeviceClasses,omitempty"`
 
 	// Exempt lists who and what the bounds do not stop.
 	// +kubebuilder:validation:MaxItems=64
@@ -114,11 +139,13 @@ type Settings struct {
 
 // Profiles are named settings.
 type Profiles struct {
+	// Autoscale are profiles of autoscaling, chosen by the label kubetorch.com/autoscale.
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=64
 	// +optional
 	Autoscale []AutoscaleProfile `json:"autoscale,omitempty"`
+	// Compute are profiles of resources, chosen by the label kubetorch.com/compute.
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=64
@@ -151,27 +178,35 @@ type ComputeProfile struct {
 // +kubebuilder:validation:XValidation:rule="!has(self.minScale) || !has(self.maxScale) || self.minScale <= self.maxScale",message="minScale may not be above maxScale"
 // +kubebuilder:validation:XValidation:rule="!has(self.initialScale) || !has(self.maxScale) || self.initialScale <= self.maxScale",message="initialScale may not be above maxScale"
 type AutoscaleSettings struct {
+	// AutoscalerClass is Knative's autoscaler: kpa by requests, hpa by CPU, memory or a pod metric.
 	// +kubebuilder:validation:Enum=kpa;hpa;kpa.autoscaling.knative.dev;hpa.autoscaling.knative.dev
 	// +optional
 	AutoscalerClass *string `json:"autoscalerClass,omitempty"`
+	// Metric is what is scaled by: concurrency or rps with kpa; cpu, memory or a pod metric with hpa.
 	// +kubebuilder:validation:MinLength=1
 	// +optional
 	Metric *string `json:"metric,omitempty"`
+	// Target is how much of the metric one pod is to have.
 	// +kubebuilder:validation:XIntOrString
 	// +optional
 	Target *intstr.IntOrString `json:"target,omitempty"`
+	// TargetUtilization is the percentage of the target that is aimed at, 1 to 100; kpa only.
 	// +kubebuilder:validation:XIntOrString
 	// +optional
 	TargetUtilization *intstr.IntOrString `json:"targetUtilization,omitempty"`
+	// MinScale is the number of pods that never go away.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	MinScale *int32 `json:"minScale,omitempty"`
+	// MaxScale is the largest number of pods.
 	// +kubebuilder:validation:Minimum=1
 	// +optional
 	MaxScale *int32 `json:"maxScale,omitempty"`
+	// InitialScale is the number of pods that a new revision starts with.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	InitialScale *int32 `json:"initialScale,omitempty"`
+	// Concurrency is how many requests one pod gets at the same time.
 	// +kubebuilder:validation:Minimum=1
 	// +optional
 	Concurrency *int32 `json:"concurrency,omitempty"`
@@ -187,35 +222,46 @@ type AutoscaleSettings struct {
 
 // ComputeSettings are the parameters under compute.kubetorch.com/.
 type ComputeSettings struct {
+	// CPUs are requested for the serving container: cores, or millicores such as 500m.
 	// +kubebuilder:validation:XIntOrString
 	// +optional
 	CPUs *intstr.IntOrString `json:"cpus,omitempty"`
+	// Memory is requested for the serving container, in bytes, such as 16Gi.
 	// +kubebuilder:validation:XIntOrString
 	// +optional
 	Memory *intstr.IntOrString `json:"memory,omitempty"`
+	// DiskSize is the ephemeral storage that is requested, in bytes, such as 100Gi.
 	// +kubebuilder:validation:XIntOrString
 	// +optional
 	DiskSize *intstr.IntOrString `json:"diskSize,omitempty"`
+	// GPUs are requested for, and the limit of, the serving container: whole GPUs.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	GPUs *int32 `json:"gpus,omitempty"`
+	// GPUType pins pods to nodes with one type of GPU, by its vendor's label, such as NVIDIA-L4.
 	// +kubebuilder:validation:MinLength=1
 	// +optional
 	GPUType *string `json:"gpuType,omitempty"`
+	// GPUAntiAffinity keeps pods off nodes with GPUs.
 	// +optional
 	GPUAntiAffinity *bool `json:"gpuAntiAffinity,omitempty"`
+	// GPUMemory is the memory of a GPU that is needed, in bytes; it asks for one GPU if none is.
 	// +kubebuilder:validation:XIntOrString
 	// +optional
 	GPUMemory *intstr.IntOrString `json:"gpuMemory,omitempty"`
+	// SharedMemoryLimit is the size of /dev/shm, in bytes.
 	// +kubebuilder:validation:XIntOrString
 	// +optional
 	SharedMemoryLimit *intstr.IntOrString `json:"sharedMemoryLimit,omitempty"`
+	// PriorityClassName is the priority class of the pods.
 	// +kubebuilder:validation:MinLength=1
 	// +optional
 	PriorityClassName *string `json:"priorityClassName,omitempty"`
+	// QueueName is Kueue's queue.
 	// +kubebuilder:validation:MinLength=1
 	// +optional
 	QueueName *string `json:"queueName,omitempty"`
+	// ServiceAccountName is the service account of the pods.
 	// +kubebuilder:validation:MinLength=1
 	// +optional
 	ServiceAccountName *string `json:"serviceAccountName,omitempty"`
@@ -265,4 +311,13 @@ type Exemption struct {
 	// +kubebuilder:validation:items:MaxLength=318
 	// +optional
 	ServiceAccounts []string `json:"serviceAccounts,omitempty"`
+
+	// Until is when the exemption ends: from then on the bounds hold again. What it let in
+	// stays, and may not grow. Absent is without end.
+	// +optional
+	Until *metav1.Time `json:"until,omitempty"`
+	// Reason is why there is the exemption, for people.
+	// +kubebuilder:validation:MaxLength=1024
+	// +optional
+	Reason string `json:"reason,omitempty"`
 }

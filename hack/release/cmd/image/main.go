@@ -1,0 +1,86 @@
+// Command image makes an image of one static program, as an OCI layout or as an archive of one.
+//
+//	image -reference example.com/webhook:v1 -layout dist/image linux/amd64=bin/webhook
+//	image -reference example.com/pause:v1 -archive pause.tar linux/amd64=bin/pause
+//
+// It prints the digest of the image's index.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/kubetorch/webhook/hack/release/image"
+	"github.com/kubetorch/webhook/hack/release/pairs"
+)
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string) error {
+	flags := flag.NewFlagSet("image", flag.ContinueOnError)
+	o := image.Options{Programs: map[string]string{}, Annotations: map[string]string{}}
+	reference := flags.String("reference", "", "repository and tag of the image")
+	layout := flags.String("layout", "", "folder to write an OCI layout into")
+	archive := flags.String("archive", "", "file to write an archive of the layout to, for ctr images import and podman load")
+	created := flags.String("created", "0", "when the image was made, in seconds since 1970, as in SOURCE_DATE_EPOCH")
+	flags.StringVar(&o.Name, "name", "", "the program's name in the image (default: its file's)")
+	flags.Var(pairs.Pairs(o.Annotations), "annotation", "KEY=VALUE, as often as needed")
+	flags.Func("arg", "an argument that the program gets by default, as often as needed", func(text string) error {
+		o.Args = append(o.Args, text)
+		return nil
+	})
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	for _, program := range flags.Args() {
+		if err := pairs.Pairs(o.Programs).Set(program); err != nil {
+			return fmt.Errorf("%s: give programs as PLATFORM=FILE: %w", program, err)
+		}
+	}
+	seconds, err := strconv.ParseInt(*created, 10, 64)
+	if err != nil {
+		return fmt.Errorf("-created: %w", err)
+	}
+	o.Created = time.Unix(seconds, 0)
+	if *reference == "" || *layout == "" && *archive == "" {
+		return errors.New("-reference is needed, and one of -layout and -archive")
+	}
+	return write(o, *reference, *layout, *archive)
+}
+
+func write(o image.Options, reference, layout, archive string) (err error) {
+	index, err := image.Build(o)
+	if err != nil {
+		return err
+	}
+	if layout == "" {
+		if layout, err = os.MkdirTemp("", "layout-"); err != nil {
+			return err
+		}
+		defer os.RemoveAll(layout)
+	}
+	digest, err := image.WriteLayout(index, layout, reference)
+	if err != nil {
+		return err
+	}
+	if archive != "" {
+		file, err := os.Create(archive)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(image.WriteArchive(file, layout), file.Close()); err != nil {
+			return err
+		}
+	}
+	fmt.Println(digest)
+	return nil
+}

@@ -1,0 +1,68 @@
+package app
+
+import (
+	"context"
+	"sync"
+
+	admissionv1 "k8s.io/api/admission/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/kubetorch/webhook/pkg/manifest"
+	"github.com/kubetorch/webhook/pkg/review"
+	"github.com/kubetorch/webhook/pkg/workload"
+)
+
+// memory is a review.Reader of what was admitted, for where there is no cluster.
+type memory struct {
+	mu      sync.Mutex
+	objects map[schema.GroupKind]map[place]manifest.Object
+}
+
+func newMemory() *memory { return &memory{objects: map[schema.GroupKind]map[place]manifest.Object{}} }
+
+// place is where an object of a kind is.
+type place struct{ namespace, name string }
+
+func (m *memory) Get(_ context.Context, kind schema.GroupKind, namespace, name string) (manifest.Object, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.objects[kind][place{namespace, name}], nil
+}
+
+func (m *memory) List(_ context.Context, kind schema.GroupKind, namespace string, selector labels.Selector) ([]manifest.Object, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var found []manifest.Object
+	for at, o := range m.objects[kind] {
+		if at.namespace == namespace && selector.Matches(labels.Set(manifest.Texts(o, "metadata", "labels"))) {
+			found = append(found, o)
+		}
+	}
+	return found, nil
+}
+
+// keep remembers what a request stores.
+func (m *memory) keep(r *review.Request) {
+	kind, o := r.Kind(), r.Object()
+	if _, ok := workload.KindFor(kind); !ok && kind != workload.HorizontalPodAutoscalerKind {
+		return
+	}
+	at := place{r.Namespace(), manifest.Text(o, "metadata", "name")}
+	if at.name == "" {
+		return // it gets its name later, and nobody asks for it by another
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.objects[kind] == nil {
+		m.objects[kind] = map[place]manifest.Object{}
+	}
+	m.objects[kind][at] = o
+}
+
+// forget is for an object that is deleted.
+func (m *memory) forget(request *admissionv1.AdmissionRequest) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.objects[schema.GroupKind{Group: request.Kind.Group, Kind: request.Kind.Kind}], place{request.Namespace, request.Name})
+}

@@ -1,0 +1,75 @@
+package app
+
+import (
+	"context"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/kubetorch/webhook/pkg/manifest"
+	"github.com/kubetorch/webhook/pkg/workload"
+)
+
+// resourceOf is how the API server serves a kind that verdicts depend on.
+func resourceOf(kind schema.GroupKind) (schema.GroupVersionResource, error) {
+	if resource, ok := resources[kind]; ok {
+		return resource, nil
+	}
+	if k, ok := workload.KindFor(kind); ok {
+		return k.GVR(), nil
+	}
+	return schema.GroupVersionResource{}, fmt.Errorf("objects of kind %s are not read", kind)
+}
+
+// liveReader is a review.Reader that asks the API server.
+type liveReader struct{ reads }
+
+func (r liveReader) Get(ctx context.Context, kind schema.GroupKind, namespace, name string) (manifest.Object, error) {
+	resource, err := resourceOf(kind)
+	if err != nil {
+		return nil, err
+	}
+	o, err := r.one(ctx, resource, namespace, name)
+	if o != nil {
+		named(o, kind, resource)
+	}
+	return o, err
+}
+
+func (r liveReader) List(ctx context.Context, kind schema.GroupKind, namespace string, selector labels.Selector) ([]manifest.Object, error) {
+	resource, err := resourceOf(kind)
+	if err != nil {
+		return nil, err
+	}
+	if !selector.Empty() && selector.String() == "" {
+		return nil, nil // one that takes nothing reads like one that takes everything
+	}
+	options := metav1.ListOptions{Limit: pageSize, LabelSelector: selector.String()}
+	var all []manifest.Object
+	for {
+		page, err := r.client.Resource(resource).Namespace(namespace).List(ctx, options)
+		if apierrors.IsNotFound(err) {
+			return nil, nil // the cluster has no such kind
+		}
+		if err != nil {
+			return nil, fmt.Errorf("listing %s of namespace %s: %w", resource.GroupResource(), namespace, err)
+		}
+		for i := range page.Items {
+			named(page.Items[i].Object, kind, resource)
+			all = append(all, page.Items[i].Object)
+		}
+		if options.Continue = page.GetContinue(); options.Continue == "" {
+			return all, nil
+		}
+	}
+}
+
+// named states the kind in an object, which lists may leave out.
+func named(o manifest.Object, kind schema.GroupKind, resource schema.GroupVersionResource) {
+	if manifest.Text(o, "kind") == "" {
+		o["apiVersion"], o["kind"] = resource.GroupVersion().String(), kind.Kind
+	}
+}

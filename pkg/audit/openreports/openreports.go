@@ -1,0 +1,141 @@
+// Package openreports says what an audit found in the words of openreports.io, which viewers such
+// as policy-reporter show. It is pure.
+package openreports
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
+	"github.com/kubetorch/webhook/pkg/audit"
+	"github.com/kubetorch/webhook/pkg/manifest"
+)
+
+// APIVersion and Kind of the reports, and the resource that serves them.
+const (
+	Group      = "openreports.io"
+	Version    = "v1alpha1"
+	APIVersion = Group + "/" + Version
+	Kind       = "ClusterReport"
+	Resource   = "clusterreports"
+)
+
+// Source names this program in reports, and NamePrefix begins their names.
+const (
+	Source     = "kubetorch-webhook"
+	NamePrefix = "kubetorch-"
+)
+
+// ManagedByLabel marks the reports that are kept by the leader.
+const ManagedByLabel = "app.kubernetes.io/managed-by"
+
+// most is how many results a report holds: an object may have 1.5 MiB. The summary counts all.
+const most = 1000
+
+// Reports are one for each policy, and one for each budget that is exceeded.
+func Reports(r audit.Report, exceeded []audit.Finding, now time.Time) []manifest.Object {
+	reports := []manifest.Object{}
+	for _, d := range r.Policies {
+		var of []audit.Finding
+		for _, f := range r.Findings {
+			if f.Policy == d.Name {
+				of = append(of, f)
+			}
+		}
+		reports = append(reports, report("ComputePolicy", d.Name, "policy-"+d.Name, of, r.Objects, d.Invalid.ToAggregate(), now))
+	}
+	var budgets []string
+	for _, f := range exceeded {
+		if !slices.Contains(budgets, f.Policy) {
+			budgets = append(budgets, f.Policy)
+		}
+	}
+	for _, name := range budgets {
+		var of []audit.Finding
+		for _, f := range exceeded {
+			if f.Policy == name {
+				of = append(of, f)
+			}
+		}
+		short := strings.TrimPrefix(name, "GPUBudget/")
+		reports = append(reports, report("GPUBudget", short, "budget-"+short, of, len(of), nil, now))
+	}
+	return reports
+}
+
+// report is one policy's. objects is how many were looked at.
+func report(kind, name, suffix string, findings []audit.Finding, objects int, invalid error, now time.Time) manifest.Object {
+	var fail, warn, failing int64
+	results := []any{}
+	seen := map[string]bool{}
+	for _, f := range findings {
+		result, severity := "fail", "high"
+		switch f.Enforcement {
+		case v1alpha1.Warn, v1alpha1.Audit:
+			result, severity = "warn", "low"
+			warn++
+		default:
+			fail++
+		}
+		if key := f.Namespace + "/" + f.Kind + "/" + f.Name; !seen[key] {
+			seen[key] = true
+			failing++
+		}
+		if len(results) < most {
+			results = append(results, resultOf(name, f, result, severity, now))
+		}
+	}
+	summary := manifest.Object{"pass": max(int64(objects)-failing, 0), "fail": fail, "warn": warn, "error": int64(0), "skip": int64(0)}
+	if invalid != nil {
+		summary["pass"], summary["error"] = int64(0), int64(1)
+		results = append(results, manifest.Object{"source": Source, "policy": name, "result": "error", "severity": "high",
+			"message": "the policy is invalid, so its bounds are not known: " + invalid.Error(), "timestamp": timestamp(now)})
+	}
+	return manifest.Object{"apiVersion": APIVersion, "kind": Kind,
+		"metadata": manifest.Object{"name": NamePrefix + suffix, "labels": manifest.Object{ManagedByLabel: Source}},
+		"source":   Source,
+		"scope":    manifest.Object{"apiVersion": v1alpha1.GroupVersion.String(), "kind": kind, "name": name},
+		"summary":  summary, "results": results}
+}
+
+func resultOf(policy string, f audit.Finding, result, severity string, now time.Time) manifest.Object {
+	subject := manifest.Object{"kind": f.Kind, "name": f.Name}
+	if f.Namespace != "" {
+		subject["namespace"] = f.Namespace
+	}
+	if version := apiVersions[f.Kind]; version != "" {
+		subject["apiVersion"] = version
+	}
+	return manifest.Object{"source": Source, "policy": policy, "rule": f.Bound, "category": "GPU bounds", "severity": severity, "scored": result == "fail",
+		"result": result, "message": f.Message, "timestamp": timestamp(now), "resources": []any{subject},
+		"properties": manifest.Object{"enforcement": string(f.Enforcement)}}
+}
+
+// apiVersions of the kinds that an audit names.
+var apiVersions = map[string]string{"Deployment": "apps/v1", "Service": "serving.knative.dev/v1", "Configuration": "serving.knative.dev/v1", "Revision": "serving.knative.dev/v1",
+	"Route": "serving.knative.dev/v1", "PodAutoscaler": "autoscaling.internal.knative.dev/v1alpha1", "Namespace": "v1", "GPUBudget": v1alpha1.GroupVersion.String()}
+
+func timestamp(now time.Time) manifest.Object {
+	return manifest.Object{"seconds": now.Unix(), "nanos": int64(0)}
+}
+
+// Same tells whether two reports differ in nothing but the times of their results.
+func Same(a, b manifest.Object) bool {
+	return manifest.Equal(timeless(a), timeless(b))
+}
+
+// timeless is what a report says, whenever it was found.
+func timeless(o manifest.Object) manifest.Object {
+	results := []any{}
+	for _, r := range manifest.Objects(o, "results") {
+		copied := manifest.Object{}
+		for k, v := range r {
+			if k != "timestamp" {
+				copied[k] = v
+			}
+		}
+		results = append(results, copied)
+	}
+	return manifest.Object{"source": o["source"], "scope": o["scope"], "summary": o["summary"], "results": results}
+}

@@ -1,0 +1,175 @@
+package usage
+
+import (
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/kubetorch/webhook/pkg/cluster"
+	"github.com/kubetorch/webhook/pkg/deployments/handover"
+	"github.com/kubetorch/webhook/pkg/manifest"
+	"github.com/kubetorch/webhook/pkg/workload"
+)
+
+// holder is an object of Kubernetes' own kinds with what belongs to it.
+type holder struct {
+	item *cluster.Item
+	kind schema.GroupKind
+	// object is read once it is needed.
+	object manifest.Object
+	// pods are what its pods hold; those of a Deployment are those of its ReplicaSets.
+	pods workload.Held
+	// sets are the ReplicaSets of a Deployment.
+	sets []manifest.Object
+}
+
+func (h *holder) read() manifest.Object {
+	if h.object == nil {
+		h.object = h.item.Object()
+	}
+	return h.object
+}
+
+// holders finds what belongs to what: ReplicaSets to Deployments, and pods to the objects whose
+// controllers count them as their own.
+type holders struct {
+	gpus  workload.GPUResources
+	byUID map[string]*holder
+	// roots are those that hold claims by themselves, Deployments apart, in order.
+	roots []*holder
+	// alone are the pods that belong to no root, with what they hold.
+	alone []alonePod
+	// autoscalers are the HorizontalPodAutoscalers by what they scale.
+	autoscalers map[scaled][]manifest.Object
+}
+
+type alonePod struct {
+	item  *cluster.Item
+	parts []workload.Part
+}
+
+// scaled is what an autoscaler scales.
+type scaled struct {
+	namespace string
+	workload.Target
+}
+
+// newHolders looks at what was listed.
+func newHolders(o *cluster.Objects, gpus workload.GPUResources) *holders {
+	h := &holders{gpus: gpus, byUID: make(map[string]*holder, len(o.Deployments)), autoscalers: map[scaled][]manifest.Object{}}
+	for i := range o.HorizontalPodAutoscalers {
+		item := &o.HorizontalPodAutoscalers[i]
+		autoscaler := item.Object()
+		at := scaled{item.Namespace, workload.AutoscalerTarget(autoscaler)}
+		h.autoscalers[at] = append(h.autoscalers[at], autoscaler)
+	}
+	for _, l := range []struct {
+		kind  schema.GroupKind
+		items []cluster.Item
+	}{
+		{workload.DeploymentKind, o.Deployments}, {workload.JobKind, o.Jobs}, {workload.StatefulSetKind, o.StatefulSets},
+		{workload.ReplicationControllerKind, o.ReplicationControllers}, {workload.DaemonSetKind, o.DaemonSets},
+		{workload.ReplicaSetKind, o.ReplicaSets},
+	} {
+		for i := range l.items {
+			found := &holder{item: &l.items[i], kind: l.kind}
+			if found.item.UID != "" {
+				h.byUID[found.item.UID] = found
+			}
+			h.place(found)
+		}
+	}
+	for i := range o.Pods {
+		h.pod(&o.Pods[i])
+	}
+	return h
+}
+
+// place makes an object a root, or part of the Deployment that it belongs to.
+func (h *holders) place(found *holder) {
+	switch found.kind {
+	case workload.DeploymentKind, workload.DaemonSetKind: // the pods of a DaemonSet claim by themselves
+	case workload.ReplicaSetKind:
+		rs := found.read()
+		if d := h.ownerOf(found.item, rs); d != nil {
+			d.sets = append(d.sets, h.autoscaled(found))
+		} else {
+			h.roots = append(h.roots, found)
+		}
+	default:
+		h.roots = append(h.roots, found)
+	}
+}
+
+// ownerOf is the object that another belongs to; nil if none was listed.
+func (h *holders) ownerOf(item *cluster.Item, o manifest.Object) *holder {
+	if owner := h.byUID[item.Controller]; owner != nil && workload.Belongs(o, owner.read()) {
+		return owner
+	}
+	return nil
+}
+
+// pod adds what a Pod holds to the root that it belongs to.
+func (h *holders) pod(item *cluster.Item) {
+	pod := item.Object()
+	owner := h.ownerOf(item, pod)
+	if owner != nil && owner.kind == workload.ReplicaSetKind {
+		if d := h.ownerOf(owner.item, owner.read()); d != nil {
+			owner = d
+		}
+	}
+	if owner != nil && owner.kind != workload.DaemonSetKind {
+		owner.pods.Add(pod, h.gpus)
+		return
+	}
+	if u := workload.PodUsage(pod, h.gpus); len(u.Parts) > 0 {
+		h.alone = append(h.alone, alonePod{item, u.Parts})
+	}
+}
+
+// peak is the most pods that autoscalers may have an object ask for; 0 without one.
+func (h *holders) peak(found *holder) int64 {
+	var peak int64
+	target := scaled{found.item.Namespace, workload.Target{GroupKind: found.kind, Name: found.item.Name}}
+	for _, autoscaler := range h.autoscalers[target] {
+		peak = max(peak, workload.AutoscalerPeak(autoscaler, workload.Replicas(found.read())))
+	}
+	return peak
+}
+
+// autoscaled is an object that asks for as many replicas as an autoscaler may have it ask for.
+func (h *holders) autoscaled(found *holder) manifest.Object {
+	o, peak := found.read(), h.peak(found)
+	if peak <= workload.Replicas(o) {
+		return o
+	}
+	raised, spec := manifest.Object{}, manifest.Object{}
+	for key, value := range o {
+		raised[key] = value
+	}
+	for key, value := range manifest.Map(o, "spec") {
+		spec[key] = value
+	}
+	raised["spec"], spec["replicas"] = spec, peak
+	return raised
+}
+
+// usage is what a root other than a Deployment claims.
+func (h *holders) usage(found *holder) workload.Usage {
+	kind, _ := workload.KindFor(found.kind)
+	o := h.autoscaled(found)
+	u := kind.Usage(o, h.gpus)
+	u.Hold(o, found.pods)
+	return u
+}
+
+// deployment is what a Deployment claims, given how many pods it may ask for besides what autoscalers
+// have it ask for. Autoscalers leave one alone that a Knative Service serves in place of.
+func (h *holders) deployment(found *holder, peak int64, service manifest.Object) workload.Usage {
+	o := found.read()
+	if adopted := service != nil && handover.Owns(o, service) && workload.Replicas(o) == 0; !adopted {
+		peak = max(peak, h.peak(found))
+	}
+	return workload.DeploymentUsage(o, workload.Controlled{ReplicaSets: found.sets, Pods: found.pods, Autoscaled: peak}, h.gpus)
+}
+
+// empty tells whether nothing belongs to an object.
+func (h *holder) empty() bool { return h == nil || (len(h.sets) == 0 && h.pods.Pods == 0) }

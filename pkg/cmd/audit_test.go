@@ -1,0 +1,41 @@
+package cmd
+
+import (
+	"regexp"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+const auditPolicies = `apiVersion: policy.kubetorch.com/v1alpha1
+kind: ComputePolicy
+metadata: {name: platform}
+spec: {bounds: {maxScale: {max: 3}, gpusPerPod: {max: 1, enforcement: Warn}}}
+---
+apiVersion: policy.kubetorch.com/v1alpha1
+kind: GPUBudget
+metadata: {name: all}
+spec: {max: 16, maxPerNamespace: 12}
+`
+
+const auditObjects = `apiVersion: serving.knative.dev/v1
+kind: Service
+metadata: {name: big & bold, namespace: ml, uid: u1}
+spec: {template: {metadata: {annotations: {autoscaling.knative.dev/max-scale: "9"}}, spec: {containers: [{image: a/b, resources: {limits: {nvidia.com/gpu: 2}}}]}}}
+---
+apiVersion: serving.knative.dev/v1
+kind: Service
+metadata: {name: small, namespace: web, uid: u2}
+spec: {template: {metadata: {annotations: {autoscaling.knative.dev/max-scale: "2"}}, spec: {containers: [{image: a/b, resources: {limits: {nvidia.com/gpu: 1}}}]}}}
+`
+
+func TestAuditOutputs(t *testing.T) {
+	t.Chdir(files(t, "p.yaml", auditPolicies, "o.yaml", auditObjects))
+	// What depends on when it runs.
+	times := regexp.MustCompile(`seconds: \d+|Looked at [^<]*\.`)
+	for output, name := range map[string]string{"html": "audit.html", "openreports": "audit-openreports.yaml"} {
+		code, out, errOut := runIn(t, "", "audit", "-f", "o.yaml", "--policy", "p.yaml", "-o", output)
+		assert.Equal(t, 1, code, errOut)
+		golden(t, name, times.ReplaceAllString(out, "TIME"))
+	}
+}

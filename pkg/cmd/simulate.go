@@ -1,0 +1,259 @@
+package cmd
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/kubetorch/webhook/pkg/cmd/options"
+	"github.com/kubetorch/webhook/pkg/knative"
+	"github.com/kubetorch/webhook/pkg/manifest"
+	"github.com/kubetorch/webhook/pkg/offline"
+	"github.com/kubetorch/webhook/pkg/report"
+	"github.com/kubetorch/webhook/pkg/simulate"
+)
+
+// seriesPoints is how many points a series has at most.
+const seriesPoints = 1000
+
+func newSimulate() *cobra.Command {
+	var o options.Simulate
+	c := &cobra.Command{
+		Use:   "simulate -f FILE|DIR|- --load TRACE [--against FILE]... [--policy FILE]... [-o table|json|html]",
+		Short: "Show the pods, GPU-hours, cold starts and waiting requests that manifests will have under a load",
+		Long: `Show what workloads will do under a load, without a cluster: pods over time, GPU-hours,
+cold starts, requests that wait, panic mode, and what max-scale cuts off.
+
+Manifests are expanded and judged as admission would, and each workload is simulated by
+itself under the whole load, from the moment that its revision is ready. Decisions are those
+of Knative's own autoscaler code. Requests that find no free place in a ready pod wait in one
+queue, and are served in the order in which they came. GPU-hours are counted until a pod has ended, 30
+seconds after it was taken away.
+
+With --suggest it looks for the target, window, delays and min-scale that hold the fewest
+GPU-hours while 99 % of all requests wait no longer than --wait-limit, among what policies
+admit, and prints the parameters to change.
+
+The exit code is 1 if a manifest is refused or no parameters keep the limit, 2 if the input or
+the flags are unusable.`,
+		Example: `  kubetorch-webhook simulate -f service.yaml --load daily:0,20 --service-time lognormal:800ms,p99=5s --startup 90s
+  kubetorch-webhook simulate -f before.yaml --against after.yaml --load requests.csv -o html >simulation.html
+  kubetorch-webhook simulate -f service.yaml --load requests.json --suggest --wait-limit 5s`,
+		Args: noArguments,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return runSimulate(&o, c.InOrStdin(), c.OutOrStdout(), c.ErrOrStderr())
+		},
+	}
+	o.AddFlags(c.Flags())
+	return c
+}
+
+func runSimulate(o *options.Simulate, in io.Reader, out, errOut io.Writer) error {
+	if err := o.Validate().ToAggregate(); err != nil {
+		return err
+	}
+	s, err := newSimulator(o, errOut)
+	if err != nil {
+		return err
+	}
+	workloads, err := s.workloads(in, errOut)
+	if err != nil {
+		return err
+	}
+	var results []simulate.Result
+	for _, w := range workloads {
+		r, err := s.run(w.settings)
+		if err != nil {
+			return fmt.Errorf("%s: %w", w.title, err)
+		}
+		r.Manifest, r.Workload, r.Load = w.file, w.title, s.load.Name
+		results = append(results, r)
+	}
+	if err := s.write(out, results); err != nil {
+		return Failed(err)
+	}
+	if o.Suggest {
+		if o.Output != "table" {
+			out = errOut // what was asked for is one document
+		}
+		return s.suggest(out, workloads)
+	}
+	return nil
+}
+
+// simulator holds what all workloads are simulated with.
+type simulator struct {
+	options          *options.Simulate
+	inputs           offline.Inputs
+	load             *simulate.Load
+	arrivals         simulate.Arrivals
+	service, startup simulate.Durations
+}
+
+func newSimulator(o *options.Simulate, errOut io.Writer) (*simulator, error) {
+	s := &simulator{options: o}
+	var err error
+	if s.inputs, err = offline.Load(o.Policies, o.KnativeConfigs, nil); err != nil {
+		return nil, err
+	}
+	if s.load, err = readLoad(o); err != nil {
+		return nil, err
+	}
+	if s.service, err = simulate.ParseDurations(o.Service); err != nil {
+		return nil, err
+	}
+	if s.startup, err = simulate.ParseDurations(o.Startup); err != nil {
+		return nil, err
+	}
+	if o.Arrivals == "poisson" {
+		s.arrivals, err = s.load.Poisson(s.service.Mean(), o.Seed)
+	} else {
+		s.arrivals, err = s.load.Even(s.service.Mean())
+	}
+	for _, w := range append(s.inputs.Warnings, s.load.Warnings...) {
+		fmt.Fprintf(errOut, "Warning: %s\n", w)
+	}
+	return s, err
+}
+
+func readLoad(o *options.Simulate) (*simulate.Load, error) {
+	if simulate.IsShape(o.Load) {
+		return simulate.ParseShape(o.Load)
+	}
+	content, err := os.ReadFile(o.Load)
+	if err != nil {
+		return nil, fmt.Errorf("reading the load: %w; a load is a file, or %s", err, simulate.ShapeSyntax)
+	}
+	return simulate.ParseLoad(o.Load, content, o.LoadUnit == "concurrency")
+}
+
+// workload is one to simulate.
+type workload struct {
+	file, title string
+	docs        []offline.Document // of its file, as they were read
+	index       int                // of the workload among the outcomes
+	settings    simulate.Settings
+	prefix      string // of the keys that it scales by
+}
+
+// workloads reads and admits the manifests: those of --filename, then those of --against.
+func (s *simulator) workloads(in io.Reader, errOut io.Writer) ([]workload, error) {
+	var all []workload
+	refused := false
+	stdin, err := onceRead(append(append([]string{}, s.options.Files...), s.options.Against...), in)
+	if err != nil {
+		return nil, err
+	}
+	for _, file := range append(append([]string{}, s.options.Files...), s.options.Against...) {
+		docs, err := offline.ReadDocuments([]string{file}, bytes.NewReader(stdin))
+		if err != nil {
+			return nil, err
+		}
+		outcomes := offline.Expand(copyDocuments(docs), s.inputs)
+		refused = offline.Report(errOut, outcomes) || refused
+		found := 0
+		for i, o := range outcomes {
+			if !isService(o.Object) || o.Verdict.Refused() {
+				continue
+			}
+			settings, err := s.settings(o)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", o.Title, err)
+			}
+			all = append(all, workload{file, o.Title, docs, i, settings, keyPrefix(offline.Flatten(docs)[i].Object)})
+			found++
+		}
+		if found == 0 && !refused {
+			return nil, fmt.Errorf("%s: holds no Knative Service, and no Deployment that becomes one (label kubetorch.com/autoscale), so there is nothing to simulate", file)
+		}
+	}
+	if refused {
+		return nil, Failed(errors.New("refused, so nothing was simulated"))
+	}
+	return all, nil
+}
+
+// onceRead reads standard input if a file is "-": several may be.
+func onceRead(files []string, in io.Reader) ([]byte, error) {
+	for _, f := range files {
+		if f == "-" {
+			return io.ReadAll(in)
+		}
+	}
+	return nil, nil
+}
+
+func isService(o manifest.Object) bool {
+	return manifest.Text(o, "kind") == "Service" && strings.HasPrefix(manifest.Text(o, "apiVersion"), "serving.knative.dev/")
+}
+
+func copyDocuments(docs []offline.Document) []offline.Document {
+	copied := make([]offline.Document, len(docs))
+	for i, d := range docs {
+		copied[i] = d
+		if d.Object != nil {
+			copied[i].Object = runtime.DeepCopyJSON(d.Object)
+		}
+	}
+	return copied
+}
+
+// settings are those of an admitted workload.
+func (s *simulator) settings(o offline.Outcome) (simulate.Settings, error) {
+	config := s.inputs.Knative
+	if config == nil {
+		config = knative.Default()
+	}
+	settings, err := simulate.SettingsOf(o.Object, o.Verdict.Demand.GPUs.PerPod, config)
+	for _, x := range o.Verdict.Settings {
+		if x.Name == knative.MaxScaleKey || x.Name == "max-scale" {
+			settings.MaxScaleFrom = x.From
+			if x.By != "" {
+				settings.MaxScaleFrom = x.By
+			}
+		}
+	}
+	return settings, err
+}
+
+func (s *simulator) run(settings simulate.Settings) (simulate.Result, error) {
+	return simulate.Run(s.input(settings, seriesPoints))
+}
+
+func (s *simulator) input(settings simulate.Settings, points int) simulate.Input {
+	return simulate.Input{Settings: settings, Arrivals: s.arrivals, Service: s.service, Startup: s.startup,
+		CPUPerRequest: s.options.CPUPerRequest.Seconds(), Points: points}
+}
+
+func (s *simulator) write(out io.Writer, results []simulate.Result) error {
+	switch s.options.Output {
+	case "json":
+		encoder := json.NewEncoder(out)
+		encoder.SetIndent("", "  ")
+		encoder.SetEscapeHTML(false)
+		return encoder.Encode(results)
+	case "html":
+		return report.Simulation(out, results, s.assumptions())
+	}
+	return report.SimulationTable(out, results, s.assumptions())
+}
+
+// assumptions are what the results rest on and the manifests do not say.
+func (s *simulator) assumptions() []string {
+	a := []string{
+		"load " + s.load.Name + ", arrivals " + s.options.Arrivals,
+		"a request takes " + s.service.String() + " (--service-time)",
+		"a pod becomes ready after " + s.startup.String() + " (--startup) and ends after " + simulate.Drain.String(),
+	}
+	if s.options.CPUPerRequest > 0 {
+		a = append(a, "a request costs "+s.options.CPUPerRequest.String()+" of a core (--cpu-per-request)")
+	}
+	return a
+}

@@ -1,0 +1,168 @@
+package cmd
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// here is the folder of this package.
+var here = func() string {
+	dir, err := os.Getwd()
+	if err != nil {
+		panic(err)
+	}
+	return dir
+}()
+
+// golden compares a text with a file of testdata.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join(here, "testdata", name)
+	if *update {
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+		require.NoError(t, os.WriteFile(path, []byte(got), 0o644))
+	}
+	want, err := os.ReadFile(path)
+	require.NoError(t, err)
+	assert.Equal(t, string(want), got)
+}
+
+// runIn runs a command in the folder of this package.
+func runIn(t *testing.T, stdin string, args ...string) (code int, out, errOut string) {
+	t.Helper()
+	var o, e bytes.Buffer
+	code = Run(t.Context(), args, strings.NewReader(stdin), &o, &e)
+	return code, o.String(), e.String()
+}
+
+const gpuService = `apiVersion: serving.knative.dev/v1
+kind: Service
+metadata:
+  name: llm
+  labels: {kubetorch.com/autoscale: "true"}
+  annotations:
+    compute.kubetorch.com/gpus: "2"
+    autoscale.kubetorch.com/concurrency: "4"
+    autoscale.kubetorch.com/target: "4"
+    autoscale.kubetorch.com/max-scale: "9"
+spec:
+  template:
+    spec:
+      containers:
+      - image: a/b:v1
+`
+
+var clampPolicy = policyText("bounds: {maxScale: {max: 3, enforcement: Clamp}}")
+
+func policyText(spec string) string {
+	return "apiVersion: policy.kubetorch.com/v1alpha1\nkind: ComputePolicy\nmetadata: {name: platform}\nspec: {" + spec + "}\n"
+}
+
+func TestSimulate(t *testing.T) {
+	dir := files(t, "a.yaml", gpuService, "b.yaml", strings.Replace(gpuService, `max-scale: "9"`, `max-scale: "2"`, 1))
+	load := []string{"--load", "spike:0.2,6,at=10m,length=5m,for=40m", "--service-time", "1500ms", "--startup", "40s"}
+	at := func(args ...string) []string { return append(append([]string{"simulate"}, load...), args...) }
+	t.Chdir(dir)
+	code, out, errOut := runIn(t, "", at("-f", "a.yaml", "--against", "b.yaml")...)
+	assert.Equal(t, 0, code, errOut)
+	golden(t, "simulate-against.txt", out)
+
+	code, out, errOut = runIn(t, "", at("-f", "a.yaml", "-o", "html")...)
+	assert.Equal(t, 0, code, errOut)
+	golden(t, "simulate.html", out)
+
+	code, out, errOut = runIn(t, gpuService, at("-f", "-", "--against", "b.yaml", "-o", "json")...)
+	assert.Equal(t, 0, code, errOut)
+	var results []map[string]any
+	require.NoError(t, json.Unmarshal([]byte(out), &results))
+	require.Len(t, results, 2, "one object per manifest")
+	for _, r := range results {
+		for _, field := range []string{"peakPods", "podHours", "gpuHours", "coldStarts", "waitedRequests", "waitSeconds"} {
+			assert.IsType(t, 0., r[field], field)
+		}
+		assert.InDelta(t, r["podHours"].(float64)*2, r["gpuHours"], 1e-3)
+		assert.NotEmpty(t, r["series"])
+	}
+	assert.Greater(t, results[0]["gpuHours"], results[1]["gpuHours"])
+	assert.Less(t, results[0]["waitSeconds"], results[1]["waitSeconds"])
+}
+
+func TestSimulateSaysWhoCutsOff(t *testing.T) {
+	dir := files(t, "a.yaml", gpuService, "p.yaml", clampPolicy)
+	t.Chdir(dir)
+	code, out, errOut := runIn(t, "", "simulate", "-f", "a.yaml", "--policy", "p.yaml", "--load", "constant:20,for=5m")
+	assert.Equal(t, 0, code, errOut)
+	assert.Contains(t, errOut, "max-scale 9 lowered to 3 by policy platform")
+	assert.Contains(t, out, "Service default/llm: max-scale 3 (policy platform")
+	assert.Contains(t, out, "kept the autoscaler from up to")
+}
+
+func TestSimulateSuggestsWithinPolicy(t *testing.T) {
+	wasteful := strings.Replace(gpuService, `target: "4"`, `target: "1"
+    autoscale.kubetorch.com/min-scale: "1"
+    autoscale.kubetorch.com/scale-down-delay: 10m`, 1)
+	dir := files(t, "a.yaml", wasteful, "p.yaml", policyText("bounds: {minScale: {max: 1}, scaleToZeroPodRetentionPeriod: {max: 5m}}"))
+	t.Chdir(dir)
+	load := []string{"simulate", "-f", "a.yaml", "--policy", dir + "/p.yaml", "--load", "spike:1,4,at=5m,length=10m,for=1h", "--startup", "30s", "--service-time", "500ms"}
+	code, out, errOut := runIn(t, "", append(load, "--suggest", "--wait-limit", "2s")...)
+	assert.Equal(t, 0, code, errOut)
+	assert.Contains(t, out, "\nSuggestion for Service default/llm: ")
+	assert.Contains(t, out, "GPU-hours instead of")
+	golden(t, "simulate-suggest.txt", out[strings.Index(out, "\nSuggestion"):])
+
+	code, _, errOut = runIn(t, "", append(load, "--suggest", "--wait-limit", "0s", "--load", "spike:0,40,at=30m,length=30s,for=40m")...)
+	assert.Equal(t, 1, code)
+	assert.Contains(t, errOut, "kubetorch-webhook: Service default/llm: no choice keeps the waiting limit: with map[")
+}
+
+func TestSimulateRefuses(t *testing.T) {
+	dir := files(t, "a.yaml", gpuService, "p.yaml", policyText("bounds: {gpusPerWorkload: {max: 4}}"), "none.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n", "load.csv", "time,rps\n0,x\n")
+	for name, test := range map[string]struct {
+		args []string
+		code int
+		want string
+	}{
+		"what a policy refuses":      {[]string{"-f", "a.yaml", "--policy", "p.yaml", "--load", "constant:1"}, 1, "asks for 18 GPUs (2 x 9 pods); policy platform allows at most 4"},
+		"no manifest":                {[]string{"--load", "constant:1"}, 2, "--filename: Required value: name the manifests to simulate"},
+		"no load":                    {[]string{"-f", "a.yaml"}, 2, "--load: Required value: name a file with a load"},
+		"a load that is not there":   {[]string{"-f", "a.yaml", "--load", "x.csv"}, 2, "reading the load: open x.csv: no such file or directory; a load is a file, or constant:RATE"},
+		"a load that is none":        {[]string{"-f", "a.yaml", "--load", "load.csv"}, 2, `load.csv, line 2: "x" is no rate`},
+		"nothing that scales":        {[]string{"-f", "none.yaml", "--load", "constant:1"}, 2, "none.yaml: holds no Knative Service, and no Deployment that becomes one"},
+		"all flags that are wrong":   {[]string{"-f", "a.yaml", "--load", "constant:1", "-o", "yaml", "--service-time", "x", "--startup", "-1s", "--arrivals", "late", "--load-unit", "rpm"}, 2, "--startup: Invalid value"},
+		"a suggestion without limit": {[]string{"-f", "a.yaml", "--load", "constant:1", "--suggest"}, 2, "--wait-limit: Required value: with --suggest, say how long"},
+		"a limit without suggestion": {[]string{"-f", "a.yaml", "--load", "constant:1", "--wait-limit", "2s"}, 2, "--wait-limit: Forbidden: is of no use without --suggest"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Chdir(dir)
+			code, out, errOut := runIn(t, "", append([]string{"simulate"}, test.args...)...)
+			assert.Equal(t, test.code, code)
+			assert.Contains(t, errOut, test.want)
+			assert.Empty(t, out)
+		})
+	}
+}
+
+func TestSimulateOnTheShippedLoads(t *testing.T) {
+	for _, load := range []string{"llm-code.csv", "llm-conversation.csv", "serverless-day.csv"} {
+		code, out, errOut := runIn(t, gpuService, "simulate", "-f", "-", "--load", "../../examples/loads/"+load, "-o", "json")
+		require.Equal(t, 0, code, errOut)
+		var results []struct {
+			Requests         int64
+			PeakPods         int
+			UnservedRequests int64
+		}
+		require.NoError(t, json.Unmarshal([]byte(out), &results))
+		assert.Greater(t, results[0].Requests, int64(8000))
+		assert.Greater(t, results[0].PeakPods, 1)
+	}
+}

@@ -1,0 +1,235 @@
+// Package diagnose tells which bound or budget refuses a workload, who holds the budget, and what
+// would fit; and what there is of a workload, down to its pods. It is pure.
+package diagnose
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
+	"github.com/kubetorch/webhook/pkg/audit"
+	"github.com/kubetorch/webhook/pkg/budget/charge"
+	"github.com/kubetorch/webhook/pkg/budget/ledger"
+	"github.com/kubetorch/webhook/pkg/dryrun"
+	"github.com/kubetorch/webhook/pkg/expand"
+	"github.com/kubetorch/webhook/pkg/knative"
+	"github.com/kubetorch/webhook/pkg/manifest"
+	"github.com/kubetorch/webhook/pkg/parameter"
+	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/review"
+)
+
+// Input is a workload, and what its verdict depends on.
+type Input struct {
+	// Object is written over Old, or made if that is nil.
+	Object, Old manifest.Object
+	Namespace   string
+	User        authenticationv1.UserInfo
+	World       review.World
+	// Budgets have their ledgers in their status; Uses are who holds them.
+	Budgets []v1alpha1.GPUBudget
+	Uses    []audit.BudgetHolders
+	// Policies are asked for types of GPUs.
+	Policies []v1alpha1.ComputePolicy
+}
+
+// Answer is what becomes of a workload, and why.
+type Answer struct {
+	Workload string `json:"workload"`
+	Allowed  bool   `json:"allowed"`
+	// Reasons are why it is refused.
+	Reasons  []string      `json:"reasons"`
+	Warnings []string      `json:"warnings"`
+	Budgets  []BudgetState `json:"budgets"`
+	// Fits are numbers of pods that would be admitted, in words in Fit.
+	Fits []Fit  `json:"fits,omitempty"`
+	Fit  string `json:"fit,omitempty"`
+}
+
+// BudgetState is a budget that holds for the workload.
+type BudgetState struct {
+	Name string `json:"name"`
+	// Asks is what the workload asks of it in words; Free is what is left of Of, before it if it
+	// is refused, else with it.
+	Asks string `json:"asks"`
+	Free int64  `json:"free"`
+	Of   int64  `json:"of"`
+	Fits bool   `json:"fits"`
+	// Counted is false while the budget counts what exists: no claim may rise then.
+	Counted bool            `json:"counted"`
+	Holders []audit.Holding `json:"holders"`
+}
+
+// Explain tells what becomes of a workload.
+func Explain(in Input) (Answer, error) {
+	a := Answer{Workload: manifest.Text(in.Object, "kind") + " " + in.Namespace + "/" + manifest.Text(in.Object, "metadata", "name"), Reasons: []string{}}
+	r, states, err := in.try(in.Object)
+	if err != nil {
+		return a, err
+	}
+	a.Allowed, a.Warnings, a.Budgets = r.Allowed, append([]string{}, r.Warnings...), states
+	for _, c := range r.Causes {
+		a.Reasons = append(a.Reasons, strings.TrimPrefix(c.Field+": "+c.Message, ": "))
+	}
+	if !a.Allowed {
+		a.Fits, a.Fit = in.fits()
+	}
+	return a, nil
+}
+
+// try admits an object, and charges the budgets.
+func (in *Input) try(object manifest.Object) (dryrun.Result, []BudgetState, error) {
+	states := []BudgetState{}
+	raw, err := dryrun.Request(object, in.Old, in.Namespace, in.User)
+	if err != nil {
+		return dryrun.Result{}, states, err
+	}
+	r, err := dryrun.Admit(in.World, raw)
+	if err != nil || r.Request == nil {
+		return r, states, err
+	}
+	labels, known := in.World.NamespaceLabels(in.Namespace)
+	charges, refused := r.Request.Charges(policy.CompileBudgets(in.Budgets), r.Claims, labels, known, false)
+	if len(refused) > 0 {
+		r.Add(r.Request.Refuse(refused))
+		return r, states, nil
+	}
+	for i := range charges {
+		state, outcome, err := in.state(&charges[i])
+		if err != nil {
+			return r, states, err
+		}
+		states = append(states, state)
+		if !state.Fits {
+			r.Add(r.Request.Refuse([]policy.Violation{charges[i].NoRoom(charge.Answer{Outcome: outcome}, in.Namespace)}))
+		}
+	}
+	return r, states, nil
+}
+
+// state tries a charge on the ledger of its budget.
+func (in *Input) state(c *review.Charge) (BudgetState, ledger.Outcome, error) {
+	s := BudgetState{Name: c.Budget.Name, Asks: c.Asks(), Holders: []audit.Holding{}}
+	i := slices.IndexFunc(in.Budgets, func(b v1alpha1.GPUBudget) bool { return b.Name == c.Budget.Name })
+	b := &in.Budgets[i]
+	book, err := ledger.Read(&b.Status)
+	if err != nil {
+		return s, ledger.Outcome{}, err
+	}
+	o := book.Try(charge.Limits(b), c.Charges...)
+	s.Free, s.Of, s.Fits = o.Free, o.Of, o.Fits
+	s.Counted = charge.Counted(b, policy.Rules(in.World.Policies, in.World.Knative))
+	for _, use := range in.Uses {
+		if use.Name == b.Name {
+			s.Holders = use.Holders
+		}
+	}
+	return s, o, nil
+}
+
+// fits looks for numbers of pods that are admitted, as the workload is and with GPUs of other
+// types.
+func (in *Input) fits() ([]Fit, string) {
+	s, ok := scaleOf(in.Object)
+	if !ok || s.pods < 1 {
+		return nil, ""
+	}
+	admitted := func(kind string) func(int64) bool {
+		return func(n int64) bool {
+			r, _, err := in.try(s.with(in.Object, n, kind))
+			return err == nil && r.Allowed
+		}
+	}
+	var fits []Fit
+	if n := Largest(s.pods+1, admitted("")); n > 0 {
+		fits = append(fits, Fit{Pods: n})
+	}
+	if s.labelled {
+		for _, kind := range in.types() {
+			if n := Largest(s.pods+1, admitted(kind)); n > 0 {
+				fits = append(fits, Fit{n, kind})
+			}
+		}
+	}
+	return fits, Sentence(s.name, fits)
+}
+
+// types are those that budgets and policies name, without patterns.
+func (in *Input) types() []string {
+	named := map[string]bool{}
+	for _, b := range in.Budgets {
+		for _, t := range b.Spec.GPUTypes {
+			named[t] = true
+		}
+	}
+	for _, p := range in.Policies {
+		if p.Spec.Bounds != nil && p.Spec.Bounds.GPUTypes != nil {
+			for _, t := range p.Spec.Bounds.GPUTypes.Allowed {
+				named[t] = true
+			}
+		}
+	}
+	maps.DeleteFunc(named, func(t string, _ bool) bool { return strings.Contains(t, "*") })
+	return slices.Sorted(maps.Keys(named))
+}
+
+// scale is how a workload says how many pods it has.
+type scale struct {
+	name     string // max-scale or replicas
+	pods     int64  // that it asks for
+	labelled bool
+}
+
+// mostTried is where the search begins if a workload states no number.
+const mostTried = 1 << 20
+
+// scaleOf finds it; ok is false for kinds that say it otherwise.
+func scaleOf(o manifest.Object) (s scale, ok bool) {
+	intent := expand.ReadIntent(o)
+	switch s.labelled = intent.Expands(); manifest.Text(o, "kind") {
+	case "Deployment":
+		if !s.labelled {
+			n, stated := manifest.Whole(o, "spec", "replicas")
+			if !stated {
+				n = 1
+			}
+			return scale{name: "replicas", pods: n}, true
+		}
+	case "Service":
+	default:
+		return s, false
+	}
+	s.name, s.pods = "max-scale", mostTried
+	text := manifest.Texts(o, "metadata", "annotations")[parameter.MaxScale.Key()]
+	if label := manifest.Texts(o, "metadata", "labels")[parameter.MaxScale.Key()]; text == "" {
+		text = label
+	}
+	if text == "" {
+		_, text, _ = knative.Get(manifest.Map(o, "spec", "template", "metadata", "annotations"), knative.MaxScaleKey)
+	}
+	if n, err := strconv.ParseInt(text, 10, 32); err == nil && n > 0 {
+		s.pods = n
+	}
+	return s, true
+}
+
+// with is the workload with another number of pods, and GPUs of a type if it is not empty.
+func (s scale) with(o manifest.Object, pods int64, kind string) manifest.Object {
+	o = runtime.DeepCopyJSON(o)
+	if s.name == "replicas" {
+		manifest.Map(o, "spec")["replicas"] = pods
+		return o
+	}
+	values := map[string]string{parameter.MaxScale.Name: strconv.FormatInt(pods, 10)}
+	if kind != "" {
+		values[parameter.GPUType.Name] = kind
+		delete(manifest.Map(o, "spec", "template", "spec"), "nodeSelector")
+	}
+	Set(o, values)
+	return o
+}

@@ -1,0 +1,153 @@
+package registration
+
+import (
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+//go:embed webhooks.json
+var webhooks []byte
+
+// Entry is what the two kinds of configuration have in common.
+type Entry = admissionregistrationv1.ValidatingWebhook
+
+// Expected are the entries that make the bounds hold.
+type Expected struct {
+	Mutating   []Entry `json:"mutating"`
+	Validating []Entry `json:"validating"`
+	// service is the webhook's.
+	service types.NamespacedName
+}
+
+// shippedKnative is where Knative runs by default, as match conditions name it.
+const shippedKnative = "system:serviceaccount:knative-serving:"
+
+// NewExpected are the entries for a webhook behind a Service and for Knative in a namespace.
+func NewExpected(service types.NamespacedName, knativeNamespace string) (Expected, error) {
+	text := strings.ReplaceAll(string(webhooks), shippedKnative, "system:serviceaccount:"+knativeNamespace+":")
+	e := Expected{service: service}
+	if err := json.Unmarshal([]byte(text), &e); err != nil {
+		return Expected{}, fmt.Errorf("reading the expected webhooks: %w", err)
+	}
+	return e, nil
+}
+
+// Difference is how the entries that are installed differ from the expected ones.
+type Difference struct {
+	// Rules are the rules that entries are to get, by their index. Closed is whether one of
+	// these has none.
+	Rules  map[int][]admissionregistrationv1.RuleWithOperations
+	Closed bool
+	// Problems say what else is not as it should be, and what lacks its rules.
+	Problems []string
+}
+
+// compare holds what is installed against what is expected. Entries of other names are
+// somebody else's.
+func (e Expected) compare(expected, installed []Entry, verifies func(bundle []byte) error) Difference {
+	d := Difference{Rules: map[int][]admissionregistrationv1.RuleWithOperations{}}
+	for _, want := range expected {
+		i := slices.IndexFunc(installed, func(w Entry) bool { return w.Name == want.Name })
+		if i < 0 {
+			d.Problems = append(d.Problems, want.Name+" is missing")
+			continue
+		}
+		have := installed[i]
+		problems := e.altered(have, want)
+		unverified := e.reached(have, want, verifies)
+		if unverified != "" {
+			problems = append(problems, unverified)
+		}
+		switch closed := len(have.Rules) == 0; {
+		case sameRules(have.Rules, want.Rules):
+		case closed && unverified != "":
+			problems = append(problems, "has no rules, and gets none before that is mended")
+		case closed:
+			problems = append(problems, "has no rules")
+			d.Rules[i], d.Closed = want.Rules, true
+		default:
+			problems = append(problems, "has other rules")
+			d.Rules[i] = want.Rules
+		}
+		for _, problem := range problems {
+			d.Problems = append(d.Problems, want.Name+" "+problem)
+		}
+	}
+	return d
+}
+
+// altered says in which fields an entry lets through what it should not, rules apart. How long
+// it waits is for whoever installs it, and so are the namespaces that it leaves out by name.
+func (e Expected) altered(have, want Entry) []string {
+	var problems []string
+	if is(want.FailurePolicy, admissionregistrationv1.Fail) && is(have.FailurePolicy, admissionregistrationv1.Ignore) {
+		problems = append(problems, "has failurePolicy Ignore, and not Fail")
+	}
+	if !sameConditions(have.MatchConditions, want.MatchConditions) {
+		problems = append(problems, "has other matchConditions")
+	}
+	if s := have.ObjectSelector; s != nil && len(s.MatchLabels)+len(s.MatchExpressions) > 0 {
+		problems = append(problems, "has an objectSelector, which whoever writes an object gets around")
+	}
+	if !leavesOutByName(have.NamespaceSelector) {
+		problems = append(problems, "has a namespaceSelector that does more than leave out namespaces by name")
+	}
+	return problems
+}
+
+// reached says why the API server cannot reach the webhook by an entry.
+func (e Expected) reached(have, want Entry, verifies func(bundle []byte) error) string {
+	service := have.ClientConfig.Service
+	switch {
+	case service == nil || service.Namespace != e.service.Namespace || service.Name != e.service.Name:
+		return fmt.Sprintf("does not call the Service %s", e.service)
+	case want.ClientConfig.Service == nil || !reflect.DeepEqual(service.Path, want.ClientConfig.Service.Path):
+		return "calls another path"
+	}
+	if err := verifies(have.ClientConfig.CABundle); err != nil {
+		return "has a caBundle that does not verify the webhook's certificate: " + err.Error()
+	}
+	return ""
+}
+
+func is[T comparable](pointer *T, value T) bool { return pointer != nil && *pointer == value }
+
+// leavesOutByName tells whether a selector selects every namespace but some that it names.
+func leavesOutByName(s *metav1.LabelSelector) bool {
+	if s == nil {
+		return true
+	}
+	return len(s.MatchLabels) == 0 && !slices.ContainsFunc(s.MatchExpressions, func(r metav1.LabelSelectorRequirement) bool {
+		return r.Key != corev1.LabelMetadataName || r.Operator != metav1.LabelSelectorOpNotIn
+	})
+}
+
+func sameConditions(a, b []admissionregistrationv1.MatchCondition) bool {
+	return slices.EqualFunc(a, b, func(a, b admissionregistrationv1.MatchCondition) bool {
+		return a.Name == b.Name && slices.Equal(strings.Fields(a.Expression), strings.Fields(b.Expression))
+	})
+}
+
+// sameRules compares rules as the API server stores them.
+func sameRules(a, b []admissionregistrationv1.RuleWithOperations) bool {
+	return slices.EqualFunc(a, b, func(a, b admissionregistrationv1.RuleWithOperations) bool {
+		return slices.Equal(a.Operations, b.Operations) && slices.Equal(a.APIGroups, b.APIGroups) &&
+			slices.Equal(a.APIVersions, b.APIVersions) && slices.Equal(a.Resources, b.Resources) && scope(a) == scope(b)
+	})
+}
+
+func scope(r admissionregistrationv1.RuleWithOperations) admissionregistrationv1.ScopeType {
+	if r.Scope == nil {
+		return admissionregistrationv1.AllScopes
+	}
+	return *r.Scope
+}

@@ -1,0 +1,136 @@
+package registration
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+var service = types.NamespacedName{Namespace: "kubetorch-system", Name: "kubetorch-webhook"}
+
+func expected(t *testing.T) Expected {
+	t.Helper()
+	e, err := NewExpected(service, "knative-serving")
+	require.NoError(t, err)
+	return e
+}
+
+// installed are the validating entries as they are once they are opened, changed by edit.
+func installed(t *testing.T, edit func(entries []Entry) []Entry) []Entry {
+	t.Helper()
+	var entries []Entry
+	for _, e := range expected(t).Validating {
+		entry := *e.DeepCopy()
+		entry.ClientConfig.CABundle = []byte("trusted")
+		entries = append(entries, entry)
+	}
+	return edit(entries)
+}
+
+func verified(bundle []byte) error {
+	if string(bundle) != "trusted" {
+		return errors.New("signed by somebody else")
+	}
+	return nil
+}
+
+func TestDifferences(t *testing.T) {
+	rules := expected(t).Validating[0].Rules
+	open := map[int][]admissionregistrationv1.RuleWithOperations{0: rules}
+	none := map[int][]admissionregistrationv1.RuleWithOperations{}
+	const name = "validate.kubetorch.com"
+	first := func(edit func(e *Entry)) func([]Entry) []Entry {
+		return func(entries []Entry) []Entry {
+			edit(&entries[0])
+			return entries
+		}
+	}
+	for what, c := range map[string]struct {
+		edit func([]Entry) []Entry
+		want Difference
+	}{
+		"as it should be": {first(func(*Entry) {}), Difference{Rules: none}},
+		"as it was installed: it is opened": {
+			first(func(e *Entry) { e.Rules = nil }), Difference{Rules: open, Closed: true, Problems: []string{name + " has no rules"}},
+		},
+		"as it was installed, but for a service that is not the webhook's: opening it would refuse everything": {
+			first(func(e *Entry) { e.Rules, e.ClientConfig.CABundle = nil, nil }),
+			Difference{Rules: none, Problems: []string{
+				name + " has a caBundle that does not verify the webhook's certificate: signed by somebody else",
+				name + " has no rules, and gets none before that is mended",
+			}},
+		},
+		"rules of another version": {
+			first(func(e *Entry) { e.Rules = e.Rules[:1:1]; e.Rules[0].Resources = []string{"routes"} }),
+			Difference{Rules: open, Problems: []string{name + " has other rules"}},
+		},
+		"an entry that is missing": {
+			func(entries []Entry) []Entry { return entries[1:] }, Difference{Rules: none, Problems: []string{name + " is missing"}},
+		},
+		"an entry of somebody else": {
+			func(entries []Entry) []Entry { return append([]Entry{{Name: "other.example.com"}}, entries...) }, Difference{Rules: none},
+		},
+		"a failurePolicy that lets everything through": {
+			first(func(e *Entry) { e.FailurePolicy = new(admissionregistrationv1.Ignore) }),
+			Difference{Rules: none, Problems: []string{name + " has failurePolicy Ignore, and not Fail"}},
+		},
+		"a condition that nothing meets": {
+			first(func(e *Entry) {
+				e.MatchConditions = []admissionregistrationv1.MatchCondition{{Name: "never", Expression: "false"}}
+			}),
+			Difference{Rules: none, Problems: []string{name + " has other matchConditions"}},
+		},
+		"a selector by labels of objects": {
+			first(func(e *Entry) { e.ObjectSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"a": "b"}} }),
+			Difference{Rules: none, Problems: []string{name + " has an objectSelector, which whoever writes an object gets around"}},
+		},
+		"an empty selector, as API servers fill it in": {
+			first(func(e *Entry) { e.ObjectSelector = &metav1.LabelSelector{} }), Difference{Rules: none},
+		},
+		"a selector by labels of namespaces": {
+			first(func(e *Entry) {
+				e.NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"bound": "true"}}
+			}),
+			Difference{Rules: none, Problems: []string{name + " has a namespaceSelector that does more than leave out namespaces by name"}},
+		},
+		"more namespaces left out by name": {
+			first(func(e *Entry) {
+				e.NamespaceSelector = &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{
+					Key: "kubernetes.io/metadata.name", Operator: metav1.LabelSelectorOpNotIn, Values: []string{"kube-system", "monitoring"},
+				}}}
+			}),
+			Difference{Rules: none},
+		},
+		"another service": {
+			first(func(e *Entry) { e.ClientConfig.Service.Name = "other" }),
+			Difference{Rules: none, Problems: []string{name + " does not call the Service kubetorch-system/kubetorch-webhook"}},
+		},
+		"another path, and a failurePolicy: both are said": {
+			first(func(e *Entry) {
+				e.ClientConfig.Service.Path = new("/mutate")
+				e.FailurePolicy = new(admissionregistrationv1.Ignore)
+			}),
+			Difference{Rules: none, Problems: []string{name + " has failurePolicy Ignore, and not Fail", name + " calls another path"}},
+		},
+		"a longer timeout": {first(func(e *Entry) { e.TimeoutSeconds = new(int32(10)) }), Difference{Rules: none}},
+	} {
+		t.Run(what, func(t *testing.T) {
+			e := expected(t)
+			assert.Equal(t, c.want, e.compare(e.Validating, installed(t, c.edit), verified))
+		})
+	}
+}
+
+func TestConditionsNameKnativesNamespace(t *testing.T) {
+	elsewhere, err := NewExpected(service, "serverless")
+	require.NoError(t, err)
+	problems := elsewhere.compare(elsewhere.Validating, installed(t, func(e []Entry) []Entry { return e }), verified).Problems
+	assert.Contains(t, problems, "validate-scale.kubetorch.com has other matchConditions", "they name knative-serving")
+	e := expected(t)
+	assert.Empty(t, e.compare(e.Validating, installed(t, func(e []Entry) []Entry { return e }), verified).Problems)
+}

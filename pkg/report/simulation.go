@@ -1,0 +1,210 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"text/tabwriter"
+
+	"github.com/kubetorch/webhook/pkg/simulate"
+)
+
+// row is a figure of a simulation.
+type row struct {
+	name     string
+	value    func(simulate.Result) float64
+	decimals int
+}
+
+var rows = []row{
+	{"peak pods", func(r simulate.Result) float64 { return float64(r.PeakPods) }, 0},
+	{"pod-hours", func(r simulate.Result) float64 { return r.PodHours }, 2},
+	{"GPU-hours", func(r simulate.Result) float64 { return r.GPUHours }, 2},
+	{"pods started", func(r simulate.Result) float64 { return float64(r.PodStarts) }, 0},
+	{"cold starts", func(r simulate.Result) float64 { return float64(r.ColdStarts) }, 0},
+	{"requests", func(r simulate.Result) float64 { return float64(r.Requests) }, 0},
+	{"requests that waited", func(r simulate.Result) float64 { return float64(r.WaitedRequests) }, 0},
+	{"seconds waited, all requests", func(r simulate.Result) float64 { return r.WaitSeconds }, 2},
+	{"longest wait of 99 %, seconds", func(r simulate.Result) float64 { return r.WaitP99 }, 2},
+	{"longest wait, seconds", func(r simulate.Result) float64 { return r.WaitMax }, 2},
+	{"requests unserved at the end", func(r simulate.Result) float64 { return float64(r.Unserved) }, 0},
+	{"minutes in panic mode", panicMinutes, 1},
+	{"pod-hours cut off by max-scale", func(r simulate.Result) float64 {
+		if r.CutOff == nil {
+			return 0
+		}
+		return r.CutOff.PodHours
+	}, 2},
+}
+
+func panicMinutes(r simulate.Result) float64 {
+	sum := 0.
+	for _, s := range r.PanicSpans {
+		sum += s.To - s.From
+	}
+	return sum / 60
+}
+
+// label tells results apart: by the workload, and by the file where two have the same.
+func label(results []simulate.Result, i int) string {
+	for j, r := range results {
+		if j != i && r.Workload == results[i].Workload {
+			return results[i].Workload + " (" + results[i].Manifest + ")"
+		}
+	}
+	return results[i].Workload
+}
+
+// cutOff words what the maximum kept the autoscaler from.
+func cutOff(r simulate.Result) string {
+	c := r.CutOff
+	if c == nil {
+		return ""
+	}
+	from := ""
+	if c.From != "" {
+		from = " (" + c.From + ")"
+	}
+	return fmt.Sprintf("max-scale %d%s kept the autoscaler from up to %d more pods, for %s s", c.MaxScale, from, c.MostPods, decimal(c.Seconds, 0))
+}
+
+// SimulationTable writes results as a table with a column for each workload.
+func SimulationTable(w io.Writer, results []simulate.Result, notes []string) error {
+	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	for i := range results {
+		fmt.Fprintf(t, "\t%s", label(results, i))
+	}
+	if len(results) == 2 {
+		fmt.Fprint(t, "\tDIFFERENCE")
+	}
+	fmt.Fprintln(t)
+	for _, r := range rows {
+		fmt.Fprint(t, r.name)
+		for _, x := range results {
+			fmt.Fprintf(t, "\t%s", decimal(r.value(x), r.decimals))
+		}
+		if len(results) == 2 {
+			fmt.Fprintf(t, "\t%s", difference(r, results))
+		}
+		fmt.Fprintln(t)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	for i, r := range results {
+		if r.CutOff != nil {
+			fmt.Fprintf(w, "\n%s: %s\n", label(results, i), cutOff(r))
+		}
+	}
+	fmt.Fprintln(w)
+	for _, n := range notes {
+		fmt.Fprintln(w, n)
+	}
+	return nil
+}
+
+// difference of the second result from the first.
+func difference(r row, results []simulate.Result) string {
+	a, b := r.value(results[0]), r.value(results[1])
+	text := decimal(b-a, r.decimals)
+	if b > a {
+		text = "+" + text
+	}
+	if a > 0 && a != b {
+		text += " (" + strconv.FormatFloat((b-a)/a*100, 'f', 0, 64) + " %)"
+	}
+	return text
+}
+
+// Simulation writes results as HTML.
+func Simulation(w io.Writer, results []simulate.Result, notes []string) error {
+	p := Page{Title: "What manifests will do under a load", Notes: notes,
+		Intro: []string{"Simulated with the code of Knative's own autoscaler. Times are hours:minutes from the moment that the revision was ready."}}
+	overview := &Table{Caption: "Figures of each workload", Columns: columns("figure")}
+	for i := range results {
+		overview.Columns = append(overview.Columns, Column{label(results, i), true})
+	}
+	for _, r := range rows {
+		cells := []Cell{Text(r.name)}
+		for _, x := range results {
+			cells = append(cells, Number(r.value(x), r.decimals))
+		}
+		overview.Rows = append(overview.Rows, cells)
+	}
+	section := Section{Title: "Overview", Table: overview}
+	for i, r := range results {
+		if r.CutOff != nil {
+			section.Text = append(section.Text, label(results, i)+": "+cutOff(r)+".")
+		}
+	}
+	p.Sections = append(p.Sections, section, together(results))
+	for i, r := range results {
+		p.Sections = append(p.Sections, alone(label(results, i), r)...)
+	}
+	return p.Write(w)
+}
+
+// together draws the pods of all workloads.
+func together(results []simulate.Result) Section {
+	c := lineChart{caption: "Pods over time", unit: "pods"}
+	t := &Table{Caption: "Pods over time", Columns: columns("#second")}
+	for i, r := range results {
+		c.seconds, c.every = max(c.seconds, r.Seconds), every(r)
+		c.lines = append(c.lines, Line{label(results, i), series(r, func(p simulate.Point) float64 { return float64(p.Pods) })})
+		t.Columns = append(t.Columns, Column{label(results, i), true})
+	}
+	for k := range results[0].Series {
+		cells := []Cell{Number(results[0].Series[k].Time, 0)}
+		for _, r := range results {
+			cells = append(cells, Whole(int64(r.Series[k].Pods)))
+		}
+		t.Rows = append(t.Rows, cells)
+	}
+	return Section{Title: "Pods over time", Chart: c.chart(), Table: t}
+}
+
+// alone draws what one workload does.
+func alone(name string, r simulate.Result) []Section {
+	podsChart := lineChart{caption: "Pods of " + name, unit: "pods", seconds: r.Seconds, every: every(r), lines: []Line{
+		{"pods, starting ones included", series(r, func(p simulate.Point) float64 { return float64(p.Pods) })},
+		{"ready", series(r, func(p simulate.Point) float64 { return p.Ready })},
+	}}
+	if r.CutOff != nil {
+		podsChart.limit = float64(r.CutOff.MaxScale)
+	}
+	for _, s := range r.PanicSpans {
+		podsChart.shaded = append(podsChart.shaded, [2]float64{s.From, s.To})
+	}
+	load := lineChart{caption: "Requests of " + name, unit: "requests", seconds: r.Seconds, every: every(r), lines: []Line{
+		{"coming, per second", series(r, func(p simulate.Point) float64 { return p.Requests })},
+		{"served or waiting, at a time", series(r, func(p simulate.Point) float64 { return p.Concurrency })},
+		{"waiting, at a time", series(r, func(p simulate.Point) float64 { return float64(p.Waiting) })},
+	}}
+	podRows := &Table{Caption: "Pods of " + name, Columns: columns("#second", "#desired", "#pods", "#ready", "#ending", "panic mode")}
+	loadRows := &Table{Caption: "Requests of " + name, Columns: columns("#second", "#per second", "#at a time", "#waiting")}
+	for _, p := range r.Series {
+		panicked := "no"
+		if p.Panic {
+			panicked = "yes"
+		}
+		podRows.Rows = append(podRows.Rows, []Cell{Number(p.Time, 0), Whole(int64(p.Desired)), Whole(int64(p.Pods)), Number(p.Ready, 2), Whole(int64(p.Ending)), Text(panicked)})
+		loadRows.Rows = append(loadRows.Rows, []Cell{Number(p.Time, 0), Number(p.Requests, 2), Number(p.Concurrency, 2), Whole(p.Waiting)})
+	}
+	return []Section{{Title: "Pods of " + name, Chart: podsChart.chart(), Table: podRows}, {Title: "Requests of " + name, Chart: load.chart(), Table: loadRows}}
+}
+
+func series(r simulate.Result, value func(simulate.Point) float64) []float64 {
+	values := make([]float64, len(r.Series))
+	for i, p := range r.Series {
+		values[i] = value(p)
+	}
+	return values
+}
+
+// every is how many seconds a point of the series stands for.
+func every(r simulate.Result) float64 {
+	if len(r.Series) < 2 {
+		return r.Seconds
+	}
+	return r.Series[1].Time - r.Series[0].Time
+}

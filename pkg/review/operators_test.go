@@ -1,0 +1,104 @@
+package review_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	admissionv1 "k8s.io/api/admission/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/kubetorch/webhook/pkg/manifest"
+	"github.com/kubetorch/webhook/pkg/review"
+	"github.com/kubetorch/webhook/pkg/workload"
+)
+
+// jobSet has so many pods of eight GPUs.
+func jobSet(metadata, suspend, pods string) string {
+	return `{apiVersion: jobset.x-k8s.io/v1alpha2, kind: JobSet, metadata: {name: gang, namespace: ml` + metadata + `}, spec: {suspend: ` + suspend + `, replicatedJobs: [{name: a, replicas: ` + pods +
+		`, template: {spec: {template: {spec: {containers: [{name: c, resources: {limits: {nvidia.com/gpu: 8}}}]}}}}}]}}`
+}
+
+func jobSetRequest(object, old string) *admissionv1.AdmissionRequest {
+	r := request(object, old)
+	r.Name, r.Kind = "gang", metav1.GroupVersionKind{Group: "jobset.x-k8s.io", Version: "v1alpha2", Kind: "JobSet"}
+	return r
+}
+
+func TestOperatorsKindsAreBoundedAtTheManifest(t *testing.T) {
+	bounded := world(`{metadata: {name: house}, spec: {bounds: {gpusPerPod: {max: 8}, gpusPerWorkload: {max: 64}}}}`)
+	const refused = `jobset.jobset.x-k8s.io "gang" is forbidden: spec.replicatedJobs[0].replicas: Forbidden: asks for 72 GPUs (8 x 9 pods); policy house allows at most 64 (bounds.gpusPerWorkload.max)`
+	for name, test := range map[string]struct {
+		object, old string
+		want        string
+		warnings    []string
+	}{
+		"what fits":                       {object: jobSet("", "false", "8")},
+		"a gang that is too large":        {object: jobSet("", "false", "9"), want: refused},
+		"one that waits":                  {object: jobSet("", "true", "9")},
+		"until it is unsuspended":         {object: jobSet("", "false", "9"), old: jobSet("", "true", "9"), want: refused},
+		"one that grows":                  {object: jobSet("", "false", "9"), old: jobSet("", "false", "8"), want: refused},
+		"one that shrinks, beyond it":     {object: jobSet("", "false", "9"), old: jobSet("", "false", "10")},
+		"one that is being deleted":       {object: jobSet(`, deletionTimestamp: "2026-01-01T00:00:00Z"`, "false", "9"), old: jobSet("", "false", "8")},
+		"a parameter that means nothing":  {object: jobSet(`, annotations: {compute.kubetorch.com/gpus: "8"}`, "false", "1"), warnings: []string{"metadata.annotations[compute.kubetorch.com/gpus] has no effect on a JobSet.jobset.x-k8s.io: its operator makes its pods"}},
+		"one that is there already":       {object: jobSet(`, annotations: {compute.kubetorch.com/gpus: "8"}`, "false", "2"), old: jobSet(`, annotations: {compute.kubetorch.com/gpus: "8"}`, "false", "1")},
+		"the autoscale label":             {object: jobSet(`, labels: {kubetorch.com/autoscale: "true"}`, "false", "1"), want: `jobset.jobset.x-k8s.io "gang" is invalid: metadata.labels[kubetorch.com/autoscale]: Invalid value: "true": a JobSet.jobset.x-k8s.io cannot be expanded: autoscaling and distributed computing are mutually exclusive; remove the label, or serve requests with a Deployment or a Knative Service`},
+		"the label beside a bound broken": {object: jobSet(`, labels: {kubetorch.com/autoscale: "false"}`, "false", "9"), want: refused},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, got := both(t, jobSetRequest(test.object, test.old), bounded)
+			message := ""
+			if got.Result != nil {
+				message = got.Result.Message
+			}
+			assert.Equal(t, test.want, message)
+			assert.Equal(t, test.want == "", got.Allowed)
+			assert.Equal(t, test.warnings, got.Warnings)
+		})
+	}
+}
+
+// TestOperatorsKindsAskForWhatTheyAddWithoutBeingCharged: what has to fit is what is beyond the old
+// object, since what the operator made of that is charged already.
+func TestOperatorsKindsAskForWhatTheyAddWithoutBeingCharged(t *testing.T) {
+	parts := func(gpus int64) []workload.Part { return []workload.Part{{GPUs: gpus}} }
+	for name, test := range map[string]struct {
+		object, old string
+		want        []workload.Part
+	}{
+		"a new one":             {object: jobSet("", "false", "8"), want: parts(64)},
+		"what it grows by":      {object: jobSet("", "false", "8"), old: jobSet("", "false", "6"), want: parts(16)},
+		"unsuspended":           {object: jobSet("", "false", "8"), old: jobSet("", "true", "8"), want: parts(64)},
+		"as large as before":    {object: jobSet("", "false", "8"), old: jobSet(", labels: {a: b}", "false", "8")},
+		"smaller than before":   {object: jobSet("", "false", "1"), old: jobSet("", "false", "8")},
+		"one that is suspended": {object: jobSet("", "true", "8")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, answer := review.Read(jobSetRequest(test.object, test.old))
+			require.Nil(t, answer)
+			assert.True(t, r.Probes())
+			claims := r.Claims(world())
+			require.Len(t, claims, 1)
+			assert.Equal(t, test.want, claims[0].New)
+			assert.Empty(t, claims[0].Old)
+			assert.Equal(t, len(test.want) > 0, review.Grows(claims))
+		})
+	}
+	workflow := request(`{apiVersion: argoproj.io/v1alpha1, kind: Workflow, metadata: {name: w, namespace: ml}, spec: {templates: [{container: {resources: {limits: {nvidia.com/gpu: 8}}}}]}}`, "")
+	workflow.Kind = metav1.GroupVersionKind{Group: "argoproj.io", Version: "v1alpha1", Kind: "Workflow"}
+	r, answer := review.Read(workflow)
+	require.Nil(t, answer)
+	assert.Empty(t, r.Claims(world()), "how many steps run at a time is for the workflow to say")
+}
+
+func TestWhichKindsAreOperated(t *testing.T) {
+	labelled := manifest.Object{"metadata": manifest.Object{"labels": manifest.Object{"kubetorch.com/autoscale": "true"}}}
+	for _, kind := range []schema.GroupKind{{Group: "jobset.x-k8s.io", Kind: "JobSet"}, {Group: "ray.io", Kind: "RayService"}, {Group: "serving.kserve.io", Kind: "InferenceService"}, {Group: "batch.volcano.sh", Kind: "Job"}} {
+		assert.True(t, review.Operated(kind), kind.String())
+		assert.Len(t, review.RefuseKind(labelled, kind), 1, "the label is refused on a %s", kind)
+	}
+	for _, kind := range []schema.GroupKind{{Group: "batch", Kind: "Job"}, {Group: "trainer.kubeflow.org", Kind: "TrainJob"}, {Kind: "Pod"}} {
+		assert.False(t, review.Operated(kind), kind.String())
+	}
+}

@@ -1,0 +1,287 @@
+package review
+
+import (
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/kubetorch/webhook/pkg/knative"
+	"github.com/kubetorch/webhook/pkg/manifest"
+	"github.com/kubetorch/webhook/pkg/workload"
+)
+
+// judgePods holds what has pods, but for Deployments and Knative's kinds, against the bounds. Pods that
+// their controller makes of an admitted template pass: they go on after a policy became stricter.
+func (r *Request) judgePods(w World) Verdict {
+	if !r.startsPods() {
+		return Verdict{}
+	}
+	d, old := r.podUsage(w)
+	v := r.verdict(r.selection(w), d, old)
+	if !v.silent() && r.byMaker() && r.withinOwner(w, d) {
+		return Verdict{}
+	}
+	return v
+}
+
+// startsPods tells whether a request, admitted, may start pods with devices. Others never come from an
+// API server.
+func (r *Request) startsPods() bool {
+	return r.raw.SubResource != "status" && !r.isMirror() && (asksForDevices(r.object) || (r.old != nil && asksForDevices(r.old)))
+}
+
+// podUsage measures the new and, on UPDATE, the old object by itself, as far as autoscalers may raise it.
+func (r *Request) podUsage(w World) (workload.Usage, *workload.Usage) {
+	gpus := r.selection(w).GPUResources()
+	kind, _ := workload.KindFor(r.of)
+	measure := func(o manifest.Object) workload.Usage {
+		u := kind.Usage(o, gpus)
+		if u.PeakPods > 0 {
+			u.RaisePeak(autoscaled(r.related.own.autoscalers, u.PeakPods))
+		}
+		return u
+	}
+	d := measure(r.object)
+	if r.old == nil {
+		return d, nil
+	}
+	old := measure(r.old)
+	return d, &old
+}
+
+// withinOwner tells whether an object asks for no more GPUs per pod than the admitted owner that it
+// belongs to. Earlier ReplicaSets of a Deployment differ from it, and were admitted as its template.
+func (r *Request) withinOwner(w World, d workload.Usage) bool {
+	owner := r.related.owner
+	kind, ok := workload.KindFor(workload.KindOf(owner))
+	if owner == nil || !ok {
+		return false
+	}
+	if r.of == workload.ReplicaSetKind {
+		return true
+	}
+	admitted := kind.Usage(owner, r.selection(w).GPUResources())
+	admitted.RaisePeak(d.PeakPods)
+	return d.Within(&admitted)
+}
+
+// podClaims are those of what has pods, but for Deployments and Knative's kinds.
+func (r *Request) podClaims(w World) []Claim {
+	if !r.startsPods() {
+		return nil
+	}
+	kind, _ := workload.KindFor(r.of)
+	d, old := r.podUsage(w)
+	switch {
+	case !kind.Charged:
+		return nil // what it makes is charged
+	case r.of == workload.PodKind && r.old != nil:
+		return r.releasedClaims(w, d)
+	case r.of == workload.PodKind && r.related.root.kind != "":
+		return []Claim{r.neededClaim(d)}
+	case r.of == workload.ReplicaSetKind && r.byMaker() && r.related.owner != nil:
+		return nil // part of its Deployment, which was charged
+	}
+	if held := r.held(r.related.pods); held.Pods > 0 {
+		d.Hold(r.object, held)
+		old.Hold(r.old, held)
+	}
+	var claims []Claim
+	for _, deployment := range r.related.deployments {
+		claims = append(claims, r.replicaSetClaim(w, deployment))
+	}
+	if r.old != nil && r.related.owner != nil {
+		return claims // it is its Deployment's
+	}
+	own := newClaim(r.key(), r.of.Kind, d, old)
+	own.Name = r.storedName()
+	if owner := r.related.oldOwner; owner != nil && manifest.Text(owner, "metadata", "deletionTimestamp") == "" {
+		own.Old = nil // its owner's entry, not its own
+	}
+	return append(claims, own)
+}
+
+// neededClaim is for a Pod that its controller makes: what the root needs with it.
+func (r *Request) neededClaim(d workload.Usage) Claim {
+	need := r.related.need
+	c := Claim{Key: r.related.root.key, Kind: r.related.root.kind, Name: r.related.root.name, Demand: d, Unknown: d.GPUs.Unknown,
+		Held: true, Settled: need.Settled()}
+	if need.Held.GPUs > 0 {
+		c.New = []workload.Part{need.Held}
+	}
+	return c
+}
+
+// releasedClaims are for a Pod that is taken from its controller, which makes another in its place. Where
+// it is changed otherwise it stays whose it is.
+func (r *Request) releasedClaims(w World, d workload.Usage) []Claim {
+	if r.isResize() || w.Reader == nil || r.related.owner != nil {
+		return nil
+	}
+	if ref, ok := workload.Owner(r.old); !ok || ref.Kind == workload.DaemonSetKind.Kind {
+		return nil // charged by itself
+	}
+	c := newClaim(r.key(), r.of.Kind, d, nil)
+	c.Name = r.storedName()
+	return []Claim{c}
+}
+
+// replicaSetClaim is what a Deployment claims with the request's ReplicaSet. One that somebody else makes
+// is charged by itself, and its Deployment as far as it may scale that one.
+func (r *Request) replicaSetClaim(w World, of deployment) Claim {
+	gpus := r.selection(w).GPUResources()
+	set := r.object
+	if r.old == nil || r.related.owner == nil {
+		set = clone(set)
+		if spec := manifest.Map(set, "spec"); spec != nil {
+			spec["replicas"] = int64(0)
+		}
+	}
+	var before manifest.Object
+	without := of
+	if r.old != nil && r.related.oldOwner != nil {
+		before = r.old
+	} else {
+		without.replicaSets = except(of.replicaSets, manifest.Text(r.object, "metadata", "uid"))
+	}
+	now, was := of.usage(of.object, set, gpus), without.usage(of.object, before, gpus)
+	root := rootOf(of.object)
+	return Claim{Key: root.key, Kind: root.kind, Name: root.name, New: now.Parts, Old: was.Parts, Overlap: now.Overlap, Demand: now}
+}
+
+func except(objects []manifest.Object, uid string) []manifest.Object {
+	var rest []manifest.Object
+	for _, o := range objects {
+		if uid == "" || manifest.Text(o, "metadata", "uid") != uid {
+			rest = append(rest, o)
+		}
+	}
+	return rest
+}
+
+// statusClaims refuse, where a budget counts them, that somebody says of GPUs that they are not used any
+// more who cannot know.
+func (r *Request) statusClaims(w World) []Claim {
+	kind, ok := workload.KindFor(r.of)
+	if !ok || !asksForDevices(r.object) || r.knowsStatus() {
+		return nil
+	}
+	var why *field.Error
+	status := field.NewPath("status")
+	now, was := kind.Usage(r.object, r.selection(w).GPUResources()), kind.Usage(r.old, r.selection(w).GPUResources())
+	switch {
+	case now.Claim >= was.Claim:
+		return nil
+	case r.of == workload.PodKind:
+		why = field.Forbidden(status.Child("phase"), "only the node of a pod with GPUs, and the garbage collector of pods, may say that it has ended; delete the pod")
+	default:
+		why = field.Forbidden(status, "only the controller of a Job with GPUs may say how much of it has finished; suspend or delete the Job")
+	}
+	return []Claim{{Key: r.key(), Kind: r.of.Kind, Name: r.storedName(), Demand: was, Unknown: field.ErrorList{why}}}
+}
+
+// knowsStatus tells whether a status is told by who sees it: of a pod its node and the collector of those
+// whose node is gone, of a Job its controller.
+func (r *Request) knowsStatus() bool {
+	if r.of == workload.PodKind {
+		return r.byNode() || r.isController("pod-garbage-collector")
+	}
+	return r.isController("job-controller")
+}
+
+// judgeTarget holds what a HorizontalPodAutoscaler may make of its target against the bounds.
+func (r *Request) judgeTarget(w World) Verdict {
+	claims := r.targetClaims(w)
+	if len(claims) == 0 {
+		return Verdict{}
+	}
+	was := claims[0].was
+	return r.verdict(r.selection(w), claims[0].Demand, &was)
+}
+
+// targetClaims are what the root of a HorizontalPodAutoscaler's target claims once that is stored. Where
+// there is no target nothing is: its creation looks for autoscalers.
+func (r *Request) targetClaims(w World) []Claim {
+	target := r.related.target
+	kind, ok := workload.KindFor(workload.KindOf(target))
+	if target == nil || !ok || r.sameAutoscaler() {
+		return nil
+	}
+	gpus := r.selection(w).GPUResources()
+	now := append(exceptNamed(r.related.own.autoscalers, manifest.Text(r.object, "metadata", "name")), r.object)
+	before := exceptNamed(r.related.own.autoscalers, manifest.Text(r.object, "metadata", "name"))
+	if r.old != nil && workload.AutoscalerTarget(r.old) == workload.AutoscalerTarget(r.object) {
+		before = append(before, r.old)
+	}
+	measure := func(autoscalers []manifest.Object) (u workload.Usage, key root) {
+		pods := autoscaled(autoscalers, workload.Replicas(target))
+		if len(r.related.deployments) == 0 {
+			u = kind.Usage(target, gpus)
+			u.RaisePeak(pods)
+			u.Hold(target, r.held(r.related.pods))
+			return u, rootOf(target)
+		}
+		d := r.related.deployments[0]
+		if kind.GroupKind == DeploymentKind {
+			d.autoscalers = autoscalers
+			return d.usage(d.object, nil, gpus), rootOf(d.object)
+		}
+		set := clone(target)
+		if spec := manifest.Map(set, "spec"); spec != nil {
+			spec["replicas"] = max(pods, workload.Replicas(target))
+		}
+		return d.usage(d.object, set, gpus), rootOf(d.object)
+	}
+	d, holder := measure(now)
+	was, _ := measure(before)
+	if revision := r.related.oldOwner; revision != nil {
+		admitted := workload.RevisionUsage(revision, w.Knative, gpus)
+		if d.WithinGPUs(&admitted) {
+			return nil // Knative's own, as its Revision was admitted
+		}
+	}
+	at := field.NewPath("spec", "maxReplicas")
+	d.Paths = map[string]*field.Path{workload.PeakKey: at, knative.MaxScaleKey: at, knative.MinScaleKey: field.NewPath("spec", "minReplicas")}
+	return []Claim{{Key: holder.key, Kind: holder.kind, Name: holder.name, New: d.Parts, Old: was.Parts, Overlap: d.Overlap, Demand: d, was: was}}
+}
+
+// sameAutoscaler tells whether an update of a HorizontalPodAutoscaler asks for nothing else.
+func (r *Request) sameAutoscaler() bool {
+	return r.old != nil && manifest.Equal(r.old["spec"], r.object["spec"])
+}
+
+func exceptNamed(objects []manifest.Object, name string) []manifest.Object {
+	var rest []manifest.Object
+	for _, o := range objects {
+		if manifest.Text(o, "metadata", "name") != name {
+			rest = append(rest, o)
+		}
+	}
+	return rest
+}
+
+// limitRangeUsage is what a LimitRange newly gives to containers that ask for no device: it cannot be
+// counted, so no bound on GPUs and no budget admits it.
+func (r *Request) limitRangeUsage() workload.Usage {
+	var u workload.Usage
+	had := map[string]bool{}
+	if r.old != nil {
+		for _, e := range workload.DefaultedDevices(r.old) {
+			had[e.Error()] = true
+		}
+	}
+	for _, e := range workload.DefaultedDevices(r.object) {
+		if !had[e.Error()] {
+			u.GPUs.Unknown = append(u.GPUs.Unknown, e)
+		}
+	}
+	u.Paths = map[string]*field.Path{workload.PeakKey: field.NewPath("spec", "limits")}
+	return u
+}
+
+// limitRangeClaims have nothing that can be counted.
+func (r *Request) limitRangeClaims() []Claim {
+	u := r.limitRangeUsage()
+	if len(u.GPUs.Unknown) == 0 {
+		return nil
+	}
+	return []Claim{{Key: r.key(), Kind: r.of.Kind, Name: r.storedName(), Demand: u, Unknown: u.GPUs.Unknown}}
+}

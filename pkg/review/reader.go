@@ -1,0 +1,125 @@
+package review
+
+import (
+	"context"
+
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/kubetorch/webhook/pkg/manifest"
+	"github.com/kubetorch/webhook/pkg/workload"
+)
+
+// Reader reads objects as they are stored now, never from a cache.
+type Reader interface {
+	// Get is one object; nil if there is none of the name.
+	Get(ctx context.Context, kind schema.GroupKind, namespace, name string) (manifest.Object, error)
+	// List are the objects of a kind whose labels a selector takes.
+	List(ctx context.Context, kind schema.GroupKind, namespace string, selector labels.Selector) ([]manifest.Object, error)
+}
+
+// inNamespace reads objects of one namespace.
+type inNamespace struct {
+	Reader
+	namespace string
+}
+
+func (r inNamespace) get(ctx context.Context, kind schema.GroupKind, name string) (manifest.Object, error) {
+	if name == "" {
+		return nil, nil
+	}
+	return r.Get(ctx, kind, r.namespace, name)
+}
+
+// owner is the controller that an object states, if it is there and the object belongs to it.
+func (r inNamespace) owner(ctx context.Context, o manifest.Object) (manifest.Object, error) {
+	ref, ok := workload.Owner(o)
+	if !ok {
+		return nil, nil
+	}
+	owner, err := r.get(ctx, ref.GroupKind, ref.Name)
+	if err != nil || owner == nil || !workload.Belongs(o, owner) {
+		return nil, err
+	}
+	return owner, nil
+}
+
+// children are the objects of a kind that belong to an owner.
+func (r inNamespace) children(ctx context.Context, kind schema.GroupKind, owner manifest.Object) ([]manifest.Object, error) {
+	selector := workload.Selector(owner)
+	if manifest.At(owner, "spec", "selector") == nil {
+		selector = labels.Everything() // Knative's kinds have none
+	}
+	listed, err := r.List(ctx, kind, r.namespace, selector)
+	if err != nil {
+		return nil, err
+	}
+	return belonging(listed, owner), nil
+}
+
+func belonging(objects []manifest.Object, owner manifest.Object) []manifest.Object {
+	var children []manifest.Object
+	for _, o := range objects {
+		if workload.Belongs(o, owner) {
+			children = append(children, o)
+		}
+	}
+	return children
+}
+
+// autoscalers are the HorizontalPodAutoscalers that point at an object.
+func (r inNamespace) autoscalers(ctx context.Context, target workload.Target) ([]manifest.Object, error) {
+	listed, err := r.List(ctx, workload.HorizontalPodAutoscalerKind, r.namespace, labels.Everything())
+	if err != nil {
+		return nil, err
+	}
+	var found []manifest.Object
+	for _, o := range listed {
+		if workload.AutoscalerTarget(o) == target {
+			found = append(found, o)
+		}
+	}
+	return found, nil
+}
+
+// autoscaled is the most pods that HorizontalPodAutoscalers may have an object ask for that asks for
+// so many now; 0 without any.
+func autoscaled(autoscalers []manifest.Object, replicas int64) int64 {
+	var pods int64
+	for _, o := range autoscalers {
+		pods = max(pods, workload.AutoscalerPeak(o, replicas))
+	}
+	return pods
+}
+
+// podsOf are the pods of each of the ReplicaSets of a Deployment, in their order.
+func (r inNamespace) podsOf(ctx context.Context, deployment manifest.Object, sets []manifest.Object) ([][]manifest.Object, error) {
+	listed, err := r.List(ctx, workload.PodKind, r.namespace, workload.Selector(deployment))
+	if err != nil {
+		return nil, err
+	}
+	pods := make([][]manifest.Object, len(sets))
+	for i, set := range sets {
+		if narrows(set, deployment) {
+			pods[i] = belonging(listed, set)
+		} else if pods[i], err = r.children(ctx, workload.PodKind, set); err != nil {
+			return nil, err
+		}
+	}
+	return pods, nil
+}
+
+// narrows tells whether the selector of a ReplicaSet takes nothing that its Deployment's does not, as
+// the deployment controller writes it.
+func narrows(set, deployment manifest.Object) bool {
+	if len(manifest.List(deployment, "spec", "selector", "matchExpressions")) > 0 {
+		return false
+	}
+	has := manifest.Texts(set, "spec", "selector", "matchLabels")
+	for key, value := range manifest.Texts(deployment, "spec", "selector", "matchLabels") {
+		if v, ok := has[key]; !ok || v != value {
+			return false
+		}
+	}
+	return true
+}

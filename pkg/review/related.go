@@ -1,0 +1,368 @@
+package review
+
+import (
+	"context"
+
+	admissionv1 "k8s.io/api/admission/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/kubetorch/webhook/pkg/budget/ledger"
+	"github.com/kubetorch/webhook/pkg/manifest"
+	"github.com/kubetorch/webhook/pkg/workload"
+)
+
+// related is what was read for a request about what has pods.
+type related struct {
+	// owner is what the object belongs to as it is to be, and oldOwner what it belonged to.
+	owner, oldOwner manifest.Object
+	// deployments are those that control a ReplicaSet, or would adopt it, and a HorizontalPodAutoscaler's
+	// target is among them.
+	deployments []deployment
+	// own is what controls of a Deployment that the request is about, and the autoscalers of any kind.
+	own deployment
+	// pods are those of the stored object.
+	pods []manifest.Object
+	// root holds the claim of a Pod, and need is what it needs with the Pod.
+	root root
+	need workload.Need
+	// target is what a HorizontalPodAutoscaler points at.
+	target manifest.Object
+}
+
+// deployment is a Deployment with what belongs to it.
+type deployment struct {
+	object                   manifest.Object
+	replicaSets, autoscalers []manifest.Object
+}
+
+// usage measures a Deployment with what belongs to it, one ReplicaSet in another state: as it was or
+// is to be, nil without it.
+func (d deployment) usage(object, set manifest.Object, gpus workload.GPUResources) workload.Usage {
+	c := workload.Controlled{Autoscaled: autoscaled(d.autoscalers, workload.Replicas(object))}
+	for _, stored := range d.replicaSets {
+		if set == nil || manifest.Text(stored, "metadata", "uid") != manifest.Text(set, "metadata", "uid") {
+			c.ReplicaSets = append(c.ReplicaSets, stored)
+		}
+	}
+	if set != nil {
+		c.ReplicaSets = append(c.ReplicaSets, set)
+	}
+	return workload.DeploymentUsage(object, c, gpus)
+}
+
+// root is what holds a claim in a ledger.
+type root struct {
+	key        ledger.Key
+	kind, name string
+}
+
+func rootOf(o manifest.Object) root {
+	kind := workload.KindOf(o)
+	r := root{key: ledger.ForUID(types.UID(manifest.Text(o, "metadata", "uid"))), kind: kind.Kind, name: manifest.Text(o, "metadata", "name")}
+	if kind == ServiceKind {
+		r.key = ServiceKey(o)
+	}
+	return r
+}
+
+// Resolve reads what the verdict on what has pods depends on.
+func (r *Request) Resolve(ctx context.Context, w World) error {
+	if !r.hasPods() && r.of != DeploymentKind && r.of != workload.HorizontalPodAutoscalerKind {
+		return nil
+	}
+	if w.Reader == nil || (!w.Budgeted && !r.selection(w).BoundsGPUs()) || r.raw.SubResource == "status" {
+		return nil
+	}
+	r.gpus = r.selection(w).GPUResources()
+	in := inNamespace{w.Reader, r.raw.Namespace}
+	switch r.of {
+	case workload.PodKind:
+		return r.resolvePod(ctx, in)
+	case DeploymentKind:
+		if r.madeByKnative(w) || !r.mayHold(w) {
+			return nil
+		}
+		return r.resolveDeployment(ctx, in)
+	case workload.ReplicaSetKind, workload.ReplicationControllerKind, workload.StatefulSetKind, workload.JobKind:
+		return r.resolveOwner(ctx, in)
+	case workload.HorizontalPodAutoscalerKind:
+		return r.resolveTarget(ctx, in)
+	}
+	return nil
+}
+
+// mayHold tells whether a Deployment, or a ReplicaSet of it, may ask for devices: its template does, or
+// it gets pods that earlier ReplicaSets may have.
+func (r *Request) mayHold(w World) bool {
+	return asksForDevices(r.object) || (r.old != nil && (asksForDevices(r.old) || workload.Replicas(r.object) > workload.Replicas(r.old)))
+}
+
+func (r *Request) resolveDeployment(ctx context.Context, in inNamespace) (err error) {
+	stated := r.object
+	if r.old != nil {
+		stated = r.old
+	}
+	r.related.own, err = in.deployment(ctx, stated)
+	return err
+}
+
+// deployment reads what belongs to a Deployment, and the ReplicaSets that it is about to adopt.
+func (in inNamespace) deployment(ctx context.Context, object manifest.Object) (d deployment, err error) {
+	d.object = object
+	listed, err := in.List(ctx, workload.ReplicaSetKind, in.namespace, workload.Selector(object))
+	if err != nil {
+		return d, err
+	}
+	for _, set := range listed {
+		if workload.Belongs(set, object) || !controlled(set) {
+			d.replicaSets = append(d.replicaSets, set)
+		}
+	}
+	d.autoscalers, err = in.autoscalers(ctx, workload.Target{GroupKind: DeploymentKind, Name: manifest.Text(object, "metadata", "name")})
+	return d, err
+}
+
+// controlled tells whether an object states a controller of any kind.
+func controlled(o manifest.Object) bool {
+	for _, ref := range manifest.Objects(o, "metadata", "ownerReferences") {
+		if controls, _ := ref["controller"].(bool); controls {
+			return true
+		}
+	}
+	return false
+}
+
+// resolveOwner reads what a ReplicaSet, ReplicationController, StatefulSet or Job belongs to, and what
+// belongs to it.
+func (r *Request) resolveOwner(ctx context.Context, in inNamespace) (err error) {
+	if kind, _ := workload.KindFor(r.of); kind.Scale {
+		r.related.own.autoscalers, err = in.autoscalers(ctx, workload.Target{GroupKind: r.of, Name: manifest.Text(r.object, "metadata", "name")})
+		if err != nil {
+			return err
+		}
+	}
+	if r.old != nil {
+		if r.related.pods, err = in.children(ctx, workload.PodKind, r.old); err != nil {
+			return err
+		}
+	}
+	if r.of != workload.ReplicaSetKind {
+		return nil
+	}
+	if r.related.owner, err = in.owner(ctx, r.object); err != nil {
+		return err
+	}
+	if r.old != nil {
+		if r.related.oldOwner, err = in.owner(ctx, r.old); err != nil {
+			return err
+		}
+	}
+	objects, err := r.adopters(ctx, in)
+	if err != nil {
+		return err
+	}
+	for _, object := range objects {
+		d, err := in.deployment(ctx, object)
+		if err != nil {
+			return err
+		}
+		r.related.deployments = append(r.related.deployments, d)
+	}
+	return nil
+}
+
+// adopters are the Deployments that control a ReplicaSet, or would as soon as it is stored.
+func (r *Request) adopters(ctx context.Context, in inNamespace) ([]manifest.Object, error) {
+	if r.related.owner != nil {
+		return []manifest.Object{r.related.owner}, nil
+	}
+	if controlled(r.object) {
+		return nil, nil
+	}
+	listed, err := in.List(ctx, DeploymentKind, in.namespace, labels.Everything())
+	if err != nil {
+		return nil, err
+	}
+	var found []manifest.Object
+	for _, o := range listed {
+		if workload.Selects(o, r.object) {
+			found = append(found, o)
+		}
+	}
+	return found, nil
+}
+
+// resolvePod reads what a Pod that its controller makes belongs to, up to the root, and all that the
+// root needs; and of one that is taken from its controller whose it is.
+func (r *Request) resolvePod(ctx context.Context, in inNamespace) (err error) {
+	if !asksForDevices(r.object) {
+		return nil
+	}
+	if r.old != nil {
+		r.related.owner, err = in.owner(ctx, r.object)
+		return err
+	}
+	if !r.byMaker() {
+		return nil
+	}
+	owner, err := in.owner(ctx, r.object)
+	if err != nil || owner == nil {
+		return err
+	}
+	r.related.owner = owner
+	switch workload.KindOf(owner) {
+	case workload.DaemonSetKind:
+		return nil // each of its pods is charged by itself
+	case workload.ReplicaSetKind:
+		deployment, err := in.owner(ctx, owner)
+		if err != nil {
+			return err
+		}
+		if deployment != nil {
+			return r.needOfDeployment(ctx, in, deployment)
+		}
+	}
+	pods, err := in.children(ctx, workload.PodKind, owner)
+	if err != nil {
+		return err
+	}
+	r.related.root, r.related.need = rootOf(owner), workload.NeedOf(owner, r.held(append(pods, r.object)), r.gpus)
+	return nil
+}
+
+// needOfDeployment is for a Pod of a Deployment, which may itself belong to a Revision.
+func (r *Request) needOfDeployment(ctx context.Context, in inNamespace, deployment manifest.Object) error {
+	revision, err := in.owner(ctx, deployment)
+	if err != nil {
+		return err
+	}
+	deployments := []manifest.Object{deployment}
+	r.related.root = rootOf(deployment)
+	if revision != nil {
+		if r.related.root, deployments, err = in.knativeRoot(ctx, revision, deployment); err != nil {
+			return err
+		}
+	}
+	for _, d := range deployments {
+		sets, err := in.children(ctx, workload.ReplicaSetKind, d)
+		if err != nil {
+			return err
+		}
+		pods, err := in.podsOf(ctx, d, sets)
+		if err != nil {
+			return err
+		}
+		for i, set := range sets {
+			if manifest.Text(set, "metadata", "uid") == manifest.Text(r.related.owner, "metadata", "uid") {
+				pods[i] = append(pods[i], r.object)
+			}
+			r.related.need = r.related.need.Plus(workload.NeedOf(set, r.held(pods[i]), r.gpus))
+		}
+	}
+	return nil
+}
+
+// knativeRoot is what holds the claim of a Revision, and the Deployments of all that it holds the claim
+// for.
+func (in inNamespace) knativeRoot(ctx context.Context, revision, own manifest.Object) (root, []manifest.Object, error) {
+	configuration, err := in.owner(ctx, revision)
+	if err != nil || configuration == nil {
+		return rootOf(revision), []manifest.Object{own}, err
+	}
+	service, err := in.owner(ctx, configuration)
+	if err != nil {
+		return root{}, nil, err
+	}
+	holder := rootOf(configuration)
+	if service != nil {
+		holder = rootOf(service)
+	}
+	revisions, err := in.children(ctx, RevisionKind, configuration)
+	if err != nil {
+		return root{}, nil, err
+	}
+	listed, err := in.List(ctx, DeploymentKind, in.namespace, labels.Everything())
+	if err != nil {
+		return root{}, nil, err
+	}
+	var deployments []manifest.Object
+	for _, revision := range revisions {
+		deployments = append(deployments, belonging(listed, revision)...)
+	}
+	return holder, deployments, nil
+}
+
+func (r *Request) held(pods []manifest.Object) workload.Held { return workload.HeldBy(pods, r.gpus) }
+
+// resolveTarget reads what a HorizontalPodAutoscaler points at.
+func (r *Request) resolveTarget(ctx context.Context, in inNamespace) (err error) {
+	target := workload.AutoscalerTarget(r.object)
+	if kind, ok := workload.KindFor(target.GroupKind); !ok || !kind.Scale {
+		return nil // what it scales is charged by its pods
+	}
+	if r.related.target, err = in.get(ctx, target.GroupKind, target.Name); err != nil || r.related.target == nil {
+		return err
+	}
+	if r.related.own.autoscalers, err = in.autoscalers(ctx, target); err != nil {
+		return err
+	}
+	object := r.related.target
+	if target.GroupKind == workload.ReplicaSetKind {
+		if object, err = in.owner(ctx, r.related.target); err != nil {
+			return err
+		}
+	}
+	if object == nil || workload.KindOf(object) != DeploymentKind {
+		r.related.pods, err = in.children(ctx, workload.PodKind, r.related.target)
+		return err
+	}
+	if r.related.oldOwner, err = in.owner(ctx, object); err != nil { // its Revision
+		return err
+	}
+	d, err := in.deployment(ctx, object)
+	r.related.deployments = []deployment{d}
+	return err
+}
+
+// hasPods tells whether the request is about a kind of Kubernetes' own that has pods, but for
+// Deployments.
+func (r *Request) hasPods() bool {
+	_, ok := workload.KindFor(r.of)
+	return ok && r.of != DeploymentKind
+}
+
+func (r *Request) isResize() bool {
+	return r.of == workload.PodKind && r.raw.SubResource == "resize" && r.raw.Operation == admissionv1.Update
+}
+
+// asksForDevices tells whether the pods of an object ask for any device, which a policy may count.
+func asksForDevices(o manifest.Object) bool {
+	kind, ok := workload.KindFor(workload.KindOf(o))
+	if !ok {
+		return false
+	}
+	pods := kind.Pods(o)
+	if pods["resourceClaims"] != nil || devicesIn(pods) {
+		return true
+	}
+	for _, list := range []string{"containers", "initContainers"} {
+		for _, c := range manifest.Objects(pods, list) {
+			if devicesIn(c) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func devicesIn(o manifest.Object) bool {
+	for _, list := range []string{"limits", "requests"} {
+		for name := range manifest.Map(o, "resources", list) {
+			if workload.IsDevice(name) {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,245 @@
+package workload
+
+import (
+	"regexp"
+	"strings"
+
+	resourcev1 "k8s.io/api/resource/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/kubetorch/webhook/pkg/manifest"
+)
+
+// ClaimSource is what the resource claims of a namespace's pods are looked up in.
+type ClaimSource struct {
+	// Template is the ResourceClaimTemplate of a name; nil if there is none.
+	Template func(name string) manifest.Object
+	// AdminAccess is whether the namespace allows claims that look at devices in use: they give
+	// no device to their pods alone.
+	AdminAccess bool
+}
+
+// AdminAccessLabel is the label of a namespace that allows claims with adminAccess.
+const AdminAccessLabel = resourcev1.DRAAdminNamespaceLabelKey
+
+// WithClaims counts resource claims too, by the templates of one namespace.
+func (g GPUResources) WithClaims(source ClaimSource) GPUResources {
+	g.claims = &source
+	return g
+}
+
+// ClaimCount is the GPUs that one ResourceClaim may get.
+type ClaimCount struct {
+	// GPUs is the most that can be allocated.
+	GPUs int64
+	// Product is the one product that all of them are of; empty for any.
+	Product string
+	// Unknown are requests that cannot be counted.
+	Unknown field.ErrorList
+}
+
+// CountClaim counts the GPUs of a ResourceClaim, or of a claim made from a template, by its
+// spec: a count for each request, 32 of those that want all, and of the alternatives of a request
+// the largest. It is never less than can be allocated, and never more than a ResourceQuota of
+// Kubernetes counts over the classes of GPUs.
+func (g GPUResources) CountClaim(spec manifest.Object, at *field.Path, adminAccess bool) ClaimCount {
+	c := claimCounter{rules: g.get(), adminAccess: adminAccess}
+	requests := at.Child("devices", "requests")
+	for i, request := range manifest.Objects(spec, "devices", "requests") {
+		c.request(request, requests.Index(i))
+	}
+	if c.mixed {
+		c.count.Product = ""
+	}
+	return c.count
+}
+
+type claimCounter struct {
+	rules       *rules
+	adminAccess bool
+	count       ClaimCount
+	mixed       bool // GPUs of several products, or of any
+}
+
+func (c *claimCounter) request(request manifest.Object, at *field.Path) {
+	alternatives := manifest.Objects(request, "firstAvailable")
+	exactly := manifest.Map(request, "exactly")
+	switch {
+	case len(alternatives) > 0:
+		largest := int64(0)
+		for i, alternative := range alternatives {
+			largest = max(largest, c.devices(alternative, at.Child("firstAvailable").Index(i)))
+		}
+		c.count.GPUs = SaturatingAdd(c.count.GPUs, largest)
+	case exactly != nil:
+		c.count.GPUs = SaturatingAdd(c.count.GPUs, c.exact(exactly, at.Child("exactly")))
+	case manifest.Text(request, "deviceClassName") != "": // as v1beta1 writes it
+		c.count.GPUs = SaturatingAdd(c.count.GPUs, c.exact(request, at))
+	default:
+		c.unknown(at, "asks for devices in a way that this version does not know, so they cannot be counted as GPUs")
+	}
+}
+
+// exact counts a request without alternatives.
+func (c *claimCounter) exact(request manifest.Object, at *field.Path) int64 {
+	if admin, _ := request["adminAccess"].(bool); admin && c.adminAccess {
+		return 0
+	}
+	return c.devices(request, at)
+}
+
+// devices are the GPUs of a request or of one of its alternatives.
+func (c *claimCounter) devices(request manifest.Object, at *field.Path) int64 {
+	class := manifest.Text(request, "deviceClassName")
+	switch c.rules.classes.class(class) {
+	case notGPU:
+		return 0
+	case unknownClass:
+		c.unknown(at.Child("deviceClassName"), cannotCount(counted{kind: unknownClass, class: class}))
+		return 0
+	}
+	n := int64(0)
+	switch mode := manifest.Text(request, "allocationMode"); resourcev1.DeviceAllocationMode(mode) {
+	case resourcev1.DeviceAllocationModeExactCount, "":
+		n = exactCount(request)
+	case resourcev1.DeviceAllocationModeAll:
+		n = resourcev1.AllocationResultsMaxSize
+	default:
+		c.unknown(at.Child("allocationMode"),
+			"the mode "+mode+" is not known to this version, so the devices cannot be counted as GPUs")
+	}
+	if n > 0 {
+		c.pin(c.rules.classes.product(class, request))
+	}
+	return n
+}
+
+// exactCount is the number of devices that a request states, 1 where it states none. A number
+// that the API refuses is none.
+func exactCount(request manifest.Object) int64 {
+	v := request["count"]
+	if v == nil {
+		return 1
+	}
+	n, ok := v.(int64)
+	switch {
+	case !ok:
+		return Unbounded
+	case n == 0:
+		return 1 // its default
+	}
+	return max(0, n)
+}
+
+func (c *claimCounter) unknown(at *field.Path, detail string) {
+	c.count.Unknown = append(c.count.Unknown, field.Forbidden(at, detail))
+}
+
+// pin notes the product of some GPUs; empty for any.
+func (c *claimCounter) pin(product string) {
+	if product == "" || (c.count.Product != "" && c.count.Product != product) {
+		c.mixed = true
+	}
+	c.count.Product = product
+}
+
+// product is the product that the selectors of a request, or of its class, pin devices to.
+func (r *classRules) product(class string, request manifest.Object) string {
+	if p := selectedProduct(manifest.Objects(request, "selectors")); p != "" {
+		return p
+	}
+	return r.products[class]
+}
+
+// Terms of selectors whose meaning is plain: comparisons of an attribute with a literal that has
+// neither quotes nor & in it, so that an expression of them can be split at &&.
+var (
+	plainTerm   = regexp.MustCompile(`^device\.(driver|attributes\[("[^"'\\&]*"|'[^"'\\&]*')\]\.\w+)\s*(==|<=|>=|<|>)\s*("[^"'\\&]*"|'[^"'\\&]*'|true|false|[0-9]+)$`)
+	productTerm = regexp.MustCompile(`^device\.attributes\[["'](gpu\.nvidia\.com|gpu\.amd\.com)["']\]\.productName\s*==\s*["']([^"']+)["']$`)
+)
+
+// selectedProduct is the product that CEL selectors pin devices to, in the words of feature
+// discovery; empty where they pin to none that the table of products has. All selectors have to
+// hold, and all terms of one that are joined by &&; one with any other term is not read.
+func selectedProduct(selectors []manifest.Object) string {
+	for _, selector := range selectors {
+		if product := comparedProduct(manifest.Text(selector, "cel", "expression")); product != "" {
+			return product
+		}
+	}
+	return ""
+}
+
+func comparedProduct(expression string) string {
+	product := ""
+	for term := range strings.SplitSeq(expression, "&&") {
+		term = strings.TrimSpace(term)
+		if !plainTerm.MatchString(term) {
+			return ""
+		}
+		m := productTerm.FindStringSubmatch(term)
+		if m == nil {
+			continue
+		}
+		name := strings.ReplaceAll(m[2], " ", "-")
+		if m[1] == "gpu.amd.com" {
+			name = strings.ReplaceAll(m[2], " ", "_")
+		}
+		if len(productsOf(name)) > 0 {
+			product = name
+		}
+	}
+	return product
+}
+
+// claims counts what a pod's resourceClaims may get.
+func (c *gpuCounter) claims(podSpec manifest.Object, source *ClaimSource) {
+	list := manifest.List(podSpec, "resourceClaims")
+	if len(list) == 0 {
+		return
+	}
+	at := c.pod.Child("resourceClaims")
+	c.note(gpuPlace{list: "resourceClaims"}, list)
+	if source == nil {
+		c.count.Unknown = append(c.count.Unknown, field.Forbidden(at,
+			"devices asked for through resource claims cannot be counted as GPUs; ask for a GPU resource instead"))
+		return
+	}
+	mixed := len(c.peak) > 0
+	for i, entry := range manifest.Objects(podSpec, "resourceClaims") {
+		n := c.claim(entry, at.Index(i), source)
+		if n.GPUs == 0 {
+			continue
+		}
+		c.claimed = SaturatingAdd(c.claimed, n.GPUs)
+		mixed = mixed || n.Product == "" || (c.count.product != "" && c.count.product != n.Product)
+		c.count.product = n.Product
+	}
+	if mixed {
+		c.count.product = ""
+	}
+}
+
+// claim counts one entry of a pod's resourceClaims.
+func (c *gpuCounter) claim(entry manifest.Object, at *field.Path, source *ClaimSource) ClaimCount {
+	name := manifest.Text(entry, "resourceClaimTemplateName")
+	if name == "" {
+		c.count.Unknown = append(c.count.Unknown, field.Forbidden(at,
+			"names no ResourceClaimTemplate, so its devices cannot be counted as GPUs of this pod; name a template instead"))
+		return ClaimCount{}
+	}
+	template := source.Template(name)
+	if template == nil {
+		c.count.Unknown = append(c.count.Unknown, field.NotFound(at.Child("resourceClaimTemplateName"), name))
+		return ClaimCount{}
+	}
+	known, spec := GPUResources{rules: c.known}, manifest.Map(template, "spec", "spec")
+	n := known.CountClaim(spec, field.NewPath("spec", "spec"), source.AdminAccess)
+	for _, e := range n.Unknown {
+		placed := *e
+		placed.Field = at.Child("resourceClaimTemplateName").String()
+		placed.Detail = "ResourceClaimTemplate " + name + ": " + e.Field + " " + e.Detail
+		c.count.Unknown = append(c.count.Unknown, &placed)
+	}
+	return n
+}

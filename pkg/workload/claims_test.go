@@ -1,0 +1,109 @@
+package workload_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/kubetorch/webhook/pkg/manifest"
+	"github.com/kubetorch/webhook/pkg/workload"
+)
+
+func TestCountClaim(t *testing.T) {
+	const l4 = `selectors: [{cel: {expression: 'device.driver == "gpu.nvidia.com" && device.attributes["gpu.nvidia.com"].productName == "NVIDIA L4"'}}]`
+	known := workload.NewGPUResources(workload.Counting{DeviceClasses: []string{"house"}, NotDeviceClasses: []string{"nic"}, Classes: []workload.DeviceClass{
+		class(`{metadata: {name: house}, spec: {selectors: [{cel: {expression: "device.attributes['gpu.nvidia.com'].productName == 'NVIDIA H100 NVL'"}}]}}`)}})
+	for name, test := range map[string]struct {
+		requests string
+		admin    bool
+		gpus     int64
+		product  string
+		unknown  []string
+	}{
+		"one":                       {requests: `[{exactly: {deviceClassName: gpu.nvidia.com, allocationMode: ExactCount, count: 1}}]`, gpus: 1},
+		"without its defaults":      {requests: `[{exactly: {deviceClassName: gpu.nvidia.com}}]`, gpus: 1},
+		"several":                   {requests: `[{exactly: {deviceClassName: gpu.nvidia.com, count: 4}}, {exactly: {deviceClassName: gpu.amd.com, count: 2}}]`, gpus: 6},
+		"as v1beta1 writes it":      {requests: `[{name: a, deviceClassName: mig.nvidia.com, count: 3}]`, gpus: 3},
+		"all there are":             {requests: `[{exactly: {deviceClassName: gpu.intel.com, allocationMode: All}}]`, gpus: 32},
+		"the largest alternative":   {requests: `[{firstAvailable: [{deviceClassName: gpu.nvidia.com, count: 2}, {deviceClassName: gpu.amd.com, count: 5}, {deviceClassName: nic, count: 9}]}]`, gpus: 5},
+		"all as an alternative":     {requests: `[{firstAvailable: [{deviceClassName: gpu.nvidia.com, count: 2}, {deviceClassName: mig.nvidia.com, allocationMode: All}]}]`, gpus: 32},
+		"something else":            {requests: `[{exactly: {deviceClassName: nic, count: 4}}, {exactly: {deviceClassName: compute-domain-default-channel.nvidia.com}}]`},
+		"admin access":              {requests: `[{exactly: {deviceClassName: gpu.nvidia.com, allocationMode: All, adminAccess: true}}]`, admin: true},
+		"where it is not allowed":   {requests: `[{exactly: {deviceClassName: gpu.nvidia.com, count: 2, adminAccess: true}}]`, gpus: 2},
+		"nothing":                   {requests: `[]`},
+		"a class that nobody lists": {requests: `[{exactly: {deviceClassName: h100}}]`, unknown: []string{"spec.devices.requests[0].exactly.deviceClassName: Forbidden: devices of DeviceClass h100, which no policy lists, cannot be counted as GPUs; the platform team lists it in gpuDeviceClasses, or in notGPUDeviceClasses if it has none"}},
+		"a mode of the future":      {requests: `[{exactly: {deviceClassName: gpu.nvidia.com, allocationMode: Some}}]`, unknown: []string{"spec.devices.requests[0].exactly.allocationMode: Forbidden: the mode Some is not known to this version, so the devices cannot be counted as GPUs"}},
+		"a request of the future":   {requests: `[{atLeast: {}}]`, unknown: []string{"spec.devices.requests[0]: Forbidden: asks for devices in a way that this version does not know, so they cannot be counted as GPUs"}},
+		"a count that is none":      {requests: `[{exactly: {deviceClassName: gpu.nvidia.com, count: many}}]`, gpus: workload.Unbounded},
+		"a product of the class":    {requests: `[{exactly: {deviceClassName: house}}]`, gpus: 1, product: "NVIDIA-H100-NVL"},
+		"of the request":            {requests: `[{exactly: {deviceClassName: gpu.nvidia.com, ` + l4 + `}}]`, gpus: 1, product: "NVIDIA-L4"},
+		"the same of all":           {requests: `[{exactly: {deviceClassName: gpu.nvidia.com, ` + l4 + `}}, {exactly: {deviceClassName: nic}}, {exactly: {deviceClassName: gpu.nvidia.com, ` + l4 + `}}]`, gpus: 2, product: "NVIDIA-L4"},
+		"of one of two":             {requests: `[{exactly: {deviceClassName: gpu.nvidia.com, ` + l4 + `}}, {exactly: {deviceClassName: gpu.nvidia.com}}]`, gpus: 2},
+		"of two":                    {requests: `[{firstAvailable: [{deviceClassName: gpu.nvidia.com, ` + l4 + `}, {deviceClassName: house}]}]`, gpus: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := known.CountClaim(read(`{devices: {requests: `+test.requests+`}}`), field.NewPath("spec"), test.admin)
+			assert.Equal(t, test.gpus, got.GPUs)
+			assert.Equal(t, test.product, got.Product)
+			assert.Equal(t, test.unknown, texts(got.Unknown))
+		})
+	}
+}
+
+// TestWhatOnlyLooksLikeASelectorOfAProductPinsNothing: text that a tenant writes into a literal,
+// or terms that may be left out.
+func TestWhatOnlyLooksLikeASelectorOfAProductPinsNothing(t *testing.T) {
+	const term = `device.attributes["gpu.nvidia.com"].productName == "NVIDIA L4"`
+	for name, expression := range map[string]string{
+		"another may hold":    term + ` || true`,
+		"it may not hold":     `!(` + term + `)`,
+		"a choice":            `true ? true : ` + term,
+		"text in a literal":   `'x && ` + term + ` && y' == 'x && ` + term + ` && y'`,
+		"text in one of two":  `device.attributes["a"].b == "x" && 'x && ` + term + ` && y' == 'x && ` + term + ` && y'`,
+		"another's attribute": `device.attributes["evil.example"].productName == "NVIDIA L4"`,
+		"another comparison":  `device.attributes["gpu.nvidia.com"].productName > "NVIDIA L4"`,
+		"a name of nothing":   `device.attributes["gpu.nvidia.com"].productName == "gold"`,
+		"a call":              `device.attributes["gpu.nvidia.com"].productName.startsWith("NVIDIA L4")`,
+	} {
+		c := workload.ReadDeviceClass(manifest.Object{"metadata": manifest.Object{"name": "c"}, "spec": manifest.Object{"selectors": []any{manifest.Object{"cel": manifest.Object{"expression": expression}}}}})
+		assert.Empty(t, c.Product, name)
+	}
+}
+
+func TestPodsCountWhatTheirTemplatesClaim(t *testing.T) {
+	templates := map[string]manifest.Object{
+		"two":     read(`{spec: {spec: {devices: {requests: [{name: a, exactly: {deviceClassName: gpu.nvidia.com, count: 2}}]}}}}`),
+		"l4":      read(`{spec: {spec: {devices: {requests: [{name: a, exactly: {deviceClassName: gpu.nvidia.com, selectors: [{cel: {expression: "device.attributes['gpu.nvidia.com'].productName == 'NVIDIA L4'"}}]}}]}}}}`),
+		"unknown": read(`{spec: {spec: {devices: {requests: [{name: a, exactly: {deviceClassName: h100}}]}}}}`),
+	}
+	known := workload.BuiltInGPUResources.WithClaims(workload.ClaimSource{Template: func(name string) manifest.Object { return templates[name] }})
+	for name, test := range map[string]struct {
+		pod     string
+		gpus    int64
+		product string
+		unknown []string
+	}{
+		"one claim":                          {pod: `resourceClaims: [{name: a, resourceClaimTemplateName: two}]`, gpus: 2},
+		"two of one template":                {pod: `resourceClaims: [{name: a, resourceClaimTemplateName: two}, {name: b, resourceClaimTemplateName: two}]`, gpus: 4},
+		"beside GPUs of a device plugin":     {pod: `resourceClaims: [{name: a, resourceClaimTemplateName: l4}], containers: [{resources: {limits: {nvidia.com/gpu: 3}}}]`, gpus: 4},
+		"of one product":                     {pod: `resourceClaims: [{name: a, resourceClaimTemplateName: l4}]`, gpus: 1, product: "NVIDIA-L4"},
+		"of a product and of any":            {pod: `resourceClaims: [{name: a, resourceClaimTemplateName: l4}, {name: b, resourceClaimTemplateName: two}]`, gpus: 3},
+		"on nodes of a product":              {pod: `nodeSelector: {nvidia.com/gpu.product: NVIDIA-H200}, resourceClaims: [{name: b, resourceClaimTemplateName: two}]`, gpus: 2, product: "NVIDIA-H200"},
+		"a template that is not there":       {pod: `resourceClaims: [{name: a, resourceClaimTemplateName: none}]`, unknown: []string{`spec.template.spec.resourceClaims[0].resourceClaimTemplateName: Not found: "none"`}},
+		"a claim that somebody made":         {pod: `resourceClaims: [{name: a, resourceClaimName: mine}]`, unknown: []string{"spec.template.spec.resourceClaims[0]: Forbidden: names no ResourceClaimTemplate, so its devices cannot be counted as GPUs of this pod; name a template instead"}},
+		"a class that nobody lists":          {pod: `resourceClaims: [{name: a, resourceClaimTemplateName: unknown}]`, unknown: []string{"spec.template.spec.resourceClaims[0].resourceClaimTemplateName: Forbidden: ResourceClaimTemplate unknown: spec.spec.devices.requests[0].exactly.deviceClassName devices of DeviceClass h100, which no policy lists, cannot be counted as GPUs; the platform team lists it in gpuDeviceClasses, or in notGPUDeviceClasses if it has none"}},
+		"an entry of another kind of claims": {pod: `resourceClaims: [{name: a, podGroupResourceClaim: x}]`, unknown: []string{"spec.template.spec.resourceClaims[0]: Forbidden: names no ResourceClaimTemplate, so its devices cannot be counted as GPUs of this pod; name a template instead"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := workload.DeploymentUsage(read(`{spec: {replicas: 3, template: {spec: {`+test.pod+`}}}}`), workload.Controlled{}, known)
+			assert.Equal(t, test.gpus, d.GPUs.PerPod)
+			assert.Equal(t, 3*test.gpus, d.Claim)
+			assert.Equal(t, test.unknown, texts(d.GPUs.Unknown))
+			if test.gpus > 0 {
+				assert.Equal(t, map[string]int64{test.product: 3 * test.gpus}, workload.SumsByType(d.Parts))
+				assert.Equal(t, test.product, d.GPUType)
+			}
+		})
+	}
+}

@@ -1,0 +1,98 @@
+package workload
+
+import (
+	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"knative.dev/pkg/kmeta"
+
+	"github.com/kubetorch/webhook/pkg/manifest"
+)
+
+// ownedBy are the kinds whose controllers make objects of a kind.
+var ownedBy = map[schema.GroupKind][]schema.GroupKind{
+	PodKind:           {ReplicaSetKind, ReplicationControllerKind, JobKind, DaemonSetKind, StatefulSetKind},
+	ReplicaSetKind:    {DeploymentKind},
+	JobKind:           {CronJobKind},
+	DeploymentKind:    {RevisionKind},
+	PodAutoscalerKind: {RevisionKind},
+	RevisionKind:      {ConfigurationKind},
+	ConfigurationKind: {ServiceKind},
+	RouteKind:         {ServiceKind},
+}
+
+// OwnerRef is who an object says controls it. It proves nothing by itself: Belongs does, given the
+// owner as it is stored.
+type OwnerRef struct {
+	schema.GroupKind
+	Name, UID string
+}
+
+// Owner is the controller that an object states, of a kind whose controller makes such objects.
+func Owner(o manifest.Object) (OwnerRef, bool) {
+	for _, ref := range manifest.Objects(o, "metadata", "ownerReferences") {
+		controls, _ := ref["controller"].(bool)
+		gv, err := schema.ParseGroupVersion(manifest.Text(ref, "apiVersion"))
+		if !controls || err != nil {
+			continue
+		}
+		owner := OwnerRef{schema.GroupKind{Group: gv.Group, Kind: manifest.Text(ref, "kind")},
+			manifest.Text(ref, "name"), manifest.Text(ref, "uid")}
+		if owner.UID != "" && slices.Contains(ownedBy[KindOf(o)], owner.GroupKind) {
+			return owner, true
+		}
+	}
+	return OwnerRef{}, false
+}
+
+// Belongs tells whether the controller of an owner's kind counts a child as one of the owner's:
+// by UID and kind, in one namespace, with labels that the owner's selector takes, and where the
+// controller gives its children names, with such a name. Both state their kind. Of what Knative
+// makes, the caller sees to it that there is one child in each place.
+func Belongs(child, owner manifest.Object) bool {
+	ref, ok := Owner(child)
+	if !ok || ref.GroupKind != KindOf(owner) || ref.UID != manifest.Text(owner, "metadata", "uid") ||
+		manifest.Text(child, "metadata", "namespace") != manifest.Text(owner, "metadata", "namespace") {
+		return false
+	}
+	name, own := manifest.Text(child, "metadata", "name"), manifest.Text(owner, "metadata", "name")
+	switch KindOf(child) {
+	case PodKind:
+		return Selects(owner, child) && (ref.GroupKind != StatefulSetKind || isReplica(name, own))
+	case ReplicaSetKind:
+		return Selects(owner, child)
+	case DeploymentKind:
+		return name == kmeta.ChildName(own, "-deployment")
+	case PodAutoscalerKind, ConfigurationKind, RouteKind:
+		return name == own
+	}
+	return true
+}
+
+// Selects tells whether the selector of an owner takes the labels of an object. One that is empty,
+// or cannot be read, takes none: the API server does not store such a selector.
+func Selects(owner, o manifest.Object) bool {
+	return Selector(owner).Matches(labels.Set(manifest.Texts(o, "metadata", "labels")))
+}
+
+// Selector is what an owner takes its children by; one that takes nothing if it cannot be read.
+func Selector(owner manifest.Object) labels.Selector {
+	stated := manifest.Map(owner, "spec", "selector")
+	if KindOf(owner) == ReplicationControllerKind {
+		if selector := manifest.Texts(owner, "spec", "selector"); len(stated) > 0 && len(selector) == len(stated) {
+			return labels.SelectorFromSet(selector)
+		}
+		return labels.Nothing()
+	}
+	var s metav1.LabelSelector
+	if runtime.DefaultUnstructuredConverter.FromUnstructured(stated, &s) != nil {
+		return labels.Nothing()
+	}
+	if selector, err := metav1.LabelSelectorAsSelector(&s); err == nil && !selector.Empty() {
+		return selector
+	}
+	return labels.Nothing()
+}

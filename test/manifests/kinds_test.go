@@ -1,0 +1,135 @@
+package manifests
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	sigsyaml "sigs.k8s.io/yaml"
+)
+
+// yamlObject reads an object; nil for nothing.
+func yamlObject(t *testing.T, text string) any {
+	t.Helper()
+	if text == "" {
+		return nil
+	}
+	var o map[string]any
+	require.NoError(t, sigsyaml.Unmarshal([]byte(text), &o))
+	return o
+}
+
+// TestWhichRequestsAboutPodsCome goes through requests about what has pods: none is to be asked about
+// that has no devices, none by two entries, and none that deletes.
+func TestWhichRequestsAboutPodsCome(t *testing.T) {
+	const (
+		gpu      = `{containers: [{name: c, resources: {limits: {nvidia.com/gpu: "1"}}}]}`
+		plain    = `{containers: [{name: c, resources: {limits: {cpu: "1"}}}, {name: d}]}`
+		account  = "system:serviceaccount:kube-system:"
+		shared   = "system:kube-controller-manager"
+		ofSet    = `ownerReferences: [{apiVersion: apps/v1, kind: ReplicaSet, name: r, uid: u, controller: true}]`
+		ofOthers = `ownerReferences: [{apiVersion: example.com/v1, kind: ReplicaSet, name: r, uid: u, controller: true}]`
+		ofWeb    = `ownerReferences: [{apiVersion: apps/v1, kind: Deployment, name: r, uid: u, controller: true}]`
+	)
+	pod := func(metadata, spec string) string {
+		return `{metadata: {name: x, ` + metadata + `}, spec: ` + spec + `}`
+	}
+	set := func(metadata, spec string) string {
+		return `{metadata: {name: x, ` + metadata + `}, spec: {replicas: 1, template: {spec: ` + spec + `}}}`
+	}
+	cron := func(spec string) string {
+		return `{metadata: {name: x}, spec: {jobTemplate: {spec: {template: {spec: ` + spec + `}}}}}`
+	}
+	status := func(status, spec string) string {
+		return `{metadata: {name: x}, status: {` + status + `}, spec: ` + spec + `}`
+	}
+	jobStatus := func(status, more string) string {
+		return `{metadata: {name: x}, status: {` + status + `}, spec: {` + more + ` template: {spec: ` + gpu + `}}}`
+	}
+	const done = `conditions: [{type: Complete, status: "True"}]`
+	for name, test := range map[string]struct {
+		among       []string // entries that the API server would look at
+		user        string
+		resource    string
+		object, old string
+		want        string
+	}{
+		"a Pod":                                        {pods, "eve", "pods", pod("", gpu), "", "pods"},
+		"a Pod of the node's own device":               {pods, "eve", "pods", pod("", `{containers: [{name: c}], initContainers: [{name: i, resources: {requests: {amd.com/gpu: "1"}}}]}`), "", "pods"},
+		"a Pod with a resource claim":                  {pods, "eve", "pods", pod("", `{containers: [{name: c}], resourceClaims: [{name: g}]}`), "", "pods"},
+		"a Pod without devices":                        {pods, "eve", "pods", pod("", plain), "", ""},
+		"a Pod that is being deleted":                  {pods, "eve", "pods", pod("deletionTimestamp: x", gpu), "", ""},
+		"a Pod of a ReplicaSet":                        {pods, account + "replicaset-controller", "pods", pod(ofSet, gpu), "", "controlled-pods"},
+		"a Pod of a ReplicaSet, without devices":       {pods, account + "replicaset-controller", "pods", pod(ofSet, plain), "", ""},
+		"a Pod of a ReplicaSet, by the shared user":    {pods, shared, "pods", pod(ofSet, gpu), "", "controlled-pods"},
+		"a Pod of a ReplicaSet, by a tenant":           {pods, "eve", "pods", pod(ofSet, gpu), "", "pods"},
+		"a Pod of a ReplicaSet, by another controller": {pods, account + "job-controller", "pods", pod(ofSet, gpu), "", "pods"},
+		"a Pod of another group's ReplicaSet":          {pods, account + "replicaset-controller", "pods", pod(ofOthers, gpu), "", "pods"},
+		"a Pod without an owner, by the shared user":   {pods, shared, "pods", pod("", gpu), "", "pods"},
+		"a Pod of an account of that name elsewhere":   {pods, "system:serviceaccount:team:replicaset-controller", "pods", pod(ofSet, gpu), "", "pods"},
+		"a resize": {pods, "eve", "pods", pod("", gpu), pod("", plain), "pods"},
+
+		"other labels of a Pod":               {released, "eve", "pods", pod(ofSet+", labels: {a: b}", gpu), pod(ofSet, gpu), "released-pods"},
+		"no owner of a Pod":                   {released, "eve", "pods", pod("", gpu), pod(ofSet, gpu), "released-pods"},
+		"other labels of a Pod of nobody":     {released, "eve", "pods", pod("labels: {a: b}", gpu), pod("", gpu), ""},
+		"other labels of one without devices": {released, "eve", "pods", pod(ofSet+", labels: {a: b}", plain), pod(ofSet, plain), ""},
+		"annotations of a Pod":                {released, "eve", "pods", pod(ofSet+", annotations: {a: b}", gpu), pod(ofSet, gpu), ""},
+		"its controller lets a Pod go":        {released, account + "replicaset-controller", "pods", pod("", gpu), pod(ofSet, gpu), ""},
+
+		"a StatefulSet":                        {workloads, "eve", "statefulsets", set("", gpu), "", "workloads"},
+		"a StatefulSet without devices":        {workloads, "eve", "statefulsets", set("", plain), "", ""},
+		"one that loses its devices":           {workloads, "eve", "statefulsets", set("", plain), set("", gpu), "workloads"},
+		"one that stays the same":              {workloads, "eve", "statefulsets", set("annotations: {a: b}", gpu), set("", gpu), ""},
+		"one that gets other labels":           {workloads, "eve", "replicasets", set("labels: {a: b}", gpu), set("", gpu), "workloads"},
+		"one that loses its owner":             {workloads, "eve", "replicasets", set("", gpu), set(ofWeb, gpu), "workloads"},
+		"one whose finalizers go":              {workloads, "eve", "jobs", set("deletionTimestamp: x", gpu), set("finalizers: [a], deletionTimestamp: x", gpu), ""},
+		"the deployment controller's":          {workloads, account + "deployment-controller", "replicasets", set(ofWeb, gpu), "", ""},
+		"the deployment controller's, without": {workloads, account + "deployment-controller", "replicasets", set("", gpu), "", "workloads"},
+		"the shared user's of a Deployment":    {workloads, shared, "replicasets", set(ofWeb, gpu), "", ""},
+		"the shared user's of another kind":    {workloads, shared, "jobs", set(ofWeb, gpu), "", "workloads"},
+		"a tenant's of a Deployment":           {workloads, "eve", "replicasets", set(ofWeb, gpu), "", "workloads"},
+		"a ReplicationController without pods": {workloads, "eve", "replicationcontrollers", `{metadata: {name: x}, spec: {replicas: 1}}`, "", ""},
+		"a CronJob":                            {[]string{"cronjobs"}, "eve", "cronjobs", cron(gpu), "", "cronjobs"},
+		"a CronJob without devices":            {[]string{"cronjobs"}, "eve", "cronjobs", cron(plain), "", ""},
+
+		"kubectl scale":                     {scales, "eve", "deployments", `{spec: {replicas: 2}}`, `{spec: {replicas: 1}}`, "scale"},
+		"kubectl scale to less":             {scales, "eve", "deployments", `{spec: {replicas: 1}}`, `{spec: {replicas: 2}}`, ""},
+		"from nothing":                      {scales, "eve", "deployments", `{spec: {replicas: 1}}`, `{spec: {}}`, "scale"},
+		"a HorizontalPodAutoscaler scales":  {scales, account + "horizontal-pod-autoscaler", "deployments", `{spec: {replicas: 2}}`, `{spec: {replicas: 1}}`, "autoscaled"},
+		"Knative scales":                    {scales, "system:serviceaccount:knative-serving:autoscaler", "deployments", `{spec: {replicas: 2}}`, `{spec: {replicas: 1}}`, "autoscaled"},
+		"somebody else's autoscaler scales": {scales, "system:serviceaccount:keda:keda-operator", "deployments", `{spec: {replicas: 2}}`, `{spec: {replicas: 1}}`, "scale"},
+
+		"an autoscaler":                       {[]string{"horizontalpodautoscalers"}, "eve", "", `{metadata: {name: x}, spec: {maxReplicas: 2}}`, "", "horizontalpodautoscalers"},
+		"the status of one":                   {[]string{"horizontalpodautoscalers"}, "eve", "", `{metadata: {name: x}, spec: {maxReplicas: 2}}`, `{metadata: {name: x}, spec: {maxReplicas: 2}}`, ""},
+		"a LimitRange of devices":             {[]string{"limitranges"}, "eve", "", `{metadata: {name: x}, spec: {limits: [{type: Container, max: {nvidia.com/gpu: 1}}]}}`, "", "limitranges"},
+		"a LimitRange of CPUs":                {[]string{"limitranges"}, "eve", "", `{metadata: {name: x}, spec: {limits: [{type: Container, default: {cpu: 1}}]}}`, "", ""},
+		"a tenant ends a Pod":                 {[]string{"pod-status"}, "eve", "", status("phase: Failed", gpu), status("phase: Running", gpu), "pod-status"},
+		"its node ends a Pod":                 {[]string{"pod-status"}, "system:node:n", "", status("phase: Failed", gpu), status("phase: Running", gpu), ""},
+		"a tenant ends a Pod without devices": {[]string{"pod-status"}, "eve", "", status("phase: Failed", plain), status("phase: Running", plain), ""},
+		"a Pod begins":                        {[]string{"pod-status"}, "eve", "", status("phase: Running", gpu), status("", gpu), ""},
+		"a tenant finishes a Job":             {[]string{"job-status"}, "eve", "", jobStatus(done, ""), jobStatus("", ""), "job-status"},
+		"more of a Job":                       {[]string{"job-status"}, "eve", "", jobStatus("succeeded: 2", ""), jobStatus("succeeded: 1", ""), "job-status"},
+		"a finished Job":                      {[]string{"job-status"}, "eve", "", jobStatus(done, ""), jobStatus(done, ""), ""},
+		"the job controller":                  {[]string{"job-status"}, account + "job-controller", "", jobStatus(done, ""), jobStatus("", ""), ""},
+		"another controller manages it":       {[]string{"job-status"}, "eve", "", jobStatus(done, "managedBy: kueue.x-k8s.io/multikueue,"), jobStatus("", "managedBy: kueue.x-k8s.io/multikueue,"), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var sent string
+			for _, entry := range test.among {
+				if matchesOf(t, entries(t)["validate-"+entry+".kubetorch.com"], test.user, test.resource, yamlObject(t, test.object), yamlObject(t, test.old)) {
+					assert.Empty(t, sent, "by one entry only")
+					sent = entry
+				}
+			}
+			assert.Equal(t, test.want, sent)
+		})
+	}
+}
+
+// The entries that the API server looks at for a resource.
+var (
+	pods      = []string{"pods", "controlled-pods"}
+	released  = []string{"released-pods"}
+	workloads = []string{"workloads"}
+	scales    = []string{"scale", "autoscaled"}
+)

@@ -1,0 +1,189 @@
+package pods
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+)
+
+var (
+	podResource  = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
+	services     = schema.GroupVersionResource{Group: "serving.knative.dev", Version: "v1", Resource: "services"}
+	revisions    = schema.GroupVersionResource{Group: "serving.knative.dev", Version: "v1", Resource: "revisions"}
+	deployments  = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
+	coreServices = schema.GroupVersionResource{Version: "v1", Resource: "services"}
+	budgets      = schema.GroupVersionResource{Group: "policy.kubetorch.com", Version: "v1alpha1", Resource: "gpubudgets"}
+)
+
+const patience = 5 * time.Minute
+
+var namespaceNumber atomic.Int64
+
+// newNamespace makes a namespace and deletes it after the test.
+func newNamespace(t *testing.T, prefix string) string {
+	t.Helper()
+	name := fmt.Sprintf("%s-%d", prefix, namespaceNumber.Add(1))
+	kubectl(t, "", "create", "namespace", name)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		_, _, _ = cluster.Kubectl(ctx, nil, "delete", "namespace", name, "--wait=false")
+	})
+	return name
+}
+
+// kubectl runs kubectl, which has to succeed, and returns what it prints.
+func kubectl(t *testing.T, stdin string, args ...string) string {
+	t.Helper()
+	out, _, err := cluster.Kubectl(t.Context(), strings.NewReader(stdin), args...)
+	require.NoError(t, err)
+	return out
+}
+
+// service is a labelled Knative Service with parameters, of the application under test.
+func service(name string, parameters, env map[string]string) *unstructured.Unstructured {
+	annotations := map[string]any{}
+	for key, value := range parameters {
+		annotations[key] = value
+	}
+	return &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "serving.knative.dev/v1", "kind": "Service",
+		"metadata": map[string]any{
+			"name": name, "labels": map[string]any{"kubetorch.com/autoscale": "true"}, "annotations": annotations,
+		},
+		"spec": map[string]any{"template": map[string]any{"spec": map[string]any{
+			"containers": []any{map[string]any{
+				"image": appImage, "ports": []any{map[string]any{"containerPort": int64(8080)}}, "env": environment(env),
+			}},
+		}}},
+	}}
+}
+
+func environment(env map[string]string) []any {
+	list := []any{}
+	for name, value := range env {
+		list = append(list, map[string]any{"name": name, "value": value})
+	}
+	return list
+}
+
+func create(t *testing.T, resource schema.GroupVersionResource, namespace string, o *unstructured.Unstructured) *unstructured.Unstructured {
+	t.Helper()
+	var created *unstructured.Unstructured
+	eventually(t, "the creation of "+o.GetName(), time.Minute, func() (err error) {
+		created, err = client.Resource(resource).Namespace(namespace).Create(t.Context(), o, metav1.CreateOptions{})
+		if err != nil && !strings.Contains(err.Error(), `failed calling webhook "webhook.serving.knative.dev"`) {
+			require.NoError(t, err)
+		}
+		return err // Knative's own webhook has one pod, which may be slow
+	})
+	if resource == services {
+		expanded, _, _ := unstructured.NestedString(created.Object, "spec", "template", "metadata", "annotations", "autoscaling.knative.dev/max-scale")
+		require.NotEmpty(t, expanded, "the webhook did not expand the Service")
+	}
+	return created
+}
+
+// eventually waits until a probe succeeds.
+func eventually(t *testing.T, what string, limit time.Duration, probe func() error) {
+	t.Helper()
+	deadline := time.Now().Add(limit)
+	for {
+		err := probe()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			require.NoErrorf(t, err, "waiting for %s, %s", what, limit)
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+// condition returns a condition of an object.
+func condition(o *unstructured.Unstructured, kind string) (status, reason, message string) {
+	list, _, _ := unstructured.NestedSlice(o.Object, "status", "conditions")
+	for _, entry := range list {
+		c, _ := entry.(map[string]any)
+		if c["type"] == kind {
+			status, _ = c["status"].(string)
+			reason, _ = c["reason"].(string)
+			message, _ = c["message"].(string)
+		}
+	}
+	return status, reason, message
+}
+
+// awaitReady waits until an object's condition is True for its generation.
+func awaitReady(t *testing.T, resource dynamic.ResourceInterface, name, kind string) {
+	t.Helper()
+	eventually(t, name+" "+kind, patience, func() error {
+		o, err := resource.Get(t.Context(), name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		if seen, _, _ := unstructured.NestedInt64(o.Object, "status", "observedGeneration"); seen != o.GetGeneration() {
+			return fmt.Errorf("generation %d has not been seen", o.GetGeneration())
+		}
+		if status, reason, message := condition(o, kind); status != "True" {
+			return fmt.Errorf("%s is %q: %s %s", kind, status, reason, message)
+		}
+		return nil
+	})
+}
+
+// podCount is the number of pods of a namespace by state.
+type podCount struct {
+	// Ready pods serve; Live ones have not been told to end; All are there in any state.
+	Ready, Live, All int
+}
+
+// listPods are the pods of a namespace, as far as the API server has told.
+func listPods(namespace string) (pods []*unstructured.Unstructured) {
+	list, err := allPods.ByNamespace(namespace).List(labels.Everything())
+	if err != nil {
+		return nil
+	}
+	for _, object := range list {
+		pods = append(pods, object.(*unstructured.Unstructured))
+	}
+	return pods
+}
+
+// countPods counts the pods of a namespace.
+func countPods(namespace string) (n podCount) {
+	for _, pod := range listPods(namespace) {
+		if phase, _, _ := unstructured.NestedString(pod.Object, "status", "phase"); phase == "Succeeded" || phase == "Failed" {
+			continue
+		}
+		n.All++
+		if pod.GetDeletionTimestamp() != nil {
+			continue
+		}
+		n.Live++
+		if status, _, _ := condition(pod, "Ready"); status == "True" {
+			n.Ready++
+		}
+	}
+	return n
+}
+
+// countLabelled is the number of live pods of a namespace with a label.
+func countLabelled(namespace, label, value string) (n int) {
+	for _, pod := range listPods(namespace) {
+		if pod.GetDeletionTimestamp() == nil && pod.GetLabels()[label] == value {
+			n++
+		}
+	}
+	return n
+}
