@@ -1,6 +1,7 @@
 package offline
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -91,4 +92,17 @@ spec: {replicas: ` + size + `, leaderWorkerTemplate: {size: 8, workerTemplate: {
 	assert.Empty(t, refused(gang("seven", "7")), "56 GPUs")
 	assert.Equal(t, []string{"LeaderWorkerSet default/eight"}, refused(gang("eight", "8")), "64 GPUs are one too many")
 	assert.Equal(t, []string{"LeaderWorkerSet default/two"}, refused(gang("four", "4")+gang("two", "4")), "32 beside 32")
+}
+
+func TestExplainWordsPodsOfSeveralKinds(t *testing.T) {
+	docs, err := Parse("test", []byte(`
+apiVersion: ray.io/v1
+kind: RayCluster
+metadata: {name: ray}
+spec: {headGroupSpec: {template: {spec: {containers: [{name: h, resources: {limits: {nvidia.com/gpu: 1}}}]}}}, workerGroupSpecs: [{replicas: 4, template: {spec: {containers: [{name: w, resources: {limits: {nvidia.com/gpu: 8}}}]}}}]}
+`))
+	require.NoError(t, err)
+	var out strings.Builder
+	require.NoError(t, ExplainTable(&out, Expand(docs, Inputs{Knative: knative.Default()})))
+	assert.Contains(t, out.String(), "claims 33 GPUs: 1 x 1 pod + 8 x 4 pods\n")
 }

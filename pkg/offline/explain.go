@@ -29,6 +29,8 @@ type Claim struct {
 	// revisions in traffic.
 	perPod string
 	others int64
+	// groups words pods of several kinds; empty for pods of one.
+	groups string
 }
 
 // explanations are those of the workloads that were admitted.
@@ -46,7 +48,7 @@ func explanations(outcomes []Outcome) []Explanation {
 }
 
 func claimOf(d *workload.Usage) Claim {
-	c := Claim{GPUs: bounded(d.Claim), GPUsPerPod: bounded(d.GPUs.PerPod), PeakPods: bounded(d.PeakPods), perPod: d.GPUs.Text()}
+	c := Claim{GPUs: bounded(d.Claim), GPUsPerPod: bounded(d.GPUs.PerPod), PeakPods: bounded(d.PeakPods), perPod: d.GPUs.Text(), groups: d.Groups()}
 	if own, _ := d.GPUs.Times(d.PeakPods); d.PeakPods > 0 {
 		c.others = d.Claim - own
 	}
@@ -83,7 +85,11 @@ func ExplainTable(w io.Writer, outcomes []Outcome) error {
 			}
 			fmt.Fprintf(t, "%s\t%s\t%s\n", s.Name, s.Value, from)
 		}
-		fmt.Fprintf(t, "\nclaims %s GPUs: %s per pod x %s pods%s\n", number(e.Claim.GPUs), e.Claim.perPod, number(e.Claim.PeakPods), others(e.Claim))
+		if e.Claim.groups != "" {
+			fmt.Fprintf(t, "\nclaims %s GPUs: %s\n", number(e.Claim.GPUs), e.Claim.groups)
+		} else {
+			fmt.Fprintf(t, "\nclaims %s GPUs: %s per pod x %s pods%s\n", number(e.Claim.GPUs), e.Claim.perPod, number(e.Claim.PeakPods), others(e.Claim))
+		}
 		if len(e.Bounds) > 0 {
 			fmt.Fprint(t, "\nBOUND\tPOLICY\tALLOWS\tASKS FOR\tROOM LEFT\tENFORCEMENT\n")
 		}

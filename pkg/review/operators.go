@@ -39,7 +39,11 @@ func (r *Request) operatedUsage(w World) (workload.Usage, *workload.Usage) {
 // judgeOperated holds an object of an operator's kind against the bounds, before anything is made of it.
 func (r *Request) judgeOperated(w World) Verdict {
 	d, old := r.operatedUsage(w)
-	v := r.verdict(r.selection(w), d, old)
+	var v Verdict
+	if d.GPUs.Asked() || (old != nil && old.GPUs.Asked()) { // what has no GPUs is nobody's business here
+		v = r.verdict(r.selection(w), d, old)
+	}
+	v.Demand = d
 	v.Warnings = append(v.Warnings, r.strayParameters()...)
 	return v
 }

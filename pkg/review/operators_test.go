@@ -1,6 +1,7 @@
 package review_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -27,7 +28,7 @@ func jobSetRequest(object, old string) *admissionv1.AdmissionRequest {
 }
 
 func TestOperatorsKindsAreBoundedAtTheManifest(t *testing.T) {
-	bounded := world(`{metadata: {name: house}, spec: {bounds: {gpusPerPod: {max: 8}, gpusPerWorkload: {max: 64}}}}`)
+	bounded := world(`{metadata: {name: house}, spec: {bounds: {gpusPerPod: {max: 8}, gpusPerWorkload: {max: 64}, maxScale: {max: 500}, cpusPerPod: {max: 32}}}}`)
 	const refused = `jobset.jobset.x-k8s.io "gang" is forbidden: spec.replicatedJobs[0].replicas: Forbidden: asks for 72 GPUs (8 x 9 pods); policy house allows at most 64 (bounds.gpusPerWorkload.max)`
 	for name, test := range map[string]struct {
 		object, old string
@@ -42,6 +43,7 @@ func TestOperatorsKindsAreBoundedAtTheManifest(t *testing.T) {
 		"one that shrinks, beyond it":     {object: jobSet("", "false", "9"), old: jobSet("", "false", "10")},
 		"one that is being deleted":       {object: jobSet(`, deletionTimestamp: "2026-01-01T00:00:00Z"`, "false", "9"), old: jobSet("", "false", "8")},
 		"a parameter that means nothing":  {object: jobSet(`, annotations: {compute.kubetorch.com/gpus: "8"}`, "false", "1"), warnings: []string{"metadata.annotations[compute.kubetorch.com/gpus] has no effect on a JobSet.jobset.x-k8s.io: its operator makes its pods"}},
+		"one without GPUs, of many pods":  {object: strings.ReplaceAll(jobSet("", "false", "900"), "nvidia.com/gpu: 8", "cpu: 64")},
 		"one that is there already":       {object: jobSet(`, annotations: {compute.kubetorch.com/gpus: "8"}`, "false", "2"), old: jobSet(`, annotations: {compute.kubetorch.com/gpus: "8"}`, "false", "1")},
 		"the autoscale label":             {object: jobSet(`, labels: {kubetorch.com/autoscale: "true"}`, "false", "1"), want: `jobset.jobset.x-k8s.io "gang" is invalid: metadata.labels[kubetorch.com/autoscale]: Invalid value: "true": a JobSet.jobset.x-k8s.io cannot be expanded: autoscaling and distributed computing are mutually exclusive; remove the label, or serve requests with a Deployment or a Knative Service`},
 		"the label beside a bound broken": {object: jobSet(`, labels: {kubetorch.com/autoscale: "false"}`, "false", "9"), want: refused},

@@ -78,6 +78,11 @@ func (c GPUCount) SameRequests(other GPUCount) bool {
 	return true
 }
 
+// Asked tells whether a pod asks for GPUs, or for what may be some.
+func (c GPUCount) Asked() bool {
+	return c.PerPod > 0 || len(c.Malformed)+len(c.Unknown)+len(c.Unlisted) > 0
+}
+
 // CountGPUs counts the GPUs of one pod as the scheduler does (Kubernetes
 // component-helpers resource.PodRequests): per resource, the larger of what runs side
 // by side (containers and restartable init containers) and the largest init container

@@ -102,16 +102,23 @@ func (d *Usage) Asks() string {
 	if d.asks != "" {
 		return s + " (" + d.asks + ")"
 	}
-	if d.PeakPods == 0 && d.Claim > 0 {
+	if d.PeakPods == 0 && d.Claim > 0 && !d.Fixed {
 		return s + " over all that it names"
 	}
 	detail := fmt.Sprintf("%s x %s", d.GPUs.Text(), CountText(d.PeakPods, "pod"))
 	if own, _ := d.GPUs.Times(d.PeakPods); d.Claim > own {
 		others := d.Claim - own
-		detail += fmt.Sprintf(", and %s of other revisions in traffic", CountText(others, "GPU"))
+		of := "other revisions in traffic"
+		if d.Fixed {
+			of = "ReplicaSets and pods that it has"
+		}
+		detail += fmt.Sprintf(", and %s of %s", CountText(others, "GPU"), of)
 	}
 	return s + " (" + detail + ")"
 }
+
+// Groups words a claim of pods of several kinds, "1 x 1 pod + 8 x 4 pods"; empty for pods of one.
+func (d *Usage) Groups() string { return d.asks }
 
 // GPUTypes are the types that pods with GPUs are pinned to; empty is any.
 func (d *Usage) GPUTypes() []string {

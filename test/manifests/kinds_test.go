@@ -99,6 +99,13 @@ func TestWhichRequestsAboutPodsCome(t *testing.T) {
 		"Knative scales":                    {scales, "system:serviceaccount:knative-serving:autoscaler", "deployments", `{spec: {replicas: 2}}`, `{spec: {replicas: 1}}`, "autoscaled"},
 		"somebody else's autoscaler scales": {scales, "system:serviceaccount:keda:keda-operator", "deployments", `{spec: {replicas: 2}}`, `{spec: {replicas: 1}}`, "scale"},
 
+		"a JobSet":                              {[]string{"operators"}, "eve", "jobsets", `{metadata: {name: x}, spec: {replicatedJobs: []}}`, "", "operators"},
+		"one that its operator has finished":    {[]string{"operators"}, "system:serviceaccount:jobset-system:jobset-controller-manager", "jobsets", `{metadata: {name: x, annotations: {a: b}, finalizers: [f]}, spec: {suspend: true}, status: {restarts: 1}}`, `{metadata: {name: x}, spec: {suspend: true}}`, ""},
+		"one that is unsuspended, by its queue": {[]string{"operators"}, "system:serviceaccount:kueue-system:kueue-controller-manager", "jobsets", `{metadata: {name: x}, spec: {suspend: false}}`, `{metadata: {name: x}, spec: {suspend: true}}`, "operators"},
+		"one that gets a label":                 {[]string{"operators"}, "eve", "jobsets", `{metadata: {name: x, labels: {kubetorch.com/autoscale: "true"}}, spec: {}}`, `{metadata: {name: x}, spec: {}}`, "operators"},
+		"one that loses its spec":               {[]string{"operators"}, "eve", "jobsets", `{metadata: {name: x}}`, `{metadata: {name: x}, spec: {}}`, "operators"},
+		"one that is being deleted":             {[]string{"operators"}, "eve", "jobsets", `{metadata: {name: x, deletionTimestamp: x}, spec: {a: 1}}`, `{metadata: {name: x}, spec: {}}`, ""},
+
 		"an autoscaler":                       {[]string{"horizontalpodautoscalers"}, "eve", "", `{metadata: {name: x}, spec: {maxReplicas: 2}}`, "", "horizontalpodautoscalers"},
 		"the status of one":                   {[]string{"horizontalpodautoscalers"}, "eve", "", `{metadata: {name: x}, spec: {maxReplicas: 2}}`, `{metadata: {name: x}, spec: {maxReplicas: 2}}`, ""},
 		"a LimitRange of devices":             {[]string{"limitranges"}, "eve", "", `{metadata: {name: x}, spec: {limits: [{type: Container, max: {nvidia.com/gpu: 1}}]}}`, "", "limitranges"},

@@ -176,6 +176,7 @@ func TestEveryWebhookReachesAPathThatIsServed(t *testing.T) {
 		"validate-autoscalers.kubetorch.com": app.ValidatePath,
 		"validate-routes.kubetorch.com":      app.ValidatePath,
 		"validate-status.kubetorch.com":      app.ValidatePath,
+		"validate-operators.kubetorch.com":   app.ValidatePath,
 	}
 	for name := range kindRules {
 		paths[name] = app.ValidatePath

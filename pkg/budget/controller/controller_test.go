@@ -396,3 +396,23 @@ func TestASlowCountIsFollowedByABoundedRest(t *testing.T) {
 		assert.LessOrEqual(t, listed[2].Sub(listed[1]), time.Second, "after a quick one there is hardly any")
 	})
 }
+
+// TestOtherRulesOfCountingAreCountedAnewAndSaidSo: what an old count went by, here as after a change of
+// policies or of DeviceClasses, says nothing of what is claimed now.
+func TestOtherRulesOfCountingAreCountedAnewAndSaidSo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := startCounted(t, 10, map[string]int64{"x": 4})
+		f.change(func() {
+			b := f.budget.DeepCopy()
+			b.Status.Rules = "earlier"
+			f.bump(b)
+		})
+		f.assertCounted(t, metav1.ConditionFalse, "WaitingForRequests")
+		c := meta.FindStatusCondition(f.budget.Status.Conditions, v1alpha1.ConditionCounted)
+		assert.Contains(t, c.Message, "policies, DeviceClasses or Knative's scale defaults make the same objects ask for something else; requests that were admitted before")
+		time.Sleep(wait + time.Second)
+		synctest.Wait()
+		f.assertCounted(t, metav1.ConditionTrue, "Counted")
+		assert.NotEqual(t, "earlier", f.budget.Status.Rules)
+	})
+}

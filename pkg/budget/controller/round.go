@@ -156,7 +156,7 @@ func (r *round) countedBy(f *followed, b *v1alpha1.GPUBudget) {
 func (r *round) mayCount(f *followed, b *v1alpha1.GPUBudget, unreadable error) (ready bool, next time.Duration, reason, message string) {
 	if !charge.Agree(r.replicas, b.Name, policy.Version(string(b.UID), b.Generation), r.rules) {
 		f.agreed = time.Time{}
-		return false, soon, "WaitingForReplicas", "not every replica of the webhook has seen this generation yet"
+		return false, soon, "WaitingForReplicas", r.why(b) + "not every replica of the webhook has seen this generation yet"
 	}
 	if f.agreed.IsZero() || f.generation != b.Generation || f.rules != r.rules {
 		f.agreed, f.generation, f.rules = r.agreed, b.Generation, r.rules
@@ -166,9 +166,17 @@ func (r *round) mayCount(f *followed, b *v1alpha1.GPUBudget, unreadable error) (
 		if unreadable != nil {
 			message = "the ledger could not be read (" + unreadable.Error() + "); " + message
 		}
-		return false, remaining, "WaitingForRequests", message
+		return false, remaining, "WaitingForRequests", r.why(b) + message
 	}
 	return true, 0, "", ""
+}
+
+// why says what made another count necessary, if it was not a change of the budget.
+func (r *round) why(b *v1alpha1.GPUBudget) string {
+	if b.Status.Rules == "" || b.Status.Rules == r.rules {
+		return ""
+	}
+	return "policies, DeviceClasses or Knative's scale defaults make the same objects ask for something else; "
 }
 
 // judge sets the condition that says whether the claims are within the budget.
