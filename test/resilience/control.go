@@ -30,7 +30,8 @@ func (l *load) unasked(i int) request {
 	u.SetLabels(nil)
 	u.SetAnnotations(nil)
 	r := request{sent: time.Now()}
-	_, err := l.client.Resource(deployments).Namespace(metav1.NamespaceDefault).Create(ctx, u, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	o := metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}
+	_, err := l.client.Resource(deployments).Namespace(metav1.NamespaceDefault).Create(ctx, u, o)
 	if r.took = time.Since(r.sent); err != nil {
 		r.failure = cause(err)
 	}

@@ -111,7 +111,8 @@ func (s *scene) allow(user string) {
 func (s *scene) limit(max int64, spec string) {
 	s.Helper()
 	s.max = max + 1
-	harness.NewBudget(s, client, s.budget, "{e2e.kubetorch.com/team: "+s.namespace+"}", fmt.Sprintf("  max: %d\n%s", s.max, spec))
+	spec = fmt.Sprintf("  max: %d\n%s", s.max, spec)
+	harness.NewBudget(s, client, s.budget, "{e2e.kubetorch.com/team: "+s.namespace+"}", spec)
 }
 
 // strict refuses what does not fit beside what it replaces.
@@ -131,7 +132,8 @@ func as(t testing.TB, user string, groups ...string) dynamic.Interface {
 // forceAway ends pods that take their time.
 func (s *scene) forceAway() {
 	now := int64(0)
-	_ = client.Resource(podResource).Namespace(s.namespace).DeleteCollection(context.Background(), metav1.DeleteOptions{GracePeriodSeconds: &now}, metav1.ListOptions{})
+	o := metav1.DeleteOptions{GracePeriodSeconds: &now}
+	_ = client.Resource(podResource).Namespace(s.namespace).DeleteCollection(context.Background(), o, metav1.ListOptions{})
 }
 
 // write asks again what the API server had no time for.
@@ -173,12 +175,14 @@ func (s *scene) patch(resource schema.GroupVersionResource, name, merge string, 
 	return s.patchAs(s.tenant, resource, name, merge, subresources...)
 }
 
-func (s *scene) patchAs(c dynamic.Interface, resource schema.GroupVersionResource, name, merge string, subresources ...string) error {
+func (s *scene) patchAs(c dynamic.Interface, resource schema.GroupVersionResource, name, merge string,
+	subresources ...string) error {
 	s.Helper()
 	body, err := yaml.YAMLToJSON([]byte(merge))
 	require.NoError(s, err)
 	return write(func() error {
-		_, err := c.Resource(resource).Namespace(s.namespace).Patch(context.Background(), name, types.MergePatchType, body, metav1.PatchOptions{}, subresources...)
+		_, err := c.Resource(resource).Namespace(s.namespace).
+			Patch(context.Background(), name, types.MergePatchType, body, metav1.PatchOptions{}, subresources...)
 		return err
 	})
 }
@@ -190,7 +194,8 @@ func (s *scene) remove(resource schema.GroupVersionResource, name string) {
 	s.Helper()
 	background := metav1.DeletePropagationBackground // some kinds would leave their pods
 	require.NoError(s, write(func() error {
-		return s.tenant.Resource(resource).Namespace(s.namespace).Delete(context.Background(), name, metav1.DeleteOptions{PropagationPolicy: &background})
+		o := metav1.DeleteOptions{PropagationPolicy: &background}
+		return s.tenant.Resource(resource).Namespace(s.namespace).Delete(context.Background(), name, o)
 	}))
 }
 
@@ -310,9 +315,11 @@ func (s *scene) witnessed(room int64) {
 	s.Helper()
 	b := s.status()
 	live, most := s.live(), pods.Most(s, s.namespace)
-	s.Logf("ledger: used %d, reserved %d, overlap %d of %d; live pods: %d GPUs, %d at most", b.Status.Used, b.Status.Reserved, b.Status.Overlap, s.max, live, most)
+	s.Logf("ledger: used %d, reserved %d, overlap %d of %d; live pods: %d GPUs, %d at most",
+		b.Status.Used, b.Status.Reserved, b.Status.Overlap, s.max, live, most)
 	assert.LessOrEqual(s, most, s.max+room, "GPUs of live pods at any time")
-	assert.GreaterOrEqual(s, b.Status.Used+b.Status.Reserved+b.Status.Overlap, live, "what the ledger holds, and live pods")
+	held := b.Status.Used + b.Status.Reserved + b.Status.Overlap
+	assert.GreaterOrEqual(s, held, live, "what the ledger holds, and live pods")
 }
 
 // rests asserts it of a ledger that has nothing under way. What its controllers are yet to make may
@@ -336,8 +343,10 @@ func (s *scene) refused(err error, what string) {
 func (s *scene) idle(revision string) {
 	s.Helper()
 	var conditions []string
-	for kind, status := range map[string]string{"Active": "False", "Ready": "False", "SKSReady": "True", "ScaleTargetInitialized": "True"} {
-		conditions = append(conditions, fmt.Sprintf(`{"type":%q,"status":%q,"reason":"NoTraffic","lastTransitionTime":"2026-01-01T00:00:00Z"}`, kind, status))
+	states := map[string]string{"Active": "False", "Ready": "False", "SKSReady": "True", "ScaleTargetInitialized": "True"}
+	for kind, status := range states {
+		conditions = append(conditions, fmt.Sprintf(
+			`{"type":%q,"status":%q,"reason":"NoTraffic","lastTransitionTime":"2026-01-01T00:00:00Z"}`, kind, status))
 	}
 	status := `{"status":{"desiredScale":0,"actualScale":0,"conditions":[` + strings.Join(conditions, ",") + `]}}`
 	require.NoError(s, s.patchAs(client, autoscalers, revision, status, "status"))
@@ -347,7 +356,8 @@ func (s *scene) idle(revision string) {
 // autoscale scales a revision as Knative's autoscaler does.
 func (s *scene) autoscale(revision string, pods int) error {
 	s.Helper()
-	return s.patchAs(as(s, knative, "system:serviceaccounts", "system:serviceaccounts:knative-serving"), deployments, revision+"-deployment", scale(pods))
+	autoscaler := as(s, knative, "system:serviceaccounts", "system:serviceaccounts:knative-serving")
+	return s.patchAs(autoscaler, deployments, revision+"-deployment", scale(pods))
 }
 
 func (s *scene) makeReady(name string) {

@@ -21,10 +21,12 @@ func Named(namespace string) string { return "{kubernetes.io/metadata.name: " + 
 // ApplyBudget writes a budget for the namespaces with labels. spec are further lines of its spec.
 func ApplyBudget(t testing.TB, client dynamic.Interface, name, labels, spec string) {
 	t.Helper()
-	text := fmt.Sprintf("apiVersion: policy.kubetorch.com/v1alpha1\nkind: GPUBudget\nmetadata: {name: %s}\nspec:\n  namespaceSelector: {matchLabels: %s}\n%s", name, labels, spec)
+	text := fmt.Sprintf("apiVersion: policy.kubetorch.com/v1alpha1\nkind: GPUBudget\nmetadata: {name: %s}\n"+
+		"spec:\n  namespaceSelector: {matchLabels: %s}\n%s", name, labels, spec)
 	budget := Object(t, text)
 	require.NoError(t, Answered(func() error {
-		_, err := client.Resource(Budgets).Apply(t.Context(), name, budget, metav1.ApplyOptions{FieldManager: "e2e", Force: true})
+		o := metav1.ApplyOptions{FieldManager: "e2e", Force: true}
+		_, err := client.Resource(Budgets).Apply(t.Context(), name, budget, o)
 		return err
 	}))
 }
@@ -60,7 +62,8 @@ func Budget(t testing.TB, client dynamic.Interface, name string) *v1alpha1.GPUBu
 
 // Held words a ledger.
 func Held(b *v1alpha1.GPUBudget) string {
-	return fmt.Sprintf("used %d, reserved %d, overlap %d, available %d, workloads %d, settlements %d, reservations %+v, conditions %+v",
+	return fmt.Sprintf("used %d, reserved %d, overlap %d, available %d, workloads %d, settlements %d, "+
+		"reservations %+v, conditions %+v",
 		b.Status.Used, b.Status.Reserved, b.Status.Overlap, b.Status.Available, b.Status.Workloads, b.Status.Settlements,
 		b.Status.Reservations, b.Status.Conditions)
 }
@@ -74,7 +77,8 @@ func Counted(b *v1alpha1.GPUBudget) bool {
 // Settled tells whether a ledger is at rest and holds just so much.
 func Settled(b *v1alpha1.GPUBudget, used int64) bool {
 	s := b.Status
-	return Counted(b) && s.Used == used && s.Reserved == 0 && s.Overlap == 0 && len(s.Reservations) == 0 && s.Available == max(0, *b.Spec.Max-used)
+	return Counted(b) && s.Used == used && s.Reserved == 0 && s.Overlap == 0 && len(s.Reservations) == 0 &&
+		s.Available == max(0, *b.Spec.Max-used)
 }
 
 // AwaitUsed waits until a ledger is at rest and holds just so much.

@@ -19,7 +19,9 @@ import (
 )
 
 // Insecure is for one process of the webhook: the API server verifies its certificate.
-var Insecure = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, MaxIdleConnsPerHost: 100}}
+var Insecure = &http.Client{Transport: &http.Transport{
+	TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, MaxIdleConnsPerHost: 100,
+}}
 
 // Review is what the API server asks about an object that is made, or changed if there is an old
 // one.

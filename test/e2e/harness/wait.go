@@ -30,7 +30,8 @@ func Await(t testing.TB, what string, look func() (done bool, seen string)) {
 		}
 		time.Sleep(Tick)
 	}
-	t.Fatalf("%s: not after %s, and nothing changed for %d looks; the last saw: %s", what, time.Since(begun).Round(time.Second), Patience, last)
+	t.Fatalf("%s: not after %s, and nothing changed for %d looks; the last saw: %s",
+		what, time.Since(begun).Round(time.Second), Patience, last)
 }
 
 // Eventually is Await for a condition that shows nothing before it holds.
