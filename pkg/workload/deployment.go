@@ -32,16 +32,16 @@ func DeploymentUsage(deployment manifest.Object, c Controlled, gpus GPUResources
 	var asked Part      // by the ReplicaSets
 	for _, rs := range c.ReplicaSets {
 		u := ReplicaSetUsage(rs, gpus)
+		asked = asked.plus(u.part(""))
+		replaced = replaced.or(u.perPod())
 		if paused || u.PeakPods > 0 {
 			largest = largest.or(u.perPod())
 		}
-		replaced = replaced.or(u.perPod())
-		asked = asked.plus(u.part(""))
 	}
 	claim := largest.times(d.PeakPods)
-	held := asked.or(c.Pods.Active).plus(c.Pods.Terminating)
+	held := asked.or(c.Pods.Active.plus(c.Pods.Terminating))
 	excess := held.beyond(claim)
-	overlap := excess.upTo(replaced.or(c.Pods.Largest).times(RolloutPods(deployment, d.PeakPods)))
+	overlap := excess.upTo(replaced.times(RolloutPods(deployment, d.PeakPods)))
 	excess = excess.beyond(overlap)
 	claim.Type = claim.or(held).Type // pods of another type may be among those that are claimed
 	d.Parts, d.Claim = nil, 0

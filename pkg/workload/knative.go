@@ -180,12 +180,11 @@ func (d *Usage) SameType(other *Usage) bool { return d.product == other.product 
 func (d *Usage) RaisePeak(pods int64) {
 	if pods > d.PeakPods {
 		d.PeakPods = pods
-		raised := d.part("")
-		for _, p := range d.Parts {
-			raised = raised.or(p)
-		}
+		had, claim := d.Parts, d.Claim
 		d.Parts, d.Claim = nil, 0
-		d.claim(raised)
+		if d.claim(d.part("")); d.Claim < claim {
+			d.Parts, d.Claim = had, claim // what else it controls asks for more
+		}
 	}
 }
 

@@ -102,13 +102,17 @@ func (d *Usage) Asks() string {
 	if d.asks != "" {
 		return s + " (" + d.asks + ")"
 	}
-	if d.PeakPods == 0 && d.Claim > 0 {
+	if d.PeakPods == 0 && d.Claim > 0 && !d.Fixed {
 		return s + " over all that it names"
 	}
 	detail := fmt.Sprintf("%s x %s", d.GPUs.Text(), CountText(d.PeakPods, "pod"))
 	if own, _ := d.GPUs.Times(d.PeakPods); d.Claim > own {
 		others := d.Claim - own
-		detail += fmt.Sprintf(", and %s of other revisions in traffic", CountText(others, "GPU"))
+		of := "other revisions in traffic"
+		if d.Fixed {
+			of = "ReplicaSets and pods that it has"
+		}
+		detail += fmt.Sprintf(", and %s of %s", CountText(others, "GPU"), of)
 	}
 	return s + " (" + detail + ")"
 }
