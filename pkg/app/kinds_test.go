@@ -209,6 +209,8 @@ func TestEveryKindThatMakesPodsIsChargedToTheBudget(t *testing.T) {
 			{what: "the node says so", user: "system:node:n", subresource: "pods/status", object: strings.Replace(podOf("a", "x", "", 8), "spec: {", "status: {phase: Succeeded}, spec: {", 1), old: podOf("a", "x", "", 8), used: 8},
 			{what: "that a Job has finished", user: "eve", subresource: "jobs/status", object: strings.Replace(job("parallelism: 1", 8), "spec: {", "status: {conditions: [{type: Complete, status: 'True'}]}, spec: {", 1), old: job("parallelism: 1", 8), refused: "status: Forbidden: only the controller of a Job", used: 8},
 			{what: "that more of it has succeeded", user: "eve", subresource: "jobs/status", object: strings.Replace(job("parallelism: 4, completions: 4", 8), "spec: {", "status: {succeeded: 3}, spec: {", 1), old: job("parallelism: 4, completions: 4", 8), refused: "status: Forbidden", used: 8},
+			{what: "that does not lower it yet", user: "eve", subresource: "jobs/status", object: strings.Replace(job("parallelism: 1, completions: 4", 8), "spec: {", "status: {succeeded: 3}, spec: {", 1), old: job("parallelism: 1, completions: 4", 8), refused: "status: Forbidden", used: 8},
+			{what: "of what another controller manages", user: "eve", subresource: "jobs/status", object: strings.Replace(job("managedBy: a/b, completions: 4", 8), "spec: {", "status: {succeeded: 3}, spec: {", 1), old: job("managedBy: a/b, completions: 4", 8), used: 8},
 			{what: "its controller says so", user: account("job-controller"), subresource: "jobs/status", object: strings.Replace(job("parallelism: 4, completions: 4", 8), "spec: {", "status: {succeeded: 3}, spec: {", 1), old: job("parallelism: 4, completions: 4", 8), used: 8},
 		},
 	} {

@@ -52,6 +52,13 @@ func (m *memory) keep(r *review.Request) {
 	if at.name == "" {
 		return // it gets its name later, and nobody asks for it by another
 	}
+	if metadata := manifest.Map(o, "metadata"); manifest.Text(metadata, "namespace") == "" {
+		metadata["namespace"] = at.namespace
+	}
+	if manifest.Text(o, "kind") == "" {
+		resource, _ := resourceOf(kind)
+		o["apiVersion"], o["kind"] = resource.GroupVersion().String(), kind.Kind
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.objects[kind] == nil {

@@ -12,7 +12,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-
 // here is the folder of this package.
 var here = func() string {
 	dir, err := os.Getwd()

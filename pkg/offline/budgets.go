@@ -70,7 +70,10 @@ func (l *ledgers) charge(o *Outcome, written manifest.Object, w review.World, no
 		w.Cluster = &review.Cluster{}
 	}
 	namespace := namespaceOf(o.Object)
-	r := review.ForObject(o.Object, namespace)
+	if review.MakesPods(groupKind(o.Object)) && !o.Concerned {
+		return // it asks for no devices, or is part of what is charged
+	}
+	r := request(o.Object, w)
 	labels, known := w.NamespaceLabels(namespace)
 	claims := r.Claims(w)
 	if o.Replaced {

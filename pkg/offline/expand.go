@@ -1,10 +1,12 @@
 package offline
 
 import (
+	"context"
 	"fmt"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -39,6 +41,7 @@ func Expand(docs []Document, in Inputs) []Outcome {
 	for i, d := range flat {
 		w.Revisions = revisions[namespaceOf(d.Object)]
 		w.Live = beside{namespaceOf(d.Object), flat}
+		w.Reader, w.Budgeted = beside{namespaceOf(d.Object), flat}, true
 		w.Around = around(flat, d.Object)
 		var written manifest.Object
 		if in.KeepWritten || isDeployment(d.Object) {
@@ -72,7 +75,9 @@ func admit(d Document, w review.World, taken names, noKnative bool) Outcome {
 			o.Verdict.Warnings = append(o.Verdict.Warnings, "the cluster has no Knative, so this cannot be applied to it; only a Deployment can do without")
 		}
 	case review.Judges(kind):
-		o.Verdict = review.ForObject(d.Object, namespace).Judge(w)
+		o.Verdict = request(d.Object, w).Judge(w)
+	case review.MakesPods(kind):
+		o.pods(kind, w)
 	case isDeployment(d.Object):
 		if o.Concerned = review.ConcernsDeployment(d.Object, w); o.Concerned {
 			o.deployment(w, taken, noKnative)
@@ -90,6 +95,34 @@ func admit(d Document, w review.World, taken names, noKnative bool) Outcome {
 	return o
 }
 
+// pods judges what has pods, as far as these ask for devices and it is not part of another document.
+func (o *Outcome) pods(kind schema.GroupKind, w review.World) {
+	o.Verdict.Errors = review.RefuseKind(o.Object, kind)
+	if o.Concerned = len(o.Verdict.Errors) > 0; o.Concerned || !review.AsksForDevices(o.Object) || partOf(o.Object, w) {
+		return
+	}
+	r := request(o.Object, w)
+	o.Concerned, o.Verdict = true, r.Judge(w)
+	o.Verdict.Room = r.Room(w, o.Verdict.Demand)
+}
+
+// request is the one to create an object, with what the verdict on it depends on.
+func request(object manifest.Object, w review.World) *review.Request {
+	r := review.ForObject(object, namespaceOf(object))
+	_ = r.Resolve(context.Background(), w) // documents can always be read
+	return r
+}
+
+// partOf tells whether an object belongs to another document, which is judged in its place.
+func partOf(object manifest.Object, w review.World) bool {
+	ref, ok := workload.Owner(object)
+	if !ok || ref.GroupKind == workload.CronJobKind || ref.GroupKind == workload.DaemonSetKind {
+		return false
+	}
+	owner, _ := w.Reader.Get(context.Background(), ref.GroupKind, namespaceOf(object), ref.Name)
+	return owner != nil && workload.Belongs(object, owner)
+}
+
 // beside are the documents of one namespace, in place of what a cluster has stored.
 type beside struct {
 	namespace string
@@ -105,6 +138,18 @@ func (b beside) All(kind schema.GroupKind) []manifest.Object {
 		}
 	}
 	return all
+}
+
+// Get is one object; nil if there is none of the name.
+func (b beside) Get(_ context.Context, kind schema.GroupKind, _, name string) (manifest.Object, error) {
+	return b.Named(kind, name)[name], nil
+}
+
+// List are the objects of a kind whose labels a selector takes.
+func (b beside) List(_ context.Context, kind schema.GroupKind, _ string, selector labels.Selector) ([]manifest.Object, error) {
+	return slices.DeleteFunc(b.All(kind), func(o manifest.Object) bool {
+		return !selector.Matches(labels.Set(manifest.Texts(o, "metadata", "labels")))
+	}), nil
 }
 
 // Named are the objects of a kind that have one of the names, by name.
@@ -160,11 +205,11 @@ func revisions(docs []Document) map[string]workload.Revisions {
 func namespaces(docs []Document, cluster *Cluster) func(string) (map[string]string, bool) {
 	known := labelsOf(docs)
 	return func(name string) (map[string]string, bool) {
-		labels, ok := known[name]
+		set, ok := known[name]
 		if !ok && cluster != nil {
-			labels, ok = cluster.Namespaces[name]
+			set, ok = cluster.Namespaces[name]
 		}
-		return labels, ok
+		return set, ok
 	}
 }
 
@@ -176,12 +221,12 @@ func labelsOf(docs []Document) map[string]map[string]string {
 			continue
 		}
 		name := manifest.Text(d.Object, "metadata", "name")
-		labels := manifest.Texts(d.Object, "metadata", "labels")
-		if labels == nil {
-			labels = map[string]string{}
+		set := manifest.Texts(d.Object, "metadata", "labels")
+		if set == nil {
+			set = map[string]string{}
 		}
-		labels[corev1.LabelMetadataName] = name // the API server sets it
-		known[name] = labels
+		set[corev1.LabelMetadataName] = name // the API server sets it
+		known[name] = set
 	}
 	return known
 }

@@ -8,13 +8,27 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/kubetorch/webhook/pkg/manifest"
+	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // Concerns tells whether objects of a kind are expanded and judged.
 func Concerns(kind schema.GroupKind) bool { return kind == ServiceKind }
 
 // Judges tells whether objects of a kind are judged, and never changed (Request.Judge).
-func Judges(kind schema.GroupKind) bool { return slices.Contains(children, kind) }
+func Judges(kind schema.GroupKind) bool {
+	return slices.Contains(children, kind) || kind == workload.HorizontalPodAutoscalerKind || kind == workload.LimitRangeKind
+}
+
+// MakesPods tells whether objects of a kind of Kubernetes' own, but for Deployments, have pods, and are
+// judged, and never changed.
+func MakesPods(kind schema.GroupKind) bool { return (&Request{of: kind}).hasPods() }
+
+// AsksForDevices tells whether the pods of an object of such a kind ask for devices.
+func AsksForDevices(o manifest.Object) bool { return asksForDevices(o) }
+
+// Room is what an object leaves of the bounds that hold for it.
+func (r *Request) Room(w World, d workload.Usage) []policy.Room { return r.selection(w).Room(d) }
 
 // ForObject is the request that creating an object would make. The object must be of a
 // kind that Concerns or Judges is true for, or a Deployment.

@@ -77,12 +77,12 @@ func (r *Request) podClaims(w World) []Claim {
 		return r.releasedClaims(w, d)
 	case r.of == workload.PodKind && r.related.root.kind != "":
 		return []Claim{r.neededClaim(d)}
-	case r.of == workload.ReplicaSetKind && r.byMaker() && r.related.owner != nil:
+	case r.of == workload.ReplicaSetKind && r.byMaker() && r.related.owner != nil && (r.old == nil || r.related.oldOwner != nil):
 		return nil // part of its Deployment, which was charged
 	}
 	if held := r.held(r.related.pods); held.Pods > 0 {
-		d.Hold(r.object, held)
-		old.Hold(r.old, held)
+		d.Expect(r.object, held)
+		old.Expect(r.old, held)
 	}
 	var claims []Claim
 	for _, deployment := range r.related.deployments {
@@ -113,10 +113,11 @@ func (r *Request) neededClaim(d workload.Usage) Claim {
 // releasedClaims are for a Pod that is taken from its controller, which makes another in its place. Where
 // it is changed otherwise it stays whose it is.
 func (r *Request) releasedClaims(w World, d workload.Usage) []Claim {
-	if r.isResize() || w.Reader == nil || r.related.owner != nil {
+	ref, ok := workload.Owner(r.old)
+	if r.isResize() || w.Reader == nil || (r.related.owner != nil && manifest.Text(r.related.owner, "metadata", "uid") == ref.UID) {
 		return nil
 	}
-	if ref, ok := workload.Owner(r.old); !ok || ref.Kind == workload.DaemonSetKind.Kind {
+	if !ok || ref.Kind == workload.DaemonSetKind.Kind {
 		return nil // charged by itself
 	}
 	c := newClaim(r.key(), r.of.Kind, d, nil)
@@ -132,12 +133,12 @@ func (r *Request) replicaSetClaim(w World, of deployment) Claim {
 	if r.old == nil || r.related.owner == nil {
 		set = clone(set)
 		if spec := manifest.Map(set, "spec"); spec != nil {
-			spec["replicas"] = int64(0)
+			spec["replicas"] = min(1, workload.Replicas(set)) // one at 0 it leaves alone, unless it is paused
 		}
 	}
 	var before manifest.Object
 	without := of
-	if r.old != nil && r.related.oldOwner != nil {
+	if uid := manifest.Text(of.object, "metadata", "uid"); r.old != nil && manifest.Text(r.related.oldOwner, "metadata", "uid") == uid && uid != "" {
 		before = r.old
 	} else {
 		without.replicaSets = except(of.replicaSets, manifest.Text(r.object, "metadata", "uid"))
@@ -168,7 +169,7 @@ func (r *Request) statusClaims(w World) []Claim {
 	status := field.NewPath("status")
 	now, was := kind.Usage(r.object, r.selection(w).GPUResources()), kind.Usage(r.old, r.selection(w).GPUResources())
 	switch {
-	case now.Claim >= was.Claim:
+	case now.Claim >= was.Claim && !moreSucceeded(r.old, r.object):
 		return nil
 	case r.of == workload.PodKind:
 		why = field.Forbidden(status.Child("phase"), "only the node of a pod with GPUs, and the garbage collector of pods, may say that it has ended; delete the pod")
@@ -176,6 +177,14 @@ func (r *Request) statusClaims(w World) []Claim {
 		why = field.Forbidden(status, "only the controller of a Job with GPUs may say how much of it has finished; suspend or delete the Job")
 	}
 	return []Claim{{Key: r.key(), Kind: r.of.Kind, Name: r.storedName(), Demand: was, Unknown: field.ErrorList{why}}}
+}
+
+// moreSucceeded tells whether more pods of a Job have succeeded than before.
+func moreSucceeded(old, now manifest.Object) bool {
+	was, _ := manifest.Whole(old, "status", "succeeded")
+	is, _ := manifest.Whole(now, "status", "succeeded")
+	managedBy := manifest.Text(now, "spec", "managedBy")
+	return is > was && (managedBy == "" || managedBy == ownJobs)
 }
 
 // knowsStatus tells whether a status is told by who sees it: of a pod its node and the collector of those
@@ -216,7 +225,7 @@ func (r *Request) targetClaims(w World) []Claim {
 		if len(r.related.deployments) == 0 {
 			u = kind.Usage(target, gpus)
 			u.RaisePeak(pods)
-			u.Hold(target, r.held(r.related.pods))
+			u.Expect(target, r.held(r.related.pods))
 			return u, rootOf(target)
 		}
 		d := r.related.deployments[0]

@@ -92,21 +92,40 @@ func autoscaled(autoscalers []manifest.Object, replicas int64) int64 {
 	return pods
 }
 
-// podsOf are the pods of each of the ReplicaSets of a Deployment, in their order.
-func (r inNamespace) podsOf(ctx context.Context, deployment manifest.Object, sets []manifest.Object) ([][]manifest.Object, error) {
+// podsOf are the pods of each of the ReplicaSets of a Deployment, in their order, and loose those that the
+// Deployment selects and that belong to nothing: what a ReplicaSet left that was deleted, while its
+// Deployment has others in their place.
+func (r inNamespace) podsOf(ctx context.Context, deployment manifest.Object, sets []manifest.Object) (pods [][]manifest.Object, loose []manifest.Object, err error) {
 	listed, err := r.List(ctx, workload.PodKind, r.namespace, workload.Selector(deployment))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	pods := make([][]manifest.Object, len(sets))
+	pods = make([][]manifest.Object, len(sets))
+	known := map[string]bool{} // by UID: whether there is such an owner
 	for i, set := range sets {
+		known[manifest.Text(set, "metadata", "uid")] = true
 		if narrows(set, deployment) {
 			pods[i] = belonging(listed, set)
 		} else if pods[i], err = r.children(ctx, workload.PodKind, set); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	return pods, nil
+	for _, pod := range listed {
+		ref, stated := workload.Owner(pod)
+		if there, asked := known[ref.UID]; stated && !asked {
+			owner, err := r.owner(ctx, pod)
+			if err != nil {
+				return nil, nil, err
+			}
+			known[ref.UID] = owner != nil
+		} else if there {
+			continue
+		}
+		if !known[ref.UID] {
+			loose = append(loose, pod)
+		}
+	}
+	return pods, loose, nil
 }
 
 // narrows tells whether the selector of a ReplicaSet takes nothing that its Deployment's does not, as

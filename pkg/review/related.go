@@ -5,7 +5,6 @@ import (
 
 	admissionv1 "k8s.io/api/admission/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/kubetorch/webhook/pkg/budget/ledger"
 	"github.com/kubetorch/webhook/pkg/manifest"
@@ -59,7 +58,7 @@ type root struct {
 
 func rootOf(o manifest.Object) root {
 	kind := workload.KindOf(o)
-	r := root{key: ledger.ForUID(types.UID(manifest.Text(o, "metadata", "uid"))), kind: kind.Kind, name: manifest.Text(o, "metadata", "name")}
+	r := root{key: key(o, kind.Kind), kind: kind.Kind, name: manifest.Text(o, "metadata", "name")}
 	if kind == ServiceKind {
 		r.key = ServiceKey(o)
 	}
@@ -249,10 +248,11 @@ func (r *Request) needOfDeployment(ctx context.Context, in inNamespace, deployme
 		if err != nil {
 			return err
 		}
-		pods, err := in.podsOf(ctx, d, sets)
+		pods, loose, err := in.podsOf(ctx, d, sets)
 		if err != nil {
 			return err
 		}
+		r.related.need = r.related.need.Plus(workload.Need{Held: r.held(loose).All()})
 		for i, set := range sets {
 			if manifest.Text(set, "metadata", "uid") == manifest.Text(r.related.owner, "metadata", "uid") {
 				pods[i] = append(pods[i], r.object)

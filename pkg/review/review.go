@@ -95,10 +95,24 @@ func Read(raw *admissionv1.AdmissionRequest) (*Request, *admissionv1.AdmissionRe
 			return nil, r.answer(Verdict{Errors: errs})
 		}
 	}
-	if (r.hasPods() || r.isOperated() || r.of == workload.HorizontalPodAutoscalerKind) && !r.scale && manifest.Text(r.object, "metadata", "deletionTimestamp") != "" {
+	if r.onlyEnds() {
 		return nil, Allow(raw.UID) // it only goes on until its finalizers are gone
 	}
 	return r, nil
+}
+
+// onlyEnds tells whether a request is about an object that is being deleted, and changes neither its
+// status nor whose it is: a pod that somebody takes from its controller while it terminates holds its
+// GPUs still.
+func (r *Request) onlyEnds() bool {
+	if (!r.hasPods() && !r.isOperated() && r.of != workload.HorizontalPodAutoscalerKind) || r.scale || r.raw.SubResource == "status" ||
+		manifest.Text(r.object, "metadata", "deletionTimestamp") == "" {
+		return false
+	}
+	same := func(key string) bool {
+		return manifest.Equal(manifest.At(r.old, "metadata", key), manifest.At(r.object, "metadata", key))
+	}
+	return r.of != workload.PodKind || (same("labels") && same("ownerReferences"))
 }
 
 // concerns tells whether a request is judged here.

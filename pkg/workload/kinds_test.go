@@ -152,7 +152,7 @@ func TestUsageOfADeploymentWithWhatItControls(t *testing.T) {
 		"Recreate has no overlap":                     {deployment(`replicas: 4, strategy: {type: Recreate},`, eight), []string{rs("4", eight)}, append(pods(4, ``), pods(2, gone)...), 0, held{48, 0, ""}},
 		"a ReplicaSet that was scaled by hand counts": {deployment(`replicas: 1, strategy: {type: Recreate},`, eight), []string{rs("9", eight)}, nil, 0, held{claim: 72}},
 		"what a deleted Deployment leaves": {`{apiVersion: apps/v1, kind: Deployment, metadata: {` + gone + `}, spec: {replicas: 9, template: {spec: ` + eight + `}}}`,
-			[]string{rs("2", eight)}, pods(1, gone), 0, held{claim: 24}},
+			[]string{rs("2", eight)}, pods(3, gone), 0, held{claim: 24}},
 		"all of one type":             {deployment(`replicas: 1,`, l4), []string{rs("1", l4)}, nil, 0, held{8, 0, "L4"}},
 		"of two types counts for all": {deployment(`replicas: 1,`, l4), []string{rs("1", a100)}, nil, 0, held{claim: 8}},
 	} {
@@ -211,20 +211,20 @@ func TestHoldingPods(t *testing.T) {
 		return `{apiVersion: ` + version + `, kind: ` + kind + `, spec: {` + spec + ` template: {spec: ` + eight + `}}}`
 	}
 	for name, test := range map[string]struct {
-		object string
-		pods   []string
-		want   int64
+		object        string
+		pods          []string
+		want, counted int64
 	}{
-		"a ReplicaSet holds its peak":                              {object("apps/v1", "ReplicaSet", `replicas: 2,`), []string{pod(``, "8")}, 16},
-		"or its pods, where these are more":                        {object("apps/v1", "ReplicaSet", `replicas: 0,`), []string{pod(``, "8"), pod(``, "1")}, 9},
-		"pods that ended hold nothing":                             {object("apps/v1", "ReplicaSet", `replicas: 0,`), []string{ended}, 0},
-		"new pods run beside terminating ones":                     {object("apps/v1", "ReplicaSet", `replicas: 2,`), []string{pod(``, "8"), pod(gone, "8"), pod(gone, "8")}, 32},
-		"those of a StatefulSet wait":                              {object("apps/v1", "StatefulSet", `replicas: 2,`), []string{pod(``, "8"), pod(gone, "8")}, 16},
-		"a StatefulSet may make more of an earlier, larger one":    {object("apps/v1", "StatefulSet", `replicas: 3,`), []string{pod(``, "16")}, 48},
-		"those of a Job run beside terminating ones":               {object("batch/v1", "Job", `parallelism: 2,`), []string{pod(gone, "8")}, 24},
-		"unless it waits until they have failed":                   {object("batch/v1", "Job", `parallelism: 2, podReplacementPolicy: Failed,`), []string{pod(gone, "8")}, 16},
-		"a suspended Job holds the pods that it has":               {object("batch/v1", "Job", `parallelism: 2, suspend: true,`), []string{pod(gone, "8")}, 8},
-		"so does one of another controller that somebody gave one": {object("batch/v1", "Job", `managedBy: x/y,`), []string{pod(``, "8")}, 8},
+		"a ReplicaSet holds its peak":                              {object("apps/v1", "ReplicaSet", `replicas: 2,`), []string{pod(``, "8")}, 16, 16},
+		"or its pods, where these are more":                        {object("apps/v1", "ReplicaSet", `replicas: 0,`), []string{pod(``, "8"), pod(``, "1")}, 9, 9},
+		"pods that ended hold nothing":                             {object("apps/v1", "ReplicaSet", `replicas: 0,`), []string{ended}, 0, 0},
+		"new pods run beside terminating ones":                     {object("apps/v1", "ReplicaSet", `replicas: 2,`), []string{pod(``, "8"), pod(gone, "8"), pod(gone, "8")}, 32, 24},
+		"those of a StatefulSet wait":                              {object("apps/v1", "StatefulSet", `replicas: 2,`), []string{pod(``, "8"), pod(gone, "8")}, 16, 16},
+		"a StatefulSet may make more of an earlier, larger one":    {object("apps/v1", "StatefulSet", `replicas: 3,`), []string{pod(``, "16")}, 48, 24},
+		"those of a Job run beside terminating ones":               {object("batch/v1", "Job", `parallelism: 2,`), []string{pod(gone, "8")}, 24, 16},
+		"unless it waits until they have failed":                   {object("batch/v1", "Job", `parallelism: 2, podReplacementPolicy: Failed,`), []string{pod(gone, "8")}, 16, 16},
+		"a suspended Job holds the pods that it has":               {object("batch/v1", "Job", `parallelism: 2, suspend: true,`), []string{pod(gone, "8")}, 8, 8},
+		"so does one of another controller that somebody gave one": {object("batch/v1", "Job", `managedBy: x/y,`), []string{pod(``, "8")}, 8, 8},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := readAs(t, test.object)
@@ -234,8 +234,11 @@ func TestHoldingPods(t *testing.T) {
 			}
 			kind, _ := workload.KindFor(workload.KindOf(o))
 			u := kind.Usage(o, builtIn)
-			u.Hold(o, workload.HeldBy(pods, builtIn))
+			u.Expect(o, workload.HeldBy(pods, builtIn))
 			assert.Equal(t, test.want, u.Claim)
+			counted := kind.Usage(o, builtIn)
+			counted.Hold(workload.HeldBy(pods, builtIn))
+			assert.Equal(t, test.counted, counted.Claim, "what there is")
 		})
 	}
 }

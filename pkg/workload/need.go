@@ -18,7 +18,7 @@ func NeedOf(owner manifest.Object, pods Held, gpus GPUResources) Need {
 	}
 	u := kind.Usage(owner, gpus)
 	n := Need{Asked: u.part("")}
-	u.Hold(owner, pods)
+	u.Expect(owner, pods)
 	for _, p := range u.Parts {
 		n.Held = n.Held.plus(p)
 	}

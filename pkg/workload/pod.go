@@ -1,6 +1,7 @@
 package workload
 
 import (
+
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/kubetorch/webhook/pkg/manifest"
@@ -55,16 +56,23 @@ func HeldBy(pods []manifest.Object, gpus GPUResources) Held {
 	return h
 }
 
+// All is what the active and the terminating pods hold together.
+func (h Held) All() Part { return h.Active.plus(h.Terminating) }
+
 // Plus is what the pods of two objects hold together.
 func (h Held) Plus(other Held) Held {
 	return Held{Active: h.Active.plus(other.Active), Terminating: h.Terminating.plus(other.Terminating),
 		Largest: h.Largest.or(other.Largest), Pods: h.Pods + other.Pods}
 }
 
-// Hold raises the usage of an object to what its pods hold, or are about to. Where its controller
+// Hold raises the usage of an object to what its pods hold.
+func (d *Usage) Hold(pods Held) { d.atLeast(pods.All()) }
+
+// Expect raises the usage of an object to what its pods hold, or are about to. Where its controller
 // makes a new pod beside one that terminates, that is its peak beside these; a StatefulSet makes
-// further pods as large as those of an earlier template that it has.
-func (d *Usage) Hold(o manifest.Object, pods Held) {
+// further pods as large as those of an earlier template that it has. A count holds what there is:
+// further pods are charged when they are made, so that no count makes room for them.
+func (d *Usage) Expect(o manifest.Object, pods Held) {
 	need := d.part("")
 	if KindOf(o) == StatefulSetKind {
 		if largest := pods.Largest.times(d.PeakPods); largest.exceeds(need) {
@@ -76,6 +84,13 @@ func (d *Usage) Hold(o manifest.Object, pods Held) {
 	} else {
 		need = need.or(pods.Active.plus(pods.Terminating))
 	}
+	d.Parts, d.Claim = nil, 0
+	d.claim(need)
+}
+
+// atLeast raises a usage of one template to a part.
+func (d *Usage) atLeast(p Part) {
+	need := d.part("").or(p)
 	d.Parts, d.Claim = nil, 0
 	d.claim(need)
 }

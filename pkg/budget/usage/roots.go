@@ -157,7 +157,7 @@ func (h *holders) usage(found *holder) workload.Usage {
 	kind, _ := workload.KindFor(found.kind)
 	o := h.autoscaled(found)
 	u := kind.Usage(o, h.gpus)
-	u.Hold(o, found.pods)
+	u.Hold(found.pods)
 	return u
 }
 

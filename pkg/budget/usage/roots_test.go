@@ -73,14 +73,14 @@ func TestWhatRootsHold(t *testing.T) {
 			[]string{plain("apps/v1", "ReplicaSet", byItself("rs", "rs"), `replicas: 1, `, "0"), pod("a", "")}, map[string]sums{"ReplicaSet rs": {gpus: 8}}},
 		"pods that were given more than their template asks for": {
 			[]string{plain("apps/v1", "ReplicaSet", byItself("rs", "rs"), `replicas: 1, `, "1"), pod("a", "")}, map[string]sums{"ReplicaSet rs": {gpus: 8}}},
-		"new pods run beside terminating ones": {
-			[]string{plain("apps/v1", "ReplicaSet", byItself("rs", "rs"), `replicas: 1, `, "8"), pod("a", gone), pod("b", gone)}, map[string]sums{"ReplicaSet rs": {gpus: 24}}},
+		"pods that terminate are those that are to come until these are made": {
+			[]string{plain("apps/v1", "ReplicaSet", byItself("rs", "rs"), `replicas: 1, `, "8"), pod("a", gone), pod("b", gone)}, map[string]sums{"ReplicaSet rs": {gpus: 16}}},
 		"a StatefulSet": {
 			[]string{plain("apps/v1", "StatefulSet", byItself("s", "s"), `replicas: 2, `, "8"), podOf("s-0", owned("s-0", "p0", "apps/v1", "StatefulSet", "s"), "8", "Running")},
 			map[string]sums{"StatefulSet s": {gpus: 16}}},
 		"a partition that keeps earlier, larger pods": {
 			[]string{plain("apps/v1", "StatefulSet", byItself("s", "s"), `replicas: 2, `, "0"), podOf("s-0", owned("s-0", "p0", "apps/v1", "StatefulSet", "s"), "8", "Running")},
-			map[string]sums{"StatefulSet s": {gpus: 16}}},
+			map[string]sums{"StatefulSet s": {gpus: 8}}},
 		"a StatefulSet's pod in no place of its own counts by itself": {
 			[]string{plain("apps/v1", "StatefulSet", byItself("s", "s"), `replicas: 1, `, "8"), podOf("x", owned("x", "p0", "apps/v1", "StatefulSet", "s"), "8", "Running")},
 			map[string]sums{"StatefulSet s": {gpus: 8}, "Pod x": {gpus: 8}}},

@@ -105,7 +105,7 @@ func TestNoKindThatMakesPodsGoesPastABudget(t *testing.T) {
 	// A paused Deployment without GPUs in its template has its old ReplicaSet scaled.
 	require.NoError(t, patch(t, deployments, namespace, "web", `{"spec":{"paused":true}}`))
 	require.NoError(t, patch(t, deployments, namespace, "web", `{"spec":{"template":{"spec":{"containers":[{"name":"c","image":"nginx:1"}]}}}}`))
-	assert.ErrorContains(t, scale("deployments", 10), "2 of 16 are free")
+	assert.ErrorContains(t, scale("deployments", 10), "asks for 20 GPUs (0 x 10 pods, and 20 GPUs of ReplicaSets and pods that it has); 0 of 16 are free")
 	awaitUsed(t, name, 14)
 	assert.Equal(t, 6, podsIn(t, namespace))
 
