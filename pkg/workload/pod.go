@@ -1,7 +1,6 @@
 package workload
 
 import (
-
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/kubetorch/webhook/pkg/manifest"
