@@ -19,6 +19,9 @@ type namespaces struct {
 }
 
 func (n namespaces) labels(ctx context.Context, name string) (map[string]string, bool, error) {
+	if name == "" {
+		return nil, true, nil // an object of the cluster, such as a policy, is in no namespace
+	}
 	found := &metav1.PartialObjectMetadata{}
 	found.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
 	key := types.NamespacedName{Name: name}

@@ -85,6 +85,11 @@ func TestNamespaceLabels(t *testing.T) {
 			assert.Equal(t, test.liveReads, test.live.asked)
 		})
 	}
+
+	labels, known, err := namespaces{&reader{}, &reader{err: away}}.labels(t.Context(), "")
+	assert.NoError(t, err, "a policy is in no namespace, and nothing is read for it")
+	assert.True(t, known)
+	assert.Empty(t, labels)
 }
 
 func TestCachesKeepOnlyWhatIsUsed(t *testing.T) {
