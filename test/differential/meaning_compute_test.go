@@ -30,13 +30,18 @@ func (m *meaning) compute() {
 	}
 	const gpu = corev1.ResourceName("nvidia.com/gpu")
 	gpus, ok := statedParameter(m.author, parameter.GPUs)
-	if ok && number(gpus) > 0 {
+	elsewhere := false // a pod has its GPUs wherever they stand
+	for i, c := range pod.Containers {
+		_, limited := c.Resources.Limits[gpu]
+		elsewhere = elsewhere || (i != serving && (limited || len(otherGPUs(c)) > 0))
+	}
+	if ok && number(gpus) > 0 && !elsewhere {
 		m.quantity("the GPU request", request(container, gpu), gpus)
 		m.quantity("the GPU limit", container.Resources.Limits[gpu], gpus)
 	}
 	if text, stated := statedParameter(m.author, parameter.GPUMemory); stated {
 		m.equal("the annotation gpu-memory", m.service.Spec.Template.Annotations["gpu-memory"], text)
-		if _, limited := container.Resources.Limits[gpu]; !ok && !limited && len(otherGPUs(container)) == 0 {
+		if _, limited := container.Resources.Limits[gpu]; !ok && !limited && !elsewhere && len(otherGPUs(container)) == 0 {
 			m.fault("GPU memory without a GPU") // a limit of 0 is the author's own word
 		}
 	}

@@ -24,7 +24,7 @@ var (
 		`/spec/template/spec/(containerConcurrency|priorityClassName|serviceAccountName|nodeSelector/[^/]+)`,
 		`/spec/template/spec/containers/\d+/resources/(requests|limits)/(cpu|memory|ephemeral-storage|nvidia\.com~1(gpu|mig-[a-z0-9.]+)|amd\.com~1gpu)`,
 	}, "|") + `)$`)
-	documentedLists = regexp.MustCompile(`^/spec/template/spec/(tolerations|volumes|containers/\d+/volumeMounts)$`)
+	documentedLists = regexp.MustCompile(`^/spec/template/spec/(tolerations|volumes|containers/\d+/volumeMounts|affinity(/nodeAffinity(/requiredDuringSchedulingIgnoredDuringExecution(/nodeSelectorTerms(/\d+/matchExpressions)?)?)?)?)$`)
 )
 
 // undocumented names the places beyond the documented ones that a patch writes.
