@@ -95,7 +95,7 @@ func TestABudgetThatWarnsOrAudits(t *testing.T) {
 			require.True(t, answer.Allowed)
 			said := strings.Join(answer.Warnings, "\n")
 			assert.Equal(t, c.warned, strings.Contains(said, "asks for 10 GPUs (2 x 5 pods); 2 of 10 are free in budget b"), said)
-			assert.Equal(t, c.audited, answer.AuditAnnotations[review.BoundGPUBudget] == "asks for 10 GPUs (2 x 5 pods); 2 of 10 are free in budget b", "%v", answer.AuditAnnotations)
+			assert.Equal(t, c.audited, answer.AuditAnnotations[review.BoundGPUBudget] == "asks for 10 GPUs (2 x 5 pods); 2 of 10 are free in budget b; max-scale 1 fits", "%v", answer.AuditAnnotations)
 			assert.Equal(t, []review.Decision{{Policy: "b", Bound: review.BoundGPUBudget, Enforcement: v1alpha1.Enforcement(enforcement), Outcome: c.outcome}}, decided)
 			assert.EqualValues(t, 18, memory.Status("b").Used)
 		})

@@ -171,7 +171,7 @@ func TestEveryKindThatMakesPodsIsChargedToTheBudget(t *testing.T) {
 			{what: "the Deployment", object: deployment(2, 4), used: 8},
 			{what: "its ReplicaSet", user: account("deployment-controller"), object: made(2, 4), used: 8},
 			{what: "a pod", user: account("replicaset-controller"), object: podOf("web-a", "web", ownerOf("apps/v1", "ReplicaSet", "web-1"), 4), used: 8},
-			{what: "a tenant scales the ReplicaSet", subresource: "replicasets/scale", object: scaleTo("web-1", 4), old: scaleTo("web-1", 2), refused: "2 of 10 are free in budget b, and it would take 4 more than it has", used: 8},
+			{what: "a tenant scales the ReplicaSet", subresource: "replicasets/scale", object: scaleTo("web-1", 4), old: scaleTo("web-1", 2), refused: "2 of 10 are free in budget b, and it would take 8 more than it has", used: 8},
 			{what: "a tenant writes it with more GPUs", object: made(2, 6), old: made(2, 4), refused: "asks for 12 GPUs", used: 8},
 			{what: "the template loses its GPUs", object: deployment(2, 0), old: deployment(2, 4), used: 8},
 			{what: "and gets pods that the ReplicaSet may make", object: strings.Replace(deployment(3, 0), "spec: {replicas", "spec: {paused: true, replicas", 1), old: deployment(2, 0), refused: "asks for 12 GPUs", used: 8},

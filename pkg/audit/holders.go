@@ -1,9 +1,6 @@
 package audit
 
 import (
-	"cmp"
-	"slices"
-
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/budget/usage"
 	"github.com/kubetorch/webhook/pkg/policy"
@@ -45,23 +42,19 @@ func Uses(in Input, budgets []v1alpha1.GPUBudget) []BudgetHolders {
 		if most := limits[b.Name].Max; most != nil {
 			use.Max = *most
 		}
-		selected := map[string]bool{}
-		for i := range claimants {
-			x := &claimants[i]
-			if _, decided := selected[x.Namespace]; !decided {
-				labels, known := in.Namespaces[x.Namespace]
-				selected[x.Namespace] = b.Selects(x.Namespace, labels, known)
+		for _, h := range usage.AllHolders(claimants, b, in.Namespaces) {
+			gpus := h.GPUs
+			if h.Unbounded {
+				gpus = workload.Unbounded
 			}
-			gpus := workload.SaturatingAdd(b.Claim(x.Parts), b.Claim(x.Overlap))
-			if gpus == 0 || !selected[x.Namespace] {
-				continue
-			}
-			use.Used = workload.SaturatingAdd(use.Used, gpus)
-			use.Holders = append(use.Holders, Holding{x.Namespace, x.Kind, x.Name, gpus})
+			use.Holders = append(use.Holders, Holding{h.Namespace, h.Kind, h.Name, gpus})
 		}
-		slices.SortStableFunc(use.Holders, func(a, b Holding) int {
-			return cmp.Or(cmp.Compare(b.GPUs, a.GPUs), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Kind, b.Kind))
-		})
+		claims, _ := usage.Claims(claimants, b, in.Namespaces)
+		for _, of := range claims {
+			for _, a := range of {
+				use.Used = workload.SaturatingAdd(use.Used, workload.SaturatingAdd(a.GPUs, a.Overlap))
+			}
+		}
 		uses = append(uses, use)
 	}
 	return uses

@@ -117,7 +117,7 @@ func TestOfflineABudgetSaysWhatItCannotKnow(t *testing.T) {
 	folder := t.TempDir()
 	service, budget := filepath.Join(folder, "service.yaml"), filepath.Join(folder, "budget.yaml")
 	require.NoError(t, os.WriteFile(service, []byte(labelledService), 0o600))
-	for most, want := range map[string]string{"8": "4 of 8 are left; what the workloads of a cluster hold is not known here", "3": "3 of 3 are free in budget b; what the workloads of a cluster hold is not known here"} {
+	for most, want := range map[string]string{"8": "4 of 8 are left; what the workloads of a cluster hold is not known here", "3": "3 of 3 are free in budget b; max-scale 3 fits; what the workloads of a cluster hold is not known here"} {
 		require.NoError(t, os.WriteFile(budget, []byte("apiVersion: policy.kubetorch.com/v1alpha1\nkind: GPUBudget\nmetadata: {name: b}\nspec: {max: "+most+"}\n"), 0o600))
 		_, _, errOut := ran(t, "", "explain", "-f", service, "--policy", budget)
 		assert.Contains(t, errOut, want)

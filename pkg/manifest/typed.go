@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -158,6 +159,10 @@ func (c *typeCheck) list(v any, t reflect.Type, path *field.Path) {
 		return
 	}
 	for i, entry := range list {
+		if entry == nil && reflect.PointerTo(t.Elem()).Implements(unmarshaler) {
+			c.own(entry, t.Elem(), path.Index(i))
+			continue
+		}
 		if entry == nil && t.Elem().Kind() != reflect.Pointer {
 			c.refuse(path.Index(i), "null", "is an empty entry; remove it")
 			continue
@@ -217,9 +222,28 @@ func (c *typeCheck) special(v any, t reflect.Type, path *field.Path) bool {
 	case durationType:
 		c.parsed(v, path, "a duration such as 90s or 10m", func(text string) error { _, err := time.ParseDuration(text); return err })
 	default:
-		return t.Kind() == reflect.Interface || reflect.PointerTo(t).Implements(unmarshaler)
+		if reflect.PointerTo(t).Implements(unmarshaler) {
+			c.own(v, t, path)
+			return true
+		}
+		return t.Kind() == reflect.Interface
 	}
 	return true
+}
+
+// own asks a type that reads JSON by code of its own.
+func (c *typeCheck) own(v any, t reflect.Type, path *field.Path) {
+	raw, err := json.Marshal(v)
+	if err == nil {
+		err = reflect.New(t).Interface().(json.Unmarshaler).UnmarshalJSON(raw)
+	}
+	var mistyped *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &mistyped):
+		c.refuse(path, v, fmt.Sprintf("is a JSON %s; must be a %s", mistyped.Value, mistyped.Type.Kind()))
+	case err != nil:
+		c.refuse(path, v, err.Error())
+	}
 }
 
 // parsed checks text that has a form.

@@ -143,7 +143,11 @@ func decode(o manifest.Object, into any, unknown manifest.UnknownField) field.Er
 		err = kjson.UnmarshalCaseSensitivePreserveInts(raw, into)
 	}
 	if err != nil && len(errs) == 0 {
-		errs = append(errs, field.Invalid(field.NewPath("spec"), field.OmitValueType{}, "cannot be read as a policy"))
+		why := "cannot be read as a policy"
+		if strings.HasPrefix(err.Error(), "gpuResources: ") {
+			why = err.Error() // in words of ours
+		}
+		errs = append(errs, field.Invalid(field.NewPath("spec"), field.OmitValueType{}, why))
 	}
 	return errs
 }

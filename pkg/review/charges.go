@@ -137,6 +137,9 @@ func (c *Charge) NoRoom(a charge.Answer, namespace string) policy.Violation {
 	if who := heldBy(a, namespace); who != "" {
 		text += "; " + who
 	}
+	if fits := c.fits(a); fits != "" {
+		text += "; " + fits
+	}
 	enforcement := v1alpha1.Deny
 	if a.Despite != "" {
 		enforcement = v1alpha1.Enforcement(a.Despite)

@@ -29,16 +29,18 @@ func DeploymentUsage(deployment manifest.Object, c Controlled, gpus GPUResources
 	paused, _ := manifest.At(deployment, "spec", "paused").(bool)
 	largest := d.perPod()
 	replaced := largest // the most that a pod of a rollout holds
-	var asked Part      // by the ReplicaSets
+	var asked Part      // by the ReplicaSets together
+	var single Part     // by one of them: no rollout, but a scale that it has not followed yet
 	for _, rs := range c.ReplicaSets {
 		u := ReplicaSetUsage(rs, gpus)
-		asked = asked.plus(u.part(""))
+		own := u.part("")
+		asked, single = asked.plus(own), single.or(own)
 		replaced = replaced.or(u.perPod())
 		if paused || u.PeakPods > 0 {
 			largest = largest.or(u.perPod())
 		}
 	}
-	claim := largest.times(d.PeakPods)
+	claim := largest.times(d.PeakPods).or(single)
 	held := asked.or(c.Pods.Active.plus(c.Pods.Terminating))
 	excess := held.beyond(claim)
 	overlap := excess.upTo(replaced.times(RolloutPods(deployment, d.PeakPods)))

@@ -111,6 +111,6 @@ func TestWhatADeploymentControlsIsSummedExactly(t *testing.T) {
 	assert.EqualValues(t, 3, d.Claim, "15/7")
 	set := read(`{apiVersion: apps/v1, kind: StatefulSet, spec: {replicas: 10, template: {spec: ` + spec + `}}}`)
 	u := workload.StatefulSetUsage(set, known)
-	u.Hold(set, pods)
+	u.Hold(pods)
 	assert.EqualValues(t, 2, u.Claim)
 }

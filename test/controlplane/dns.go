@@ -106,7 +106,8 @@ func (s *dnsServer) answer(query []byte) ([]byte, error) {
 	}
 	message := dnsmessage.Message{
 		Header: dnsmessage.Header{
-			ID: header.ID, Response: true, Authoritative: true, RecursionDesired: header.RecursionDesired, RecursionAvailable: true,
+			ID: header.ID, Response: true, Authoritative: true,
+			RecursionDesired: header.RecursionDesired, RecursionAvailable: true,
 		},
 		Questions: []dnsmessage.Question{question},
 	}
@@ -145,7 +146,8 @@ func (s *dnsServer) resolve(ctx context.Context, name dnsmessage.Name, depth int
 			return nil, false, err
 		}
 		records, _, err := s.resolve(ctx, target, depth-1)
-		return append([]dnsmessage.Resource{{Header: header, Body: &dnsmessage.CNAMEResource{CNAME: target}}}, records...), true, err
+		link := dnsmessage.Resource{Header: header, Body: &dnsmessage.CNAMEResource{CNAME: target}}
+		return append([]dnsmessage.Resource{link}, records...), true, err
 	}
 	addresses, _, _ := unstructured.NestedStringSlice(service.Object, "spec", "clusterIPs")
 	var records []dnsmessage.Resource

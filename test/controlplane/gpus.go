@@ -45,7 +45,8 @@ func (c *ControlPlane) startGPUs(ctx context.Context, count int) error {
 		if err != nil {
 			return err
 		}
-		if got, _, _ := unstructured.NestedString(o.Object, "status", "allocatable", GPUResource); got != strconv.Itoa(count) {
+		got, _, _ := unstructured.NestedString(o.Object, "status", "allocatable", GPUResource)
+		if got != strconv.Itoa(count) {
 			return fmt.Errorf("the node has %q of %s", got, GPUResource)
 		}
 		return nil

@@ -64,9 +64,9 @@ func (c *ControlPlane) startIngress(ctx context.Context) error {
 		slices:    core.Discovery().V1().EndpointSlices().Lister(),
 		ingresses: custom.ForResource(ingresses).Lister(),
 	}
-	i.proxy = &httputil.ReverseProxy{Rewrite: func(*httputil.ProxyRequest) {}, Transport: http.DefaultTransport.(*http.Transport).Clone()}
-	i.proxy.Transport.(*http.Transport).Proxy = nil
-	i.proxy.Transport.(*http.Transport).MaxIdleConnsPerHost = 200
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.Proxy, transport.MaxIdleConnsPerHost = nil, 200
+	i.proxy = &httputil.ReverseProxy{Transport: transport}
 	handle := func(object any) {
 		if o, ok := object.(*unstructured.Unstructured); ok {
 			i.reconcile(running, o)
@@ -190,7 +190,8 @@ func (i *ingress) route(r *http.Request) (networking.IngressBackendSplit, map[st
 	}
 	for _, object := range objects {
 		var o networking.Ingress
-		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.(*unstructured.Unstructured).Object, &o); err != nil {
+		content := object.(*unstructured.Unstructured).Object
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(content, &o); err != nil {
 			return networking.IngressBackendSplit{}, nil, err
 		}
 		for _, rule := range o.Spec.Rules {
@@ -205,7 +206,9 @@ func (i *ingress) route(r *http.Request) (networking.IngressBackendSplit, map[st
 }
 
 // choose takes one of a path's splits by their weights.
-func choose(paths []networking.HTTPIngressPath, r *http.Request) (networking.IngressBackendSplit, map[string]string, error) {
+func choose(paths []networking.HTTPIngressPath, r *http.Request) (
+	backend networking.IngressBackendSplit, headers map[string]string, err error,
+) {
 	for _, path := range paths {
 		matches := strings.HasPrefix(r.URL.Path, path.Path)
 		for name, match := range path.Headers {
@@ -217,7 +220,7 @@ func choose(paths []networking.HTTPIngressPath, r *http.Request) (networking.Ing
 		drawn := rand.N(100)
 		for _, split := range path.Splits {
 			if drawn -= split.Percent; drawn < 0 {
-				headers := map[string]string{}
+				headers = map[string]string{}
 				for _, more := range []map[string]string{path.AppendHeaders, split.AppendHeaders} {
 					for name, value := range more {
 						headers[name] = value

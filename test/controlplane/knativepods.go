@@ -37,7 +37,9 @@ func (c *ControlPlane) startKnativePods(ctx context.Context, o Options, _, kcm *
 		}
 	}
 	manifests := map[string][]*unstructured.Unstructured{}
-	for _, part := range []string{crdManifests, rbacManifests, configManifests, webhookManifests, hpaManifests, deploymentManifests} {
+	for _, part := range []string{
+		crdManifests, rbacManifests, configManifests, webhookManifests, hpaManifests, deploymentManifests,
+	} {
 		objects, err := readManifests(filepath.Join(c.Tool(servingManifests), part))
 		if err != nil {
 			return err

@@ -59,7 +59,8 @@ func metricsDeployment(o *unstructured.Unstructured, image string, labels map[st
 		container["image"] = image
 		container["args"] = []any{
 			"--cert-dir=/tmp", "--secure-port=10250", "--kubelet-preferred-address-types=InternalIP",
-			"--kubelet-use-node-status-port", "--kubelet-insecure-tls", "--metric-resolution=10s", "--kubelet-request-timeout=5s",
+			"--kubelet-use-node-status-port", "--kubelet-insecure-tls",
+			"--metric-resolution=10s", "--kubelet-request-timeout=5s",
 		}
 	})
 	if err != nil {

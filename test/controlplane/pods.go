@@ -35,7 +35,10 @@ type podNetwork struct {
 // network of a control plane: loopback addresses, or those of a lab.
 func (o Options) network() podNetwork {
 	if o.Pods {
-		return podNetwork{services: clusterCIDR, kubernetes: kubernetesIP, bind: "0.0.0.0", advertise: podBridgeIP, reconciler: "lease"}
+		return podNetwork{
+			services: clusterCIDR, kubernetes: kubernetesIP,
+			bind: "0.0.0.0", advertise: podBridgeIP, reconciler: "lease",
+		}
 	}
 	// The reconciler publishes the API server's address as an endpoint, for which loopback
 	// addresses are not allowed.
@@ -160,8 +163,9 @@ func (c *ControlPlane) startPodNode(ctx context.Context) error {
 	files := map[string]string{
 		filepath.Join(cni, "10-pods.conflist"): cniConfig,
 		c.dir.join("containerd.toml"):          fmt.Sprintf(containerdConfig, cni),
-		c.dir.join("kubelet.yaml"):             fmt.Sprintf(kubeletConfig, c.pki.ca.certFile, filepath.Base(labDir()), c.LogDir()+"/pods"),
-		c.dir.join("kube-proxy.yaml"):          fmt.Sprintf(kubeProxyConfig, proxyKubeconfig),
+		c.dir.join("kubelet.yaml"): fmt.Sprintf(kubeletConfig,
+			c.pki.ca.certFile, filepath.Base(labDir()), filepath.Join(c.LogDir(), "pods")),
+		c.dir.join("kube-proxy.yaml"): fmt.Sprintf(kubeProxyConfig, proxyKubeconfig),
 	}
 	for file, text := range files {
 		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {

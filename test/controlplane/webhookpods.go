@@ -95,13 +95,15 @@ func changeContainer(o *unstructured.Unstructured, change func(container map[str
 // RestartWebhookPods does what kubectl rollout restart does, and waits until the rollout is
 // through and the pods before are gone.
 func (c *ControlPlane) RestartWebhookPods(ctx context.Context) error {
-	if _, _, err := c.Kubectl(ctx, nil, "--namespace", webhookNamespace, "rollout", "restart", "deployment/"+webhookName); err != nil {
+	restart := []string{"--namespace", webhookNamespace, "rollout", "restart", "deployment/" + webhookName}
+	if _, _, err := c.Kubectl(ctx, nil, restart...); err != nil {
 		return err
 	}
 	if err := c.AwaitDeployment(ctx, webhookNamespace, webhookName); err != nil {
 		return err
 	}
-	deployment, err := c.client.Resource(deployments).Namespace(webhookNamespace).Get(ctx, webhookName, metav1.GetOptions{})
+	deployment, err := c.client.Resource(deployments).Namespace(webhookNamespace).
+		Get(ctx, webhookName, metav1.GetOptions{})
 	if err != nil {
 		return err
 	}

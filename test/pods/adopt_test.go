@@ -35,8 +35,9 @@ func TestADeploymentThatServesIsAdoptedAndComesBackWithoutAFailedRequest(t *test
 	time.Sleep(2 * time.Second)
 
 	begin := time.Now()
-	require.NoError(t, patch(t.Context(), deployments, a.namespace, "serve", `{"metadata":{"labels":{"kubetorch.com/autoscale":"true"},
-		"annotations":{"autoscale.kubetorch.com/min-scale":"2","autoscale.kubetorch.com/max-scale":"4","autoscale.kubetorch.com/target":"5"}}}`))
+	require.NoError(t, patch(t.Context(), deployments, a.namespace, "serve", `{"metadata":{
+		"labels":{"kubetorch.com/autoscale":"true"},"annotations":{"autoscale.kubetorch.com/min-scale":"2",
+		"autoscale.kubetorch.com/max-scale":"4","autoscale.kubetorch.com/target":"5"}}}`))
 	awaitReady(t, client.Resource(services).Namespace(a.namespace), "serve", "Ready")
 	ready := time.Since(begin)
 	// From now on others ask the Knative Service by its own name.
@@ -53,7 +54,8 @@ func TestADeploymentThatServesIsAdoptedAndComesBackWithoutAFailedRequest(t *test
 	a.recordAdoption(core, knative, ready, emptied)
 
 	back := time.Now()
-	require.NoError(t, patch(t.Context(), deployments, a.namespace, "serve", `{"metadata":{"labels":{"kubetorch.com/autoscale":null}}}`))
+	require.NoError(t, patch(t.Context(), deployments, a.namespace, "serve",
+		`{"metadata":{"labels":{"kubetorch.com/autoscale":null}}}`))
 	a.awaitRemoval()
 	removed := time.Since(back)
 	stopKnative()
@@ -65,7 +67,8 @@ func TestADeploymentThatServesIsAdoptedAndComesBackWithoutAFailedRequest(t *test
 	assert.Greater(t, core.answers(), 100)
 	drawIf(t, "adopted and back", pods.end(), pods.begin, begin, back, "from the label to its removal")
 	record(t, adoptTable, []string{"the label taken away, under the same requests", fmt.Sprintf(
-		"the Deployment's 2 pods were ready and the Knative Service removed after %.0f s; through the core Service %d answers, %d failed; "+
+		"the Deployment's 2 pods were ready and the Knative Service removed after %.0f s; "+
+			"through the core Service %d answers, %d failed; "+
 			"who asks the Knative Service by its own name gets 404 from then on",
 		removed.Seconds(), core.answers()-adopted, len(core.failed()))})
 }
@@ -126,7 +129,8 @@ func (a *adoption) recordAdoption(core, knative *load, ready, emptied time.Durat
 		"the Knative Service was Ready after %.0f s, the Deployment's own pods were gone after %.0f s; %d answers, %d failed",
 		ready.Seconds(), emptied.Seconds(), core.answers(), len(core.failed()))})
 	record(a.t, adoptTable, []string{"who asks the core Service then", fmt.Sprintf(
-		"reaches the application in %d of Knative's pods, past Knative, since they have the same labels: those requests count for nothing",
+		"reaches the application in %d of Knative's pods, past Knative, since they have the same labels: "+
+			"those requests count for nothing",
 		reached)})
 	record(a.t, adoptTable, []string{"who asks the Knative Service, 8 requests at a time", fmt.Sprintf(
 		"%d answers, %d failed", knative.answers(), len(knative.failed()))})

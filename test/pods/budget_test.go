@@ -60,7 +60,8 @@ func TestGPUsOfRunningContainersStayWithinABudget(t *testing.T) {
 			assert.Greater(t, c.admitted, 20, "hardly anything was admitted")
 			record(t, budgetTable, []string{
 				fmt.Sprintf("`max: %d`, `rollout: %s`", budgetMax, rollout),
-				fmt.Sprintf("%.0f s: Knative Services under load, Deployments, updates, scaling, deletions of pods that take 5 s to end; "+
+				fmt.Sprintf("%.0f s: Knative Services under load, Deployments, updates, scaling, "+
+					"deletions of pods that take 5 s to end; "+
 					"%d kills and %d rolling restarts of the webhook", churnTime.Seconds(), c.kills, c.restarts),
 				fmt.Sprint(use.Most), fmt.Sprint(most), fmt.Sprint(use.Containers),
 				fmt.Sprintf("%d, %d, %d", c.admitted, c.refused, c.unanswered),
@@ -192,7 +193,8 @@ func (c *churn) changeService(r *rand.Rand, name string) error {
 			`{"metadata":{"annotations":{"autoscale.kubetorch.com/max-scale":%q}}}`, scale))
 	}
 	_, err := resource.Create(ctx, service(name, prefixed(map[string]string{
-		"gpus": "1", "cpus": "10m", "target": "2", "min-scale": "1", "max-scale": scale, "window": "6s", "scale-down-delay": "0s",
+		"gpus": "1", "cpus": "10m", "target": "2", "min-scale": "1", "max-scale": scale,
+		"window": "6s", "scale-down-delay": "0s",
 	}), churnEnv), metav1.CreateOptions{})
 	return err
 }
@@ -219,7 +221,9 @@ func (c *churn) changeDeployment(r *rand.Rand, name string) error {
 }
 
 // newTemplate changes the environment of a workload's container.
-func (c *churn) newTemplate(ctx context.Context, resource schema.GroupVersionResource, name string, r *rand.Rand) error {
+func (c *churn) newTemplate(
+	ctx context.Context, resource schema.GroupVersionResource, name string, r *rand.Rand,
+) error {
 	o, err := client.Resource(resource).Namespace(c.namespace).Get(ctx, name, metav1.GetOptions{})
 	if err != nil {
 		return err
@@ -228,7 +232,8 @@ func (c *churn) newTemplate(ctx context.Context, resource schema.GroupVersionRes
 	if err != nil {
 		return err
 	}
-	containers[0].(map[string]any)["env"] = environment(map[string]string{"END_DELAY": "5s", "VERSION": fmt.Sprint(r.IntN(1000))})
+	env := map[string]string{"END_DELAY": "5s", "VERSION": fmt.Sprint(r.IntN(1000))}
+	containers[0].(map[string]any)["env"] = environment(env)
 	if err := unstructured.SetNestedSlice(o.Object, containers, "spec", "template", "spec", "containers"); err != nil {
 		return err
 	}
@@ -237,7 +242,8 @@ func (c *churn) newTemplate(ctx context.Context, resource schema.GroupVersionRes
 }
 
 func patch(ctx context.Context, resource schema.GroupVersionResource, namespace, name, body string) error {
-	_, err := client.Resource(resource).Namespace(namespace).Patch(ctx, name, types.MergePatchType, []byte(body), metav1.PatchOptions{})
+	_, err := client.Resource(resource).Namespace(namespace).
+		Patch(ctx, name, types.MergePatchType, []byte(body), metav1.PatchOptions{})
 	return err
 }
 
@@ -308,8 +314,10 @@ func deployment(name string, replicas, gpus int, env map[string]string) *unstruc
 				"metadata": map[string]any{"labels": map[string]any{"app": name}},
 				"spec": map[string]any{"containers": []any{map[string]any{
 					"name": "app", "image": appImage, "env": environment(env), "resources": resources,
-					"ports":          []any{map[string]any{"containerPort": int64(8080)}},
-					"readinessProbe": map[string]any{"httpGet": map[string]any{"path": "/", "port": int64(8080)}, "periodSeconds": int64(1)},
+					"ports": []any{map[string]any{"containerPort": int64(8080)}},
+					"readinessProbe": map[string]any{
+						"httpGet": map[string]any{"path": "/", "port": int64(8080)}, "periodSeconds": int64(1),
+					},
 				}}},
 			},
 		},

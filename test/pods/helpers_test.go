@@ -77,7 +77,9 @@ func environment(env map[string]string) []any {
 	return list
 }
 
-func create(t *testing.T, resource schema.GroupVersionResource, namespace string, o *unstructured.Unstructured) *unstructured.Unstructured {
+func create(
+	t *testing.T, resource schema.GroupVersionResource, namespace string, o *unstructured.Unstructured,
+) *unstructured.Unstructured {
 	t.Helper()
 	var created *unstructured.Unstructured
 	eventually(t, "the creation of "+o.GetName(), time.Minute, func() (err error) {
@@ -88,11 +90,14 @@ func create(t *testing.T, resource schema.GroupVersionResource, namespace string
 		return err // Knative's own webhook has one pod, which may be slow
 	})
 	if resource == services {
-		expanded, _, _ := unstructured.NestedString(created.Object, "spec", "template", "metadata", "annotations", "autoscaling.knative.dev/max-scale")
+		expanded, _, _ := unstructured.NestedString(created.Object, maxScale...)
 		require.NotEmpty(t, expanded, "the webhook did not expand the Service")
 	}
 	return created
 }
+
+// maxScale is where a Knative Service has the annotation of that name.
+var maxScale = []string{"spec", "template", "metadata", "annotations", "autoscaling.knative.dev/max-scale"}
 
 // eventually waits until a probe succeeds.
 func eventually(t *testing.T, what string, limit time.Duration, probe func() error) {

@@ -82,7 +82,8 @@ func (l *load) send(ctx context.Context, to target) {
 }
 
 func (to target) get(ctx context.Context) (a answer, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+to.address+"/?hold="+to.hold.String()+"&burn="+to.burn.String(), nil)
+	url := fmt.Sprintf("http://%s/?hold=%s&burn=%s", to.address, to.hold, to.burn)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return a, err
 	}

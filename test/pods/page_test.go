@@ -76,12 +76,28 @@ func writePage(file string) error {
 		switch {
 		case name == "machine":
 			body = fmt.Sprintf("%d cores, shared with other work; %s.\n", runtime.NumCPU(), time.Now().UTC().Format(time.DateOnly))
+		case name == "pictures":
+			body = pictures(strings.TrimSuffix(file, ".md"))
 		case body == "":
 			return block
 		}
 		return "<!-- " + name + " -->\n" + body + "<!-- end -->"
 	})
 	return os.WriteFile(file, []byte(replaced), 0o644)
+}
+
+// pictures are links to those of a folder beside the page.
+func pictures(dir string) string {
+	files, err := filepath.Glob(filepath.Join(dir, "*.svg"))
+	if err != nil {
+		return ""
+	}
+	var b strings.Builder
+	for _, file := range files {
+		name := filepath.Base(file)
+		fmt.Fprintf(&b, "![%s](%s/%s)\n", strings.ReplaceAll(strings.TrimSuffix(name, ".svg"), "-", " "), filepath.Base(dir), name)
+	}
+	return b.String()
 }
 
 // markdown is a table with the rows that were recorded and the other ones that it had, or ""

@@ -179,7 +179,8 @@ func TestAContainerThatNeverGetsReadyFailsAtItsProgressDeadline(t *testing.T) {
 	t.Parallel()
 	ns := newNamespace(t, "deadline")
 	begin := time.Now()
-	create(t, services, ns, service("app", prefixed(map[string]string{"progress-deadline": "20s", "max-scale": "2"}), map[string]string{"START_DELAY": "1h"}))
+	create(t, services, ns, service("app", prefixed(map[string]string{"progress-deadline": "20s", "max-scale": "2"}),
+		map[string]string{"START_DELAY": "1h"}))
 	var message string
 	eventually(t, "the failure of the revision", patience, func() error {
 		o, err := client.Resource(revisions).Namespace(ns).Get(t.Context(), "app-00001", metav1.GetOptions{})
@@ -223,7 +224,8 @@ func TestTrafficGoesToTwoRevisionsByTheirWeights(t *testing.T) {
 	t.Parallel()
 	ns := newNamespace(t, "traffic")
 	resource := client.Resource(services).Namespace(ns)
-	create(t, services, ns, service("app", prefixed(map[string]string{"target": "10", "max-scale": "5"}), map[string]string{"VERSION": "1"}))
+	create(t, services, ns, service("app", prefixed(map[string]string{"target": "10", "max-scale": "5"}),
+		map[string]string{"VERSION": "1"}))
 	awaitReady(t, resource, "app", "Ready")
 	eventually(t, "a second revision", patience, func() error {
 		o, err := resource.Get(t.Context(), "app", metav1.GetOptions{})

@@ -28,10 +28,11 @@ func TestTheShippedDeploymentRestartsWithoutAFailedAdmission(t *testing.T) {
 			for i := 0; ctx.Err() == nil; i++ {
 				// A dry run is admitted like any other, and leaves nothing to run.
 				o := service(fmt.Sprintf("app-%d-%d", worker, i), map[string]string{"autoscale.kubetorch.com/max-scale": "3"}, nil)
-				created, err := client.Resource(services).Namespace(ns).Create(t.Context(), o, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+				created, err := client.Resource(services).Namespace(ns).
+					Create(t.Context(), o, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 				mu.Lock()
 				if err == nil {
-					if got, _, _ := unstructured.NestedString(created.Object, "spec", "template", "metadata", "annotations", "autoscaling.knative.dev/max-scale"); got != "3" {
+					if got, _, _ := unstructured.NestedString(created.Object, maxScale...); got != "3" {
 						err = fmt.Errorf("admitted without being expanded: max-scale is %q", got)
 					}
 				}

@@ -20,6 +20,11 @@ const (
 
 // Holders are the largest claims of a budget, the largest first. Each is named once.
 func Holders(all []Claimant, b *policy.Budget, namespaces map[string]map[string]string) []v1alpha1.Holder {
+	return listed(AllHolders(all, b, namespaces))
+}
+
+// AllHolders are all claims of a budget, the largest first. Each is named once.
+func AllHolders(all []Claimant, b *policy.Budget, namespaces map[string]map[string]string) []v1alpha1.Holder {
 	byKey := map[ledger.Key]v1alpha1.Holder{}
 	for i := range all {
 		c := &all[i]
@@ -30,8 +35,7 @@ func Holders(all []Claimant, b *policy.Budget, namespaces map[string]map[string]
 		}
 		byKey[c.Key] = v1alpha1.Holder{Namespace: c.Namespace, Kind: c.Kind, Name: c.Name, GPUs: gpus, Unbounded: gpus == ledger.Most}
 	}
-	sorted := slices.SortedFunc(maps.Values(byKey), compareHolders)
-	return listed(sorted)
+	return slices.SortedFunc(maps.Values(byKey), compareHolders)
 }
 
 func compareHolders(a, b v1alpha1.Holder) int {

@@ -143,7 +143,8 @@ func leftovers(dir string) []string {
 	if mounts, err := os.ReadFile("/proc/self/mountinfo"); err != nil || strings.Contains(string(mounts), dir) {
 		found = append(found, "a mount")
 	}
-	for _, pattern := range []string{dir, filepath.Join("/sys/fs/cgroup", filepath.Base(dir)), filepath.Join("/sys/fs/cgroup/*", filepath.Base(dir))} {
+	name := filepath.Base(dir)
+	for _, pattern := range []string{dir, filepath.Join("/sys/fs/cgroup", name), filepath.Join("/sys/fs/cgroup/*", name)} {
 		paths, err := filepath.Glob(pattern)
 		if err != nil {
 			return []string{err.Error()}

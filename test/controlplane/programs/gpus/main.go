@@ -67,7 +67,8 @@ func run(ctx context.Context, resource string, count int, dir, address string) e
 	plugin.RegisterDevicePluginServer(server, &devices{count: count, dir: dir, ctx: ctx})
 	go func() { log.Print(server.Serve(listener)) }()
 	defer server.Stop()
-	kubelet, err := grpc.NewClient("unix://"+plugin.KubeletSocket, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	kubelet, err := grpc.NewClient("unix://"+plugin.KubeletSocket,
+		grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		return err
 	}
