@@ -1,3 +1,5 @@
+// An object says that somebody owns it who does not count it as its own.
+
 package workload_test
 
 import (

@@ -1,3 +1,5 @@
+// Owners, names, statuses and traffic that a tenant wrote are counted like everything else.
+
 package usage
 
 import (
