@@ -1,4 +1,4 @@
-// An object says that somebody owns it who does not count it as its own.
+// Bypass class: an object says that somebody owns it who does not count it as its own.
 
 package workload_test
 

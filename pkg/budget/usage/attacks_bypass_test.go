@@ -1,4 +1,4 @@
-// Owners, names, statuses and traffic that a tenant wrote are counted like everything else.
+// Bypass class: owners, names, statuses and traffic that a tenant wrote are counted like everything else.
 
 package usage
 
