@@ -59,7 +59,7 @@ func TestAStatusSaysWhatAPolicyDoes(t *testing.T) {
 			Violations: &v1alpha1.Violations{ByBound: []v1alpha1.BoundViolations{{Bound: "minScale", Enforcement: "Deny"}}}, Audited: &stamp}},
 		"an invalid policy": {`{metadata: {name: p}, spec: {workloadSelector: {matchLabels: {a: b}}, bounds: {maxScale: {max: -1}}, priority: 1.5}}`, v1alpha1.ComputePolicyStatus{
 			Conditions: []metav1.Condition{
-				condition("Ready", metav1.ConditionFalse, "Invalid", `spec.priority: Invalid value: is a JSON number 1.5; must be a whole number; until this is mended, whatever asks for more GPUs than before is refused`),
+				condition("Ready", metav1.ConditionFalse, "Invalid", `spec.priority: Invalid value: 1.5: must be a whole number; until this is mended, whatever asks for more GPUs than before is refused`),
 				condition("Compliant", metav1.ConditionUnknown, "Invalid", "the bounds of an invalid policy are not known")}}},
 	} {
 		t.Run(name, func(t *testing.T) {

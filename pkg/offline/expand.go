@@ -78,6 +78,7 @@ func admit(d Document, w review.World, taken names, noKnative bool) Outcome {
 		o.Verdict = request(d.Object, w).Judge(w)
 	case review.MakesPods(kind):
 		o.pods(kind, w)
+		o.Verdict.Warnings = append(o.Verdict.Warnings, review.Unexpandable(d.Object, kind)...)
 	case isDeployment(d.Object):
 		if o.Concerned = review.ConcernsDeployment(d.Object, w); o.Concerned {
 			o.deployment(w, taken, noKnative)

@@ -55,12 +55,12 @@ func TestGPUResourcesAreReadAndWritten(t *testing.T) {
 	assert.JSONEq(t, `["a.com/b", {"name": "c.com/d", "gpus": "1/7"}, {"name": "e.com/f", "gpus": "2"}, "g.com/h"]`, string(raw))
 	for text, want := range map[string]string{
 		`[5]`:                               `gpuResources: 5 must be a resource name, or an object of a name and gpus`,
-		`[null]`:                            `is an empty entry; remove it`,
+		`[null]`:                            `null must be a resource name, or an object of a name and gpus`,
 		`[{name: a.com/b, gpu: 1}]`:         `unknown field "gpu"`,
 		`[{name: a.com/b, gpus: 0.5}]`:      `gpus must be a whole number, or a string such as "1/7"`,
 		`[{name: a.com/b, gpus: [1]}]`:      `gpus must be a whole number, or a string such as "1/7"`,
 		`[{name: a.com/b, gpus: ""}]`:       `gpus may not be empty`,
-		`[{name: [a.com/b], gpus: "1/7"}]`:  `cannot unmarshal array`,
+		`[{name: [a.com/b], gpus: "1/7"}]`:  `is a JSON array; must be a string`,
 		`[[a.com/b]]`:                       `must be a resource name, or an object of a name and gpus`,
 		`[{name: a.com/b, gpus: "1/7"}, 1]`: `gpuResources: 1 must be`,
 	} {
