@@ -30,7 +30,8 @@ import (
 // its own.
 const BinaryVariable = "KUBETORCH_WEBHOOK_BINARY"
 
-var keepLogs = flag.Bool("keep-logs", false, "keep the logs of all processes")
+// KeepLogs is whether the logs of all processes are kept.
+var KeepLogs = flag.Bool("keep-logs", false, "keep the logs of all processes")
 
 // Options are what a package needs.
 type Options struct {
@@ -102,7 +103,7 @@ func run(ctx context.Context, m *testing.M, o Options, use func(*Environment)) (
 		return 1, err
 	}
 	defer func() { err = errors.Join(err, e.Cluster.Stop()) }()
-	if *keepLogs {
+	if *KeepLogs {
 		fmt.Println("logs:", e.Cluster.LogDir())
 	}
 	if o.Before != nil {
@@ -129,7 +130,7 @@ func run(ctx context.Context, m *testing.M, o Options, use func(*Environment)) (
 
 // Start starts a control plane and connects to it as its administrator.
 func (e *Environment) Start(ctx context.Context, o controlplane.Options) (*controlplane.ControlPlane, dynamic.Interface, error) {
-	o.KeepLogs = *keepLogs
+	o.KeepLogs = *KeepLogs
 	c, err := controlplane.Start(ctx, o)
 	if err != nil {
 		return nil, nil, err
