@@ -12,7 +12,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
 
 	"github.com/kubetorch/webhook/test/e2e/harness"
 )
@@ -104,14 +107,20 @@ func TestWhileTheWebhookIsDown(t *testing.T) {
 func requests() map[string]request {
 	const policy = `{apiVersion: policy.kubetorch.com/v1alpha1, kind: ComputePolicy, metadata: {name: down}, spec: {bounds: {maxScale: {max: 5}}}}`
 	dry := metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}}
-	patch := func(name, body string, subresources ...string) func(context.Context) error {
+	patchAs := func(user string, gvr schema.GroupVersionResource, name, body string, subresources ...string) func(context.Context) error {
 		return func(ctx context.Context) error {
-			_, err := client.Resource(deployments).Namespace(seeds).Patch(ctx, name, types.MergePatchType, []byte(body), dry, subresources...)
+			_, err := as(user).Resource(gvr).Namespace(seeds).Patch(ctx, name, types.MergePatchType, []byte(body), dry, subresources...)
 			return err
 		}
 	}
+	patch := func(name, body string, subresources ...string) func(context.Context) error {
+		return patchAs("", deployments, name, body, subresources...)
+	}
 	make := func(what, namespace string) func(context.Context) error {
 		return func(ctx context.Context) error { return create(ctx, deployments, namespace, what) }
+	}
+	seeded := func(gvr schema.GroupVersionResource, text string) func(context.Context) error {
+		return func(ctx context.Context) error { return create(ctx, gvr, seeds, text) }
 	}
 	const autoscale = `labels: {kubetorch.com/autoscale: "true"}`
 	found := map[string]request{
@@ -125,8 +134,10 @@ func requests() map[string]request {
 		"a Deployment without":               {do: make(deployment("f", ""), seeds)},
 		"an update of a Deployment":          {do: patch("plain", `{"spec":{"template":{"metadata":{"annotations":{"a":"b"}}}}}`)},
 		"a Deployment gets a label":          {"expand-deployments.kubetorch.com", "expand-deployments.kubetorch.com", patch("plain", `{"metadata":{"labels":{"kubetorch.com/compute":"true"}}}`)},
-		"a Deployment is scaled up":          {"scale.kubetorch.com", "", patch("plain", `{"spec":{"replicas":4}}`, "scale")},
-		"a labelled one is scaled up":        {"validate-scale.kubetorch.com", "", patch("labelled", `{"spec":{"replicas":4}}`, "scale")},
+		"a Deployment is scaled up":          {"scale.kubetorch.com", "validate-scale.kubetorch.com", patch("plain", `{"spec":{"replicas":4}}`, "scale")},
+		"a labelled one is scaled up":        {"validate-scale.kubetorch.com", "validate-scale.kubetorch.com", patch("labelled", `{"spec":{"replicas":4}}`, "scale")},
+		"an autoscaler scales it up":         {"validate-autoscaled.kubetorch.com", "", patchAs(horizontalAutoscaler, deployments, "plain", `{"spec":{"replicas":4}}`, "scale")},
+		"Knative scales one with GPUs":       {"validate-knatives-deployments.kubetorch.com", "", patchAs(knative, deployments, "gpus", `{"spec":{"replicas":4}}`)},
 		"a Deployment is scaled down":        {do: patch("plain", `{"spec":{"replicas":0}}`, "scale")},
 		"the status of a Deployment":         {do: patch("plain", `{"status":{"observedGeneration":9}}`, "status")},
 		"annotations by status, with record": {"validate-status.kubetorch.com", "validate-status.kubetorch.com", patch("exempted", `{"metadata":{"annotations":{"a":"b"}}}`, "status")},
@@ -141,7 +152,28 @@ func requests() map[string]request {
 		"a PodAutoscaler":            {"validate-autoscalers.kubetorch.com", "validate-autoscalers.kubetorch.com", func(ctx context.Context) error { return create(ctx, autoscalers, seeds, podAutoscaler) }},
 		"a StatefulSet with a label": {"kinds.kubetorch.com", "kinds.kubetorch.com", func(ctx context.Context) error { return create(ctx, statefulSets, seeds, statefulSet("j", autoscale)) }},
 		"a StatefulSet without":      {do: func(ctx context.Context) error { return create(ctx, statefulSets, seeds, statefulSet("k", "")) }},
-		"a policy":                   {"policies.kubetorch.com", "policies.kubetorch.com", func(ctx context.Context) error { return create(ctx, policies, "", policy) }},
+		"a Job with GPUs":            {"validate-workloads.kubetorch.com", "validate-workloads.kubetorch.com", seeded(jobs, job("m", 1))},
+		"a Job without":              {do: seeded(jobs, job("n", 0))},
+		"a CronJob with GPUs":        {"validate-cronjobs.kubetorch.com", "validate-cronjobs.kubetorch.com", seeded(cronJobs, cronJob)},
+		"a Pod with GPUs":            {"validate-pods.kubetorch.com", "validate-pods.kubetorch.com", seeded(pods, pod("o", "", 1))},
+		"a Pod without":              {do: seeded(pods, pod("p", "", 0))},
+		"a Pod by its controller": {"validate-controlled-pods.kubetorch.com", "", func(ctx context.Context) error {
+			_, err := as(replicaSetController).Resource(pods).Namespace(seeds).Create(ctx, parse(pod("q", controlled, 1)), metav1.CreateOptions{DryRun: dry.DryRun})
+			return err
+		}},
+		"a Pod that claims a controller":     {"validate-pods.kubetorch.com", "validate-pods.kubetorch.com", seeded(pods, pod("r", controlled, 1))},
+		"a Pod is taken from its owner":      {"validate-released-pods.kubetorch.com", "validate-released-pods.kubetorch.com", patchAs("", pods, "owned", `{"metadata":{"ownerReferences":null}}`)},
+		"a Pod gets an annotation":           {do: patchAs("", pods, "owned", `{"metadata":{"annotations":{"a":"b"}}}`)},
+		"somebody says that a Pod has ended": {"validate-pod-status.kubetorch.com", "validate-pod-status.kubetorch.com", patchAs("", pods, "owned", `{"status":{"phase":"Failed"}}`, "status")},
+		"the collector of pods says so":      {do: patchAs(podCollector, pods, "owned", `{"status":{"phase":"Failed"}}`, "status")},
+		"somebody says that a Job has ended": {"validate-job-status.kubetorch.com", "validate-job-status.kubetorch.com", patchAs("", jobs, "suspended", `{"status":{"succeeded":1}}`, "status")},
+		"its controller says so":             {do: patchAs(jobController, jobs, "suspended", `{"status":{"succeeded":1}}`, "status")},
+		"a HorizontalPodAutoscaler":          {"validate-horizontalpodautoscalers.kubetorch.com", "validate-horizontalpodautoscalers.kubetorch.com", seeded(horizontalAutoscalers, horizontalPodAutoscaler)},
+		"a LimitRange that gives GPUs":       {"validate-limitranges.kubetorch.com", "validate-limitranges.kubetorch.com", seeded(limitRanges, limitRange("nvidia.com/gpu"))},
+		"a LimitRange that gives memory":     {do: seeded(limitRanges, limitRange("memory"))},
+		"a JobSet":                           {"validate-operators.kubetorch.com", "validate-operators.kubetorch.com", seeded(jobSets, jobSet("s"))},
+		"a JobSet's status":                  {do: patchAs("", jobSets, "stored", `{"status":{"restarts":1}}`)},
+		"a policy":                           {"policies.kubetorch.com", "policies.kubetorch.com", func(ctx context.Context) error { return create(ctx, policies, "", policy) }},
 		"a Namespace": {do: func(ctx context.Context) error {
 			return create(ctx, namespaces, "", `{apiVersion: v1, kind: Namespace, metadata: {name: some}}`)
 		}},
@@ -157,6 +189,83 @@ func requests() map[string]request {
 	}
 	return found
 }
+
+// Who asks, where it is not the administrator.
+const (
+	knative              = "system:serviceaccount:knative-serving:controller"
+	horizontalAutoscaler = "system:serviceaccount:kube-system:horizontal-pod-autoscaler"
+	replicaSetController = "system:serviceaccount:kube-system:replicaset-controller"
+	jobController        = "system:serviceaccount:kube-system:job-controller"
+	// podCollector is the garbage collector of pods.
+	podCollector = "system:serviceaccount:kube-system:pod-garbage-collector"
+)
+
+// as asks in the name of an account with every right, so that only admission decides.
+func as(user string) dynamic.Interface {
+	if user == "" {
+		return client
+	}
+	config := cluster.RESTConfig()
+	config.WarningHandler = rest.NoWarnings{}
+	config.Impersonate = rest.ImpersonationConfig{UserName: user, Groups: []string{"system:masters"}}
+	c, err := dynamic.NewForConfig(config)
+	if err != nil {
+		panic(err)
+	}
+	return c
+}
+
+// pod is a Pod that no node takes, with lines of metadata.
+func pod(name, metadata string, gpus int) string {
+	return fmt.Sprintf(`apiVersion: v1
+kind: Pod
+metadata:
+  name: %s
+  %s
+spec:
+  schedulingGates: [{name: example.com/never}]
+  containers: [{name: work, image: "ghcr.io/example/work:1"%s}]
+`, name, metadata, limits(gpus))
+}
+
+// controlled is the metadata of a Pod that belongs to a ReplicaSet.
+const controlled = `ownerReferences: [{apiVersion: apps/v1, kind: ReplicaSet, name: some, uid: 5b4b9a5e-1c2c-4bd5-9f39-0d8a6e1f7c11, controller: true}]`
+
+// job is a suspended Job.
+func job(name string, gpus int) string {
+	return fmt.Sprintf("{apiVersion: batch/v1, kind: Job, metadata: {name: %s}, spec: {suspend: true, completions: 2, template: %s}}", name, runOnce(gpus))
+}
+
+var cronJob = fmt.Sprintf(`{apiVersion: batch/v1, kind: CronJob, metadata: {name: some}, spec: {schedule: "0 0 1 1 *", suspend: true, jobTemplate: {spec: {template: %s}}}}`, runOnce(1))
+
+func runOnce(gpus int) string {
+	return `{spec: {restartPolicy: Never, containers: [{name: work, image: "ghcr.io/example/work:1"` + limits(gpus) + `}]}}`
+}
+
+func limits(gpus int) string {
+	if gpus == 0 {
+		return ""
+	}
+	return fmt.Sprintf(`, resources: {limits: {nvidia.com/gpu: "%d"}}`, gpus)
+}
+
+func limitRange(resource string) string {
+	return fmt.Sprintf(`{apiVersion: v1, kind: LimitRange, metadata: {name: some}, spec: {limits: [{type: Container, default: {%[1]s: "1"}, defaultRequest: {%[1]s: "1"}}]}}`, resource)
+}
+
+// jobSet is a JobSet, as far as the cluster here knows them.
+func jobSet(name string) string {
+	return fmt.Sprintf("{apiVersion: jobset.x-k8s.io/v1alpha2, kind: JobSet, metadata: {name: %s}, spec: {replicatedJobs: [{name: work, replicas: 1, template: {spec: {template: %s}}}]}}", name, runOnce(1))
+}
+
+const horizontalPodAutoscaler = `
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: some}
+spec:
+  maxReplicas: 3
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: plain}
+`
 
 func route(name, target string) string {
 	return fmt.Sprintf("{apiVersion: serving.knative.dev/v1, kind: Route, metadata: {name: %s}, spec: {traffic: [{%s, percent: 100}]}}", name, target)

@@ -31,23 +31,30 @@ import (
 )
 
 var (
-	namespaces          = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
-	serviceAccounts     = schema.GroupVersionResource{Version: "v1", Resource: "serviceaccounts"}
-	roles               = schema.GroupVersionResource{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "roles"}
-	roleBindings        = schema.GroupVersionResource{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "rolebindings"}
-	clusterRoles        = schema.GroupVersionResource{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "clusterroles"}
-	clusterRoleBindings = schema.GroupVersionResource{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "clusterrolebindings"}
-	secrets             = schema.GroupVersionResource{Version: "v1", Resource: "secrets"}
-	deployments         = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
-	statefulSets        = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "statefulsets"}
-	services            = schema.GroupVersionResource{Group: "serving.knative.dev", Version: "v1", Resource: "services"}
-	configurations      = schema.GroupVersionResource{Group: "serving.knative.dev", Version: "v1", Resource: "configurations"}
-	routes              = schema.GroupVersionResource{Group: "serving.knative.dev", Version: "v1", Resource: "routes"}
-	autoscalers         = schema.GroupVersionResource{Group: "autoscaling.internal.knative.dev", Version: "v1alpha1", Resource: "podautoscalers"}
-	policies            = schema.GroupVersionResource{Group: "policy.kubetorch.com", Version: "v1alpha1", Resource: "computepolicies"}
-	budgets             = schema.GroupVersionResource{Group: "policy.kubetorch.com", Version: "v1alpha1", Resource: "gpubudgets"}
-	mutating            = schema.GroupVersionResource{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "mutatingwebhookconfigurations"}
-	validating          = schema.GroupVersionResource{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingwebhookconfigurations"}
+	namespaces            = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
+	serviceAccounts       = schema.GroupVersionResource{Version: "v1", Resource: "serviceaccounts"}
+	roles                 = schema.GroupVersionResource{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "roles"}
+	roleBindings          = schema.GroupVersionResource{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "rolebindings"}
+	clusterRoles          = schema.GroupVersionResource{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "clusterroles"}
+	clusterRoleBindings   = schema.GroupVersionResource{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "clusterrolebindings"}
+	secrets               = schema.GroupVersionResource{Version: "v1", Resource: "secrets"}
+	deployments           = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
+	statefulSets          = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "statefulsets"}
+	pods                  = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
+	limitRanges           = schema.GroupVersionResource{Version: "v1", Resource: "limitranges"}
+	jobs                  = schema.GroupVersionResource{Group: "batch", Version: "v1", Resource: "jobs"}
+	cronJobs              = schema.GroupVersionResource{Group: "batch", Version: "v1", Resource: "cronjobs"}
+	horizontalAutoscalers = schema.GroupVersionResource{Group: "autoscaling", Version: "v2", Resource: "horizontalpodautoscalers"}
+	jobSets               = schema.GroupVersionResource{Group: "jobset.x-k8s.io", Version: "v1alpha2", Resource: "jobsets"}
+	definitions           = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
+	services              = schema.GroupVersionResource{Group: "serving.knative.dev", Version: "v1", Resource: "services"}
+	configurations        = schema.GroupVersionResource{Group: "serving.knative.dev", Version: "v1", Resource: "configurations"}
+	routes                = schema.GroupVersionResource{Group: "serving.knative.dev", Version: "v1", Resource: "routes"}
+	autoscalers           = schema.GroupVersionResource{Group: "autoscaling.internal.knative.dev", Version: "v1alpha1", Resource: "podautoscalers"}
+	policies              = schema.GroupVersionResource{Group: "policy.kubetorch.com", Version: "v1alpha1", Resource: "computepolicies"}
+	budgets               = schema.GroupVersionResource{Group: "policy.kubetorch.com", Version: "v1alpha1", Resource: "gpubudgets"}
+	mutating              = schema.GroupVersionResource{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "mutatingwebhookconfigurations"}
+	validating            = schema.GroupVersionResource{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingwebhookconfigurations"}
 )
 
 const (

@@ -12,16 +12,19 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 
 	"github.com/kubetorch/webhook/test/controlplane"
+	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
 const (
@@ -51,7 +54,6 @@ var (
 	// installing is held while the webhook is looked for.
 	installing sync.Mutex
 
-	keep     = flag.Bool("keep-logs", false, "keep the logs of all processes")
 	rate     = flag.Int("rate", 50, "admissions per second while replicas are restarted, replaced and killed")
 	update   = flag.Bool("update", false, "keep what this version stores in test/stored")
 	restarts = flag.Int("restarts", 1, "how often each replica is restarted")
@@ -85,7 +87,7 @@ func run(ctx context.Context, m *testing.M) (code int, err error) {
 	defer os.RemoveAll(dir)
 	built := make(chan error, 1)
 	go func() { built <- build(ctx, dir) }()
-	cluster, err = controlplane.Start(ctx, controlplane.Options{Scheduler: true, Nodes: 1, Audit: true, RequestTimeout: requestTimeout, KeepLogs: *keep})
+	cluster, err = controlplane.Start(ctx, controlplane.Options{Scheduler: true, Nodes: 1, Audit: true, RequestTimeout: requestTimeout, KeepLogs: *harness.KeepLogs})
 	if err := errors.Join(err, <-built); err != nil {
 		return 1, err
 	}
@@ -94,7 +96,7 @@ func run(ctx context.Context, m *testing.M) (code int, err error) {
 			err = stopErr
 		}
 	}()
-	if *keep {
+	if *harness.KeepLogs {
 		fmt.Println("logs:", cluster.LogDir())
 	}
 	config := cluster.RESTConfig()
@@ -155,5 +157,27 @@ func seed(ctx context.Context) (string, error) {
 			return "", err
 		}
 	}
-	return made.GetName(), nil
+	owned := parse(pod("owned", "", 1))
+	owner, err := client.Resource(deployments).Namespace(made.GetName()).Create(ctx, parse(strings.Replace(withGPU("gpus", ""), "replicas: 1", "replicas: 0", 1)), metav1.CreateOptions{})
+	if err != nil {
+		return "", err
+	}
+	owned.SetOwnerReferences([]metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "Deployment", Name: owner.GetName(), UID: owner.GetUID()}})
+	if _, err := client.Resource(pods).Namespace(made.GetName()).Create(ctx, owned, metav1.CreateOptions{}); err != nil {
+		return "", err
+	}
+	if _, err := client.Resource(jobs).Namespace(made.GetName()).Create(ctx, parse(job("suspended", 1)), metav1.CreateOptions{}); err != nil {
+		return "", err
+	}
+	// A kind of an operator.
+	if _, err := client.Resource(definitions).Create(ctx, parse(`{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, metadata: {name: jobsets.jobset.x-k8s.io},
+		spec: {group: jobset.x-k8s.io, scope: Namespaced, names: {kind: JobSet, plural: jobsets}, versions: [{name: v1alpha2, served: true, storage: true,
+		schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}]}}`), metav1.CreateOptions{}); err != nil {
+		return "", err
+	}
+	err = wait.PollUntilContextTimeout(ctx, tick, timeout, true, func(ctx context.Context) (bool, error) { // a definition takes a moment
+		_, err := client.Resource(jobSets).Namespace(made.GetName()).Create(ctx, parse(jobSet("stored")), metav1.CreateOptions{})
+		return err == nil, nil
+	})
+	return made.GetName(), err
 }
