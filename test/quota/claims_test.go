@@ -174,4 +174,3 @@ func differences(claim *resourceapi.ResourceClaim, admin bool) reasons {
 	}
 	return why
 }
-
