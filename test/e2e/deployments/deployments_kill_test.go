@@ -17,6 +17,9 @@ import (
 // The tests of this file kill the webhook, so they run by themselves, before the parallel
 // ones.
 
+// autoscaler is who HorizontalPodAutoscalers scale as, while the webhook is away too.
+const autoscaler = "system:serviceaccount:kube-system:horizontal-pod-autoscaler"
+
 // killed kills the webhook, the controller in it included, does something meanwhile, and
 // starts it again.
 func (l *lab) killed(meanwhile func()) {
@@ -24,8 +27,9 @@ func (l *lab) killed(meanwhile func()) {
 	replica := hook.Replicas[0]
 	require.NoError(l, replica.Process().Signal(os.Kill))
 	<-replica.Process().Done()
+	// Whatever fails meanwhile, the other tests need it.
+	defer func() { require.NoError(l, replica.Restart(context.Background())) }()
 	meanwhile()
-	require.NoError(l, replica.Restart(context.Background()))
 }
 
 // killWhen kills the webhook as soon as an object is seen in some state.
@@ -122,11 +126,13 @@ func TestWithoutTheWebhookPlainDeploymentsAreUnaffected(t *testing.T) {
 	l.apply(web("plain", 2))
 	l.awaitPods("plain", 2)
 	_, _, err := l.kubectl("", "scale", "deployment", "plain", "--replicas=3")
-	require.NoError(t, err)
+	require.ErrorContains(t, err, `failed calling webhook "validate-scale.kubetorch.com"`, "a scale-up by hand, which may start pods with GPUs")
+	_, _, err = l.kubectl("", by(autoscaler, "scale", "deployment", "plain", "--replicas=3")...)
+	require.NoError(t, err, "autoscaling is never held up")
 	l.awaitPods("plain", 3)
 	l.apply(web("plain", 1))
 	_, _, err = l.kubectl("", "scale", "deployment", "labelled", "--replicas=0")
-	require.NoError(t, err, "scaling is never held up")
+	require.NoError(t, err, "scaling down is never held up")
 	for name, manifest := range map[string]string{"a new labelled one": web("app", 1, autoscale), "a new one with GPUs": gpu, "a change": web("labelled", 2, autoscale)} {
 		_, _, err := l.kubectl(manifest, "apply", "-f", "-")
 		assert.ErrorContains(t, err, "failed calling webhook", name)
@@ -137,7 +143,7 @@ func TestScalingBehindTheWebhooksBackIsRepaired(t *testing.T) {
 	l := newLab(t)
 	l.serving("app", 1)
 	l.killed(func() {
-		_, _, err := l.kubectl("", "scale", "deployment", "app", "--replicas=3")
+		_, _, err := l.kubectl("", by(autoscaler, "scale", "deployment", "app", "--replicas=3")...)
 		require.NoError(t, err)
 		l.awaitPods("app", 3)
 	})
