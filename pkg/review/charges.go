@@ -109,8 +109,11 @@ func (c *Charge) Asks() string {
 			continue
 		}
 		text := claim.Demand.Asks()
-		if claim.GPUs != claim.Demand.Claim {
-			text += fmt.Sprintf(", %d of them of the types %s", claim.GPUs, c.Budget.Types())
+		switch types := c.Budget.Types(); {
+		case claim.GPUs < claim.Demand.Claim && types != "":
+			text += fmt.Sprintf(", %d of them of the types %s", claim.GPUs, types)
+		case claim.GPUs > claim.Demand.Claim:
+			text += fmt.Sprintf(", %d with what is there already", claim.GPUs)
 		}
 		words = append(words, text)
 	}

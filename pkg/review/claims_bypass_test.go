@@ -140,6 +140,16 @@ func TestEveryEarlierRevisionWithPodsCounts(t *testing.T) {
 	assert.Equal(t, []int64{16, 0}, []int64{rises, overlap}, "one that is going to keep its pods is a claim beside the new one")
 }
 
+// TestTheLatestRevisionIsNotCountedTwiceBeforeTheStatusNamesIt: the Configuration tells by its template that
+// the stored one made it, and by another that it did not.
+func TestTheLatestRevisionIsNotCountedTwiceBeforeTheStatusNamesIt(t *testing.T) {
+	old := ksvc("9", 2, "generation: 3")
+	rises, overlap := claimed(t, ksvc("18", 2, "generation: 4"), old, configuration("9", 2, ofService), revisionOf("svc-00003", "9", 2, ofConfiguration))
+	assert.Equal(t, []int64{18, 18}, []int64{rises, overlap})
+	rises, overlap = claimed(t, ksvc("18", 2, "generation: 4"), old, configuration("8", 2, ofService), revisionOf("svc-00003", "8", 2, ofConfiguration))
+	assert.Equal(t, []int64{18 + 16, 18}, []int64{rises, overlap})
+}
+
 // TestARolloutOfAConfigurationOverlapsLikeThatOfAService: unless it is the Service's own, which
 // was charged.
 func TestARolloutOfAConfigurationOverlapsLikeThatOfAService(t *testing.T) {

@@ -115,14 +115,12 @@ func revisionOf(configuration manifest.Object) string {
 }
 
 // latestMade is the revision that the stored object's template made, empty for one that is not known. The
-// live Configuration tells by its generation, which nobody can write; the status of the object only does
-// where there is nothing to ask.
+// live Configuration tells by its generation, which nobody can write, even before a status does, if it has
+// the stored template already; the status of the object only does where there is nothing to ask.
 func (r *Request) latestMade(w World) string {
 	latest := expand.LatestRevision(r.old)
-	if latest == "" || w.Live == nil {
-		return latest
-	}
-	if configuration := w.one(ConfigurationKind, manifest.Text(r.old, "metadata", "name")); configuration != nil {
+	configuration := w.one(ConfigurationKind, manifest.Text(r.old, "metadata", "name"))
+	if configuration != nil && (latest != "" || expand.SameTemplate(r.old, configuration)) {
 		return revisionOf(configuration)
 	}
 	return latest

@@ -13,6 +13,7 @@ import (
 	"k8s.io/client-go/dynamic"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
+	"github.com/kubetorch/webhook/pkg/budget/ledger"
 )
 
 // Named is the label of one namespace.
@@ -74,9 +75,13 @@ func Counted(b *v1alpha1.GPUBudget) bool {
 	return c != nil && c.Status == metav1.ConditionTrue && c.ObservedGeneration == b.Generation
 }
 
-// Settled tells whether a ledger is at rest and holds just so much.
+// Settled tells whether a ledger can be read, is at rest and holds just so much. Of one that was
+// damaged, the sums and the condition may be as they were until that is seen.
 func Settled(b *v1alpha1.GPUBudget, used int64) bool {
 	s := b.Status
+	if _, err := ledger.Read(&s); err != nil {
+		return false
+	}
 	return Counted(b) && s.Used == used && s.Reserved == 0 && s.Overlap == 0 && len(s.Reservations) == 0 &&
 		s.Available == max(0, *b.Spec.Max-used)
 }
