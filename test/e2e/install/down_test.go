@@ -153,7 +153,7 @@ func requests() map[string]request {
 		"a StatefulSet with a label": {"kinds.kubetorch.com", "kinds.kubetorch.com", func(ctx context.Context) error { return create(ctx, statefulSets, seeds, statefulSet("j", autoscale)) }},
 		"a StatefulSet without":      {do: func(ctx context.Context) error { return create(ctx, statefulSets, seeds, statefulSet("k", "")) }},
 		"a Job with GPUs":            {"validate-workloads.kubetorch.com", "validate-workloads.kubetorch.com", seeded(jobs, job("m", 1))},
-		"a Job without":              {do: seeded(jobs, job("n", 0))},
+		"a Job without":              {do: seeded(jobs, job("t", 0))},
 		"a CronJob with GPUs":        {"validate-cronjobs.kubetorch.com", "validate-cronjobs.kubetorch.com", seeded(cronJobs, cronJob)},
 		"a Pod with GPUs":            {"validate-pods.kubetorch.com", "validate-pods.kubetorch.com", seeded(pods, pod("o", "", 1))},
 		"a Pod without":              {do: seeded(pods, pod("p", "", 0))},
