@@ -103,6 +103,12 @@ func TestEarlierVersionsDoNotPileUpAsOverlap(t *testing.T) {
 	assert.Equal(t, map[string]sums{"Service svc": {8 + 8, 8}}, counted(All(world(), objects(t, append(family[:3:3], earlier(1, hpa), earlier(2, ""))...))))
 }
 
+func TestAnEarlierVersionWithoutGPUsIsNothing(t *testing.T) {
+	without := sub(revisionText, "svc-00002", "svc-00001", "uid: r2", "uid: e1", "nvidia.com/gpu", "example.com/fpga")
+	family := objects(t, serviceText, configurationText, revisionText, without)
+	assert.Equal(t, map[string]sums{"Service svc": {gpus: 8}}, counted(All(world(), family)))
+}
+
 // Routes with many entries take time in proportion to them.
 func TestTrafficOfManyEntries(t *testing.T) {
 	route := func(entries int) cluster.Item {

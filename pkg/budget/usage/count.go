@@ -224,7 +224,7 @@ func (c *counter) revisionsByThemselves() {
 			// It keeps pods for as long as it is there.
 			claimant := &c.claimants[of.claimant]
 			claimant.Parts = append(claimant.Parts, d.Parts...)
-		default:
+		case len(d.Parts) > 0:
 			c.earlier[of.claimant] = append(c.earlier[of.claimant], d.Parts...)
 		}
 	}
