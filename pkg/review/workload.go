@@ -94,11 +94,11 @@ func (r *Request) checkExpansion(w World) Verdict {
 // fixed is for a Deployment that stays one.
 func (r *Request) fixed(w World, intent *expand.Intent) Verdict {
 	replicas := handover.Replicas(r.object)
-	child := *r
-	if intent.Expands() && r.old != nil && handover.Replicas(r.old) == 0 && handover.Replicas(r.object) > 0 {
-		child.old = nil // its pods are its own from now on, so they need their resources
+	fill := r.fix
+	if r.startsOwnPods() {
+		fill = r.fillAnew
 	}
-	result := child.fix(w, r.object)
+	result := fill(w, r.object)
 	v := Verdict{Patch: result.Patch, Warnings: result.Warnings, Errors: result.Errors, Denied: result.Denied, Clamped: result.Clamped}
 	if r.old == nil || !intent.Expands() || len(v.Errors)+len(v.Denied) > 0 {
 		return v
@@ -186,7 +186,7 @@ func sameWorkload(old, now manifest.Object) bool {
 // judgeDeployment holds a Deployment, or its scale, against the bounds: the pods that it
 // runs by itself, and what becomes of it.
 func (r *Request) judgeDeployment(w World) Verdict {
-	if errs := r.forgedExemptions(w); len(errs) > 0 {
+	if errs := append(r.forgedExemptions(w), r.beyondFilling(w)...); len(errs) > 0 {
 		return Verdict{Errors: errs}
 	}
 	selection := r.selection(w)
