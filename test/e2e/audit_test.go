@@ -50,7 +50,7 @@ func audited(t *testing.T, stdout, policy string) v1alpha1.ComputePolicyStatus {
 }
 
 func timeless(s v1alpha1.ComputePolicyStatus) v1alpha1.ComputePolicyStatus {
-	s.Audited = nil
+	s.Audited, s.Checked = nil, nil
 	for i := range s.Conditions {
 		s.Conditions[i].LastTransitionTime = metav1.Time{}
 	}

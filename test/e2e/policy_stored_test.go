@@ -51,7 +51,7 @@ func unchecked(t *testing.T) (checked func()) {
 			// It stays, for another resource that there is not.
 			path := fmt.Sprintf("/webhooks/%d/rules/0/resources", i)
 			patch(t, validatingHooks, "kubetorch-webhook", "replace", path, []string{"none"})
-			t.Cleanup(func() { patch(t, validatingHooks, "kubetorch-webhook", "replace", path, []string{"computepolicies"}) })
+			t.Cleanup(func() { patch(t, validatingHooks, "kubetorch-webhook", "replace", path, []string{"computepolicies", "gpubudgets"}) })
 		}
 	}
 	const at = "/spec/versions/0/schema/openAPIV3Schema/properties/spec"
@@ -108,7 +108,7 @@ func TestAStoredPolicyThatCannotBeReadFailsClosedByItself(t *testing.T) {
 
 	for name, c := range map[string]struct{ spec, ready, mend string }{
 		"of another type": {`{priority: high, bounds: {gpusPerPod: {max: 4}}}`,
-			"spec.priority: Invalid value: is a JSON string; must be a whole number; until this is mended, whatever asks for more GPUs than before is refused", `{"spec":{"priority":5}}`},
+			`spec.priority: Invalid value: "high": must be a whole number; until this is mended, whatever asks for more GPUs than before is refused`, `{"spec":{"priority":5}}`},
 		"that breaks a rule": {`{bounds: {gpusPerPod: {max: -4}}, exempt: [{}]}`,
 			"spec.bounds.gpusPerPod.max: Invalid value: -4: must be at least 0; spec.exempt[0]: Required value: an exemption names at least one namespace, user, group or service account; until this is mended, whatever asks for more GPUs than before is refused",
 			`{"spec":{"bounds":{"gpusPerPod":{"max":4}},"exempt":null}}`},

@@ -169,6 +169,7 @@ func TestTakingTheLabelAwayLeavesTheTemplate(t *testing.T) {
 	require.NoError(t, err, stderr)
 	after := get(t, services, ns, "app")
 	assert.Equal(t, before, templateAnnotations(t, after))
-	assert.NotContains(t, after.GetAnnotations(), "kubetorch.com/expansion")
+	assert.Contains(t, after.GetAnnotations()["kubetorch.com/expansion"], `"state":"inactive"`, "the values are nobody's any more")
+	assert.NotContains(t, after.GetAnnotations()["kubetorch.com/expansion"], `"from":"built-in"}`)
 	assert.Equal(t, []string{"app-00001"}, revisionsOf(t, ns, "app"))
 }

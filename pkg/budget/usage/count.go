@@ -225,7 +225,9 @@ func (c *counter) revisionsByThemselves() {
 			claimant := &c.claimants[of.claimant]
 			claimant.Parts = append(claimant.Parts, d.Parts...)
 		default:
-			c.earlier[of.claimant] = append(c.earlier[of.claimant], d.Parts...)
+			if len(d.Parts) > 0 { // one without GPUs holds none
+				c.earlier[of.claimant] = append(c.earlier[of.claimant], d.Parts...)
+			}
 		}
 	}
 }
