@@ -98,12 +98,15 @@ func TestTheWebhookSeesWhetherItIsRegistered(t *testing.T) {
 	t.Run("rules that were taken away are put back", func(t *testing.T) {
 		patch(validating, `[{"op":"remove","path":"/webhooks/0/rules"}]`)
 		harness.Eventually(t, "the rules", func() bool { return len(rulesOf(t, validating)["validate.kubetorch.com"]) > 0 })
+		awaitReady(t, policy, "True", "InForce")
 	})
 	t.Run("configurations that are gone", func(t *testing.T) {
 		for _, command := range documented(t, "To get past it in an emergency:") {
 			execute(t, command)
 		}
-		assert.Contains(t, awaitReady(t, policy, "False", "NotRegistered"), "the validating webhook configuration kubetorch-webhook is missing")
+		harness.Eventually(t, "what is missing", func() bool { // and not what was before
+			return strings.Contains(awaitReady(t, policy, "False", "NotRegistered"), "the validating webhook configuration kubetorch-webhook is missing")
+		})
 		awaitBudgetReady(t, stays, "False", "NotRegistered")
 		for _, r := range hook.Replicas {
 			harness.Eventually(t, fmt.Sprintf("the metric of %s", r.Address), func() bool {
