@@ -51,7 +51,9 @@ func unchecked(t *testing.T) (checked func()) {
 			// It stays, for another resource that there is not.
 			path := fmt.Sprintf("/webhooks/%d/rules/0/resources", i)
 			patch(t, validatingHooks, "kubetorch-webhook", "replace", path, []string{"none"})
-			t.Cleanup(func() { patch(t, validatingHooks, "kubetorch-webhook", "replace", path, []string{"computepolicies", "gpubudgets"}) })
+			t.Cleanup(func() {
+				patch(t, validatingHooks, "kubetorch-webhook", "replace", path, []string{"computepolicies", "gpubudgets"})
+			})
 		}
 	}
 	const at = "/spec/versions/0/schema/openAPIV3Schema/properties/spec"
