@@ -92,6 +92,7 @@ func TestAll(t *testing.T) {
 	}{
 		"a Service and all that Knative made of it is one claim": {family, map[string]sums{"Service svc": {gpus: 8}}},
 		"an earlier revision with pods is overlap":               {append(family, earlier), map[string]sums{"Service svc": {8, 8}}},
+		"one without GPUs is nothing":                            {append(family, sub(earlier, "gpu: 2", "gpu: 0")), map[string]sums{"Service svc": {gpus: 8}}},
 		"one that was seen without pods is nothing": {
 			append(family, sub(earlier, "status: {}", "status: {actualReplicas: 0, conditions: [{type: Active, status: \"False\"}]}")), map[string]sums{"Service svc": {gpus: 8}}},
 		"one that is active, with no pods yet, is overlap": {
