@@ -80,4 +80,11 @@ func TestKnativeComesAndGoes(t *testing.T) {
 	list, _, err := l.kubectl("", "get", "deployment", "late", "-o", `jsonpath={.spec.template.spec.containers[0].resources.limits.nvidia\.com/gpu}`)
 	require.NoError(t, err)
 	assert.Equal(t, "1", list, "its pods are its own now, and need their GPU")
+
+	// Whoever has the webhook's token fills in nothing else.
+	_, _, err = l.kubectl("", "scale", "deployment", "late", "--replicas=0")
+	require.NoError(t, err)
+	_, _, err = l.kubectl("", "--as="+ownAccount, "patch", "deployment", "late", "--type=json", "-p",
+		`[{"op": "add", "path": "/spec/replicas", "value": 1}, {"op": "add", "path": "/spec/template/spec/containers/0/image", "value": "evil"}]`)
+	assert.ErrorContains(t, err, "of a Deployment's spec the webhook writes the replicas only")
 }

@@ -59,7 +59,7 @@ func TestTheWebhooksOwnAccountWritesNoMoreThanItsControllerDoes(t *testing.T) {
 	}
 }
 
-func TestTheWebhooksOwnAccountFillsInNoMoreThanPodsNeed(t *testing.T) {
+func TestTheWebhooksOwnAccountRaisesReplicasAlone(t *testing.T) {
 	l := newLab(t)
 	l.apply(web("app", 1, autoscale))
 	for name, spec := range map[string]string{
@@ -68,7 +68,7 @@ func TestTheWebhooksOwnAccountFillsInNoMoreThanPodsNeed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, _, err := l.kubectl("", "--as="+ownAccount, "patch", "deployment", "app", "--type=merge", "-p", `{"spec":{"replicas":1,"template":{"spec":{`+spec+`}}}}`)
-			assert.ErrorContains(t, err, "of a Deployment's spec the webhook writes the replicas only, and what its pods need where there is no Knative")
+			assert.ErrorContains(t, err, "of a Deployment's spec the webhook writes the replicas only")
 		})
 	}
 }
