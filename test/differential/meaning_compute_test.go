@@ -51,7 +51,7 @@ func (m *meaning) compute() {
 		}
 	}
 	if text, ok := statedParameter(m.author, parameter.GPUType); ok {
-		label, value, _ := parameter.ParseGPUType(text)
+		label, value, _ := gpuTypeLabel(m.author, text)
 		m.equal("the node label of the GPU type", pod.NodeSelector[label], value)
 	}
 	same := func(p *parameter.Parameter, got string) {

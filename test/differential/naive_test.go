@@ -2,6 +2,7 @@ package differential
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 
 	"github.com/kubetorch/webhook/pkg/manifest"
@@ -94,7 +95,7 @@ func writeNaively(o object, p *parameter.Parameter, text string) {
 			put(container, text, "resources", "limits", name)
 		}
 	case parameter.GPUType:
-		if label, value, err := parameter.ParseGPUType(text); err == nil {
+		if label, value, err := gpuTypeLabel(o, text); err == nil {
 			put(o, value, "spec", "template", "spec", "nodeSelector", label)
 		}
 	case parameter.PriorityClassName:
@@ -112,6 +113,43 @@ func writeNaively(o object, p *parameter.Parameter, text string) {
 		pod["volumes"] = append(manifest.List(pod, "volumes"), object{"name": "by-hand", "emptyDir": object{"medium": "Memory", "sizeLimit": text}})
 		container["volumeMounts"] = append(manifest.List(container, "volumeMounts"), object{"name": "by-hand", "mountPath": "/dev/shm"})
 	}
+}
+
+// gpuTypeLabel is the node label, and its value, that pins a pod to a GPU type. The type's
+// bare name stands for the label of the vendor whose GPUs the pod asks for, and a pod that
+// its author pins to the same product keeps that pin.
+func gpuTypeLabel(o object, text string) (label, value string, err error) {
+	label, value, err = parameter.ParseGPUType(text)
+	pod := manifest.Map(o, "spec", "template", "spec")
+	const product = parameter.DefaultGPUTypeLabel
+	if text == "cloud.google.com/gke-accelerator: nvidia-l4" && manifest.Text(pod, "nodeSelector", product) == "NVIDIA-L4" {
+		return product, "NVIDIA-L4", nil
+	}
+	if value == text && onlyAMD(pod) {
+		label = "amd.com/gpu.product-name"
+	}
+	return label, value, err
+}
+
+// onlyAMD tells whether a pod asks for GPUs of AMD and for none of NVIDIA.
+func onlyAMD(pod object) bool {
+	amd := false
+	for _, list := range []string{"containers", "initContainers"} {
+		for _, c := range manifest.Objects(pod, list) {
+			for _, of := range []string{"limits", "requests"} {
+				for name, v := range manifest.Map(c, "resources", of) {
+					if q, err := manifest.ParseQuantity(fmt.Sprint(v)); err != nil || q.Sign() <= 0 {
+						continue
+					}
+					if strings.HasPrefix(name, "nvidia.com/") {
+						return false
+					}
+					amd = amd || name == "amd.com/gpu"
+				}
+			}
+		}
+	}
+	return amd
 }
 
 func servingContainer(o object) object {
