@@ -144,7 +144,6 @@ func TestRefusalsOfAutoscaledDeployments(t *testing.T) {
 	const refused = "Refused: Deployment default/web (in.yaml)\n  * "
 	const taken = "so the Knative Service would never get ready; rename one of them, or set autoscale.kubetorch.com/service-name to another name\n"
 	gpus := `annotations: {compute.kubetorch.com/gpus: "2", autoscale.kubetorch.com/max-scale: "4"}`
-	const noTolerations = "Warning: Deployment default/web: the usual GPU tolerations are left out: the cluster's Knative has kubernetes.podspec-tolerations disabled; a cluster administrator can enable it in ConfigMap config-features of namespace knative-serving\n"
 	other := func(text string) string { return deployment(autoscaledLabel, "") + "---\n" + text }
 	for name, c := range map[string]struct {
 		in     run
