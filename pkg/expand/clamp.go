@@ -71,8 +71,15 @@ func (e *expansion) clampContainer(match func(string) bool, c policy.Ceiling, ho
 	var places []place
 	asking := map[int]bool{}
 	names := map[string]bool{}
+	written := manifest.List(e.podSpec(), "containers")
 	for i, container := range manifest.Objects(e.podSpec(), "containers") {
+		if !isObject(written[i]) || !objectOrNone(container["resources"]) {
+			return // Knative refuses it
+		}
 		for _, list := range []string{"requests", "limits"} {
+			if !objectOrNone(manifest.At(container, "resources", list)) {
+				return
+			}
 			asked := e.askedResources(container, list)
 			for name, q := range asked {
 				if match(name) && q.Sign() > 0 {
@@ -207,3 +214,9 @@ func (e *expansion) lowerAnnotation(key, value, by string) {
 }
 
 func durationOf(c policy.Ceiling) time.Duration { return time.Duration(c.Max.Value()) }
+
+// objectOrNone tells whether a value is an object, or none that could be made one.
+func objectOrNone(v any) bool {
+	_, ok := v.(manifest.Object)
+	return ok || v == nil
+}
