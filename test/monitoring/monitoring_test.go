@@ -187,6 +187,8 @@ func TestAlertsFire(t *testing.T) {
 		"a ledger that cannot be written":      {"BudgetWritesFail", `budget_writes_total{budget="b",result="error"} 0+1x60`, 20, true},
 		"conflicts are no failures":            {"BudgetWritesFail", `budget_writes_total{budget="b",result="conflict"} 0+1x60`, 20, false},
 		"audits that fail":                     {"AuditFails", `audit_failures_total 0 1 2 3 4 5 6 7`, 7, true},
+		"a configuration that is closed":       {"NotRegistered", "registered{configuration=\"mutating\"} 1x60\nregistered{configuration=\"validating\"} 0x60", 10, true},
+		"configurations as they have to be":    {"NotRegistered", "registered{configuration=\"mutating\"} 1x60\nregistered{configuration=\"validating\"} 1x60", 10, false},
 		"no replica":                           {"Absent", `policies 1x60`, 10, true},
 		"a replica":                            {"Absent", `build_info 1x60`, 10, false},
 	} {
