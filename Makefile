@@ -20,7 +20,7 @@ help: ## Show this help
 
 .PHONY: demo
 demo: $(BIN) ## Bring up a local control plane, expand the examples on it, tear it down
-	@$(GO) run ./test/demo -binary $(BIN)
+	@$(GO) run ./test/demo -binary $(BIN) $(DEMOFLAGS)
 
 .PHONY: test
 test: unit e2e ## Run all tests, the end-to-end ones included
