@@ -1,11 +1,9 @@
-package budgets
+package exactness
 
 import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -13,24 +11,27 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
 
-	"github.com/kubetorch/webhook/test/controlplane"
 	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
-// requests is how many of them a round has at the same time.
-const requests = 300
+const (
+	// workloads is how many of them a round has at the same time.
+	workloads = 300
+	// spread is over how many namespaces.
+	spread = 10
+)
 
-// TestTheClaimsOfManyUsersNeverExceedABudget has many users ask for GPUs at the same time,
-// round after round, each in a namespace with a budget of its own, while replicas of the
-// webhook are killed and another webhook rejects some of what ours admitted. What is stored
-// is added up independently all the time, and so are the GPUs of the pods that controllers make
-// of it: under Strict these never exceed the budget either, under Allow by its overlap at most.
-func TestTheClaimsOfManyUsersNeverExceedABudget(t *testing.T) {
-	disturb := disturbances.Disturbing(t)
+// TestManyUsersNeverExceedABudget has many users ask for GPUs at the same time, round after round,
+// in ten namespaces under budgets of their own, as every kind that makes pods, while replicas of the
+// webhook are killed and another webhook rejects some of what ours admitted. What is stored is added
+// up independently all the time, and so are the GPUs of live pods: under Strict neither ever exceeds
+// a budget, under Allow by its overlap at most. In the end each ledger holds what a recount finds.
+func TestManyUsersNeverExceedABudget(t *testing.T) {
 	if *seed == 0 {
 		*seed = rand.Uint64()
 	}
@@ -38,110 +39,167 @@ func TestTheClaimsOfManyUsersNeverExceedABudget(t *testing.T) {
 	r := rand.New(rand.NewPCG(*seed, 0))
 	begun := time.Now()
 
+	_, err := client.Resource(harness.Policies).Create(t.Context(), harness.Object(t, countedAs), metav1.CreateOptions{})
+	require.NoError(t, err)
+	impersonating := cluster.RESTConfig()
+	impersonating.Impersonate.UserName = "system:serviceaccount:knative-serving:controller"
+	impersonating.Impersonate.Groups = []string{"system:serviceaccounts", "system:serviceaccounts:knative-serving"}
+	asKnative, err = dynamic.NewForConfig(impersonating)
+	require.NoError(t, err)
 	label := map[string]string{"e2e.kubetorch.com/rejecter": "exactness"}
-	other := startRejecter(t, "exactness", label)
+	other := harness.StartRejecter(t, client, "exactness", label, rejected...)
+	seen := follow(t)
 	all := make([]*round, *rounds)
-	most := map[string]int64{}
 	for i := range all {
-		all[i] = newRound(t, r, label)
-		most[all[i].namespace] = all[i].most
+		all[i] = newRound(t, r, fmt.Sprintf("round-%d", i+1), seen)
 	}
 	for _, each := range all {
-		awaitCounted(t, each.budget)
+		each.await(t)
 	}
-	accountant, overlaps := follow(t, most), followOverlaps(t)
-	pods, err := harness.FollowPods(t.Context(), client)
-	require.NoError(t, err)
 
-	end := disturb()
-	other.percent.Store(15)
+	other.Percent.Store(15)
 	stop := killReplicas(t, r)
 	stormed := time.Now()
 	for i, each := range all {
-		each.storm(*seed+uint64(i)+1, requests, *concurrent)
-		select {
-		case <-accountant.exceeded:
-			t.Fatal("more is claimed than allowed")
-		default:
-		}
-		if testing.Verbose() {
-			fmt.Printf("round %d, budget of %d, %.1fs: %v (%s)\n", i+1, each.most, time.Since(stormed).Seconds(), &each.tally, each.detail())
+		each.storm(*seed+uint64(i)+1, workloads, *concurrent)
+		t.Logf("round %d, %.1fs: %v (%s)", i+1, time.Since(stormed).Seconds(), &each.tally, each.detail())
+		if !each.holds(t) {
+			break
 		}
 	}
 	took := time.Since(stormed)
 	kills := stop()
-	other.percent.Store(0)
-	end()
+	other.Percent.Store(0)
 
 	settling := time.Now()
 	settle(t, all)
-	peaks := accountant.peaks()
 	var sum tally
-	full, held := 0, int64(0)
 	for _, each := range all {
-		assert.LessOrEqual(t, peaks[each.namespace], each.most, "the claims stored in %s at any time", each.namespace)
-		room := each.most
-		if !each.strict {
-			room += overlaps.of(each.budget)
-		}
-		assert.LessOrEqual(t, pods.Most(t, each.namespace), room, "the GPUs of live pods in %s at any time; %s", each.namespace, each.budget)
-		held += pods.Most(t, each.namespace)
+		each.holds(t)
 		for _, err := range each.unexpected {
 			t.Errorf("an answer that no client should get: %v", err)
 		}
 		sum.add(&each.tally)
-		if peaks[each.namespace] == each.most {
-			full++
-		}
 	}
-	require.Positive(t, other.rejected.Load())
+	require.Positive(t, other.Rejected.Load())
 	require.Positive(t, kills)
-	require.Positive(t, held, "pods were made")
-	t.Logf("%v; replicas killed %d times; %d of %d budgets were used to the last GPU, pods held %d GPUs of %d at most",
-		&sum, kills, full, len(all), held, total(most))
-	t.Logf("%d rounds in %.1fs, settled after %.1fs, %.1fs in all", len(all), took.Seconds(), time.Since(settling).Seconds(), time.Since(begun).Seconds())
+	t.Logf("%v; replicas killed %d times; %s", &sum, kills, summary(all))
+	t.Logf("%d rounds in %.1fs, settled after %.1fs, %.1fs in all",
+		len(all), took.Seconds(), time.Since(settling).Seconds(), time.Since(begun).Seconds())
 }
 
-// round is one budget and its users.
+// round is some namespaces under a budget, and their users.
 type round struct {
 	users
 	budget string
-	most   int64
-	strict bool
+	// limits are the budget, its parts and a budget of one type, if there is one.
+	limits []*limit
+	// tidied is how often what goes on for ever was ended.
+	tidied int
+	// late is how many asked again.
+	late int
 }
 
-func total(most map[string]int64) (sum int64) {
-	for _, n := range most {
-		sum += n
-	}
-	return sum
-}
-
-func newRound(t *testing.T, r *rand.Rand, labels map[string]string) *round {
+func newRound(t *testing.T, r *rand.Rand, name string, seen *witness) *round {
 	t.Helper()
-	e := &round{most: 50 + r.Int64N(1000)}
-	u := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace"}}
-	u.SetGenerateName("exactness-")
-	u.SetLabels(labels)
-	made, err := harness.Read(func() (*unstructured.Unstructured, error) {
-		return client.Resource(namespaces).Create(t.Context(), u, metav1.CreateOptions{})
-	})
-	require.NoError(t, err)
-	e.namespace, e.budget = made.GetName(), made.GetName()
-	spec := fmt.Sprintf("  max: %d\n", e.most)
-	switch r.IntN(4) {
-	case 0:
-		spec += "  rollout: Strict\n"
-		e.strict = true
-	case 1:
-		spec = fmt.Sprintf("  max: %d\n  maxPerNamespace: %d\n", e.most, e.most+1)
+	e := &round{budget: name, users: users{witness: seen}}
+	for range spread {
+		u := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace"}}
+		u.SetGenerateName("exactness-")
+		u.SetLabels(map[string]string{"e2e.kubetorch.com/rejecter": "exactness", "e2e.kubetorch.com/round": name})
+		made, err := harness.Read(func() (*unstructured.Unstructured, error) {
+			return client.Resource(harness.Namespaces).Create(t.Context(), u, metav1.CreateOptions{})
+		})
+		require.NoError(t, err)
+		e.namespaces = append(e.namespaces, made.GetName())
 	}
-	applyBudget(t, e.budget, named(e.namespace), spec)
-	t.Cleanup(func() {
-		_ = client.Resource(budgets).Delete(context.Background(), e.budget, metav1.DeleteOptions{})
-		_ = client.Resource(namespaces).Delete(context.Background(), e.namespace, metav1.DeleteOptions{})
-	})
+	labels := "{e2e.kubetorch.com/round: " + name + "}"
+	whole := &limit{budget: name, namespaces: e.namespaces, max: 200 + r.Int64N(2500)}
+	spec := fmt.Sprintf("  max: %d\n", whole.max)
+	e.limits = append(e.limits, whole)
+	if r.IntN(2) == 0 {
+		spec += "  rollout: Strict\n"
+		whole.strict = true
+	}
+	if r.IntN(3) == 0 {
+		each := max(20, whole.max/4)
+		spec += fmt.Sprintf("  maxPerNamespace: %d\n", each)
+		for i := range e.namespaces {
+			e.limits = append(e.limits, &limit{budget: name, namespaces: e.namespaces[i : i+1], max: each, strict: whole.strict, part: true})
+		}
+	}
+	harness.ApplyBudget(t, client, name, labels, spec)
+	if r.IntN(2) == 0 {
+		typed := &limit{budget: name + "-typed", namespaces: e.namespaces, product: h100, max: 20 + whole.max/2, strict: true}
+		e.limits = append(e.limits, typed)
+		spec := fmt.Sprintf("  max: %d\n  gpuTypes: [%s]\n  rollout: Strict\n", typed.max, typed.product)
+		harness.ApplyBudget(t, client, typed.budget, labels, spec)
+	}
 	return e
+}
+
+// budgets are the names of the round's.
+func (e *round) budgets() (names []string) {
+	for _, l := range e.limits {
+		if !l.part {
+			names = append(names, l.budget)
+		}
+	}
+	return names
+}
+
+// await waits until the budgets are counted, and pods can be made.
+func (e *round) await(t *testing.T) {
+	t.Helper()
+	for _, name := range e.budgets() {
+		harness.AwaitCounted(t, client, name)
+	}
+	accounts := schema.GroupVersionResource{Version: "v1", Resource: "serviceaccounts"}
+	for _, namespace := range e.namespaces {
+		harness.Eventually(t, "the account of pods in "+namespace, func() bool {
+			_, err := client.Resource(accounts).Namespace(namespace).Get(context.Background(), "default", metav1.GetOptions{})
+			return err == nil
+		})
+	}
+}
+
+// holds asserts the promise of every limit of the round.
+func (e *round) holds(t *testing.T) bool {
+	t.Helper()
+	held := true
+	history := e.witness.history(e.namespaces, e.budgets())
+	for _, l := range e.limits {
+		s := l.replay(history)
+		room := l.max
+		if !l.strict {
+			room += s.overlap
+		}
+		held = assert.LessOrEqual(t, s.claims, 7*l.max, "sevenths of GPUs that stored objects claim at any time; %s; at %s", l, s.claimsAt) && held
+		held = assert.LessOrEqual(t, s.live, 7*room, "sevenths of GPUs of live pods at any time; %s, overlap %d; at %s", l, s.overlap, s.liveAt) && held
+		held = assert.Zero(t, s.beyond, "sevenths of GPUs of live pods that the ledger did not hold at any time; %s; at %s", l, s.beyondAt) && held
+	}
+	return held
+}
+
+// summary tells how close the rounds came to their limits.
+func summary(all []*round) string {
+	full, budgets, most, claims, held, live := 0, 0, int64(0), int64(0), int64(0), int64(0)
+	for _, e := range all {
+		history := e.witness.history(e.namespaces, e.budgets())
+		for _, l := range e.limits {
+			if l.part {
+				continue
+			}
+			s := l.replay(history)
+			budgets++
+			most, claims, held, live = most+l.max, claims+whole(s.claims), held+s.held, live+whole(s.live)
+			if s.held == l.max {
+				full++
+			}
+		}
+	}
+	return fmt.Sprintf("%d of %d budgets were used to the last GPU; of %d GPUs ledgers held %d at most, objects claimed %d, and live pods had %d",
+		full, budgets, most, held, claims, live)
 }
 
 // killReplicas kills replicas of the webhook and starts them again, until it is stopped. It
@@ -162,7 +220,7 @@ func killReplicas(t *testing.T, r *rand.Rand) (stop func() int64) {
 			for _, i := range victims {
 				victim, pause := hook.Replicas[i], time.Duration(r.IntN(500))*time.Millisecond
 				again.Go(func() {
-					if err := kill(victim); err != nil {
+					if err := harness.Kill(victim); err != nil {
 						t.Errorf("killing %s: %v", victim.Process().Name(), err)
 						return
 					}
@@ -181,120 +239,4 @@ func killReplicas(t *testing.T, r *rand.Rand) (stop func() int64) {
 		running.Wait()
 		return kills.Load()
 	}
-}
-
-// kill ends a replica without a warning.
-func kill(r *controlplane.Replica) error {
-	if err := r.Process().Signal(os.Kill); err != nil {
-		return err
-	}
-	<-r.Process().Done()
-	return nil
-}
-
-// settle waits until every ledger equals a recount, and what is free is less than what
-// anyone waits for. Whoever waits and would fit asks again.
-func settle(t *testing.T, all []*round) {
-	t.Helper()
-	const together = 8
-	next := make(chan *round, len(all))
-	for _, each := range all {
-		next <- each
-	}
-	close(next)
-	var settling sync.WaitGroup
-	for range together {
-		settling.Go(func() {
-			for e := range next {
-				e.settle(t)
-			}
-		})
-	}
-	settling.Wait()
-}
-
-func (e *round) settle(t *testing.T) {
-	slices.SortFunc(e.waiting, func(a, b workload) int { return int(a.claim() - b.claim()) })
-	last, same := "", 0
-	for !e.settled(t) {
-		now := held(budget(t, e.budget))
-		if same++; now != last {
-			last, same = now, 0
-		}
-		if same < harness.Patience {
-			time.Sleep(tick)
-			continue
-		}
-		smallest := int64(0)
-		if len(e.waiting) > 0 {
-			smallest = e.waiting[0].claim()
-		}
-		t.Errorf("%s never settled: %d stored, the smallest claim that waits is %d: %s", e.namespace, listed(t, e.namespace), smallest, held(budget(t, e.budget)))
-		return
-	}
-}
-
-// settled tells whether nobody waits in vain; if not, it does something about it.
-func (e *round) settled(t *testing.T) bool {
-	t.Helper()
-	err := collect(t.Context(), e.namespace)
-	_, isAnswer := err.(apierrors.APIStatus)
-	if apierrors.IsTimeout(err) || apierrors.IsServerTimeout(err) || (err != nil && !isAnswer) {
-		return false // looked at again: the API server gives up early here
-	} else if err != nil {
-		t.Errorf("deleting replaced revisions: %v", err)
-		return true
-	}
-	b := budget(t, e.budget)
-	if len(e.waiting) == 0 || e.waiting[0].claim() > b.Status.Available {
-		return settled(b, listed(t, e.namespace))
-	}
-	for len(e.waiting) > 0 {
-		next := e.waiting[0]
-		err := operation(func(ctx context.Context) error {
-			_, err := client.Resource(next.resource()).Namespace(e.namespace).Create(ctx, next.object(fmt.Sprintf("late-%d", len(e.waiting))), metav1.CreateOptions{})
-			return err
-		})
-		if e.answered(err); err != nil && !apierrors.IsAlreadyExists(err) {
-			break
-		}
-		e.admitted.Add(1)
-		e.waiting = e.waiting[1:]
-	}
-	return false
-}
-
-// collect deletes revisions that were replaced, as happens to them once the next one runs:
-// nothing runs here.
-func collect(ctx context.Context, namespace string) error {
-	configurations, err := client.Resource(configurations).Namespace(namespace).List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return err
-	}
-	latest := map[string]string{}
-	for _, c := range configurations.Items {
-		if seen, _, _ := unstructured.NestedInt64(c.Object, "status", "observedGeneration"); seen == c.GetGeneration() {
-			latest[c.GetName()], _, _ = unstructured.NestedString(c.Object, "status", "latestCreatedRevisionName")
-		}
-	}
-	list, err := client.Resource(revisions).Namespace(namespace).List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return err
-	}
-	for _, r := range list.Items {
-		if keep := latest[r.GetLabels()["serving.knative.dev/configuration"]]; keep != "" && keep != r.GetName() && r.GetDeletionTimestamp() == nil {
-			_ = client.Resource(revisions).Namespace(namespace).Delete(ctx, r.GetName(), metav1.DeleteOptions{})
-		}
-	}
-	return nil
-}
-
-func (t *tally) add(other *tally) {
-	t.admitted.Add(other.admitted.Load())
-	t.refused.Add(other.refused.Load())
-	t.rejected.Add(other.rejected.Load())
-	t.troubled.Add(other.troubled.Load())
-	t.updated.Add(other.updated.Load())
-	t.deleted.Add(other.deleted.Load())
-	t.dryRuns.Add(other.dryRuns.Load())
 }

@@ -1,4 +1,4 @@
-package budgets
+package exactness
 
 import (
 	"context"
@@ -15,107 +15,40 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+
+	"github.com/kubetorch/webhook/test/e2e/harness"
 )
-
-// kind is a way to ask for GPUs.
-type kind int
-
-const (
-	plainService kind = iota
-	labelledService
-	plainDeployment
-	labelledDeployment
-	expandedDeployment
-)
-
-// workload asks for some pods with some GPUs each.
-type workload struct {
-	kind       kind
-	gpus, pods int
-}
-
-func randomWorkload(r *rand.Rand) workload {
-	kinds := []kind{plainService, plainService, plainService, labelledService, labelledService, plainDeployment, plainDeployment, labelledDeployment, labelledDeployment, expandedDeployment}
-	return workload{kinds[r.IntN(len(kinds))], 1 + r.IntN(8), 1 + r.IntN(6)}
-}
-
-func (w workload) claim() int64 { return int64(w.gpus * w.pods) }
-
-func (w workload) resource() schema.GroupVersionResource {
-	if w.kind <= labelledService {
-		return services
-	}
-	return deployments
-}
-
-// object of the workload; with the name empty it has a generated one.
-func (w workload) object(name string) *unstructured.Unstructured {
-	resources := map[string]any{"limits": map[string]any{"nvidia.com/gpu": fmt.Sprint(w.gpus)}}
-	parameters := map[string]string{"compute.kubetorch.com/gpus": fmt.Sprint(w.gpus)}
-	autoscaled := map[string]string{"compute.kubetorch.com/gpus": fmt.Sprint(w.gpus), "autoscale.kubetorch.com/max-scale": fmt.Sprint(w.pods)}
-	var u *unstructured.Unstructured
-	switch w.kind {
-	case plainService, labelledService:
-		u = service("", w.gpus, w.pods)
-		if w.kind == labelledService {
-			u = service("", w.gpus, w.pods)
-			unstructured.RemoveNestedField(u.Object, "spec", "template", "metadata")
-			_ = unstructured.SetNestedSlice(u.Object, []any{map[string]any{"image": "nginx:1"}}, "spec", "template", "spec", "containers")
-			u.SetLabels(map[string]string{"kubetorch.com/autoscale": "true"})
-			u.SetAnnotations(autoscaled)
-		}
-	default:
-		container := map[string]any{"name": "app", "image": "nginx:1"}
-		u = &unstructured.Unstructured{Object: map[string]any{"apiVersion": "apps/v1", "kind": "Deployment", "spec": map[string]any{
-			"replicas": int64(w.pods),
-			"selector": map[string]any{"matchLabels": map[string]any{"app": "x"}},
-			"template": map[string]any{"metadata": map[string]any{"labels": map[string]any{"app": "x"}}, "spec": map[string]any{"containers": []any{container}}},
-		}}}
-		switch w.kind {
-		case plainDeployment:
-			container["resources"] = resources
-		case labelledDeployment:
-			u.SetLabels(map[string]string{"kubetorch.com/compute": "true"})
-			u.SetAnnotations(parameters)
-		case expandedDeployment:
-			u.SetLabels(map[string]string{"kubetorch.com/autoscale": "true"})
-			u.SetAnnotations(autoscaled)
-		}
-	}
-	if u.SetName(name); name == "" {
-		u.SetGenerateName("w-")
-	}
-	return u
-}
-
-// scaled is a merge patch that changes the number of pods.
-func (w workload) scaled(pods int) []byte {
-	switch w.kind {
-	case plainService:
-		return fmt.Appendf(nil, `{"spec":{"template":{"metadata":{"annotations":{"autoscaling.knative.dev/max-scale":"%d"}}}}}`, pods)
-	case plainDeployment, labelledDeployment:
-		return fmt.Appendf(nil, `{"spec":{"replicas":%d}}`, pods)
-	default:
-		return fmt.Appendf(nil, `{"metadata":{"annotations":{"autoscale.kubetorch.com/max-scale":"%d"}}}`, pods)
-	}
-}
 
 // tally counts what became of requests.
 type tally struct {
-	admitted, refused, rejected, troubled, updated, deleted, dryRuns atomic.Int64
+	asked, admitted, refused, rejected, troubled, updated, deleted, orphaned, autoscaled, dryRuns atomic.Int64
 
 	troubles sync.Map // how often, by what it was
 }
 
 func (t *tally) String() string {
-	return fmt.Sprintf("%d creates and %d updates admitted, %d deleted, %d dry runs, %d refused by a budget, %d rejected by another webhook, %d failed otherwise",
-		t.admitted.Load(), t.updated.Load(), t.deleted.Load(), t.dryRuns.Load(), t.refused.Load(), t.rejected.Load(), t.troubled.Load())
+	return fmt.Sprintf("%d requests: %d creates and %d updates admitted, %d deleted and %d orphaned, %d scaled by Knative's autoscaler, %d dry runs, "+
+		"%d refused by a budget, %d rejected by another webhook, %d failed otherwise",
+		t.asked.Load(), t.admitted.Load(), t.updated.Load(), t.deleted.Load(), t.orphaned.Load(), t.autoscaled.Load(), t.dryRuns.Load(),
+		t.refused.Load(), t.rejected.Load(), t.troubled.Load())
+}
+
+func (t *tally) add(other *tally) {
+	for _, each := range [][2]*atomic.Int64{
+		{&t.asked, &other.asked}, {&t.admitted, &other.admitted}, {&t.refused, &other.refused}, {&t.rejected, &other.rejected},
+		{&t.troubled, &other.troubled}, {&t.updated, &other.updated}, {&t.deleted, &other.deleted}, {&t.orphaned, &other.orphaned},
+		{&t.autoscaled, &other.autoscaled}, {&t.dryRuns, &other.dryRuns},
+	} {
+		each[0].Add(each[1].Load())
+	}
 }
 
 // reasons are the failures that this test provokes.
-var reasons = regexp.MustCompile("failed calling webhook|context deadline exceeded|connection refused|EOF|reset by peer|not known to the others yet|is busy|being counted|has just been changed|lost touch|Timeout|timed out|object has been modified|already exists|not found|no endpoints")
+var reasons = regexp.MustCompile("failed calling webhook|context deadline exceeded|connection refused|EOF|reset by peer|not known to the others yet|" +
+	"is busy|being counted|has just been changed|lost touch|Timeout|timed out|object has been modified|already exists|not found|no endpoints|" +
+	"field is immutable|being deleted|cannot be read")
 
 // detail tells what failed otherwise, and how often.
 func (t *tally) detail() string {
@@ -131,7 +64,7 @@ func (t *tally) detail() string {
 // note counts an error, and tells whether it may be tried again at once.
 func (t *tally) note(err error) (again bool) {
 	switch {
-	case strings.Contains(err.Error(), rejectedByAnother):
+	case strings.Contains(err.Error(), harness.RejectedByAnother):
 		t.rejected.Add(1)
 	case apierrors.IsForbidden(err) && strings.Contains(err.Error(), "in budget"):
 		t.refused.Add(1)
@@ -148,10 +81,11 @@ func (t *tally) note(err error) (again bool) {
 	return false
 }
 
-// users are many who ask for GPUs in one namespace.
+// users are many who ask for GPUs in some namespaces.
 type users struct {
 	tally
-	namespace string
+	namespaces []string
+	witness    *witness
 
 	mu      sync.Mutex
 	waiting []workload // whose creation failed
@@ -160,7 +94,8 @@ type users struct {
 }
 
 // operation gives one request its time.
-func operation(f func(ctx context.Context) error) error {
+func (u *users) operation(f func(ctx context.Context) error) error {
+	u.asked.Add(1)
 	ctx, cancel := context.WithTimeout(context.Background(), 3*requestTimeout)
 	defer cancel()
 	return f(ctx)
@@ -177,7 +112,9 @@ func (u *users) storm(seed uint64, n, concurrent int) {
 			<-start
 			places <- struct{}{}
 			defer func() { <-places }()
-			u.user(r, i)
+			s := &user{users: u, r: r, w: randomWorkload(r), name: fmt.Sprintf("w-%d", i), namespace: u.namespaces[r.IntN(len(u.namespaces))]}
+			s.api = client.Resource(s.w.resource()).Namespace(s.namespace)
+			s.act()
 		})
 	}
 	close(start)
@@ -185,37 +122,66 @@ func (u *users) storm(seed uint64, n, concurrent int) {
 }
 
 // user makes one workload, in some way, and changes its mind about it.
-func (u *users) user(r *rand.Rand, i int) {
-	w := randomWorkload(r)
-	api := client.Resource(w.resource()).Namespace(u.namespace)
-	name := fmt.Sprintf("w-%d", i)
-	how := r.IntN(100)
-	if w.kind == expandedDeployment {
+type user struct {
+	*users
+	r               *rand.Rand
+	w               workload
+	name, namespace string
+	api             dynamic.ResourceInterface
+}
+
+func (u *user) act() {
+	if !u.make() {
+		return
+	}
+	for u.r.IntN(3) > 0 {
+		time.Sleep(time.Duration(u.r.IntN(800)) * time.Millisecond) // controllers do something meanwhile
+		switch n := u.r.IntN(12); {
+		case n < 7:
+			u.change()
+		case n < 9:
+			u.autoscale()
+		case n < 10:
+			u.scaleKnative()
+		default:
+			u.deletePod()
+		}
+	}
+	if u.r.IntN(2) == 0 {
+		u.remove()
+	}
+}
+
+// make makes the workload, and tells whether it is there.
+func (u *user) make() bool {
+	how := u.r.IntN(100)
+	if u.w.kind == expandedDeployment {
 		how += 30 // a Knative Service is named after it, so it needs a name of its own
 	}
 	if how < 10 {
 		u.dryRuns.Add(1)
-		err := operation(func(ctx context.Context) error {
-			_, err := api.Create(ctx, w.object(name), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		err := u.operation(func(ctx context.Context) error {
+			_, err := u.api.Create(ctx, u.w.object(u.name, false), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 			return err
 		})
 		u.answered(err)
-		if r.IntN(2) == 0 {
-			return
+		if u.r.IntN(2) == 0 {
+			return false
 		}
 	}
 	var made *unstructured.Unstructured
 	var err error
 	for range 3 {
-		err = operation(func(ctx context.Context) (err error) {
+		err = u.operation(func(ctx context.Context) (err error) {
 			switch {
-			case how < 30:
-				made, err = api.Create(ctx, w.object(""), metav1.CreateOptions{})
-			case how < 55:
-				made, err = api.Apply(ctx, name, w.object(name), metav1.ApplyOptions{FieldManager: "e2e", Force: true})
+			case how < 25:
+				made, err = u.api.Create(ctx, u.w.object(u.name, true), metav1.CreateOptions{})
+			case how < 50:
+				made, err = u.api.Apply(ctx, u.name, u.w.object(u.name, false), metav1.ApplyOptions{FieldManager: "e2e", Force: true})
 			default:
-				if made, err = api.Create(ctx, w.object(name), metav1.CreateOptions{}); apierrors.IsAlreadyExists(err) {
-					made, err = api.Get(ctx, name, metav1.GetOptions{}) // the answer before was lost
+				made, err = u.api.Create(ctx, u.w.object(u.name, false), metav1.CreateOptions{})
+				if apierrors.IsAlreadyExists(err) {
+					made, err = u.api.Get(ctx, u.name, metav1.GetOptions{}) // the answer before was lost
 				}
 			}
 			return err
@@ -223,42 +189,117 @@ func (u *users) user(r *rand.Rand, i int) {
 		if err == nil || !u.answered(err) {
 			break
 		}
-		time.Sleep(time.Duration(r.IntN(500)) * time.Millisecond)
+		time.Sleep(time.Duration(u.r.IntN(500)) * time.Millisecond)
 	}
 	if err != nil {
-		u.mu.Lock()
-		u.waiting = append(u.waiting, w)
-		u.mu.Unlock()
-		return
+		if u.w.kind != daemonSet && u.w.kind != cronJob { // which are charged by what they make
+			u.mu.Lock()
+			u.waiting = append(u.waiting, u.w)
+			u.mu.Unlock()
+		}
+		return false
 	}
 	u.admitted.Add(1)
-	for r.IntN(2) == 0 {
-		o := metav1.PatchOptions{}
-		dryRun := r.IntN(5) == 0
-		if dryRun {
-			o.DryRun = []string{metav1.DryRunAll}
-		}
-		err := operation(func(ctx context.Context) error {
-			_, err := api.Patch(ctx, made.GetName(), types.MergePatchType, w.scaled(1+r.IntN(6)), o)
+	u.name = made.GetName()
+	return true
+}
+
+// change changes the workload's size, or its pods.
+func (u *user) change() {
+	patch, kind, subresource := u.w.change(u.r)
+	o := metav1.PatchOptions{}
+	if u.r.IntN(6) == 0 {
+		o.DryRun = []string{metav1.DryRunAll}
+	}
+	err := u.operation(func(ctx context.Context) error {
+		_, err := u.api.Patch(ctx, u.name, kind, patch, o, subresource...)
+		return err
+	})
+	switch {
+	case err != nil:
+		u.answered(err)
+	case o.DryRun != nil:
+		u.dryRuns.Add(1)
+	default:
+		u.updated.Add(1)
+	}
+}
+
+// autoscale makes a HorizontalPodAutoscaler for the workload, changes it, or deletes it.
+func (u *user) autoscale() {
+	if !u.w.scales() {
+		return
+	}
+	api := client.Resource(autoscalers).Namespace(u.namespace)
+	if u.r.IntN(4) == 0 {
+		_ = u.operation(func(ctx context.Context) error { return api.Delete(ctx, u.name, metav1.DeleteOptions{}) })
+		return
+	}
+	autoscaler := u.w.autoscaler(u.r, u.name)
+	err := u.operation(func(ctx context.Context) error {
+		_, err := api.Apply(ctx, u.name, autoscaler, metav1.ApplyOptions{FieldManager: "e2e", Force: true})
+		return err
+	})
+	if !u.answered(err) && err == nil {
+		u.updated.Add(1)
+	}
+}
+
+// scaleKnative scales a revision of the namespace to any size, as Knative's autoscaler does.
+func (u *user) scaleKnative() {
+	made := u.witness.madeByKnative(u.namespace)
+	if len(made) == 0 {
+		return
+	}
+	name := made[u.r.IntN(len(made))]
+	merge := fmt.Appendf(nil, `{"spec":{"replicas":%d}}`, u.r.IntN(7))
+	err := u.operation(func(ctx context.Context) error {
+		_, err := asKnative.Resource(deployments).Namespace(u.namespace).Patch(ctx, name, types.MergePatchType, merge, metav1.PatchOptions{})
+		return err
+	})
+	if !u.answered(err) && err == nil {
+		u.updated.Add(1)
+		u.autoscaled.Add(1)
+	}
+}
+
+// deletePod deletes a pod of the namespace, which is made anew; it may take an hour.
+func (u *user) deletePod() {
+	names := u.witness.podsIn(u.namespace)
+	if len(names) == 0 {
+		return
+	}
+	grace := []int64{0, 5, 3600}[u.r.IntN(3)]
+	err := u.operation(func(ctx context.Context) error {
+		return client.Resource(pods).Namespace(u.namespace).Delete(ctx, names[u.r.IntN(len(names))], metav1.DeleteOptions{GracePeriodSeconds: &grace})
+	})
+	if err == nil {
+		u.deleted.Add(1)
+	}
+}
+
+// remove deletes the workload: in the foreground, the background, or without what it made. Then it
+// may be made anew, and adopt that.
+func (u *user) remove() {
+	policies := []metav1.DeletionPropagation{metav1.DeletePropagationBackground, metav1.DeletePropagationForeground, metav1.DeletePropagationOrphan}
+	policy := policies[u.r.IntN(len(policies))]
+	err := u.operation(func(ctx context.Context) error {
+		return u.api.Delete(ctx, u.name, metav1.DeleteOptions{PropagationPolicy: &policy})
+	})
+	if err != nil {
+		return
+	}
+	if policy == metav1.DeletePropagationOrphan {
+		u.orphaned.Add(1)
+	}
+	u.deleted.Add(1)
+	if u.r.IntN(2) == 0 {
+		err := u.operation(func(ctx context.Context) error {
+			_, err := u.api.Create(ctx, u.w.object(u.name, false), metav1.CreateOptions{})
 			return err
 		})
-		switch {
-		case err != nil:
-			u.answered(err)
-		case dryRun:
-			u.dryRuns.Add(1)
-		default:
-			u.updated.Add(1)
-		}
-	}
-	if r.IntN(4) == 0 {
-		o := metav1.DeleteOptions{}
-		if r.IntN(2) == 0 {
-			foreground := metav1.DeletePropagationForeground
-			o.PropagationPolicy = &foreground
-		}
-		if err := operation(func(ctx context.Context) error { return api.Delete(ctx, made.GetName(), o) }); err == nil {
-			u.deleted.Add(1)
+		if !u.answered(err) && err == nil {
+			u.admitted.Add(1)
 		}
 	}
 }
@@ -271,8 +312,12 @@ func (u *users) answered(err error) (again bool) {
 	again = u.note(err)
 	if status, ok := err.(apierrors.APIStatus); again && ok {
 		switch code := status.Status().Code; code {
-		case http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusServiceUnavailable, http.StatusGatewayTimeout, http.StatusConflict, http.StatusNotFound:
+		case http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusServiceUnavailable, http.StatusGatewayTimeout,
+			http.StatusConflict, http.StatusNotFound:
 		default:
+			if strings.Contains(err.Error(), "field is immutable") {
+				break // a Job that has begun
+			}
 			u.mu.Lock()
 			u.unexpected = append(u.unexpected, err)
 			u.mu.Unlock()
