@@ -139,8 +139,18 @@ func (c *indexed) violations(item *cluster.Item) (o manifest.Object, found []pol
 		d, covered = c.revision(o)
 	case review.AutoscalerKind:
 		d, covered = c.autoscaler(o)
+	case workload.HorizontalPodAutoscalerKind:
+		return o, c.raised(o), true
+	case workload.LimitRangeKind:
+		d = workload.LimitRangeUsage(o)
+		if len(d.GPUs.Unknown) == 0 {
+			return o, nil, false
+		}
 	default:
-		return o, nil, false
+		var concerned bool
+		if d, covered, concerned = c.pods(o, at.kind); !concerned {
+			return o, nil, false
+		}
 	}
 	if covered {
 		return o, nil, true

@@ -1,6 +1,8 @@
 package review
 
 import (
+	"slices"
+
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/kubetorch/webhook/pkg/knative"
@@ -287,19 +289,14 @@ func exceptNamed(objects []manifest.Object, name string) []manifest.Object {
 // limitRangeUsage is what a LimitRange newly gives to containers that ask for no device: it cannot be
 // counted, so no bound on GPUs and no budget admits it.
 func (r *Request) limitRangeUsage() workload.Usage {
-	var u workload.Usage
+	u := workload.LimitRangeUsage(r.object)
 	had := map[string]bool{}
 	if r.old != nil {
 		for _, e := range workload.DefaultedDevices(r.old) {
 			had[e.Error()] = true
 		}
 	}
-	for _, e := range workload.DefaultedDevices(r.object) {
-		if !had[e.Error()] {
-			u.GPUs.Unknown = append(u.GPUs.Unknown, e)
-		}
-	}
-	u.Paths = map[string]*field.Path{workload.PeakKey: field.NewPath("spec", "limits")}
+	u.GPUs.Unknown = slices.DeleteFunc(u.GPUs.Unknown, func(e *field.Error) bool { return had[e.Error()] })
 	return u
 }
 
