@@ -154,10 +154,18 @@ func (e *edge) resolve(ctx context.Context, r *review.Request, request *admissio
 			return unavailable(err)
 		}
 	}
-	if charges {
-		if err := r.Resolve(ctx, *world); err != nil {
+	if !charges {
+		return nil
+	}
+	if err := r.Resolve(ctx, *world); err != nil {
+		return unavailable(err)
+	}
+	if e.reader != nil && r.NeedsUsers(*world) {
+		users, err := e.templateUsers(ctx, r, *world)
+		if err != nil {
 			return unavailable(err)
 		}
+		r.SetUsers(users)
 	}
 	return nil
 }
