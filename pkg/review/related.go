@@ -25,6 +25,8 @@ type related struct {
 	// root holds the claim of a Pod, and need is what it needs with the Pod.
 	root root
 	need workload.Need
+	// awaited is whether a Pod belongs to nobody, and a Deployment selects it, which reckons with it.
+	awaited bool
 	// target is what a HorizontalPodAutoscaler points at.
 	target manifest.Object
 }
@@ -192,15 +194,27 @@ func (r *Request) adopters(ctx context.Context, in inNamespace) ([]manifest.Obje
 	return found, nil
 }
 
-// resolvePod reads what a Pod that its controller makes belongs to, up to the root, and all that the
-// root needs; and of one that is taken from its controller whose it is.
+// resolvePod reads what a Pod that its controller makes or adopts belongs to, up to the root, and all that
+// the root needs; and of one that is changed whose it is, and who reckons with it.
 func (r *Request) resolvePod(ctx context.Context, in inNamespace) (err error) {
 	if !asksForDevices(r.object) {
 		return nil
 	}
 	if r.old != nil {
-		r.related.owner, err = in.owner(ctx, r.object)
-		return err
+		if r.related.owner, err = in.owner(ctx, r.object); err != nil {
+			return err
+		}
+		if r.related.oldOwner, err = in.owner(ctx, r.old); err != nil {
+			return err
+		}
+		if r.related.oldOwner == nil {
+			if r.related.awaited, err = in.awaited(ctx, r.old); err != nil {
+				return err
+			}
+		}
+		if !r.byMaker() || r.related.owner == nil || sameUID(r.related.owner, r.related.oldOwner) {
+			return nil
+		}
 	}
 	if !r.byMaker() {
 		return nil
@@ -226,8 +240,37 @@ func (r *Request) resolvePod(ctx context.Context, in inNamespace) (err error) {
 	if err != nil {
 		return err
 	}
-	r.related.root, r.related.need = rootOf(owner), workload.NeedOf(owner, r.held(append(pods, r.object)), r.gpus)
+	r.related.root, r.related.need = rootOf(owner), workload.NeedOf(owner, r.held(append(r.others(pods), r.object)), r.gpus)
 	return nil
+}
+
+// awaited tells whether a Deployment selects a Pod that belongs to nobody: until a ReplicaSet of it adopts
+// the Pod it makes no other in its place.
+func (in inNamespace) awaited(ctx context.Context, pod manifest.Object) (bool, error) {
+	listed, err := in.List(ctx, DeploymentKind, in.namespace, labels.Everything())
+	if err != nil {
+		return false, err
+	}
+	for _, deployment := range listed {
+		if workload.Selects(deployment, pod) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// sameUID tells whether two objects are there, and are one.
+func sameUID(a, b manifest.Object) bool {
+	uid := manifest.Text(a, "metadata", "uid")
+	return uid != "" && uid == manifest.Text(b, "metadata", "uid")
+}
+
+// others are pods without the one that the request is about, as it is stored.
+func (r *Request) others(pods []manifest.Object) []manifest.Object {
+	if r.old == nil {
+		return pods
+	}
+	return except(pods, manifest.Text(r.object, "metadata", "uid"))
 }
 
 // needOfDeployment is for a Pod of a Deployment, which may itself belong to a Revision.
@@ -252,10 +295,10 @@ func (r *Request) needOfDeployment(ctx context.Context, in inNamespace, deployme
 		if err != nil {
 			return err
 		}
-		r.related.need = r.related.need.Plus(workload.Need{Held: r.held(loose).All()})
+		r.related.need = r.related.need.Plus(workload.Need{Held: r.held(r.others(loose)).All()})
 		for i, set := range sets {
 			if manifest.Text(set, "metadata", "uid") == manifest.Text(r.related.owner, "metadata", "uid") {
-				pods[i] = append(pods[i], r.object)
+				pods[i] = append(r.others(pods[i]), r.object)
 			}
 			r.related.need = r.related.need.Plus(workload.NeedOf(set, r.held(pods[i]), r.gpus))
 		}
