@@ -26,6 +26,8 @@ type related struct {
 	// root holds the claim of a Pod, and need is what it needs with the Pod.
 	root root
 	need workload.Need
+	// awaited is whether a Pod belongs to nobody, and a Deployment selects it, which reckons with it.
+	awaited bool
 	// target is what a HorizontalPodAutoscaler points at.
 	target manifest.Object
 	// users are those of a ResourceClaimTemplate.
@@ -208,15 +210,27 @@ func (r *Request) adopters(ctx context.Context, in inNamespace) ([]manifest.Obje
 	return found, nil
 }
 
-// resolvePod reads what a Pod that its controller makes belongs to, up to the root, and all that the
-// root needs; and of one that is taken from its controller whose it is.
+// resolvePod reads what a Pod that its controller makes or adopts belongs to, up to the root, and all that
+// the root needs; and of one that is changed whose it is, and who reckons with it.
 func (r *Request) resolvePod(ctx context.Context, w World, in inNamespace) (err error) {
 	if !asksForDevices(r.object) {
 		return nil
 	}
 	if r.old != nil {
-		r.related.owner, err = in.owner(ctx, r.object)
-		return err
+		if r.related.owner, err = in.owner(ctx, r.object); err != nil {
+			return err
+		}
+		if r.related.oldOwner, err = in.owner(ctx, r.old); err != nil {
+			return err
+		}
+		if r.related.oldOwner == nil {
+			if r.related.awaited, err = in.awaited(ctx, r.old); err != nil {
+				return err
+			}
+		}
+		if !r.byMaker() || r.related.owner == nil || sameUID(r.related.owner, r.related.oldOwner) {
+			return nil
+		}
 	}
 	if !r.byMaker() {
 		return nil
@@ -255,10 +269,30 @@ func (r *Request) resolveRoot(ctx context.Context, w World, in inNamespace, pod 
 	return nil
 }
 
-// with adds a pod to those that are stored, if it is not among them.
+// with adds a pod to those that are stored, in the place of what is stored of it.
 func with(pods []manifest.Object, pod manifest.Object) []manifest.Object {
-	uid := manifest.Text(pod, "metadata", "uid")
-	return append(except(pods, uid), pod)
+	return append(except(pods, manifest.Text(pod, "metadata", "uid")), pod)
+}
+
+// awaited tells whether a Deployment selects a Pod that belongs to nobody: until a ReplicaSet of it adopts
+// the Pod it makes no other in its place.
+func (in inNamespace) awaited(ctx context.Context, pod manifest.Object) (bool, error) {
+	listed, err := in.List(ctx, DeploymentKind, in.namespace, labels.Everything())
+	if err != nil {
+		return false, err
+	}
+	for _, deployment := range listed {
+		if workload.Selects(deployment, pod) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// sameUID tells whether two objects are there, and are one.
+func sameUID(a, b manifest.Object) bool {
+	uid := manifest.Text(a, "metadata", "uid")
+	return uid != "" && uid == manifest.Text(b, "metadata", "uid")
 }
 
 // needOfDeployment is for a Pod of a Deployment, which may itself belong to a Revision.
@@ -286,9 +320,10 @@ func (r *Request) needOfDeployment(ctx context.Context, w World, in inNamespace,
 		if err := r.readClaims(ctx, w, in, slices.Concat(sets, loose, slices.Concat(pods...))...); err != nil {
 			return err
 		}
+		loose = except(loose, manifest.Text(pod, "metadata", "uid"))
 		r.related.need = r.related.need.Plus(workload.Need{Held: r.held(loose).All()})
 		for i, set := range sets {
-			if manifest.Text(set, "metadata", "uid") == manifest.Text(r.related.owner, "metadata", "uid") {
+			if sameUID(set, r.related.owner) {
 				pods[i] = with(pods[i], pod)
 			}
 			r.related.need = r.related.need.Plus(workload.NeedOf(set, r.held(pods[i]), r.gpus))
