@@ -47,7 +47,7 @@ e2e: $(BIN) tools ## Run the tests on a real API server with Knative
 .PHONY: exactness
 EXACTNESSFLAGS ?= -rounds 50
 exactness: $(BIN) tools ## Hold budgets against 50 rounds of 300 requests with three replicas, claims and pods as witnesses
-	@KUBETORCH_WEBHOOK_BINARY=$(BIN) $(GO) test -count=1 -timeout 3h -v ./test/e2e/budgets -run Exceed $(EXACTNESSFLAGS)
+	@KUBETORCH_WEBHOOK_BINARY=$(BIN) $(GO) test -count=1 -timeout 3h -v ./test/e2e/exactness $(EXACTNESSFLAGS)
 
 .PHONY: model
 MODEL_STEPS ?= 30000000

@@ -46,6 +46,8 @@ type edge struct {
 	remembered *memory
 	// self is the user that the controller is to the API server; nil without a cluster.
 	self func() string
+	// registered reads the UID of the validating webhook configuration; nil without a cluster.
+	registered func(context.Context) (string, error)
 	// registrar watches the webhook configurations; nil without a cluster.
 	registrar *registration.Registrar
 }

@@ -42,6 +42,9 @@ type World struct {
 	Budgeted bool
 	// Self is the user that the controller is to the API server; empty for nobody.
 	Self string
+	// Registered is the UID of the webhook configuration that has the API server ask; nil where there is
+	// none, as offline.
+	Registered func() string
 }
 
 // Request is an admission request with its objects decoded.
