@@ -119,6 +119,7 @@ func newLedgers(mgr ctrl.Manager, config *rest.Config, clientset kubernetes.Inte
 	for _, kind := range []cluster.Kind{cluster.Jobs, cluster.ReplicaSets, cluster.ReplicationControllers, cluster.StatefulSets, cluster.Pods, cluster.HorizontalPodAutoscalers} {
 		l.watch = append(l.watch, func(ctx context.Context) { lists.Watch(ctx, kind, l.controller.Changed) })
 	}
+	l.watch = append(l.watch, func(ctx context.Context) { lists.WatchOperated(ctx, l.controller.Changed) })
 	return l, nil
 }
 

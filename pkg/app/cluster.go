@@ -190,7 +190,7 @@ func addReads(mgr ctrl.Manager, config *rest.Config, o ClusterOptions, e *edge, 
 	me := &ownUser{client: clientset.AuthenticationV1().SelfSubjectReviews()}
 	e.self = me.name
 	e.neighbours = &neighbours{reads: direct, served: presence.Served}
-	e.reader = liveReader{direct}
+	e.reader = liveReader{direct, mgr.GetRESTMapper()}
 	events := record.NewBroadcaster()
 	events.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: clientset.CoreV1().Events("")})
 	recorder := events.NewRecorder(mgr.GetScheme(), eventSource)

@@ -25,6 +25,12 @@ type related struct {
 	// root holds the claim of a Pod, and need is what it needs with the Pod.
 	root root
 	need workload.Need
+	// needed is what a root of an operator's kind needs with the Pod, where that is more than its owner
+	// asks for, and fits whether it was admitted with as much.
+	needed []workload.Part
+	fits   bool
+	// operated is whose an operator's account makes the request's object.
+	operated *operatorRoot
 	// target is what a HorizontalPodAutoscaler points at.
 	target manifest.Object
 }
@@ -67,7 +73,7 @@ func rootOf(o manifest.Object) root {
 
 // Resolve reads what the verdict on what has pods depends on.
 func (r *Request) Resolve(ctx context.Context, w World) error {
-	if !r.hasPods() && r.of != DeploymentKind && r.of != workload.HorizontalPodAutoscalerKind {
+	if !r.hasPods() && !r.isOperated() && r.of != DeploymentKind && r.of != workload.HorizontalPodAutoscalerKind {
 		return nil
 	}
 	if w.Reader == nil || (!w.Budgeted && !r.selection(w).BoundsGPUs()) || r.raw.SubResource == "status" {
@@ -75,6 +81,9 @@ func (r *Request) Resolve(ctx context.Context, w World) error {
 	}
 	r.gpus = r.selection(w).GPUResources()
 	in := inNamespace{w.Reader, r.raw.Namespace}
+	if r.isOperated() {
+		return r.resolveMade(ctx, in)
+	}
 	switch r.of {
 	case workload.PodKind:
 		return r.resolvePod(ctx, in)
@@ -84,7 +93,10 @@ func (r *Request) Resolve(ctx context.Context, w World) error {
 		}
 		return r.resolveDeployment(ctx, in)
 	case workload.ReplicaSetKind, workload.ReplicationControllerKind, workload.StatefulSetKind, workload.JobKind:
-		return r.resolveOwner(ctx, in)
+		if err := r.resolveOwner(ctx, in); err != nil {
+			return err
+		}
+		return r.resolveMade(ctx, in)
 	case workload.HorizontalPodAutoscalerKind:
 		return r.resolveTarget(ctx, in)
 	}
@@ -203,7 +215,7 @@ func (r *Request) resolvePod(ctx context.Context, in inNamespace) (err error) {
 		return err
 	}
 	if !r.byMaker() {
-		return nil
+		return r.resolveMade(ctx, in)
 	}
 	owner, err := in.owner(ctx, r.object)
 	if err != nil || owner == nil {
@@ -227,7 +239,7 @@ func (r *Request) resolvePod(ctx context.Context, in inNamespace) (err error) {
 		return err
 	}
 	r.related.root, r.related.need = rootOf(owner), workload.NeedOf(owner, r.held(append(pods, r.object)), r.gpus)
-	return nil
+	return r.underOperator(ctx, in, owner)
 }
 
 // needOfDeployment is for a Pod of a Deployment, which may itself belong to a Revision.
