@@ -29,6 +29,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/metric"
 	"github.com/kubetorch/webhook/pkg/version"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // ClusterOptions configure [Cluster].
@@ -59,6 +60,8 @@ type ClusterOptions struct {
 	AuditInterval time.Duration
 	// OpenReports is whether the leader keeps a ClusterReport of openreports.io for each policy.
 	OpenReports bool
+	// Operators are the kinds whose operators make pods.
+	Operators workload.Operators
 	// ShutdownDelay is how long to go on serving, not ready, once ctx ended.
 	ShutdownDelay time.Duration
 	Log           logr.Logger
@@ -201,6 +204,7 @@ func addReads(mgr ctrl.Manager, config *rest.Config, o ClusterOptions, e *edge, 
 		return err
 	}
 	lists := cluster.NewLists(source)
+	lists.Operators = o.Operators
 	l, err := newLedgers(mgr, config, clientset, recorder, o, e, namespaceReads, lists, presence.Served, registry)
 	if err != nil {
 		return err
@@ -213,6 +217,7 @@ func addReads(mgr ctrl.Manager, config *rest.Config, o ClusterOptions, e *edge, 
 	}
 
 	s := newSnapshots(e, gauges, o.Log.WithName("snapshot"))
+	s.operators = &o.Operators
 	knative, err := newKnativeWatch(clientset, o.KnativeNamespace, s.changedKnative)
 	if err != nil {
 		return err

@@ -155,6 +155,13 @@ func (s *Set) operated() *operatorTable {
 	return s.operators
 }
 
+// CountingAs is the set with the DeviceClasses and the kinds of operators of another.
+func (s *Set) CountingAs(other *Set) *Set {
+	copied := s.WithClasses(other.counting.Classes)
+	copied.operators = other.operators
+	return copied
+}
+
 // WithClasses is the set in a cluster that has these DeviceClasses.
 func (s *Set) WithClasses(classes []workload.DeviceClass) *Set {
 	copied := *s
