@@ -124,6 +124,7 @@ func newLedgers(mgr ctrl.Manager, config *rest.Config, clientset kubernetes.Inte
 	} {
 		l.watch = append(l.watch, func(ctx context.Context) { lists.Watch(ctx, kind, l.controller.Changed) })
 	}
+	l.watch = append(l.watch, func(ctx context.Context) { lists.WatchOperated(ctx, l.controller.Changed) })
 	return l, nil
 }
 

@@ -48,7 +48,7 @@ func (m *memory) List(_ context.Context, kind schema.GroupKind, namespace string
 func (m *memory) keep(r *review.Request) {
 	kind, o := r.Kind(), r.Object()
 	_, ok := workload.KindFor(kind)
-	if !ok && kind != workload.HorizontalPodAutoscalerKind && kind != workload.ResourceClaimTemplateKind {
+	if !ok && kind != workload.HorizontalPodAutoscalerKind && kind != workload.ResourceClaimTemplateKind && !r.IsOperated() {
 		return
 	}
 	at := place{r.Namespace(), manifest.Text(o, "metadata", "name")}

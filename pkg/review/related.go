@@ -27,6 +27,12 @@ type related struct {
 	need workload.Need
 	// awaited is whether a Pod belongs to nobody, and a Deployment selects it, which reckons with it.
 	awaited bool
+	// needed is what a root of an operator's kind needs with the Pod, where that is more than its owner
+	// asks for, and fits whether it was admitted with as much.
+	needed []workload.Part
+	fits   bool
+	// operated is whose an operator's account makes the request's object.
+	operated *operatorRoot
 	// target is what a HorizontalPodAutoscaler points at.
 	target manifest.Object
 	// users are those of a ResourceClaimTemplate.
@@ -85,6 +91,9 @@ func (r *Request) Resolve(ctx context.Context, w World) error {
 	if err := r.readClaims(ctx, w, in, r.object, r.old); err != nil {
 		return err
 	}
+	if r.isOperated() {
+		return r.resolveMade(ctx, in)
+	}
 	switch r.of {
 	case workload.PodKind:
 		return r.resolvePod(ctx, w, in)
@@ -93,7 +102,10 @@ func (r *Request) Resolve(ctx context.Context, w World) error {
 	case DeploymentKind:
 		return r.resolveDeployment(ctx, w, in)
 	case workload.ReplicaSetKind, workload.ReplicationControllerKind, workload.StatefulSetKind, workload.JobKind:
-		return r.resolveOwner(ctx, w, in)
+		if err := r.resolveOwner(ctx, w, in); err != nil {
+			return err
+		}
+		return r.resolveMade(ctx, in)
 	case workload.HorizontalPodAutoscalerKind:
 		return r.resolveTarget(ctx, w, in)
 	}
