@@ -181,8 +181,8 @@ func (s *simulated) count() {
 	require.NoError(s.t, err)
 	now := s.edge.current.Load()
 	claimants := usage.All(review.World{Policies: now.policies, Knative: now.knative, Cluster: &review.Cluster{}, NamespaceLabels: func(string) (map[string]string, bool) { return nil, true }}, objects)
-	claims, plans := usage.Claims(claimants, now.budgets.All()[0], objects.Namespaces)
-	settled, _, commit := s.tracker.Settle(book, claims, plans, nil, listed, settleAfter)
+	all := usage.Claims(claimants, now.budgets.All()[0], objects.Namespaces)
+	settled, _, commit := s.tracker.Settle(book, all, nil, listed, settleAfter)
 	if s.budget != read { // admissions charged meanwhile
 		latest, err := ledger.Read(&s.budget.Status)
 		require.NoError(s.t, err)

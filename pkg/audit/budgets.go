@@ -45,7 +45,7 @@ func Budgets(in Input, budgets []v1alpha1.GPUBudget) (found []Finding, use []Bud
 	claimants := usage.All(w, c.inventory())
 	for _, b := range policy.CompileBudgets(budgets).All() {
 		limit, total := limits[b.Name], int64(0)
-		claims, _ := usage.Claims(claimants, b, in.Namespaces)
+		claims := usage.Claims(claimants, b, in.Namespaces).Live
 		var beyond []Finding
 		for _, namespace := range slices.Sorted(maps.Keys(claims)) {
 			var n int64

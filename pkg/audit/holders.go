@@ -49,7 +49,7 @@ func Uses(in Input, budgets []v1alpha1.GPUBudget) []BudgetHolders {
 			}
 			use.Holders = append(use.Holders, Holding{h.Namespace, h.Kind, h.Name, gpus})
 		}
-		claims, _ := usage.Claims(claimants, b, in.Namespaces)
+		claims := usage.Claims(claimants, b, in.Namespaces).Live
 		for _, of := range claims {
 			for _, a := range of {
 				use.Used = workload.SaturatingAdd(use.Used, workload.SaturatingAdd(a.GPUs, a.Overlap))

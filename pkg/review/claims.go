@@ -204,6 +204,9 @@ func (r *Request) deploymentClaims(w World) []Claim {
 	if r.madeByKnative(w) && r.withinRevision(w, d, r.selection(w).GPUResources()) {
 		return nil
 	}
+	if r.raised() {
+		_, old = r.byItself().deploymentDemands(w)
+	}
 	r.raiseToAutoscalers(w, &d, old)
 	claims := []Claim{newClaim(key(r.object, DeploymentKind.Kind), DeploymentKind.Kind, d, old)}
 	claims[0].Overlap = r.rollout(w, d)

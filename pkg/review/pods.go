@@ -15,7 +15,7 @@ func (r *Request) judgePods(w World) Verdict {
 		return Verdict{}
 	}
 	d, old := r.podUsage(w)
-	v := r.verdict(r.selection(w), d, old)
+	v := r.judgeRaised(w, r.verdict(r.selection(w), d, old), func(r *Request) (workload.Usage, *workload.Usage) { return r.podUsage(w) })
 	if !v.silent() && r.byMaker() && r.withinOwner(w, d) {
 		return Verdict{}
 	}
@@ -79,6 +79,9 @@ func (r *Request) podClaims(w World) []Claim {
 		return []Claim{r.neededClaim(d)}
 	case r.of == workload.ReplicaSetKind && r.byMaker() && r.related.owner != nil && (r.old == nil || r.related.oldOwner != nil):
 		return nil // part of its Deployment, which was charged
+	}
+	if r.raised() {
+		_, old = r.byItself().podUsage(w)
 	}
 	if held := r.held(r.related.pods); held.Pods > 0 {
 		d.Expect(r.object, held)
