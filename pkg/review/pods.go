@@ -17,7 +17,17 @@ func (r *Request) judgePods(w World) Verdict {
 	d, old := r.podUsage(w)
 	v := r.judgeRaised(w, r.verdict(r.selection(w), d, old), func(r *Request) (workload.Usage, *workload.Usage) { return r.podUsage(w) })
 	if !v.silent() && r.byMaker() && r.withinOwner(w, d) {
-		return Verdict{}
+		v = Verdict{}
+	}
+	for _, deployment := range r.related.deployments {
+		if v.Refused() {
+			break
+		}
+		// The Deployment may scale it to as many pods as it has itself.
+		c := r.replicaSetClaim(w, deployment)
+		if adopted := r.verdict(r.selection(w), c.Demand, &c.was); adopted.Refused() || v.silent() {
+			v = adopted
+		}
 	}
 	return v
 }
@@ -148,7 +158,7 @@ func (r *Request) replicaSetClaim(w World, of deployment) Claim {
 	}
 	now, was := of.usage(of.object, set, gpus), without.usage(of.object, before, gpus)
 	root := rootOf(of.object)
-	return Claim{Key: root.key, Kind: root.kind, Name: root.name, New: now.Parts, Old: was.Parts, Overlap: now.Overlap, Demand: now}
+	return Claim{Key: root.key, Kind: root.kind, Name: root.name, New: now.Parts, Old: was.Parts, Overlap: now.Overlap, Demand: now, was: was}
 }
 
 func except(objects []manifest.Object, uid string) []manifest.Object {
