@@ -1,6 +1,8 @@
 package review
 
 import (
+	"context"
+
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/kubetorch/webhook/pkg/knative"
@@ -86,7 +88,7 @@ func (r *Request) podClaims(w World) []Claim {
 	case r.of == workload.PodKind && r.old != nil:
 		return r.releasedClaims(w, d)
 	case r.of == workload.PodKind && r.related.root.kind != "":
-		return []Claim{r.neededClaim(d)}
+		return r.neededClaims(d)
 	case r.of == workload.ReplicaSetKind && r.byMaker() && r.related.owner != nil && (r.old == nil || r.related.oldOwner != nil):
 		return nil // part of its Deployment, which was charged
 	}
@@ -106,25 +108,37 @@ func (r *Request) podClaims(w World) []Claim {
 	}
 	own := newClaim(r.key(), r.of.Kind, d, old)
 	own.Name = r.storedName()
-	if owner := r.related.oldOwner; owner != nil && manifest.Text(owner, "metadata", "deletionTimestamp") == "" {
+	if owner := r.related.oldOwner; owner != nil && (r.related.orphaned || manifest.Text(owner, "metadata", "deletionTimestamp") == "") {
 		own.Old = nil // its owner's entry, not its own
 	}
 	return append(claims, own)
 }
 
-// neededClaim is for a Pod that its controller makes: what the root needs with it.
-func (r *Request) neededClaim(d workload.Usage) Claim {
+// neededClaims are for a Pod that its controller makes: what the root needs with it, and what earlier pods of
+// the root hold that it has others in the place of. These may be counted already, and the root's entry is no
+// less for that: then the ledger as a whole has to have room.
+func (r *Request) neededClaims(d workload.Usage) []Claim {
 	need := r.related.need
+	left := r.held(r.related.left)
 	c := Claim{Key: r.related.root.key, Kind: r.related.root.kind, Name: r.related.root.name, Demand: d, Unknown: d.GPUs.Unknown,
-		Held: true, Settled: need.Settled()}
+		Held: true, Settled: need.Settled() && left.Pods == 0}
 	if need.Held.GPUs > 0 {
 		c.New = []workload.Part{need.Held}
 	}
-	return c
+	claims := []Claim{c}
+	for _, pod := range r.related.left {
+		if u := workload.PodUsage(pod, r.gpus); u.Claim > 0 {
+			claims = append(claims, Claim{Key: key(pod, workload.PodKind.Kind), Kind: workload.PodKind.Kind, Name: manifest.Text(pod, "metadata", "name"),
+				New: u.Parts, Demand: u})
+		}
+	}
+	return claims
 }
 
 // releasedClaims are for a Pod that is taken from its controller, which makes another in its place. Where
-// it is changed otherwise it stays whose it is.
+// it is changed otherwise it stays whose it is. Its controller lets go of one that was charged when it got
+// other labels; the garbage collector of one whose owner is deleted without its pods, which is refused as
+// long as the root goes on and there is no room for both.
 func (r *Request) releasedClaims(w World, d workload.Usage) []Claim {
 	ref, ok := workload.Owner(r.old)
 	if r.isResize() || w.Reader == nil || (r.related.owner != nil && manifest.Text(r.related.owner, "metadata", "uid") == ref.UID) {
@@ -133,9 +147,22 @@ func (r *Request) releasedClaims(w World, d workload.Usage) []Claim {
 	if !ok || ref.Kind == workload.DaemonSetKind.Kind {
 		return nil // charged by itself
 	}
+	if r.byKubernetes() && !r.related.orphaned {
+		return nil
+	}
 	c := newClaim(r.key(), r.of.Kind, d, nil)
-	c.Name = r.storedName()
+	c.Name, c.Beyond = r.storedName(), true
 	return []Claim{c}
+}
+
+// isOrphaned tells whether an object is taken from its owner, which is being deleted, while its root goes on.
+func (r *Request) isOrphaned(ctx context.Context, in inNamespace) (bool, error) {
+	owner := r.related.oldOwner
+	if owner == nil || r.related.owner != nil || manifest.Text(owner, "metadata", "deletionTimestamp") == "" {
+		return false, nil
+	}
+	goes, err := in.rootGoes(ctx, owner)
+	return !goes, err
 }
 
 // replicaSetClaim is what a Deployment claims with the request's ReplicaSet. One that somebody else makes

@@ -25,6 +25,11 @@ type related struct {
 	// root holds the claim of a Pod, and need is what it needs with the Pod.
 	root root
 	need workload.Need
+	// left are pods of earlier children of the root, which are gone: the root has others in their place.
+	left []manifest.Object
+	// orphaned is whether the object is taken from an owner that is being deleted while its root, which
+	// makes another, goes on.
+	orphaned bool
 	// target is what a HorizontalPodAutoscaler points at.
 	target manifest.Object
 }
@@ -156,6 +161,9 @@ func (r *Request) resolveOwner(ctx context.Context, in inNamespace) (err error) 
 		if r.related.oldOwner, err = in.owner(ctx, r.old); err != nil {
 			return err
 		}
+		if r.related.orphaned, err = r.isOrphaned(ctx, in); err != nil {
+			return err
+		}
 	}
 	objects, err := r.adopters(ctx, in)
 	if err != nil {
@@ -185,7 +193,7 @@ func (r *Request) adopters(ctx context.Context, in inNamespace) ([]manifest.Obje
 	}
 	var found []manifest.Object
 	for _, o := range listed {
-		if workload.Selects(o, r.object) {
+		if workload.Selects(o, r.object) && manifest.Text(o, "metadata", "deletionTimestamp") == "" {
 			found = append(found, o)
 		}
 	}
@@ -199,7 +207,12 @@ func (r *Request) resolvePod(ctx context.Context, in inNamespace) (err error) {
 		return nil
 	}
 	if r.old != nil {
-		r.related.owner, err = in.owner(ctx, r.object)
+		if r.related.owner, err = in.owner(ctx, r.object); err != nil || r.related.owner != nil {
+			return err
+		}
+		if r.related.oldOwner, err = in.owner(ctx, r.old); err == nil {
+			r.related.orphaned, err = r.isOrphaned(ctx, in)
+		}
 		return err
 	}
 	if !r.byMaker() {
@@ -242,6 +255,9 @@ func (r *Request) needOfDeployment(ctx context.Context, in inNamespace, deployme
 		if r.related.root, deployments, err = in.knativeRoot(ctx, revision, deployment); err != nil {
 			return err
 		}
+		if r.related.left, err = in.leftByKnative(ctx); err != nil {
+			return err
+		}
 	}
 	for _, d := range deployments {
 		sets, err := in.children(ctx, workload.ReplicaSetKind, d)
@@ -252,7 +268,7 @@ func (r *Request) needOfDeployment(ctx context.Context, in inNamespace, deployme
 		if err != nil {
 			return err
 		}
-		r.related.need = r.related.need.Plus(workload.Need{Held: r.held(loose).All()})
+		r.related.left = append(r.related.left, loose...)
 		for i, set := range sets {
 			if manifest.Text(set, "metadata", "uid") == manifest.Text(r.related.owner, "metadata", "uid") {
 				pods[i] = append(pods[i], r.object)

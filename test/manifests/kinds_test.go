@@ -74,7 +74,12 @@ func TestWhichRequestsAboutPodsCome(t *testing.T) {
 		"other labels of a Pod of nobody":     {released, "eve", "pods", pod("labels: {a: b}", gpu), pod("", gpu), ""},
 		"other labels of one without devices": {released, "eve", "pods", pod(ofSet+", labels: {a: b}", plain), pod(ofSet, plain), ""},
 		"annotations of a Pod":                {released, "eve", "pods", pod(ofSet+", annotations: {a: b}", gpu), pod(ofSet, gpu), ""},
-		"its controller lets a Pod go":        {released, account + "replicaset-controller", "pods", pod("", gpu), pod(ofSet, gpu), ""},
+		"its controller lets a Pod go":        {released, account + "replicaset-controller", "pods", pod("", gpu), pod(ofSet, gpu), "orphaned-pods"},
+		"its owner is deleted without it":     {released, account + "generic-garbage-collector", "pods", pod("", gpu), pod(ofSet, gpu), "orphaned-pods"},
+		"the same by the shared user":         {released, shared, "pods", pod("", gpu), pod(ofSet, gpu), "orphaned-pods"},
+		"of one without devices":              {released, shared, "pods", pod("", plain), pod(ofSet, plain), ""},
+		"a controller marks a Pod":            {released, shared, "pods", pod(ofSet+", labels: {a: b}", gpu), pod(ofSet, gpu), ""},
+		"a controller adopts a Pod":           {released, shared, "pods", pod(ofSet, gpu), pod("", gpu), ""},
 
 		"a StatefulSet":                        {workloads, "eve", "statefulsets", set("", gpu), "", "workloads"},
 		"a StatefulSet without devices":        {workloads, "eve", "statefulsets", set("", plain), "", ""},
@@ -139,7 +144,7 @@ func TestWhichRequestsAboutPodsCome(t *testing.T) {
 // The entries that the API server looks at for a resource.
 var (
 	pods      = []string{"pods", "controlled-pods"}
-	released  = []string{"released-pods"}
+	released  = []string{"released-pods", "orphaned-pods"}
 	workloads = []string{"workloads"}
 	scales    = []string{"scale", "autoscaled"}
 )
