@@ -209,7 +209,7 @@ func TestEveryKindThatMakesPodsIsChargedToTheBudget(t *testing.T) {
 			{what: "the Deployment", object: deployment(2, 4), used: 8},
 			{what: "its ReplicaSet", user: account("deployment-controller"), object: made(2, 4), used: 8},
 			{what: "the Deployment is being deleted", object: strings.Replace(deployment(2, 4), "uid: web-uid,", deleting, 1), old: deployment(2, 4), used: 8},
-			{what: "its ReplicaSet is let go", user: account("generic-garbage-collector"), object: orphaned(2, 4), old: made(2, 4), refused: "and 8 GPUs (4 x 2 pods); 2 of 10 are free", used: 8},
+			{what: "its ReplicaSet is let go", user: account("generic-garbage-collector"), object: orphaned(2, 4), old: made(2, 4), refused: "asks for 8 GPUs (4 x 2 pods); 2 of 10 are free", used: 8},
 		},
 		"a DaemonSet is charged by its pods": {
 			{what: "the DaemonSet", object: of("apps/v1", "DaemonSet", "ds", "minReadySeconds: 0", 8)},

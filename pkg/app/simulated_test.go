@@ -240,8 +240,8 @@ func (s *simulated) count() {
 		text += fmt.Sprintf(" %s %s %v %v,", c.Kind, c.Name, c.Parts, c.Overlap)
 	}
 	for _, b := range now.budgets.All() {
-		claims, plans := usage.Claims(claimants, b, objects.Namespaces)
-		settled, _, commit := s.trackers[b.Name].Settle(books[b.Name], claims, plans, nil, listed, settleAfter)
+		all := usage.Claims(claimants, b, objects.Namespaces)
+		settled, _, commit := s.trackers[b.Name].Settle(books[b.Name], all, nil, listed, settleAfter)
 		if s.budgets[b.Name] != read[b.Name] { // admissions charged meanwhile
 			latest, err := ledger.Read(&s.budgets[b.Name].Status)
 			require.NoError(s.t, err)

@@ -75,7 +75,7 @@ func useOf(b *policy.Budget, spec v1alpha1.GPUBudgetSpec, claimants []usage.Clai
 		return claimed
 	}
 	var beyond []Finding
-	claims, _ := usage.Claims(claimants, b, namespaces)
+	claims := usage.Claims(claimants, b, namespaces).Live
 	for _, namespace := range slices.Sorted(maps.Keys(claims)) {
 		var claimed, overlap int64
 		for _, a := range claims[namespace] {

@@ -59,7 +59,7 @@ func (r *Request) Charges(budgets *policy.Budgets, claims []Claim, labels map[st
 			}
 			charge.Claims = append(charge.Claims, counted)
 			charge.Charges = append(charge.Charges, ledger.Charge{Key: c.Key, Namespace: strings.Clone(r.raw.Namespace), Kind: strings.Clone(c.Kind), Name: strings.Clone(r.nameOf(c)), // kept by the ledger
-				Amount: ledger.Amount{GPUs: counted.GPUs, Overlap: counted.Overlap}, Rises: counted.GPUs > b.Claim(c.Old), Held: c.Held, Beyond: c.Held && !c.Settled})
+				Amount: ledger.Amount{GPUs: counted.GPUs, Overlap: counted.Overlap}, Rises: counted.GPUs > b.Claim(c.Old), Held: c.Held, Beyond: c.Beyond || (c.Held && !c.Settled)})
 		}
 		if len(charge.Charges) > 0 {
 			charges = append(charges, charge)

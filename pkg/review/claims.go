@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	admissionv1 "k8s.io/api/admission/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -33,6 +34,8 @@ type Claim struct {
 	// for a Pod that its controller makes. Settled is whether that is no more than the root was
 	// admitted with.
 	Held, Settled bool
+	// Beyond is whether the ledger as a whole has to have room, even where the entry holds as much already.
+	Beyond bool
 	// Name of the object whose entry it is; that of the request's object if it is empty.
 	Name string
 	// was is the demand of the stored object where bounds are judged by what it claims.
@@ -206,6 +209,9 @@ func (r *Request) deploymentClaims(w World) []Claim {
 	if r.madeByKnative(w) && r.withinRevision(w, d, r.selection(w).GPUResources()) {
 		return nil
 	}
+	if r.raised() {
+		_, old = r.byItself().deploymentDemands(w)
+	}
 	r.raiseToAutoscalers(w, &d, old)
 	claims := []Claim{newClaim(key(r.object, DeploymentKind.Kind), DeploymentKind.Kind, d, old)}
 	claims[0].Overlap = r.rollout(w, d)
@@ -266,7 +272,7 @@ func stillNamed(old, now []workload.Part) []workload.Part {
 
 // leftOwner tells whether an update takes an object from the owner that answered for it.
 // The garbage collector does so for an owner that is deleted without its children: its entry
-// stays until they are counted by themselves.
+// stays until they are counted by themselves, unless it is part of a root that goes on.
 func (r *Request) leftOwner(w World) bool {
 	if r.old == nil || manifest.Equal(manifest.At(r.old, "metadata", "ownerReferences"), manifest.At(r.object, "metadata", "ownerReferences")) {
 		return false
@@ -283,8 +289,19 @@ func (r *Request) leftOwner(w World) bool {
 		return false // it has another owner beside it
 	}
 	owner := w.one(kind, name)
-	deleted := manifest.Text(owner, "metadata", "uid") == uid && manifest.Text(owner, "metadata", "deletionTimestamp") != ""
-	return !deleted
+	return manifest.Text(owner, "metadata", "uid") != uid || manifest.Text(owner, "metadata", "deletionTimestamp") == "" || !w.rootGoes(kind, owner)
+}
+
+// rootGoes tells whether what answers for an object of Knative's, which may be itself, is being deleted: if
+// it is not, it makes others of what is taken from it.
+func (w World) rootGoes(kind schema.GroupKind, o manifest.Object) bool {
+	above, ok := owners[kind]
+	name, uid := controllerOf(o, above)
+	owner := w.one(above, name)
+	if !ok || uid == "" || manifest.Text(owner, "metadata", "uid") != uid {
+		return manifest.Text(o, "metadata", "deletionTimestamp") != ""
+	}
+	return w.rootGoes(above, owner)
 }
 
 // woken tells whether an update has Knative give pods to a Revision that may have none: it

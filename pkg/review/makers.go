@@ -37,6 +37,11 @@ func (r *Request) isController(names ...string) bool {
 	return user == sharedController || (ok && slices.Contains(names, account))
 }
 
+// byKubernetes tells whether a controller of Kubernetes, its garbage collector included, or a node asks.
+func (r *Request) byKubernetes() bool {
+	return r.raw.UserInfo.Username == sharedController || strings.HasPrefix(r.raw.UserInfo.Username, accountsPrefix) || r.byNode()
+}
+
 // byNode tells whether a node asks.
 func (r *Request) byNode() bool {
 	return strings.HasPrefix(r.raw.UserInfo.Username, nodePrefix) && slices.Contains(r.raw.UserInfo.Groups, nodesGroup)

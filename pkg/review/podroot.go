@@ -28,6 +28,9 @@ func (r *Request) resolvePod(ctx context.Context, w World, in inNamespace) (err 
 				return err
 			}
 		}
+		if r.related.orphaned, err = r.isOrphaned(ctx, in); err != nil {
+			return err
+		}
 		if !r.byMaker() || r.related.owner == nil || sameUID(r.related.owner, r.related.oldOwner) {
 			return nil
 		}
@@ -107,6 +110,12 @@ func (r *Request) needOfDeployment(ctx context.Context, w World, in inNamespace,
 		if r.related.root, deployments, err = in.knativeRoot(ctx, revision, deployment); err != nil {
 			return err
 		}
+		if r.related.left, err = in.leftByKnative(ctx); err != nil {
+			return err
+		}
+		if err := r.readClaims(ctx, w, in, r.related.left...); err != nil {
+			return err
+		}
 	}
 	for _, d := range deployments {
 		sets, err := in.children(ctx, workload.ReplicaSetKind, d)
@@ -120,8 +129,9 @@ func (r *Request) needOfDeployment(ctx context.Context, w World, in inNamespace,
 		if err := r.readClaims(ctx, w, in, slices.Concat(sets, loose, slices.Concat(pods...))...); err != nil {
 			return err
 		}
-		loose = except(loose, manifest.Text(pod, "metadata", "uid"))
-		r.related.need = r.related.need.Plus(workload.Need{Held: r.held(loose).All()})
+		for _, pod := range loose {
+			r.related.left = with(r.related.left, pod)
+		}
 		for i, set := range sets {
 			if sameUID(set, r.related.owner) {
 				pods[i] = with(pods[i], pod)
@@ -129,6 +139,7 @@ func (r *Request) needOfDeployment(ctx context.Context, w World, in inNamespace,
 			r.related.need = r.related.need.Plus(workload.NeedOf(set, r.held(pods[i]), r.gpus))
 		}
 	}
+	r.related.left = except(r.related.left, manifest.Text(pod, "metadata", "uid"))
 	return nil
 }
 

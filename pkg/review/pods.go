@@ -1,6 +1,7 @@
 package review
 
 import (
+	"context"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -20,9 +21,19 @@ func (r *Request) judgePods(w World) Verdict {
 	if r.of == workload.ResourceClaimKind && r.related.root.kind != "" {
 		return Verdict{} // part of its Pod, which was judged
 	}
-	v := r.verdict(r.selection(w), d, old)
+	v := r.judgeRaised(w, r.verdict(r.selection(w), d, old), func(r *Request) (workload.Usage, *workload.Usage) { return r.podUsage(w) })
 	if !v.silent() && ((r.byMaker() && r.withinOwner(w, d)) || r.madeWithin(w, d)) {
-		return Verdict{}
+		v = Verdict{}
+	}
+	for _, deployment := range r.related.deployments {
+		if v.Refused() {
+			break
+		}
+		// The Deployment may scale it to as many pods as it has itself.
+		c := r.replicaSetClaim(w, deployment)
+		if adopted := r.verdict(r.selection(w), c.Demand, &c.was); adopted.Refused() || v.silent() {
+			v = adopted
+		}
 	}
 	return v
 }
@@ -79,7 +90,7 @@ func (r *Request) podClaims(w World) []Claim {
 	case !kind.Charged:
 		return nil // what it makes is charged
 	case r.related.root.kind != "":
-		return []Claim{r.neededClaim(d)}
+		return r.neededClaims(d)
 	case r.of == workload.PodKind && r.old != nil:
 		return r.movedClaims(w, d)
 	case r.of == workload.ResourceClaimKind && r.old != nil:
@@ -94,6 +105,9 @@ func (r *Request) podClaims(w World) []Claim {
 	case r.of == workload.ReplicaSetKind && r.byMaker() && r.related.owner != nil && (r.old == nil || r.related.oldOwner != nil):
 		return nil // part of its Deployment, which was charged
 	}
+	if r.raised() {
+		_, old = r.byItself().podUsage(w)
+	}
 	if held := r.held(r.related.pods); held.Pods > 0 {
 		d.Expect(r.object, held)
 		old.Expect(r.old, held)
@@ -107,24 +121,35 @@ func (r *Request) podClaims(w World) []Claim {
 	}
 	own := newClaim(r.key(), r.of.Kind, d, old)
 	own.Name = r.storedName()
-	if owner := r.related.oldOwner; owner != nil && (manifest.Text(owner, "metadata", "deletionTimestamp") == "" || r.lacksPods(d)) {
+	if owner := r.related.oldOwner; owner != nil &&
+		(r.related.orphaned || manifest.Text(owner, "metadata", "deletionTimestamp") == "" || r.lacksPods(d)) {
 		own.Old = nil // its owner's entry, not its own
 	}
 	return append(claims, own)
 }
 
-// neededClaim is for a Pod that its controller makes: what the root needs with it.
-func (r *Request) neededClaim(d workload.Usage) Claim {
+// neededClaims are for a Pod that its controller makes: what the root needs with it, and what earlier pods of
+// the root hold that it has others in the place of. These may be counted already, and the root's entry is no
+// less for that: then the ledger as a whole has to have room.
+func (r *Request) neededClaims(d workload.Usage) []Claim {
 	need := r.related.need
+	left := r.held(r.related.left)
 	c := Claim{Key: r.related.root.key, Kind: r.related.root.kind, Name: r.related.root.name, Demand: d, Unknown: d.GPUs.Unknown,
-		Held: true, Settled: need.Settled()}
+		Held: true, Settled: need.Settled() && left.Pods == 0}
 	if need.Held.GPUs > 0 {
 		c.New = []workload.Part{need.Held}
 	}
 	if r.related.needed != nil {
-		c.New, c.Settled = r.related.needed, r.related.fits
+		c.New, c.Settled = r.related.needed, r.related.fits && left.Pods == 0
 	}
-	return c
+	claims := []Claim{c}
+	for _, pod := range r.related.left {
+		if u := workload.PodUsage(pod, r.gpus); u.Claim > 0 {
+			claims = append(claims, Claim{Key: key(pod, workload.PodKind.Kind), Kind: workload.PodKind.Kind, Name: manifest.Text(pod, "metadata", "name"),
+				New: u.Parts, Demand: u})
+		}
+	}
+	return claims
 }
 
 // lacksPods tells whether an object has fewer pods than it asks for. One that is orphaned has been charged
@@ -135,7 +160,9 @@ func (r *Request) lacksPods(d workload.Usage) bool {
 
 // movedClaims are for a Pod that is taken from its controller, or from the Deployment that waits to adopt
 // it: that makes another in its place. By itself it takes room even if it was counted by itself. Where it is
-// changed otherwise it stays whose it is.
+// changed otherwise it stays whose it is. Its controller lets go of one that was charged when it got other
+// labels; the garbage collector of one whose owner is deleted without its pods, which is refused as
+// long as the root goes on and there is no room for both.
 func (r *Request) movedClaims(w World, d workload.Usage) []Claim {
 	if r.isResize() || w.Reader == nil {
 		return nil
@@ -149,9 +176,22 @@ func (r *Request) movedClaims(w World, d workload.Usage) []Claim {
 	case r.related.awaited && r.related.owner == nil && manifest.Equal(manifest.At(r.old, "metadata", "labels"), manifest.At(r.object, "metadata", "labels")):
 		return nil
 	}
+	if r.byKubernetes() && !r.related.orphaned {
+		return nil
+	}
 	c := newClaim(r.key(), r.of.Kind, d, nil)
-	c.Name, c.Held = r.storedName(), true
+	c.Name, c.Held, c.Beyond = r.storedName(), true, true
 	return []Claim{c}
+}
+
+// isOrphaned tells whether an object is taken from its owner, which is being deleted, while its root goes on.
+func (r *Request) isOrphaned(ctx context.Context, in inNamespace) (bool, error) {
+	owner := r.related.oldOwner
+	if owner == nil || r.related.owner != nil || manifest.Text(owner, "metadata", "deletionTimestamp") == "" {
+		return false, nil
+	}
+	goes, err := in.rootGoes(ctx, owner)
+	return !goes, err
 }
 
 // replicaSetClaim is what a Deployment claims with the request's ReplicaSet. One that somebody else makes
@@ -174,7 +214,7 @@ func (r *Request) replicaSetClaim(w World, of deployment) Claim {
 	}
 	now, was := of.usage(of.object, set, gpus), without.usage(of.object, before, gpus)
 	root := rootOf(of.object)
-	return Claim{Key: root.key, Kind: root.kind, Name: root.name, New: now.Parts, Old: was.Parts, Overlap: now.Overlap, Demand: now}
+	return Claim{Key: root.key, Kind: root.kind, Name: root.name, New: now.Parts, Old: was.Parts, Overlap: now.Overlap, Demand: now, was: was}
 }
 
 func except(objects []manifest.Object, uid string) []manifest.Object {

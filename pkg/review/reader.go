@@ -5,6 +5,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/selection"
 
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/workload"
@@ -126,6 +127,64 @@ func (r inNamespace) podsOf(ctx context.Context, deployment manifest.Object, set
 		}
 	}
 	return pods, loose, nil
+}
+
+// rootGoes tells whether the root that an object belongs to, which may be itself, is being deleted.
+func (r inNamespace) rootGoes(ctx context.Context, o manifest.Object) (bool, error) {
+	for {
+		owner, err := r.owner(ctx, o)
+		if err != nil || owner == nil {
+			return manifest.Text(o, "metadata", "deletionTimestamp") != "", err
+		}
+		o = owner
+	}
+}
+
+// ofRevisions takes what Knative made for a Revision: it writes this label whatever others are there.
+var ofRevisions = func() labels.Selector {
+	made, err := labels.NewRequirement("serving.knative.dev/revisionUID", selection.Exists, nil)
+	if err != nil {
+		panic(err)
+	}
+	return labels.NewSelector().Add(*made)
+}()
+
+// leftByKnative are the pods that were made for Revisions, and that no Revision answers for any more: it is
+// gone, or its Deployment or ReplicaSet is. Which Service they were of, nothing tells that a tenant
+// could not write.
+func (r inNamespace) leftByKnative(ctx context.Context) (left []manifest.Object, err error) {
+	pods, err := r.List(ctx, workload.PodKind, r.namespace, ofRevisions)
+	if err != nil {
+		return nil, err
+	}
+	answers := map[string]manifest.Object{} // by UID, from Revisions down
+	for _, level := range []struct {
+		kind     schema.GroupKind
+		selector labels.Selector
+	}{{RevisionKind, labels.Everything()}, {DeploymentKind, ofRevisions}, {workload.ReplicaSetKind, ofRevisions}} {
+		listed, err := r.List(ctx, level.kind, r.namespace, level.selector)
+		if err != nil {
+			return nil, err
+		}
+		for _, o := range listed {
+			if level.kind == RevisionKind || belongsTo(o, answers) {
+				answers[manifest.Text(o, "metadata", "uid")] = o
+			}
+		}
+	}
+	for _, pod := range pods {
+		if !belongsTo(pod, answers) {
+			left = append(left, pod)
+		}
+	}
+	return left, nil
+}
+
+// belongsTo tells whether an object belongs to one of some owners.
+func belongsTo(o manifest.Object, owners map[string]manifest.Object) bool {
+	ref, ok := workload.Owner(o)
+	owner := owners[ref.UID]
+	return ok && owner != nil && workload.Belongs(o, owner)
 }
 
 // narrows tells whether the selector of a ReplicaSet takes nothing that its Deployment's does not, as

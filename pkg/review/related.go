@@ -33,6 +33,11 @@ type related struct {
 	fits   bool
 	// operated is whose an operator's account makes the request's object.
 	operated *operatorRoot
+	// left are pods of earlier children of the root, which are gone: the root has others in their place.
+	left []manifest.Object
+	// orphaned is whether the object is taken from an owner that is being deleted while its root, which
+	// makes another, goes on.
+	orphaned bool
 	// target is what a HorizontalPodAutoscaler points at.
 	target manifest.Object
 	// users are those of a ResourceClaimTemplate.
@@ -182,6 +187,9 @@ func (r *Request) resolveOwner(ctx context.Context, w World, in inNamespace) (er
 		if r.related.oldOwner, err = in.owner(ctx, r.old); err != nil {
 			return err
 		}
+		if r.related.orphaned, err = r.isOrphaned(ctx, in); err != nil {
+			return err
+		}
 	}
 	objects, err := r.adopters(ctx, in)
 	if err != nil {
@@ -214,7 +222,7 @@ func (r *Request) adopters(ctx context.Context, in inNamespace) ([]manifest.Obje
 	}
 	var found []manifest.Object
 	for _, o := range listed {
-		if workload.Selects(o, r.object) {
+		if workload.Selects(o, r.object) && manifest.Text(o, "metadata", "deletionTimestamp") == "" {
 			found = append(found, o)
 		}
 	}

@@ -116,9 +116,10 @@ func ReadWith(raw *admissionv1.AdmissionRequest, operators workload.Operators) (
 
 // onlyEnds tells whether a request is about an object that is being deleted, and changes neither its
 // status nor whose it is: a pod that somebody takes from its controller while it terminates holds its
-// GPUs still.
+// GPUs still. The controllers of what has pods make none for one that is being deleted; that of
+// HorizontalPodAutoscalers goes on.
 func (r *Request) onlyEnds() bool {
-	if (!r.hasPods() && !r.isOperated() && r.of != workload.HorizontalPodAutoscalerKind) || r.scale || r.raw.SubResource == "status" ||
+	if (!r.hasPods() && !r.isOperated()) || r.scale || r.raw.SubResource == "status" ||
 		manifest.Text(r.object, "metadata", "deletionTimestamp") == "" {
 		return false
 	}

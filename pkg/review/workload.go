@@ -13,6 +13,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/expand"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/parameter"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // mutateDeployment answers a mutating review of a Deployment, or of its scale.
@@ -200,7 +201,7 @@ func (r *Request) judgeDeployment(w World) Verdict {
 	if selection.BoundsGPUs() {
 		r.raiseToAutoscalers(w, &d, old)
 	}
-	v := r.verdict(selection, d, old)
+	v := r.judgeRaised(w, r.verdict(selection, d, old), func(r *Request) (workload.Usage, *workload.Usage) { return r.deploymentDemands(w) })
 	intent := expand.ReadIntent(r.object)
 	if r.scale || r.madeByKnative(w) {
 		return v

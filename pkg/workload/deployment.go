@@ -56,14 +56,15 @@ func DeploymentUsage(deployment manifest.Object, c Controlled, gpus GPUResources
 
 // RolloutPods is the number of pods beside its peak that a Deployment has while its template is
 // rolled out: maxSurge, rounded up, and for its terminating pods maxUnavailable, rounded down; one if
-// both are 0. With the strategy Recreate it has none.
+// both are 0. With the strategy Recreate it has none. Neither is more than the peak, since one earlier
+// version at a time is beside a budget, whatever surge is allowed.
 func RolloutPods(deployment manifest.Object, peak int64) int64 {
 	if peak == 0 || manifest.Text(deployment, "spec", "strategy", "type") == "Recreate" {
 		return 0
 	}
 	rolling := manifest.Map(deployment, "spec", "strategy", "rollingUpdate")
 	surge, unavailable := share(rolling["maxSurge"], peak, true), share(rolling["maxUnavailable"], peak, false)
-	return max(1, SaturatingAdd(surge, unavailable))
+	return max(1, SaturatingAdd(min(surge, peak), min(unavailable, peak)))
 }
 
 // share is a number of pods, or a percentage of a number of them: 25% where none is stated, and all

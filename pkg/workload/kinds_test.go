@@ -191,6 +191,7 @@ func TestPodsOfARollout(t *testing.T) {
 		"percentages of zero are one":        {`{rollingUpdate: {maxSurge: "0%", maxUnavailable: "5%"}}`, 10, 1},
 		"numbers":                            {`{rollingUpdate: {maxSurge: 4, maxUnavailable: 1}}`, 10, 5},
 		"percentages":                        {`{rollingUpdate: {maxSurge: "11%", maxUnavailable: "19%"}}`, 10, 2 + 1},
+		"no more than there are pods":        {`{rollingUpdate: {maxSurge: "1000%", maxUnavailable: 50}}`, 3, 6},
 		"one that is recreated has none":     {`{type: Recreate}`, 10, 0},
 		"what cannot be read is all of them": {`{rollingUpdate: {maxSurge: many, maxUnavailable: 0}}`, 10, 10},
 	} {
@@ -206,6 +207,9 @@ func TestHoldingPods(t *testing.T) {
 	pod := func(metadata, gpus string) string {
 		return `{apiVersion: v1, kind: Pod, metadata: {` + metadata + `}, spec: {containers: [{resources: {limits: {nvidia.com/gpu: ` + gpus + `}}}]}}`
 	}
+	replica := func(name string) string {
+		return `name: ` + name + `, ownerReferences: [{apiVersion: apps/v1, kind: StatefulSet, name: whatever, uid: u, controller: true}], `
+	}
 	ended := `{apiVersion: v1, kind: Pod, spec: ` + eight + `, status: {phase: Succeeded}}`
 	object := func(version, kind, spec string) string {
 		return `{apiVersion: ` + version + `, kind: ` + kind + `, spec: {` + spec + ` template: {spec: ` + eight + `}}}`
@@ -215,12 +219,15 @@ func TestHoldingPods(t *testing.T) {
 		pods          []string
 		want, counted int64
 	}{
-		"a ReplicaSet holds its peak":                              {object("apps/v1", "ReplicaSet", `replicas: 2,`), []string{pod(``, "8")}, 16, 16},
-		"or its pods, where these are more":                        {object("apps/v1", "ReplicaSet", `replicas: 0,`), []string{pod(``, "8"), pod(``, "1")}, 9, 9},
-		"pods that ended hold nothing":                             {object("apps/v1", "ReplicaSet", `replicas: 0,`), []string{ended}, 0, 0},
-		"new pods run beside terminating ones":                     {object("apps/v1", "ReplicaSet", `replicas: 2,`), []string{pod(``, "8"), pod(gone, "8"), pod(gone, "8")}, 32, 24},
-		"those of a StatefulSet wait":                              {object("apps/v1", "StatefulSet", `replicas: 2,`), []string{pod(``, "8"), pod(gone, "8")}, 16, 16},
-		"a StatefulSet may make more of an earlier, larger one":    {object("apps/v1", "StatefulSet", `replicas: 3,`), []string{pod(``, "16")}, 48, 24},
+		"a ReplicaSet holds its peak":                           {object("apps/v1", "ReplicaSet", `replicas: 2,`), []string{pod(``, "8")}, 16, 16},
+		"or its pods, where these are more":                     {object("apps/v1", "ReplicaSet", `replicas: 0,`), []string{pod(``, "8"), pod(``, "1")}, 9, 9},
+		"pods that ended hold nothing":                          {object("apps/v1", "ReplicaSet", `replicas: 0,`), []string{ended}, 0, 0},
+		"new pods run beside terminating ones":                  {object("apps/v1", "ReplicaSet", `replicas: 2,`), []string{pod(``, "8"), pod(gone, "8"), pod(gone, "8")}, 32, 24},
+		"those of a StatefulSet wait":                           {object("apps/v1", "StatefulSet", `replicas: 2,`), []string{pod(``, "8"), pod(gone, "8")}, 16, 16},
+		"a StatefulSet may make more of an earlier, larger one": {object("apps/v1", "StatefulSet", `replicas: 3,`), []string{pod(``, "16")}, 48, 24},
+		"it makes those of other ordinals beside the ones that it had": {object("apps/v1", "StatefulSet", `replicas: 2, ordinals: {start: 5},`),
+			[]string{pod(replica("s-0"), "8"), pod(replica("s-1")+gone, "8"), pod(replica("s-5"), "8")}, 32, 24},
+		"and those that it is to have beside those that it is not": {object("apps/v1", "StatefulSet", `replicas: 1,`), []string{pod(replica("s-0"), "8"), pod(replica("s-1"), "8")}, 16, 16},
 		"those of a Job run beside terminating ones":               {object("batch/v1", "Job", `parallelism: 2,`), []string{pod(gone, "8")}, 24, 16},
 		"unless it waits until they have failed":                   {object("batch/v1", "Job", `parallelism: 2, podReplacementPolicy: Failed,`), []string{pod(gone, "8")}, 16, 16},
 		"a suspended Job holds the pods that it has":               {object("batch/v1", "Job", `parallelism: 2, suspend: true,`), []string{pod(gone, "8")}, 8, 8},

@@ -1,6 +1,9 @@
 package workload
 
 import (
+	"slices"
+	"strings"
+
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/kubetorch/webhook/pkg/manifest"
@@ -30,6 +33,14 @@ type Held struct {
 	Largest Part
 	// Pods is how many hold GPUs.
 	Pods int64
+	// replicas are those of StatefulSets.
+	replicas []replica
+}
+
+// replica is what a pod of a StatefulSet holds.
+type replica struct {
+	ordinal int64
+	part    Part
 }
 
 // Add adds a Pod.
@@ -40,6 +51,12 @@ func (h *Held) Add(pod manifest.Object, gpus GPUResources) {
 	}
 	h.Pods++
 	h.Largest = h.Largest.or(u.part(""))
+	if owner, ok := Owner(pod); ok && owner.GroupKind == StatefulSetKind {
+		name := manifest.Text(pod, "metadata", "name") // of its set, whose name the owner reference may not have
+		if ordinal, ok := ordinalOf(name, name[:max(0, strings.LastIndex(name, "-"))]); ok {
+			h.replicas = append(h.replicas, replica{ordinal, u.part("")})
+		}
+	}
 	if deleting(pod) {
 		h.Terminating = h.Terminating.plus(u.part(""))
 	} else {
@@ -62,7 +79,19 @@ func (h Held) All() Part { return h.Active.plus(h.Terminating) }
 // Plus is what the pods of two objects hold together.
 func (h Held) Plus(other Held) Held {
 	return Held{Active: h.Active.plus(other.Active), Terminating: h.Terminating.plus(other.Terminating),
-		Largest: h.Largest.or(other.Largest), Pods: h.Pods + other.Pods}
+		Largest: h.Largest.or(other.Largest), Pods: h.Pods + other.Pods, replicas: slices.Concat(h.replicas, other.replicas)}
+}
+
+// Condemned is what those pods of a StatefulSet hold that are not among so many from its first ordinal on:
+// its controller makes these beside them.
+func (h Held) Condemned(set manifest.Object, pods int64) (sum Part) {
+	first := count(set, 0, "spec", "ordinals", "start")
+	for _, r := range h.replicas {
+		if r.ordinal < first || r.ordinal-first >= pods {
+			sum = sum.plus(r.part)
+		}
+	}
+	return sum
 }
 
 // Hold raises the usage of an object to what its pods hold.
@@ -70,7 +99,8 @@ func (d *Usage) Hold(pods Held) { d.atLeast(pods.All()) }
 
 // Expect raises the usage of an object to what its pods hold, or are about to. Where its controller
 // makes a new pod beside one that terminates, that is its peak beside these; a StatefulSet makes
-// further pods as large as those of an earlier template that it has. A count holds what there is:
+// further pods as large as those of an earlier template that it has, beside those that its ordinals do not
+// have any more. A count holds what there is:
 // further pods are charged when they are made, so that no count makes room for them.
 func (d *Usage) Expect(o manifest.Object, pods Held) {
 	need := d.part("")
@@ -79,10 +109,13 @@ func (d *Usage) Expect(o manifest.Object, pods Held) {
 			need.GPUs, need.less = largest.GPUs, largest.less
 		}
 	}
-	if Replaces(o) {
+	switch beside := pods.Condemned(o, d.PeakPods); {
+	case Replaces(o):
 		need = need.or(pods.Active).plus(pods.Terminating)
-	} else {
-		need = need.or(pods.Active.plus(pods.Terminating))
+	case beside.GPUs > 0:
+		need = need.or(pods.All().beyond(beside)).plus(beside)
+	default:
+		need = need.or(pods.All())
 	}
 	d.Parts, d.Claim = nil, 0
 	d.claim(need)

@@ -15,10 +15,16 @@ func StatefulSetUsage(set manifest.Object, gpus GPUResources) Usage {
 
 // isReplica tells whether a name is that of a pod of a StatefulSet: its own with an ordinal.
 func isReplica(pod, set string) bool {
+	_, ok := ordinalOf(pod, set)
+	return ok
+}
+
+// ordinalOf is the ordinal in the name of a StatefulSet's pod.
+func ordinalOf(pod, set string) (int64, bool) {
 	ordinal, ok := strings.CutPrefix(pod, set+"-")
 	if !ok {
-		return false
+		return 0, false
 	}
 	n, err := strconv.ParseInt(ordinal, 10, 32)
-	return err == nil && n >= 0 && strconv.FormatInt(n, 10) == ordinal
+	return n, err == nil && n >= 0 && strconv.FormatInt(n, 10) == ordinal
 }

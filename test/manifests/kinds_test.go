@@ -74,12 +74,16 @@ func TestWhichRequestsAboutPodsCome(t *testing.T) {
 		"other labels of a Pod of nobody":     {released, "eve", "pods", pod("labels: {a: b}", gpu), pod("", gpu), "released-pods"},
 		"other labels of one without devices": {released, "eve", "pods", pod(ofSet+", labels: {a: b}", plain), pod(ofSet, plain), ""},
 		"annotations of a Pod":                {released, "eve", "pods", pod(ofSet+", annotations: {a: b}", gpu), pod(ofSet, gpu), ""},
-		"its controller lets a Pod go":        {released, account + "replicaset-controller", "pods", pod("", gpu), pod(ofSet, gpu), ""},
 		"a controller adopts a Pod":           {released, account + "replicaset-controller", "pods", pod(ofSet, gpu), pod("", gpu), "adopted-pods"},
 		"the shared user adopts a Pod":        {released, shared, "pods", pod(ofSet, gpu), pod("", gpu), "adopted-pods"},
 		"somebody else adopts a Pod":          {released, "eve", "pods", pod(ofSet, gpu), pod("", gpu), "released-pods"},
 		"a controller adopts another Pod":     {released, account + "replicaset-controller", "pods", pod(ofSet, plain), pod("", plain), ""},
 		"a controller labels a Pod":           {released, account + "replicaset-controller", "pods", pod(ofSet+", labels: {a: b}", gpu), pod(ofSet, gpu), ""},
+		"its controller lets a Pod go":        {released, account + "replicaset-controller", "pods", pod("", gpu), pod(ofSet, gpu), "orphaned-pods"},
+		"its owner is deleted without it":     {released, account + "generic-garbage-collector", "pods", pod("", gpu), pod(ofSet, gpu), "orphaned-pods"},
+		"the same by the shared user":         {released, shared, "pods", pod("", gpu), pod(ofSet, gpu), "orphaned-pods"},
+		"of one without devices":              {released, shared, "pods", pod("", plain), pod(ofSet, plain), ""},
+		"a controller marks a Pod":            {released, shared, "pods", pod(ofSet+", labels: {a: b}", gpu), pod(ofSet, gpu), ""},
 
 		"a StatefulSet":                        {workloads, "eve", "statefulsets", set("", gpu), "", "workloads"},
 		"a StatefulSet without devices":        {workloads, "eve", "statefulsets", set("", plain), "", ""},
@@ -111,19 +115,22 @@ func TestWhichRequestsAboutPodsCome(t *testing.T) {
 		"one that loses its spec":               {[]string{"operators"}, "eve", "jobsets", `{metadata: {name: x}}`, `{metadata: {name: x}, spec: {}}`, "operators"},
 		"one that is being deleted":             {[]string{"operators"}, "eve", "jobsets", `{metadata: {name: x, deletionTimestamp: x}, spec: {a: 1}}`, `{metadata: {name: x}, spec: {}}`, ""},
 
-		"an autoscaler":                       {[]string{"horizontalpodautoscalers"}, "eve", "", `{metadata: {name: x}, spec: {maxReplicas: 2}}`, "", "horizontalpodautoscalers"},
-		"the status of one":                   {[]string{"horizontalpodautoscalers"}, "eve", "", `{metadata: {name: x}, spec: {maxReplicas: 2}}`, `{metadata: {name: x}, spec: {maxReplicas: 2}}`, ""},
-		"a LimitRange of devices":             {[]string{"limitranges"}, "eve", "", `{metadata: {name: x}, spec: {limits: [{type: Container, max: {nvidia.com/gpu: 1}}]}}`, "", "limitranges"},
-		"a LimitRange of CPUs":                {[]string{"limitranges"}, "eve", "", `{metadata: {name: x}, spec: {limits: [{type: Container, default: {cpu: 1}}]}}`, "", ""},
-		"a tenant ends a Pod":                 {[]string{"pod-status"}, "eve", "", status("phase: Failed", gpu), status("phase: Running", gpu), "pod-status"},
-		"its node ends a Pod":                 {[]string{"pod-status"}, "system:node:n", "", status("phase: Failed", gpu), status("phase: Running", gpu), ""},
-		"a tenant ends a Pod without devices": {[]string{"pod-status"}, "eve", "", status("phase: Failed", plain), status("phase: Running", plain), ""},
-		"a Pod begins":                        {[]string{"pod-status"}, "eve", "", status("phase: Running", gpu), status("", gpu), ""},
-		"a tenant finishes a Job":             {[]string{"job-status"}, "eve", "", jobStatus(done, ""), jobStatus("", ""), "job-status"},
-		"more of a Job":                       {[]string{"job-status"}, "eve", "", jobStatus("succeeded: 2", ""), jobStatus("succeeded: 1", ""), "job-status"},
-		"a finished Job":                      {[]string{"job-status"}, "eve", "", jobStatus(done, ""), jobStatus(done, ""), ""},
-		"the job controller":                  {[]string{"job-status"}, account + "job-controller", "", jobStatus(done, ""), jobStatus("", ""), ""},
-		"another controller manages it":       {[]string{"job-status"}, "eve", "", jobStatus(done, "managedBy: kueue.x-k8s.io/multikueue,"), jobStatus("", "managedBy: kueue.x-k8s.io/multikueue,"), ""},
+		"an autoscaler":     {[]string{"horizontalpodautoscalers"}, "eve", "", `{metadata: {name: x}, spec: {maxReplicas: 2}}`, "", "horizontalpodautoscalers"},
+		"the status of one": {[]string{"horizontalpodautoscalers"}, "eve", "", `{metadata: {name: x}, spec: {maxReplicas: 2}}`, `{metadata: {name: x}, spec: {maxReplicas: 2}}`, ""},
+		"one that waits for a finalizer, and is raised":             {[]string{"horizontalpodautoscalers"}, "eve", "", `{metadata: {name: x, deletionTimestamp: x}, spec: {maxReplicas: 9}}`, `{metadata: {name: x, deletionTimestamp: x}, spec: {maxReplicas: 2}}`, "horizontalpodautoscalers"},
+		"one that is rid of its finalizer":                          {[]string{"horizontalpodautoscalers"}, "eve", "", `{metadata: {name: x, deletionTimestamp: x}, spec: {maxReplicas: 2}}`, `{metadata: {name: x, deletionTimestamp: x, finalizers: [a]}, spec: {maxReplicas: 2}}`, ""},
+		"a LimitRange that waits for a finalizer, and gets devices": {[]string{"limitranges"}, "eve", "", `{metadata: {name: x, deletionTimestamp: x}, spec: {limits: [{type: Container, max: {nvidia.com/gpu: 1}}]}}`, `{metadata: {name: x, deletionTimestamp: x}, spec: {limits: []}}`, "limitranges"},
+		"a LimitRange of devices":                                   {[]string{"limitranges"}, "eve", "", `{metadata: {name: x}, spec: {limits: [{type: Container, max: {nvidia.com/gpu: 1}}]}}`, "", "limitranges"},
+		"a LimitRange of CPUs":                                      {[]string{"limitranges"}, "eve", "", `{metadata: {name: x}, spec: {limits: [{type: Container, default: {cpu: 1}}]}}`, "", ""},
+		"a tenant ends a Pod":                                       {[]string{"pod-status"}, "eve", "", status("phase: Failed", gpu), status("phase: Running", gpu), "pod-status"},
+		"its node ends a Pod":                                       {[]string{"pod-status"}, "system:node:n", "", status("phase: Failed", gpu), status("phase: Running", gpu), ""},
+		"a tenant ends a Pod without devices":                       {[]string{"pod-status"}, "eve", "", status("phase: Failed", plain), status("phase: Running", plain), ""},
+		"a Pod begins":                                              {[]string{"pod-status"}, "eve", "", status("phase: Running", gpu), status("", gpu), ""},
+		"a tenant finishes a Job":                                   {[]string{"job-status"}, "eve", "", jobStatus(done, ""), jobStatus("", ""), "job-status"},
+		"more of a Job":                                             {[]string{"job-status"}, "eve", "", jobStatus("succeeded: 2", ""), jobStatus("succeeded: 1", ""), "job-status"},
+		"a finished Job":                                            {[]string{"job-status"}, "eve", "", jobStatus(done, ""), jobStatus(done, ""), ""},
+		"the job controller":                                        {[]string{"job-status"}, account + "job-controller", "", jobStatus(done, ""), jobStatus("", ""), ""},
+		"another controller manages it":                             {[]string{"job-status"}, "eve", "", jobStatus(done, "managedBy: kueue.x-k8s.io/multikueue,"), jobStatus("", "managedBy: kueue.x-k8s.io/multikueue,"), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var sent string
@@ -141,7 +148,7 @@ func TestWhichRequestsAboutPodsCome(t *testing.T) {
 // The entries that the API server looks at for a resource.
 var (
 	pods      = []string{"pods", "controlled-pods"}
-	released  = []string{"released-pods", "adopted-pods"}
+	released  = []string{"released-pods", "adopted-pods", "orphaned-pods"}
 	workloads = []string{"workloads"}
 	scales    = []string{"scale", "autoscaled"}
 )

@@ -44,7 +44,7 @@ func (r *round) budget(ctx context.Context, b *v1alpha1.GPUBudget) (next time.Du
 		r.condition(after, v1alpha1.ConditionCounted, metav1.ConditionFalse, "Invalid", errs.ToAggregate().Error())
 		return 0, r.write(ctx, b, after)
 	}
-	claims, plans := usage.Claims(r.all, compiled[0], r.namespaces)
+	all := usage.Claims(r.all, compiled[0], r.namespaces)
 	var selected ledger.Selected
 	if compiled[0].Selective() {
 		selected = ledger.Selected{}
@@ -76,7 +76,7 @@ func (r *round) budget(ctx context.Context, b *v1alpha1.GPUBudget) (next time.Du
 	}
 	if charge.Counted(b, r.rules) {
 		r.holders = usage.Holders(r.all, compiled[0], r.namespaces)
-		settled, next, commit := f.tracker.Settle(book, claims, plans, selected, r.listed, r.Wait)
+		settled, next, commit := f.tracker.Settle(book, all, selected, r.listed, r.Wait)
 		stored, err := r.settle(ctx, f, b, base, book, settled)
 		if err != nil {
 			return next, err
@@ -96,7 +96,7 @@ func (r *round) budget(ctx context.Context, b *v1alpha1.GPUBudget) (next time.Du
 				before = nil // no replica could charge
 			}
 		}
-		book, f.agreed = f.tracker.Rebuild(claims, selected, b.Status.Settlements), time.Time{}
+		book, f.agreed = f.tracker.Rebuild(all.Live, selected, b.Status.Settlements), time.Time{}
 		if (charge.Enforcement(b) != v1alpha1.BudgetDeny || unreadable != nil) && before != nil {
 			book.Keep(before, selected)
 		}

@@ -26,6 +26,11 @@ func (a Amount) Max(b Amount) Amount {
 	return Amount{GPUs: max(a.GPUs, b.GPUs), Overlap: max(a.Overlap, b.Overlap)}
 }
 
+// upTo is an amount of which no part is more than another's.
+func (a Amount) upTo(b Amount) Amount {
+	return Amount{GPUs: min(a.GPUs, b.GPUs), Overlap: min(a.Overlap, b.Overlap)}
+}
+
 // covers tells whether nothing of b is beyond a.
 func (a Amount) covers(b Amount) bool { return a.GPUs >= b.GPUs && a.Overlap >= b.Overlap }
 

@@ -12,8 +12,9 @@ type Charge struct {
 	Rises bool
 	// Held is whether GPUs is all that the entry has to hold, its overlap included.
 	Held bool
-	// Beyond is whether it is more than the owner was admitted with. An entry may hold the same pods
-	// twice for a while, as GPUs and as overlap: that is no room for more of them.
+	// Beyond is whether the ledger as a whole has to have room for it: it is more than the owner was admitted
+	// with. An entry may hold the same pods twice for a while, as GPUs and as overlap, and a count may have
+	// found by itself what was part of another entry: that is no room for more of them.
 	Beyond bool
 }
 

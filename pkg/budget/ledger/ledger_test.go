@@ -239,24 +239,24 @@ func TestNamespacesThatLabelsBringIn(t *testing.T) {
 	b := tracker.Rebuild(Claims{"a": live["a"]}, Selected{"a": true}, 0)
 	require.True(t, b.Lists("a"))
 
-	b, next, commit := tracker.Settle(b, live, nil, Selected{"a": true, "b": true}, at(0), wait)
+	b, next, commit := tracker.Settle(b, Listed{Live: live}, Selected{"a": true, "b": true}, at(0), wait)
 	commit(b)
 	assert.False(t, b.Lists("b"), "b has just been labelled: what was admitted before may not be stored yet")
 	assert.Equal(t, wait, next)
 
-	b, _, commit = tracker.Settle(b, live, nil, Selected{"a": true, "b": true}, at(60), wait)
+	b, _, commit = tracker.Settle(b, Listed{Live: live}, Selected{"a": true, "b": true}, at(60), wait)
 	commit(b)
 	assert.True(t, b.Lists("b"))
 	assert.Equal(t, Amount{GPUs: 8}, b.amount("b", y))
 
-	b, next, commit = tracker.Settle(b, Claims{"b": live["b"]}, nil, Selected{"b": true}, at(70), wait)
+	b, next, commit = tracker.Settle(b, Listed{Live: Claims{"b": live["b"]}}, Selected{"b": true}, at(70), wait)
 	commit(b)
 	assert.Equal(t, Amount{GPUs: 4}, b.amount("a", x), "a has just lost its label")
 	assert.Equal(t, wait, next)
-	b, _, commit = tracker.Settle(b, Claims{"b": live["b"]}, nil, Selected{"b": true}, at(130), wait)
+	b, _, commit = tracker.Settle(b, Listed{Live: Claims{"b": live["b"]}}, Selected{"b": true}, at(130), wait)
 	commit(b)
 	assert.Equal(t, Amount{}, b.amount("a", x))
-	b, next, commit = tracker.Settle(b, Claims{"b": live["b"]}, nil, Selected{"b": true}, at(131), wait)
+	b, next, commit = tracker.Settle(b, Listed{Live: Claims{"b": live["b"]}}, Selected{"b": true}, at(131), wait)
 	commit(b)
 	assert.False(t, b.Lists("a"))
 	assert.Zero(t, next)
@@ -265,10 +265,10 @@ func TestNamespacesThatLabelsBringIn(t *testing.T) {
 func TestAnEmptyNamespaceIsListedWhereLabelsDecide(t *testing.T) {
 	b := (&Tracker{}).Rebuild(Claims{}, Selected{"a": true}, 0)
 	assert.True(t, b.Lists("a"))
-	b, next, _ := (&Tracker{}).Settle(b, Claims{}, nil, Selected{"a": true}, at(0), time.Minute)
+	b, next, _ := (&Tracker{}).Settle(b, Listed{Live: Claims{}}, Selected{"a": true}, at(0), time.Minute)
 	assert.True(t, b.Lists("a"))
 	assert.Zero(t, next)
-	b, _, _ = (&Tracker{}).Settle(b, Claims{}, nil, nil, at(0), time.Minute)
+	b, _, _ = (&Tracker{}).Settle(b, Listed{Live: Claims{}}, nil, at(0), time.Minute)
 	assert.False(t, b.Lists("a"), "elsewhere it would only take room")
 }
 
@@ -315,12 +315,12 @@ func TestAPlanKeepsWhatWasChargedForItAndNoMore(t *testing.T) {
 	plans := func(gpus int64) Claims { return Claims{"a": {plan: {GPUs: gpus}}} }
 	tracker := &Tracker{}
 	b := book(t, Claims{})
-	b, _, _ = tracker.Settle(b, Claims{}, plans(9), nil, at(0), time.Minute)
+	b, _, _ = tracker.Settle(b, Listed{Plans: plans(9)}, nil, at(0), time.Minute)
 	assert.Equal(t, Amount{}, b.amount("a", plan), "nobody charged it")
 	require.True(t, b.Charge(Limits{Max: 10}, "t", Charge{Key: plan, Namespace: "a", Amount: Amount{GPUs: 4}, Rises: true}).Fits)
 	for i := range 4 {
 		var commit func(*Book)
-		b, _, commit = tracker.Settle(b, Claims{}, plans(9), nil, at(100*i), time.Minute)
+		b, _, commit = tracker.Settle(b, Listed{Plans: plans(9)}, nil, at(100*i), time.Minute)
 		commit(b)
 		assert.Equal(t, Amount{GPUs: 4}, b.amount("a", plan))
 	}
@@ -348,17 +348,17 @@ func TestWhatAControllerSawBeforeAnotherSettledDoesNotCount(t *testing.T) {
 	var one, other Tracker
 	b := one.Rebuild(stored, nil, 0)
 
-	settled, _, commit := one.Settle(b, Claims{}, nil, nil, at(0), wait) // deleted
+	settled, _, commit := one.Settle(b, Listed{Live: Claims{}}, nil, at(0), wait) // deleted
 	commit(settled)
 	require.True(t, settled.Equal(b))
 
 	require.True(t, b.Charge(Limits{Max: 10}, "late", Charge{Key: key, Namespace: "ns", Amount: Amount{GPUs: 10}, Rises: true}).Fits)
 	require.True(t, b.Charge(Limits{Max: 10}, "made", Charge{Key: key, Namespace: "ns", Amount: Amount{GPUs: 10}, Rises: true}).Fits)
-	b, _, commit = other.Settle(b, stored, nil, nil, at(55), wait) // what "made" stored
+	b, _, commit = other.Settle(b, Listed{Live: stored}, nil, at(55), wait) // what "made" stored
 	commit(b)
 	require.Empty(t, b.reservations)
 
-	settled, _, _ = one.Settle(b, Claims{}, nil, nil, at(61), wait) // deleted again; "late" is under way
+	settled, _, _ = one.Settle(b, Listed{Live: Claims{}}, nil, at(61), wait) // deleted again; "late" is under way
 	assert.Equal(t, Amount{GPUs: 10}, settled.amount("ns", key))
 	assert.Nil(t, Rebase(b, &Book{settled: b.settled}, b), "what was settled meanwhile is not settled onto")
 }
@@ -384,4 +384,35 @@ func TestOverlapIsHeldToTheShareOfANamespace(t *testing.T) {
 	within, beyond = b.Within(Limits{Max: 100, MaxPerNamespace: new(int64(15))})
 	assert.False(t, within)
 	assert.NotEmpty(t, beyond)
+}
+
+// What nobody was charged for is no room for pods: a count keeps entries for it and raises none.
+func TestWhatNobodyWasAskedAboutIsKeptAndNotRaised(t *testing.T) {
+	set := derived("set")
+	claim := func(gpus int64) Claims { return Claims{"a": {set: {GPUs: gpus}}} }
+	listed := Listed{Live: claim(80), Asked: claim(8)}
+	settle := func(b *Book, selected Selected) *Book {
+		tracker := &Tracker{settlements: b.settlements}
+		for i := range 3 {
+			var commit func(*Book)
+			b, _, commit = tracker.Settle(b, listed, selected, at(100*i), time.Minute)
+			commit(b)
+		}
+		return b
+	}
+	for name, c := range map[string]struct {
+		before Claims
+		want   int64
+	}{
+		"an object without an entry has what was asked about": {Claims{"a": {}}, 8},
+		"a smaller entry is raised to what was asked about":   {claim(4), 8},
+		"what was charged beyond that is kept":                {claim(40), 40},
+		"what is more than may ever come is let go":           {claim(90), 80},
+	} {
+		t.Run(name, func(t *testing.T) {
+			assert.Equal(t, Amount{GPUs: c.want}, settle(book(t, c.before), nil).amount("a", set))
+		})
+	}
+	all := (&Tracker{}).Rebuild(listed.Live, Selected{}, 0)
+	assert.Equal(t, Amount{GPUs: 80}, settle(all, Selected{"a": true}).amount("a", set), "what is there before a budget counts in full")
 }

@@ -368,7 +368,7 @@ func (m *model) controllerStep(c *rounds) {
 				m.write(c.base, status)
 				return
 			}
-			settled, _, commit := c.tracker.Settle(book, c.live, nil, nil, time.Time{}.Add(c.listed), modelWait)
+			settled, _, commit := c.tracker.Settle(book, Listed{Live: c.live}, nil, time.Time{}.Add(c.listed), modelWait)
 			for range 2 { // onto what was charged meanwhile
 				if settled.Equal(book) {
 					commit(book)

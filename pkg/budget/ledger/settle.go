@@ -23,6 +23,28 @@ type sighting struct {
 	since time.Time
 }
 
+// Listed is what a complete list has claims of.
+type Listed struct {
+	// Live are the claims of what is there, as far as it may come to use them.
+	Live Claims
+	// Asked has, for those of which it is less, what admissions were asked about and what pods hold. The
+	// rest of them is only kept: what nobody was charged for yet, such as the pods that an autoscaler may
+	// ask for, raises no entry, or the count would make room for what no admission found room for.
+	Asked Claims
+	// Plans are claims of which nothing is there yet: they keep what the ledger has for them, up to the
+	// plan, and raise nothing.
+	Plans Claims
+}
+
+// in is what an entry, which holds an amount, is at least to hold.
+func (l *Listed) in(namespace string, key Key, held Amount) Amount {
+	live := l.Live[namespace][key].capped()
+	if asked, less := l.Asked[namespace][key]; less {
+		live = asked.capped().Max(live.upTo(held))
+	}
+	return live.Max(l.Plans[namespace][key].capped().upTo(held))
+}
+
 // Selected are the namespaces that a budget selects; nil where it selects them all, or by
 // name, so that no change of a label can bring one in.
 type Selected map[string]bool
@@ -32,16 +54,14 @@ type Selected map[string]bool
 // after wait. The ledger must have been read before the list was begun, at listed, and be
 // written with compare-and-swap. next is when to look again; 0 is when something changes.
 //
-// plans are claims of which nothing is there yet: they keep what the ledger has for them, up
-// to the plan, and raise nothing. The Tracker goes on from here once commit is called with
-// the ledger that was stored.
-func (tracker *Tracker) Settle(b *Book, live, plans Claims, selected Selected, listed time.Time, wait time.Duration) (settled *Book, next time.Duration, commit func(stored *Book)) {
+// The Tracker goes on from here once commit is called with the ledger that was stored.
+func (tracker *Tracker) Settle(b *Book, all Listed, selected Selected, listed time.Time, wait time.Duration) (settled *Book, next time.Duration, commit func(stored *Book)) {
 	t := tracker
 	b = b.flat()
 	if b.settlements != t.settlements {
 		t = &Tracker{}
 	}
-	s := &settling{Tracker: t, from: b, live: live, plans: plans, listed: listed, wait: wait, selective: selected != nil, low: map[Key]sighting{},
+	s := &settling{Tracker: t, from: b, all: all, listed: listed, wait: wait, selective: selected != nil, low: map[Key]sighting{},
 		to: &Book{settled: Claims{}, reservations: map[Key]reservation{}}}
 	s.selectNamespaces(selected)
 	for namespace, claims := range b.settled {
@@ -54,12 +74,19 @@ func (tracker *Tracker) Settle(b *Book, live, plans Claims, selected Selected, l
 			s.entry(r.namespace, key)
 		}
 	}
-	for namespace, claims := range live {
+	for namespace, claims := range all.Live {
 		if selected != nil && s.to.settled[namespace] == nil {
 			continue // not counted yet
 		}
+		added := selected != nil && !b.Lists(namespace) // what was there before counts in full
 		for key, a := range claims {
-			if b.amount(namespace, key) == (Amount{}) {
+			if b.amount(namespace, key) != (Amount{}) {
+				continue
+			}
+			if asked, less := all.Asked[namespace][key]; less && !added {
+				a = asked
+			}
+			if a != (Amount{}) {
 				s.to.settle(namespace, key, a.capped())
 			}
 		}
@@ -140,8 +167,7 @@ func (t *Tracker) Rebuild(live Claims, selected Selected, settlements int64) *Bo
 type settling struct {
 	*Tracker
 	from, to *Book
-	live     Claims
-	plans    Claims
+	all      Listed
 	listed   time.Time
 	wait     time.Duration
 	// selective is whether only some namespaces are listed.
@@ -155,10 +181,7 @@ type settling struct {
 // entry settles one entry of the ledger.
 func (s *settling) entry(namespace string, key Key) {
 	held := s.from.amount(namespace, key)
-	live := s.live[namespace][key].capped()
-	if plan := s.plans[namespace][key].capped(); plan != (Amount{}) {
-		live = live.Max(Amount{GPUs: min(plan.GPUs, held.GPUs), Overlap: min(plan.Overlap, held.Overlap)})
-	}
+	live := s.all.in(namespace, key, held)
 	r, inFlight := s.from.reservations[key]
 	if s.selective && !s.to.Lists(namespace) {
 		live = Amount{} // none of its claims is counted yet

@@ -26,10 +26,16 @@ type Claimant struct {
 	Namespace, Kind, Name string
 	// Parts are the claim; Overlap is what pods of an earlier version hold until they are gone.
 	Parts, Overlap []workload.Part
+	// Asked is what of it admissions were asked about, and what pods hold: the rest may yet come, and
+	// has an entry kept, not raised.
+	Asked Asked
 	// Plan is whether nothing of it is there yet: it keeps what was charged for it, and no
 	// more.
 	Plan bool
 }
+
+// Asked is the part of a claim that raises an entry of a ledger.
+type Asked struct{ Parts, Overlap []workload.Part }
 
 // All are the claims of all objects, which cluster.List has read. A child is left out only if its
 // owner is there and would count it as its own (workload.Belongs), and asks for as much; what its
@@ -37,7 +43,7 @@ type Claimant struct {
 func All(w review.World, o *cluster.Objects) []Claimant {
 	w.Policies = w.Policies.WithClaims(o.Claims())
 	c := &counter{w: w, gpus: w.Policies.GPUResources(), objects: o, byUID: map[string]*owner{}, revisions: index(o.Revisions), routed: map[name]bool{},
-		configurationUID: map[name]string{}, earlier: map[int][]workload.Part{}}
+		configurationUID: map[name]string{}, earlier: map[int][]workload.Part{}, seen: map[int][]workload.Part{}}
 	c.holders = newHolders(o, c.gpus, w.Policies.Operators())
 	for _, items := range [][]cluster.Item{o.Services, o.Routes} {
 		for i := range items {
@@ -52,9 +58,10 @@ func All(w review.World, o *cluster.Objects) []Claimant {
 	c.replaced()
 	c.podAutoscalers()
 	c.deployments()
+	c.seenReplaced()
 	for _, root := range c.holders.roots {
-		if parts := c.holders.parts(root); len(parts) > 0 {
-			c.add(root.item, root.kind.Kind, keyOf(root.item), parts)
+		if parts := c.holders.parts(root, true); len(parts) > 0 {
+			c.addAsked(root.item, root.kind.Kind, keyOf(root.item), parts, c.holders.parts(root, false))
 		}
 	}
 	for _, pod := range c.holders.alone {
@@ -95,6 +102,9 @@ type owner struct {
 	claimant int
 	// empty is whether a Revision was seen without pods, and nothing sends any to it.
 	empty bool
+	// superseded is whether a Revision's claim hangs on what statuses say of it, and replaced whether it is
+	// the overlap of what replaced it.
+	superseded, replaced bool
 }
 
 func newOwner(i *cluster.Item, o manifest.Object, kind string, template workload.Usage) *owner {
@@ -119,12 +129,19 @@ type counter struct {
 	routed map[name]bool
 	// earlier are the superseded revisions that may have pods still, by claimant.
 	earlier map[int][]workload.Part
+	// seen is what the pods of these hold.
+	seen    map[int][]workload.Part
 	holders *holders
 }
 
 func (c *counter) add(i *cluster.Item, kind string, key ledger.Key, parts []workload.Part) int {
+	return c.addAsked(i, kind, key, parts, parts)
+}
+
+func (c *counter) addAsked(i *cluster.Item, kind string, key ledger.Key, parts, asked []workload.Part) int {
 	// Claims are kept for longer than what was listed.
-	c.claimants = append(c.claimants, Claimant{Key: key, Kind: kind, Namespace: strings.Clone(i.Namespace), Name: strings.Clone(i.Name), Parts: parts})
+	c.claimants = append(c.claimants, Claimant{Key: key, Kind: kind, Namespace: strings.Clone(i.Namespace), Name: strings.Clone(i.Name),
+		Parts: parts, Asked: Asked{Parts: asked}})
 	return len(c.claimants) - 1
 }
 
@@ -175,9 +192,23 @@ func (c *counter) services() {
 			}
 			o.names[name] = own[name] != nil
 		}
-		o.claimant = c.add(item, "Service", review.ServiceKey(s), d.Parts)
+		o.claimant = c.addAsked(item, "Service", review.ServiceKey(s), d.Parts, askedOf(s, d.Parts))
 		c.byUID[item.UID] = o
 	}
+}
+
+// askedOf are the parts of a Service's claim without those of revisions that only its status names, which
+// a tenant may write.
+func askedOf(service manifest.Object, parts []workload.Part) []workload.Part {
+	named := map[string]bool{}
+	for _, t := range manifest.Objects(service, "spec", "traffic") {
+		named[manifest.Text(t, "revisionName")] = true
+	}
+	only := func(p workload.Part) bool { return p.Revision != "" && !named[p.Revision] }
+	if !slices.ContainsFunc(parts, only) {
+		return parts
+	}
+	return slices.DeleteFunc(slices.Clone(parts), only)
 }
 
 func (c *counter) configurations() {
@@ -225,10 +256,22 @@ func (c *counter) revisionsByThemselves() {
 		case d.Class != parameter.KPA || !c.w.Knative.ScaleToZero():
 			// It keeps pods for as long as it is there.
 			claimant := &c.claimants[of.claimant]
-			claimant.Parts = append(claimant.Parts, d.Parts...)
+			claimant.Parts = append(slices.Clip(claimant.Parts), d.Parts...)
+			mine.superseded = true
 		case len(d.Parts) > 0:
+			mine.superseded, mine.replaced = true, true
 			c.earlier[of.claimant] = append(c.earlier[of.claimant], d.Parts...)
 		}
+	}
+}
+
+// seenReplaced splits what the pods of superseded revisions hold like what these claim.
+func (c *counter) seenReplaced() {
+	for at, parts := range c.seen {
+		slices.SortStableFunc(parts, func(a, b workload.Part) int { return cmp.Compare(b.GPUs, a.GPUs) })
+		asked := &c.claimants[at].Asked
+		asked.Overlap = append(slices.Clip(asked.Overlap), parts[0])
+		asked.Parts = append(slices.Clip(asked.Parts), parts[1:]...)
 	}
 }
 
@@ -258,7 +301,7 @@ func (c *counter) podAutoscalers() {
 		if r := c.controller(item, p); r != nil && d.WithinGPUs(&r.template) && scaled == kmeta.ChildName(item.Name, "-deployment") {
 			continue
 		}
-		c.add(item, "PodAutoscaler", keyOf(item), d.Parts)
+		c.addAsked(item, "PodAutoscaler", keyOf(item), d.Parts, nil) // it was charged when it was written
 	}
 }
 
@@ -281,10 +324,10 @@ func (c *counter) deployments() {
 		if s := live[name{item.Namespace, handover.ServiceName(o)}]; s != nil {
 			service = s.Object()
 		}
-		d := c.holders.deployment(found, 0, service)
+		d, asked := c.holders.deployment(found, 0, service), c.holders.asked(found, 0)
 		if len(d.Parts)+len(d.Overlap) > 0 {
-			at := c.add(item, "Deployment", keyOf(item), d.Parts)
-			c.claimants[at].Overlap = d.Overlap
+			at := c.addAsked(item, "Deployment", keyOf(item), d.Parts, asked.Parts)
+			c.claimants[at].Overlap, c.claimants[at].Asked.Overlap = d.Overlap, asked.Overlap
 		}
 		c.plan(item, o, service)
 	}
@@ -301,18 +344,44 @@ func (c *counter) ofRevision(found *holder, o manifest.Object) bool {
 	if r.empty {
 		// What it holds is not what a rollout leaves behind: nothing is to run there.
 		d = c.holders.deployment(found, 0, nil)
-		claimant := &c.claimants[r.claimant]
-		claimant.Parts, claimant.Overlap = append(slices.Clip(claimant.Parts), d.Parts...), append(claimant.Overlap, d.Overlap...)
+		asked := c.holders.asked(found, 0)
+		c.claimants[r.claimant].plus(d.Parts, d.Overlap, Asked{asked.Parts, asked.Overlap})
 		return true
 	}
 	d = c.holders.deployment(found, r.template.PeakPods, nil)
-	claimant := &c.claimants[r.claimant]
 	claimed := workload.SaturatingMul(r.template.GPUs.PerPod, r.template.PeakPods)
-	if more := d.Claim - claimed; more > 0 && len(d.Parts) > 0 {
-		claimant.Parts = append(slices.Clip(claimant.Parts), workload.Part{GPUs: more, Type: d.Parts[0].Type})
+	claimant := &c.claimants[r.claimant]
+	if r.superseded {
+		claimant.plus(beyond(d, claimed), d.Overlap, Asked{})
+		c.seeReplaced(r, c.holders.asked(found, 0))
+		return true
 	}
-	claimant.Overlap = append(claimant.Overlap, d.Overlap...)
+	asked := c.holders.asked(found, r.template.PeakPods)
+	claimant.plus(beyond(d, claimed), d.Overlap, Asked{beyond(asked, claimed), asked.Overlap})
 	return true
+}
+
+// seeReplaced counts what the pods of a superseded revision hold.
+func (c *counter) seeReplaced(revision *owner, held workload.Usage) {
+	if revision.replaced && len(held.Parts) > 0 {
+		c.seen[revision.claimant] = append(c.seen[revision.claimant], held.Parts...)
+		held.Parts = nil
+	}
+	c.claimants[revision.claimant].plus(nil, nil, Asked{held.Parts, held.Overlap})
+}
+
+// plus adds parts to a claim.
+func (c *Claimant) plus(parts, overlap []workload.Part, asked Asked) {
+	c.Parts, c.Overlap = append(slices.Clip(c.Parts), parts...), append(slices.Clip(c.Overlap), overlap...)
+	c.Asked.Parts, c.Asked.Overlap = append(slices.Clip(c.Asked.Parts), asked.Parts...), append(slices.Clip(c.Asked.Overlap), asked.Overlap...)
+}
+
+// beyond is what of a usage is more than was claimed.
+func beyond(d workload.Usage, claimed int64) []workload.Part {
+	if more := d.Claim - claimed; more > 0 && len(d.Parts) > 0 {
+		return []workload.Part{{GPUs: more, Type: d.Parts[0].Type}}
+	}
+	return nil
 }
 
 // plan counts the Knative Service that a Deployment is to become, for as long as there is
@@ -359,10 +428,9 @@ func Without(all []Claimant, namespaces []string) []Claimant {
 	return slices.DeleteFunc(all, func(c Claimant) bool { return slices.Contains(namespaces, c.Namespace) })
 }
 
-// Claims are the claims that count for a budget, in the namespaces that it selects, and the
-// plans that keep what was charged for them.
-func Claims(all []Claimant, b *policy.Budget, namespaces map[string]map[string]string) (claims, plans ledger.Claims) {
-	claims, plans = ledger.Claims{}, ledger.Claims{}
+// Claims are the claims that count for a budget, in the namespaces that it selects.
+func Claims(all []Claimant, b *policy.Budget, namespaces map[string]map[string]string) ledger.Listed {
+	claims, asked, plans := ledger.Claims{}, ledger.Claims{}, ledger.Claims{}
 	selected := map[string]bool{}
 	for i := range all {
 		c := &all[i]
@@ -373,17 +441,29 @@ func Claims(all []Claimant, b *policy.Budget, namespaces map[string]map[string]s
 			selected[c.Namespace] = selects
 		}
 		a := ledger.Amount{GPUs: b.Claim(c.Parts), Overlap: b.Claim(c.Overlap)}
-		if !selects || a == (ledger.Amount{}) {
-			continue
+		switch {
+		case !selects || a == (ledger.Amount{}):
+		case c.Plan:
+			raise(plans, c, a)
+		default:
+			of := ledger.Amount{GPUs: b.Claim(c.Asked.Parts), Overlap: b.Claim(c.Asked.Overlap)}
+			// Of two with one key the larger counts: of that, what was asked.
+			if before := claims[c.Namespace][c.Key]; before != (ledger.Amount{}) || of != a {
+				if was, less := asked[c.Namespace][c.Key]; less {
+					before = was
+				}
+				raise(asked, c, of.Max(before))
+			}
+			raise(claims, c, a)
 		}
-		into := claims
-		if c.Plan {
-			into = plans
-		}
-		if into[c.Namespace] == nil {
-			into[c.Namespace] = map[ledger.Key]ledger.Amount{}
-		}
-		into[c.Namespace][c.Key] = into[c.Namespace][c.Key].Max(a)
 	}
-	return claims, plans
+	return ledger.Listed{Live: claims, Asked: asked, Plans: plans}
+}
+
+// raise has claims hold at least an amount for a claimant.
+func raise(claims ledger.Claims, c *Claimant, a ledger.Amount) {
+	if claims[c.Namespace] == nil {
+		claims[c.Namespace] = map[ledger.Key]ledger.Amount{}
+	}
+	claims[c.Namespace][c.Key] = claims[c.Namespace][c.Key].Max(a)
 }

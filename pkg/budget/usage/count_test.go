@@ -179,7 +179,7 @@ func TestClaims(t *testing.T) {
 		budgets := policy.CompileBudgets([]v1alpha1.GPUBudget{b}).All()
 		require.Len(t, budgets, 1)
 		n := map[string]int64{}
-		counted, _ := Claims(all, budgets[0], namespaces)
+		counted := Claims(all, budgets[0], namespaces).Live
 		for namespace, claims := range counted {
 			for _, a := range claims {
 				n[namespace] += a.GPUs

@@ -76,15 +76,16 @@ func (h *holders) madeFor(item *cluster.Item, o manifest.Object) *holder {
 	return h.byUID[manifest.Text(root, "metadata", "uid")]
 }
 
-// parts are what a root other than a Deployment claims, with what was made of it.
-func (h *holders) parts(found *holder) []workload.Part {
+// parts are what a root other than a Deployment claims, with what was made of it, with or without the
+// pods that autoscalers may have it ask for.
+func (h *holders) parts(found *holder, autoscaled bool) []workload.Part {
 	if found.row == nil {
-		return h.usage(found).Parts
+		return h.usage(found, autoscaled).Parts
 	}
 	own := workload.OperatorUsage(found.read(), found.row, h.gpus).Parts
 	var made []workload.Part
 	for _, child := range found.made {
-		made = append(made, h.parts(child)...)
+		made = append(made, h.parts(child, autoscaled)...)
 	}
 	if all := found.pods.All(); all.GPUs > 0 {
 		made = append(made, all)

@@ -163,10 +163,14 @@ func (h *holders) autoscaled(found *holder) manifest.Object {
 	return raised
 }
 
-// usage is what a root other than a Deployment claims.
-func (h *holders) usage(found *holder) workload.Usage {
+// usage is what a root other than a Deployment claims, with or without the pods that autoscalers may have
+// it ask for.
+func (h *holders) usage(found *holder, autoscaled bool) workload.Usage {
 	kind, _ := workload.KindFor(found.kind)
-	o := h.autoscaled(found)
+	o := found.read()
+	if autoscaled {
+		o = h.autoscaled(found)
+	}
 	u := kind.Usage(o, h.gpus)
 	u.Hold(found.pods)
 	return u
@@ -180,6 +184,13 @@ func (h *holders) deployment(found *holder, peak int64, service manifest.Object)
 		peak = max(peak, h.peak(found))
 	}
 	return workload.DeploymentUsage(o, workload.Controlled{ReplicaSets: found.sets, Pods: found.pods, Autoscaled: peak}, h.gpus)
+}
+
+// asked is what of a Deployment's claim admissions were asked about, given how many pods it was admitted
+// with, and what its pods hold. Its controller writes the ReplicaSets and nobody is asked, so that these
+// raise no entry, as little as what autoscalers may yet ask for.
+func (h *holders) asked(found *holder, peak int64) workload.Usage {
+	return workload.DeploymentUsage(found.read(), workload.Controlled{Pods: found.pods, Autoscaled: peak}, h.gpus)
 }
 
 // empty tells whether nothing belongs to an object.

@@ -165,6 +165,7 @@ func requests() map[string]request {
 		"a Pod is taken from its owner":  {"validate-released-pods.kubetorch.com", "validate-released-pods.kubetorch.com", patchAs("", pods, "owned", `{"metadata":{"ownerReferences":null}}`)},
 		"a controller adopts a Pod": {"validate-adopted-pods.kubetorch.com", "", patchAs(replicaSetController, pods, "owned",
 			`{"metadata":{"ownerReferences":[{"apiVersion":"apps/v1","kind":"ReplicaSet","name":"r","uid":"adopter","controller":true}]}}`)},
+		"a Pod is taken by the collector":    {"validate-orphaned-pods.kubetorch.com", "", patchAs(collector, pods, "owned", `{"metadata":{"ownerReferences":null}}`)},
 		"a Pod gets an annotation":           {do: patchAs("", pods, "owned", `{"metadata":{"annotations":{"a":"b"}}}`)},
 		"somebody says that a Pod has ended": {"validate-pod-status.kubetorch.com", "validate-pod-status.kubetorch.com", patchAs("", pods, "owned", `{"status":{"phase":"Failed"}}`, "status")},
 		"the collector of pods says so":      {do: patchAs(podCollector, pods, "owned", `{"status":{"phase":"Failed"}}`, "status")},
@@ -198,6 +199,8 @@ const (
 	horizontalAutoscaler = "system:serviceaccount:kube-system:horizontal-pod-autoscaler"
 	replicaSetController = "system:serviceaccount:kube-system:replicaset-controller"
 	jobController        = "system:serviceaccount:kube-system:job-controller"
+	// collector is the garbage collector of all else.
+	collector = "system:serviceaccount:kube-system:generic-garbage-collector"
 	// podCollector is the garbage collector of pods.
 	podCollector = "system:serviceaccount:kube-system:pod-garbage-collector"
 )
