@@ -129,6 +129,8 @@ func (r *Request) concerns() bool {
 	case r.of == ServiceKind, r.of == policyKind, r.of == budgetKind, r.of == DeploymentKind, unscalable[r.of] != "",
 		r.of == workload.HorizontalPodAutoscalerKind, r.of == workload.LimitRangeKind:
 		return true
+	case r.of == workload.ResourceClaimTemplateKind:
+		return r.raw.Operation == admissionv1.Create // it never changes
 	}
 	return r.hasPods() || r.isOperated() || slices.Contains(children, r.of)
 }
