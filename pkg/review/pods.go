@@ -100,7 +100,8 @@ func (r *Request) podClaims(w World) []Claim {
 	}
 	own := newClaim(r.key(), r.of.Kind, d, old)
 	own.Name = r.storedName()
-	if owner := r.related.oldOwner; owner != nil && (manifest.Text(owner, "metadata", "deletionTimestamp") == "" || r.lacksPods(d)) {
+	owner := r.related.oldOwner
+	if owner != nil && (manifest.Text(owner, "metadata", "deletionTimestamp") == "" || r.lacksPods(d)) {
 		own.Old = nil // its owner's entry, not its own
 	}
 	return append(claims, own)
@@ -136,7 +137,8 @@ func (r *Request) movedClaims(w World, d workload.Usage) []Claim {
 		return nil // charged by itself
 	case stated && r.related.owner != nil && manifest.Text(r.related.owner, "metadata", "uid") == ref.UID:
 		return nil
-	case r.related.awaited && r.related.owner == nil && manifest.Equal(manifest.At(r.old, "metadata", "labels"), manifest.At(r.object, "metadata", "labels")):
+	case r.related.awaited && r.related.owner == nil &&
+		manifest.Equal(manifest.At(r.old, "metadata", "labels"), manifest.At(r.object, "metadata", "labels")):
 		return nil
 	}
 	c := newClaim(r.key(), r.of.Kind, d, nil)

@@ -317,7 +317,8 @@ func (r *Request) needOfDeployment(ctx context.Context, w World, in inNamespace,
 		if err := r.readClaims(ctx, w, in, slices.Concat(sets, loose, slices.Concat(pods...))...); err != nil {
 			return err
 		}
-		r.related.need = r.related.need.Plus(workload.Need{Held: r.held(except(loose, manifest.Text(pod, "metadata", "uid"))).All()})
+		loose = except(loose, manifest.Text(pod, "metadata", "uid"))
+		r.related.need = r.related.need.Plus(workload.Need{Held: r.held(loose).All()})
 		for i, set := range sets {
 			if manifest.Text(set, "metadata", "uid") == manifest.Text(r.related.owner, "metadata", "uid") {
 				pods[i] = with(pods[i], pod)
