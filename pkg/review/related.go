@@ -318,15 +318,29 @@ func (r *Request) needOfDeployment(ctx context.Context, w World, in inNamespace,
 			return err
 		}
 		loose = except(loose, manifest.Text(pod, "metadata", "uid"))
-		r.related.need = r.related.need.Plus(workload.Need{Held: r.held(loose).All()})
 		for i, set := range sets {
+			adopted, rest := partition(loose, func(o manifest.Object) bool { return !controlled(o) && workload.Selects(set, o) })
+			pods[i], loose = append(pods[i], adopted...), rest
 			if manifest.Text(set, "metadata", "uid") == manifest.Text(r.related.owner, "metadata", "uid") {
 				pods[i] = with(pods[i], pod)
 			}
 			r.related.need = r.related.need.Plus(workload.NeedOf(set, r.held(pods[i]), r.gpus))
 		}
+		r.related.need = r.related.need.Plus(workload.Need{Held: r.held(loose).All()})
 	}
 	return nil
+}
+
+// partition are the objects that something holds of, and the others.
+func partition(objects []manifest.Object, holds func(manifest.Object) bool) (found, others []manifest.Object) {
+	for _, o := range objects {
+		if holds(o) {
+			found = append(found, o)
+		} else {
+			others = append(others, o)
+		}
+	}
+	return found, others
 }
 
 // knativeRoot is what holds the claim of a Revision, and the Deployments of all that it holds the claim
