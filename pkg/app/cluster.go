@@ -29,6 +29,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/metric"
 	"github.com/kubetorch/webhook/pkg/version"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // ClusterOptions configure [Cluster].
@@ -59,6 +60,8 @@ type ClusterOptions struct {
 	AuditInterval time.Duration
 	// OpenReports is whether the leader keeps a ClusterReport of openreports.io for each policy.
 	OpenReports bool
+	// Operators are the kinds whose operators make pods.
+	Operators workload.Operators
 	// ShutdownDelay is how long to go on serving, not ready, once ctx ended.
 	ShutdownDelay time.Duration
 	Log           logr.Logger
@@ -191,7 +194,7 @@ func addReads(mgr ctrl.Manager, config *rest.Config, o ClusterOptions, e *edge, 
 	e.self = me.name
 	e.registered = registered(mgr.GetAPIReader(), o.Configuration)
 	e.neighbours = &neighbours{reads: direct, served: presence.Served}
-	e.reader = liveReader{direct}
+	e.reader = liveReader{direct, mgr.GetRESTMapper()}
 	events := record.NewBroadcaster()
 	events.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: clientset.CoreV1().Events("")})
 	recorder := events.NewRecorder(mgr.GetScheme(), eventSource)
@@ -202,6 +205,7 @@ func addReads(mgr ctrl.Manager, config *rest.Config, o ClusterOptions, e *edge, 
 		return err
 	}
 	lists := cluster.NewLists(source)
+	lists.Operators = o.Operators
 	l, err := newLedgers(mgr, config, clientset, recorder, o, e, namespaceReads, lists, presence.Served, registry)
 	if err != nil {
 		return err
@@ -214,6 +218,7 @@ func addReads(mgr ctrl.Manager, config *rest.Config, o ClusterOptions, e *edge, 
 	}
 
 	s := newSnapshots(e, gauges, o.Log.WithName("snapshot"))
+	s.operators = &o.Operators
 	knative, err := newKnativeWatch(clientset, o.KnativeNamespace, s.changedKnative)
 	if err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
+	"github.com/kubetorch/webhook/pkg/budget/charge"
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/policy"
@@ -64,6 +65,11 @@ func requestOf(t *testing.T, s step) *admissionv1.AdmissionRequest {
 		for _, k := range workload.Kinds() {
 			if k.Resource == resource {
 				r.Resource = metav1.GroupVersionResource{Group: k.Group, Version: k.Version, Resource: k.Resource}
+			}
+		}
+		for _, k := range workload.BuiltInOperators().Kinds {
+			if k.Resource == resource {
+				r.Resource = metav1.GroupVersionResource{Group: k.Group, Version: "v1", Resource: k.Resource}
 			}
 		}
 	}
@@ -240,18 +246,24 @@ func TestEveryKindThatMakesPodsIsChargedToTheBudget(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			e, ledgers := standalone()
-			for _, s := range steps {
-				answer := e.validate(t.Context(), requestOf(t, s))
-				if s.refused == "" {
-					require.True(t, answer.Allowed, "%s: %+v", s.what, answer.Result)
-				} else {
-					require.False(t, answer.Allowed, s.what)
-					assert.Contains(t, answer.Result.Message, s.refused, s.what)
-					assert.EqualValues(t, 403, answer.Result.Code, s.what)
-				}
-				assert.Equal(t, s.used, ledgers.Status("b").Used, s.what)
-			}
+			play(t, e, ledgers, steps)
 		})
+	}
+}
+
+// play sends requests one after the other.
+func play(t *testing.T, e *edge, ledgers *charge.Memory, steps []step) {
+	t.Helper()
+	for _, s := range steps {
+		answer := e.validate(t.Context(), requestOf(t, s))
+		if s.refused == "" {
+			require.True(t, answer.Allowed, "%s: %+v", s.what, answer.Result)
+		} else {
+			require.False(t, answer.Allowed, s.what)
+			assert.Contains(t, answer.Result.Message, s.refused, s.what)
+			assert.EqualValues(t, 403, answer.Result.Code, s.what)
+		}
+		assert.Equal(t, s.used, ledgers.Status("b").Used, s.what)
 	}
 }
 

@@ -150,6 +150,8 @@ func (r *replicaOf) Live(_ context.Context, name string) (*v1alpha1.GPUBudget, e
 	return r.budgets[name], nil
 }
 
+func (s *simulated) Base(context.Context, *v1alpha1.GPUBudget) (*ledger.Base, error) { return nil, nil }
+
 func (s *simulated) Write(_ context.Context, b *v1alpha1.GPUBudget) (*v1alpha1.GPUBudget, error) {
 	if b.ResourceVersion != s.budgets[b.Name].ResourceVersion {
 		return nil, apierrors.NewConflict(schema.GroupResource{}, b.Name, fmt.Errorf("changed"))

@@ -21,7 +21,7 @@ func (r *Request) judgePods(w World) Verdict {
 		return Verdict{} // part of its Pod, which was judged
 	}
 	v := r.verdict(r.selection(w), d, old)
-	if !v.silent() && r.byMaker() && r.withinOwner(w, d) {
+	if !v.silent() && ((r.byMaker() && r.withinOwner(w, d)) || r.madeWithin(w, d)) {
 		return Verdict{}
 	}
 	return v
@@ -84,6 +84,13 @@ func (r *Request) podClaims(w World) []Claim {
 		return r.movedClaims(w, d)
 	case r.of == workload.ResourceClaimKind && r.old != nil:
 		return r.leavingClaims(d)
+	case r.related.operated != nil:
+		if c, ok := r.madeClaim(w, d); ok {
+			return []Claim{c}
+		}
+		own := newClaim(r.key(), r.of.Kind, d, nil)
+		own.Name = r.storedName()
+		return []Claim{own}
 	case r.of == workload.ReplicaSetKind && r.byMaker() && r.related.owner != nil && (r.old == nil || r.related.oldOwner != nil):
 		return nil // part of its Deployment, which was charged
 	}
@@ -114,6 +121,9 @@ func (r *Request) neededClaim(d workload.Usage) Claim {
 		Held: true, Settled: need.Settled()}
 	if need.Held.GPUs > 0 {
 		c.New = []workload.Part{need.Held}
+	}
+	if r.related.needed != nil {
+		c.New, c.Settled = r.related.needed, r.related.fits
 	}
 	return c
 }

@@ -2,7 +2,6 @@ package review
 
 import (
 	"context"
-	"slices"
 
 	admissionv1 "k8s.io/api/admission/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -28,6 +27,12 @@ type related struct {
 	need workload.Need
 	// awaited is whether a Pod belongs to nobody, and a Deployment selects it, which reckons with it.
 	awaited bool
+	// needed is what a root of an operator's kind needs with the Pod, where that is more than its owner
+	// asks for, and fits whether it was admitted with as much.
+	needed []workload.Part
+	fits   bool
+	// operated is whose an operator's account makes the request's object.
+	operated *operatorRoot
 	// target is what a HorizontalPodAutoscaler points at.
 	target manifest.Object
 	// users are those of a ResourceClaimTemplate.
@@ -86,6 +91,9 @@ func (r *Request) Resolve(ctx context.Context, w World) error {
 	if err := r.readClaims(ctx, w, in, r.object, r.old); err != nil {
 		return err
 	}
+	if r.isOperated() {
+		return r.resolveMade(ctx, in)
+	}
 	switch r.of {
 	case workload.PodKind:
 		return r.resolvePod(ctx, w, in)
@@ -94,7 +102,10 @@ func (r *Request) Resolve(ctx context.Context, w World) error {
 	case DeploymentKind:
 		return r.resolveDeployment(ctx, w, in)
 	case workload.ReplicaSetKind, workload.ReplicationControllerKind, workload.StatefulSetKind, workload.JobKind:
-		return r.resolveOwner(ctx, w, in)
+		if err := r.resolveOwner(ctx, w, in); err != nil {
+			return err
+		}
+		return r.resolveMade(ctx, in)
 	case workload.HorizontalPodAutoscalerKind:
 		return r.resolveTarget(ctx, w, in)
 	}
@@ -208,169 +219,6 @@ func (r *Request) adopters(ctx context.Context, in inNamespace) ([]manifest.Obje
 		}
 	}
 	return found, nil
-}
-
-// resolvePod reads what a Pod that its controller makes or adopts belongs to, up to the root, and all that
-// the root needs; and of one that is changed whose it is, and who reckons with it.
-func (r *Request) resolvePod(ctx context.Context, w World, in inNamespace) (err error) {
-	if !asksForDevices(r.object) {
-		return nil
-	}
-	if r.old != nil {
-		adopted, err := r.resolveChange(ctx, in)
-		if err != nil || !adopted {
-			return err
-		}
-	}
-	if !r.byMaker() {
-		return nil
-	}
-	return r.resolveRoot(ctx, w, in, r.object)
-}
-
-// resolveChange reads whose a Pod is and was; adopted is whether it gets another owner.
-func (r *Request) resolveChange(ctx context.Context, in inNamespace) (adopted bool, err error) {
-	if r.related.owner, err = in.owner(ctx, r.object); err != nil {
-		return false, err
-	}
-	if r.related.oldOwner, err = in.owner(ctx, r.old); err != nil {
-		return false, err
-	}
-	if r.related.oldOwner == nil {
-		if r.related.awaited, err = in.awaited(ctx, r.old); err != nil {
-			return false, err
-		}
-	}
-	uid := manifest.Text(r.related.owner, "metadata", "uid")
-	return uid != "" && uid != manifest.Text(r.related.oldOwner, "metadata", "uid"), nil
-}
-
-// awaited tells whether a Deployment selects a Pod that belongs to nobody: until a ReplicaSet of it adopts
-// the Pod it makes no other in its place.
-func (in inNamespace) awaited(ctx context.Context, pod manifest.Object) (bool, error) {
-	listed, err := in.List(ctx, DeploymentKind, in.namespace, labels.Everything())
-	if err != nil {
-		return false, err
-	}
-	return slices.ContainsFunc(listed, func(d manifest.Object) bool { return workload.Selects(d, pod) }), nil
-}
-
-// resolveRoot reads what a Pod belongs to, up to the root, and what the root needs with the Pod, which
-// may be stored already.
-func (r *Request) resolveRoot(ctx context.Context, w World, in inNamespace, pod manifest.Object) error {
-	owner, err := in.owner(ctx, pod)
-	if err != nil || owner == nil {
-		return err
-	}
-	r.related.owner = owner
-	switch workload.KindOf(owner) {
-	case workload.DaemonSetKind:
-		return nil // each of its pods is charged by itself
-	case workload.ReplicaSetKind:
-		deployment, err := in.owner(ctx, owner)
-		if err != nil {
-			return err
-		}
-		if deployment != nil {
-			return r.needOfDeployment(ctx, w, in, pod, deployment)
-		}
-	}
-	pods, err := in.children(ctx, workload.PodKind, owner)
-	if err != nil {
-		return err
-	}
-	if err := r.readClaims(ctx, w, in, append(pods, owner)...); err != nil {
-		return err
-	}
-	r.related.root, r.related.need = rootOf(owner), workload.NeedOf(owner, r.held(with(pods, pod)), r.gpus)
-	return nil
-}
-
-// with adds a pod to those that are stored, if it is not among them.
-func with(pods []manifest.Object, pod manifest.Object) []manifest.Object {
-	uid := manifest.Text(pod, "metadata", "uid")
-	return append(except(pods, uid), pod)
-}
-
-// needOfDeployment is for a Pod of a Deployment, which may itself belong to a Revision.
-func (r *Request) needOfDeployment(ctx context.Context, w World, in inNamespace, pod, deployment manifest.Object) error {
-	revision, err := in.owner(ctx, deployment)
-	if err != nil {
-		return err
-	}
-	deployments := []manifest.Object{deployment}
-	r.related.root = rootOf(deployment)
-	if revision != nil {
-		if r.related.root, deployments, err = in.knativeRoot(ctx, revision, deployment); err != nil {
-			return err
-		}
-	}
-	for _, d := range deployments {
-		sets, err := in.children(ctx, workload.ReplicaSetKind, d)
-		if err != nil {
-			return err
-		}
-		pods, loose, err := in.podsOf(ctx, d, sets)
-		if err != nil {
-			return err
-		}
-		if err := r.readClaims(ctx, w, in, slices.Concat(sets, loose, slices.Concat(pods...))...); err != nil {
-			return err
-		}
-		loose = except(loose, manifest.Text(pod, "metadata", "uid"))
-		for i, set := range sets {
-			adopted, rest := partition(loose, func(o manifest.Object) bool { return !controlled(o) && workload.Selects(set, o) })
-			pods[i], loose = append(pods[i], adopted...), rest
-			if manifest.Text(set, "metadata", "uid") == manifest.Text(r.related.owner, "metadata", "uid") {
-				pods[i] = with(pods[i], pod)
-			}
-			r.related.need = r.related.need.Plus(workload.NeedOf(set, r.held(pods[i]), r.gpus))
-		}
-		r.related.need = r.related.need.Plus(workload.Need{Held: r.held(loose).All()})
-	}
-	return nil
-}
-
-// partition are the objects that something holds of, and the others.
-func partition(objects []manifest.Object, holds func(manifest.Object) bool) (found, others []manifest.Object) {
-	for _, o := range objects {
-		if holds(o) {
-			found = append(found, o)
-		} else {
-			others = append(others, o)
-		}
-	}
-	return found, others
-}
-
-// knativeRoot is what holds the claim of a Revision, and the Deployments of all that it holds the claim
-// for.
-func (in inNamespace) knativeRoot(ctx context.Context, revision, own manifest.Object) (root, []manifest.Object, error) {
-	configuration, err := in.owner(ctx, revision)
-	if err != nil || configuration == nil {
-		return rootOf(revision), []manifest.Object{own}, err
-	}
-	service, err := in.owner(ctx, configuration)
-	if err != nil {
-		return root{}, nil, err
-	}
-	holder := rootOf(configuration)
-	if service != nil {
-		holder = rootOf(service)
-	}
-	revisions, err := in.children(ctx, RevisionKind, configuration)
-	if err != nil {
-		return root{}, nil, err
-	}
-	listed, err := in.List(ctx, DeploymentKind, in.namespace, labels.Everything())
-	if err != nil {
-		return root{}, nil, err
-	}
-	var deployments []manifest.Object
-	for _, revision := range revisions {
-		deployments = append(deployments, belonging(listed, revision)...)
-	}
-	return holder, deployments, nil
 }
 
 func (r *Request) held(pods []manifest.Object) workload.Held { return workload.HeldBy(pods, r.gpus) }
