@@ -129,18 +129,33 @@ func (r *Request) needOfDeployment(ctx context.Context, w World, in inNamespace,
 		if err := r.readClaims(ctx, w, in, slices.Concat(sets, loose, slices.Concat(pods...))...); err != nil {
 			return err
 		}
-		for _, pod := range loose {
-			r.related.left = with(r.related.left, pod)
-		}
+		loose = except(loose, manifest.Text(pod, "metadata", "uid"))
 		for i, set := range sets {
+			adopted, rest := partition(loose, func(o manifest.Object) bool { return !controlled(o) && workload.Selects(set, o) })
+			pods[i], loose = append(pods[i], adopted...), rest
 			if sameUID(set, r.related.owner) {
 				pods[i] = with(pods[i], pod)
 			}
 			r.related.need = r.related.need.Plus(workload.NeedOf(set, r.held(pods[i]), r.gpus))
 		}
+		for _, pod := range loose {
+			r.related.left = with(r.related.left, pod)
+		}
 	}
 	r.related.left = except(r.related.left, manifest.Text(pod, "metadata", "uid"))
 	return nil
+}
+
+// partition are the objects that something holds of, and the others.
+func partition(objects []manifest.Object, holds func(manifest.Object) bool) (found, others []manifest.Object) {
+	for _, o := range objects {
+		if holds(o) {
+			found = append(found, o)
+		} else {
+			others = append(others, o)
+		}
+	}
+	return found, others
 }
 
 // knativeRoot is what holds the claim of a Revision, and the Deployments of all that it holds the claim

@@ -173,7 +173,8 @@ func (r *Request) movedClaims(w World, d workload.Usage) []Claim {
 		return nil // charged by itself
 	case stated && r.related.owner != nil && manifest.Text(r.related.owner, "metadata", "uid") == ref.UID:
 		return nil
-	case r.related.awaited && r.related.owner == nil && manifest.Equal(manifest.At(r.old, "metadata", "labels"), manifest.At(r.object, "metadata", "labels")):
+	case r.related.awaited && r.related.owner == nil &&
+		manifest.Equal(manifest.At(r.old, "metadata", "labels"), manifest.At(r.object, "metadata", "labels")):
 		return nil
 	}
 	if r.byKubernetes() && !r.related.orphaned {

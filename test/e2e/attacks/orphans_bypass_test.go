@@ -26,18 +26,27 @@ func (s *scene) list(resource schema.GroupVersionResource) []unstructured.Unstru
 	return list.Items
 }
 
-// orphan deletes an object without what it made.
+// orphan deletes an object without what it made, and waits until it is gone, or another of its name is there.
 func (s *scene) orphan(resource schema.GroupVersionResource, name string) {
 	s.Helper()
+	before, err := s.get(resource, name)
+	require.NoError(s, err)
 	policy := metav1.DeletePropagationOrphan
 	require.NoError(s, write(func() error {
 		return s.tenant.Resource(resource).Namespace(s.namespace).Delete(context.Background(), name, metav1.DeleteOptions{PropagationPolicy: &policy})
 	}))
+	harness.Eventually(s, "the end of "+name, func() bool {
+		now, err := s.get(resource, name)
+		return err != nil || now.GetUID() != before.GetUID()
+	})
 }
 
-func (s *scene) awaitGone(resource schema.GroupVersionResource, name string) {
-	s.Helper()
-	harness.Eventually(s, "the end of "+name, func() bool { return !s.exists(resource, name) })
+// thief is an object without GPUs that selects pods with labels, and that the Deployment does not select.
+func thief(version, kind, name, labels string) string {
+	text := strings.Replace(workload(version, kind, name, 0, 9, ""), "labels: {app: x}", "labels: {app: thief}", 1)
+	text = strings.Replace(text, "selector: {matchLabels: {app: x}}", "selector: {matchLabels: "+labels+"}", 1)
+	text = strings.Replace(text, "selector: {app: x}", "selector: "+labels, 1)
+	return strings.Replace(text, "labels: {app: x}", "labels: "+labels, 1)
 }
 
 // Another kind's controller adopts the pods before a new ReplicaSet of the Deployment can.
@@ -56,15 +65,10 @@ func TestOrphansThatAnotherAdopts(t *testing.T) {
 					if !owned(&set) {
 						continue
 					}
-					labels := asText(t, set.GetLabels())
 					name := fmt.Sprintf("thief-%d", i)
-					thief := strings.Replace(workload(version, kind, name, 0, 2, ""), "selector: {matchLabels: {app: x}}", "selector: {matchLabels: "+labels+"}", 1)
-					thief = strings.Replace(thief, "selector: {app: x}", "selector: "+labels, 1)
-					thief = strings.Replace(thief, "template: {metadata: {labels: {app: x}", "template: {metadata: {labels: "+labels, 1)
-					s.apply(s.tenant, thief)
+					s.apply(s.tenant, thief(version, kind, name, asText(t, set.GetLabels())))
 					harness.Eventually(t, "the controller of "+name, func() bool { return len(s.list(podResource)) > 2 })
 					s.orphan(replicaSets, set.GetName())
-					s.awaitGone(replicaSets, set.GetName())
 				}
 				s.maybeLive(17)
 			}
@@ -87,7 +91,6 @@ func TestOrphansWithOtherLabels(t *testing.T) {
 			sets := s.list(replicaSets)
 			require.Len(t, sets, 1)
 			s.orphan(replicaSets, sets[0].GetName())
-			s.awaitGone(replicaSets, sets[0].GetName())
 			if counted {
 				harness.Await(t, "the orphans to be counted", func() (bool, string) {
 					b := s.status()
@@ -115,10 +118,12 @@ func TestAReplicaSetThatIsOrphanedBeforeItsPods(t *testing.T) {
 	sets := s.list(replicaSets)
 	require.Len(t, sets, 1)
 	s.orphan(replicaSets, sets[0].GetName())
-	s.awaitGone(replicaSets, sets[0].GetName())
 	_ = s.patch(deployments, "a", `{spec: {paused: false, strategy: {type: Recreate, rollingUpdate: null}, template: {metadata: {annotations: {other: version}}}}}`)
 	s.maybeLive(17)
-	s.orphan(deployments, "a")
+	orphan := metav1.DeletePropagationOrphan
+	require.NoError(t, write(func() error {
+		return s.tenant.Resource(deployments).Namespace(s.namespace).Delete(context.Background(), "a", metav1.DeleteOptions{PropagationPolicy: &orphan})
+	}))
 	s.maybeLive(17)
 	harness.Await(t, "a count", func() (bool, string) {
 		b := s.status()
