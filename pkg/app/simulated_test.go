@@ -102,6 +102,8 @@ func (s *simulated) Cached(context.Context, string) (*v1alpha1.GPUBudget, error)
 }
 func (s *simulated) Live(context.Context, string) (*v1alpha1.GPUBudget, error) { return s.budget, nil }
 
+func (s *simulated) Base(context.Context, *v1alpha1.GPUBudget) (*ledger.Base, error) { return nil, nil }
+
 func (s *simulated) Write(_ context.Context, b *v1alpha1.GPUBudget) (*v1alpha1.GPUBudget, error) {
 	if b.ResourceVersion != s.budget.ResourceVersion {
 		return nil, apierrors.NewConflict(schema.GroupResource{}, b.Name, fmt.Errorf("changed"))

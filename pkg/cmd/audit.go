@@ -143,7 +143,7 @@ func readCluster(ctx context.Context, o *options.Audit, input *audit.Input, budg
 		if err != nil {
 			return read, err
 		}
-		if read.budgets, err = (&charge.API{Client: client}).List(ctx); err != nil && !apierrors.IsNotFound(err) {
+		if read.budgets, err = (&charge.API{Client: client, Bases: &charge.Bases{Client: client}}).Flat(ctx); err != nil && !apierrors.IsNotFound(err) {
 			return read, err
 		}
 		for _, p := range stored {

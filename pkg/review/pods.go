@@ -17,6 +17,9 @@ func (r *Request) judgePods(w World) Verdict {
 		return Verdict{}
 	}
 	d, old := r.podUsage(w)
+	if r.of == workload.ResourceClaimKind && r.related.root.kind != "" {
+		return Verdict{} // part of its Pod, which was judged
+	}
 	v := r.verdict(r.selection(w), d, old)
 	if !v.silent() && ((r.byMaker() && r.withinOwner(w, d)) || r.madeWithin(w, d)) {
 		return Verdict{}
@@ -77,8 +80,10 @@ func (r *Request) podClaims(w World) []Claim {
 		return nil // what it makes is charged
 	case r.of == workload.PodKind && r.old != nil:
 		return r.releasedClaims(w, d)
-	case r.of == workload.PodKind && r.related.root.kind != "":
+	case r.related.root.kind != "":
 		return []Claim{r.neededClaim(d)}
+	case r.of == workload.ResourceClaimKind && r.old != nil:
+		return r.leavingClaims(d)
 	case r.related.operated != nil:
 		if c, ok := r.madeClaim(w, d); ok {
 			return []Claim{c}
@@ -181,6 +186,9 @@ func (r *Request) statusClaims(w World) []Claim {
 	status := field.NewPath("status")
 	now, was := kind.Usage(r.object, r.selection(w).GPUResources()), kind.Usage(r.old, r.selection(w).GPUResources())
 	switch {
+	case r.forgesExtended():
+		why = field.Forbidden(status.Child("extendedResourceClaimStatus"),
+			"only the scheduler may say which ResourceClaim holds the devices of a pod's extended resources; leave it as it is")
 	case now.Claim >= was.Claim && !moreSucceeded(r.old, r.object):
 		return nil
 	case r.of == workload.PodKind:
@@ -189,6 +197,15 @@ func (r *Request) statusClaims(w World) []Claim {
 		why = field.Forbidden(status, "only the controller of a Job with GPUs may say how much of it has finished; suspend or delete the Job")
 	}
 	return []Claim{{Key: r.key(), Kind: r.of.Kind, Name: r.storedName(), Demand: was, Unknown: field.ErrorList{why}}}
+}
+
+// forgesExtended tells whether somebody else than the scheduler says which ResourceClaim holds the devices of
+// a Pod's extended resources: what that holds would be counted no more.
+func (r *Request) forgesExtended() bool {
+	const key = "extendedResourceClaimStatus"
+	now := manifest.At(r.object, "status", key)
+	return r.of == workload.PodKind && r.raw.UserInfo.Username != sharedScheduler && now != nil &&
+		!manifest.Equal(now, manifest.At(r.old, "status", key))
 }
 
 // moreSucceeded tells whether more pods of a Job have succeeded than before.
