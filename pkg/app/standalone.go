@@ -97,6 +97,7 @@ func standaloneEdge(inputs offline.Inputs, operators workload.Operators, registr
 	e.current.Store(&snapshot{policies: set, budgets: policy.CompileBudgets(inputs.Budgets), knative: inputs.Knative})
 	ledgers := charge.NewMemory(inputs.Budgets)
 	e.remembered = newMemory()
+	e.remembered.put(workload.ResourceClaimTemplateKind, inputs.Templates)
 	e.reader = e.remembered
 	e.charging = &charging{charge: ledgers.Charge, release: ledgers.Release, everything: true}
 	return e, nil
