@@ -39,13 +39,16 @@ func (r *Request) rootOf(ctx context.Context, in inNamespace, o manifest.Object)
 }
 
 // resolveMade reads, for what an operator's account writes, whose it is, and what else was made of that.
-func (r *Request) resolveMade(ctx context.Context, in inNamespace) error {
+func (r *Request) resolveMade(ctx context.Context, w World, in inNamespace) error {
 	user := r.raw.UserInfo.Username
 	if !r.operators.MadeBy(user) {
 		return nil
 	}
 	root, row, err := r.rootOf(ctx, in, r.object)
 	if err != nil || root == nil || !row.MadeBy(user) {
+		return err
+	}
+	if err := r.readClaims(ctx, w, in, root); err != nil {
 		return err
 	}
 	made, err := r.madeOf(ctx, in, root, row, manifest.Text(r.object, "metadata", "uid"))
@@ -158,7 +161,7 @@ func (r *Request) madeWithin(w World, d workload.Usage) bool {
 
 // underOperator has a Pod that a controller of Kubernetes makes for what an operator made charged to the
 // root of that. Within what its owner asks for it was charged with that.
-func (r *Request) underOperator(ctx context.Context, in inNamespace, owner manifest.Object) error {
+func (r *Request) underOperator(ctx context.Context, w World, in inNamespace, owner manifest.Object) error {
 	top, row, err := r.rootOf(ctx, in, owner)
 	if err != nil || top == nil {
 		return err
@@ -166,6 +169,9 @@ func (r *Request) underOperator(ctx context.Context, in inNamespace, owner manif
 	r.related.root = rootOf(top)
 	if r.related.need.Settled() {
 		return nil
+	}
+	if err := r.readClaims(ctx, w, in, top); err != nil {
+		return err
 	}
 	made, err := r.madeOf(ctx, in, top, row, manifest.Text(owner, "metadata", "uid"))
 	if err != nil {

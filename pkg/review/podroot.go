@@ -36,7 +36,7 @@ func (r *Request) resolvePod(ctx context.Context, w World, in inNamespace) (err 
 		}
 	}
 	if !r.byMaker() {
-		return r.resolveMade(ctx, in)
+		return r.resolveMade(ctx, w, in)
 	}
 	return r.resolveRoot(ctx, w, in, r.object)
 }
@@ -69,7 +69,7 @@ func (r *Request) resolveRoot(ctx context.Context, w World, in inNamespace, pod 
 		return err
 	}
 	r.related.root, r.related.need = rootOf(owner), workload.NeedOf(owner, r.held(with(pods, pod)), r.gpus)
-	return r.underOperator(ctx, in, owner)
+	return r.underOperator(ctx, w, in, owner)
 }
 
 // with adds a pod to those that are stored, in the place of what is stored of it.

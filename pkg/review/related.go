@@ -97,7 +97,7 @@ func (r *Request) Resolve(ctx context.Context, w World) error {
 		return err
 	}
 	if r.isOperated() {
-		return r.resolveMade(ctx, in)
+		return r.resolveMade(ctx, w, in)
 	}
 	switch r.of {
 	case workload.PodKind:
@@ -110,7 +110,7 @@ func (r *Request) Resolve(ctx context.Context, w World) error {
 		if err := r.resolveOwner(ctx, w, in); err != nil {
 			return err
 		}
-		return r.resolveMade(ctx, in)
+		return r.resolveMade(ctx, w, in)
 	case workload.HorizontalPodAutoscalerKind:
 		return r.resolveTarget(ctx, w, in)
 	}
