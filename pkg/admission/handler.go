@@ -15,7 +15,6 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/kubetorch/webhook/pkg/jsonscan"
 	"github.com/kubetorch/webhook/pkg/tracing"
 )
 
@@ -48,10 +47,6 @@ type Options struct {
 	Caller func(*http.Request) error
 	// Tracer traces requests. Nil does not.
 	Tracer *tracing.Tracer
-	// Untouched tells whether a request is to be admitted as it is, by where parts of its
-	// objects are in their texts: most need not be decoded for that. Nil, and false, leave it
-	// to the verdict.
-	Untouched func(request *admissionv1.AdmissionRequest, object, old jsonscan.Outline) bool
 }
 
 const (
@@ -145,7 +140,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer body.release() // the objects of the request are in it
-	request, parts, fault := decode(body.bytes)
+	request, fault := decode(body.bytes)
 	step.End()
 	if fault != nil {
 		span.Refused(fault.code)
@@ -164,9 +159,6 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	decided := make(chan *admissionv1.AdmissionResponse, 1)
 	go func() {
 		decided <- h.safely(request, func() *admissionv1.AdmissionResponse {
-			if parts != nil && h.Untouched != nil && h.Untouched(request, parts.object, parts.old) {
-				return &admissionv1.AdmissionResponse{Allowed: true}
-			}
 			release, refused := h.hold(ctx, body.bytes)
 			if refused != nil {
 				return refused

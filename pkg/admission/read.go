@@ -111,14 +111,12 @@ func readBody(r *http.Request) (body, *httpError) {
 	}
 }
 
-// decode reads the envelope. The objects in the result are parts of data. Where their own
-// parts are is known of the usual ones only.
-func decode(data []byte) (*admissionv1.AdmissionRequest, *outlines, *httpError) {
-	if request, parts, ok := scan(data); ok {
-		return request, parts, nil
+// decode reads the envelope. The objects in the result are parts of data.
+func decode(data []byte) (*admissionv1.AdmissionRequest, *httpError) {
+	if request, ok := scan(data); ok {
+		return request, nil
 	}
-	request, fault := decodeAny(data)
-	return request, nil, fault
+	return decodeAny(data)
 }
 
 // decodeAny reads an envelope that may be out of the ordinary.

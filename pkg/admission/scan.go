@@ -11,8 +11,8 @@ import (
 
 // scan reads the envelope as API servers write it. Anything else is not ok, and left to
 // the decoder that can say what is wrong.
-func scan(data []byte) (*admissionv1.AdmissionRequest, *outlines, bool) {
-	s := scanner{jsonscan.NewReader(data), &outlines{}}
+func scan(data []byte) (*admissionv1.AdmissionRequest, bool) {
+	s := scanner{jsonscan.NewReader(data)}
 	defer s.Release()
 	var version, kind string
 	var request *admissionv1.AdmissionRequest
@@ -28,17 +28,11 @@ func scan(data []byte) (*admissionv1.AdmissionRequest, *outlines, bool) {
 		}
 		return false
 	})
-	return request, s.outlines, ok && s.End() && version == admissionv1.SchemeGroupVersion.String() && kind == "AdmissionReview" &&
+	return request, ok && s.End() && version == admissionv1.SchemeGroupVersion.String() && kind == "AdmissionReview" &&
 		request != nil && request.UID != ""
 }
 
-// outlines are where the parts of a request's objects are.
-type outlines struct{ object, old jsonscan.Outline }
-
-type scanner struct {
-	*jsonscan.Reader
-	*outlines
-}
+type scanner struct{ *jsonscan.Reader }
 
 func (s scanner) request(r *admissionv1.AdmissionRequest) bool {
 	return s.Fields(func(key []byte) bool {
@@ -68,11 +62,11 @@ func (s scanner) request(r *admissionv1.AdmissionRequest) bool {
 		case "userInfo":
 			return s.user(&r.UserInfo)
 		case "object":
-			return s.object(&r.Object, &s.outlines.object)
+			return s.object(&r.Object)
 		case "oldObject":
-			return s.object(&r.OldObject, &s.old)
+			return s.object(&r.OldObject)
 		case "options":
-			return s.object(&r.Options, nil)
+			return s.object(&r.Options)
 		case "dryRun":
 			dry, ok := s.Bool()
 			r.DryRun = &dry
@@ -203,15 +197,9 @@ func (s scanner) texts(to *[]string) bool {
 	})
 }
 
-// object leaves out null, as runtime.RawExtension does. The outline may be nil.
-func (s scanner) object(to *runtime.RawExtension, outline *jsonscan.Outline) bool {
-	var raw []byte
-	var ok bool
-	if outline == nil {
-		raw, ok = s.Raw()
-	} else {
-		raw, *outline, ok = s.Outline()
-	}
+// object leaves out null, as runtime.RawExtension does.
+func (s scanner) object(to *runtime.RawExtension) bool {
+	raw, ok := s.Raw()
 	if string(raw) != "null" {
 		to.Raw = raw
 	}

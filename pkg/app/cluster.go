@@ -192,6 +192,7 @@ func addReads(mgr ctrl.Manager, config *rest.Config, o ClusterOptions, e *edge, 
 	}
 	me := &ownUser{client: clientset.AuthenticationV1().SelfSubjectReviews()}
 	e.self = me.name
+	e.registered = registered(mgr.GetAPIReader(), o.Configuration)
 	e.neighbours = &neighbours{reads: direct, served: presence.Served}
 	e.reader = liveReader{direct}
 	events := record.NewBroadcaster()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
@@ -144,9 +145,18 @@ func (e *edge) world(ctx context.Context, now *snapshot, failed *error) review.W
 	if e.self != nil {
 		self = e.self()
 	}
-	return review.World{Policies: now.policies, Knative: now.knative, Self: self, Budgeted: !now.budgets.None(), NamespaceLabels: func(name string) (map[string]string, bool) {
+	w := review.World{Policies: now.policies, Knative: now.knative, Self: self, Budgeted: !now.budgets.None()}
+	w.NamespaceLabels = func(name string) (map[string]string, bool) {
 		labels, known, err := e.namespaceLabels(ctx, name)
 		*failed = errors.Join(*failed, err)
 		return labels, known
-	}}
+	}
+	if e.registered != nil {
+		w.Registered = sync.OnceValue(func() string {
+			uid, err := e.registered(ctx)
+			*failed = errors.Join(*failed, err)
+			return uid
+		})
+	}
+	return w
 }

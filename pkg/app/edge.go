@@ -10,7 +10,6 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/kubetorch/webhook/pkg/jsonscan"
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/policy"
 	"github.com/kubetorch/webhook/pkg/registration"
@@ -47,6 +46,8 @@ type edge struct {
 	remembered *memory
 	// self is the user that the controller is to the API server; nil without a cluster.
 	self func() string
+	// registered reads the UID of the validating webhook configuration; nil without a cluster.
+	registered func(context.Context) (string, error)
 	// registrar watches the webhook configurations; nil without a cluster.
 	registrar *registration.Registrar
 }
@@ -65,12 +66,6 @@ func (e *edge) ready() error {
 		}
 	}
 	return errors.New("policies and configuration are not read yet")
-}
-
-// untouched tells whether mutate would admit a request as it is, without decoding its objects.
-func (e *edge) untouched(request *admissionv1.AdmissionRequest, object, old jsonscan.Outline) bool {
-	now := e.current.Load()
-	return now != nil && review.Untouched(request, object, old, now.policies)
 }
 
 func (e *edge) mutate(ctx context.Context, request *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
@@ -159,10 +154,18 @@ func (e *edge) resolve(ctx context.Context, r *review.Request, request *admissio
 			return unavailable(err)
 		}
 	}
-	if charges {
-		if err := r.Resolve(ctx, *world); err != nil {
+	if !charges {
+		return nil
+	}
+	if err := r.Resolve(ctx, *world); err != nil {
+		return unavailable(err)
+	}
+	if e.reader != nil && r.NeedsUsers(*world) {
+		users, err := e.templateUsers(ctx, r, *world)
+		if err != nil {
 			return unavailable(err)
 		}
+		r.SetUsers(users)
 	}
 	return nil
 }

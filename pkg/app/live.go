@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 
+	"github.com/kubetorch/webhook/pkg/cluster"
 	"github.com/kubetorch/webhook/pkg/review"
 	"github.com/kubetorch/webhook/pkg/workload"
 )
@@ -34,6 +35,7 @@ var resources = map[schema.GroupKind]schema.GroupVersionResource{
 	review.DeploymentKind:    deploymentResource,
 
 	workload.HorizontalPodAutoscalerKind: {Group: "autoscaling", Version: "v2", Resource: "horizontalpodautoscalers"},
+	workload.ResourceClaimTemplateKind:   cluster.ResourceClaimTemplates,
 }
 
 const (

@@ -110,10 +110,7 @@ func newEndpoints(address string, o HTTPOptions, source certificate.Source, e *e
 func (e *edge) handlers(o admission.Options) map[string]http.Handler {
 	handlers := map[string]http.Handler{}
 	for path, decide := range map[string]admission.Decide{MutatePath: e.mutate, ValidatePath: e.validate} {
-		o.Path, o.Untouched = path, nil
-		if path == MutatePath {
-			o.Untouched = e.untouched
-		}
+		o.Path = path
 		handlers[path] = admission.Handler(decide, o)
 	}
 	return handlers

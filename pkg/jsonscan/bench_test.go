@@ -13,9 +13,9 @@ func BenchmarkScan(b *testing.B) {
 	raw, err := os.ReadFile("../../test/benchmark/reviews/testdata/expanded.json")
 	require.NoError(b, err)
 	for name, read := range map[string]func() bool{
-		"outline": func() bool {
+		"raw": func() bool {
 			r := jsonscan.NewReader(raw)
-			_, _, ok := r.Outline()
+			_, ok := r.Raw()
 			r.Release()
 			return ok
 		},

@@ -1,7 +1,6 @@
 package jsonscan_test
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -206,73 +205,5 @@ func FuzzObject(f *testing.F) {
 		want, sound := reference(raw)
 		require.True(t, sound, "is taken here and not there")
 		require.Equal(t, want, got)
-		checkOutline(t, raw, got)
 	})
-}
-
-// checkOutline compares the parts of an object's text with the object.
-func checkOutline(t *testing.T, raw []byte, object map[string]any) {
-	t.Helper()
-	r := jsonscan.NewReader(raw)
-	defer r.Release()
-	_, o, ok := r.Outline()
-	if !ok {
-		return // keys with escapes
-	}
-	metadata, _ := object["metadata"].(map[string]any)
-	for name, part := range map[string]struct {
-		text []byte
-		of   map[string]any
-	}{"labels": {o.Labels, metadata}, "annotations": {o.Annotations, metadata}, "spec": {o.Spec, object}} {
-		want, there := part.of[name]
-		require.Equal(t, there, part.text != nil, name)
-		if !there {
-			continue
-		}
-		got, ok := jsonscan.Object([]byte(`{"x":` + string(part.text) + `}`))
-		require.True(t, ok)
-		require.Equal(t, want, got["x"], name)
-	}
-}
-
-func TestOutline(t *testing.T) {
-	for text, want := range map[string]*jsonscan.Outline{
-		`{"kind":"x","metadata":{"name":"a","labels": {"a":"b"} ,"annotations":{}},"spec":[1, 2]}`: {Labels: []byte(`{"a":"b"}`), Annotations: []byte(`{}`), Spec: []byte(`[1, 2]`)},
-		`{"metadata":{"labels":null,"x":{"labels":1}},"x":{"spec":{}}}`:                            {Labels: []byte(`null`)},
-		`{"metadata":"x","spec":null}`:      {Spec: []byte(`null`)},
-		`null`:                              {},
-		`[{"spec":1}]`:                      {},
-		`{"spec":1,"spec":1}`:               nil,
-		`{"metadata":{"a":1,"a":1}}`:        nil,
-		`{"sp\u0065c":1}`:                   nil,
-		`{"metadata":{"l\u0061bels":{}}}`:   nil,
-		`{"metadata":{"labels":{"a":tru}}}`: nil,
-		`{"spec":`:                          nil,
-	} {
-		r := jsonscan.NewReader([]byte(text))
-		raw, got, ok := r.Outline()
-		r.Release()
-		if assert.Equal(t, want != nil, ok, text); ok {
-			assert.Equal(t, *want, got, text)
-			assert.Equal(t, text, string(raw))
-		}
-	}
-}
-
-func TestPairs(t *testing.T) {
-	for text, want := range map[string]string{
-		`{"a":"b", "c":{"d":[1]}}`: `a="b";c={"d":[1]};`,
-		`{}`:                       ``,
-		`{"a":1}x`:                 `not ok`,
-		`{"a":1,"a":1}`:            `not ok`,
-		`null`:                     `not ok`,
-		`[]`:                       `not ok`,
-	} {
-		var got strings.Builder
-		if !jsonscan.Pairs([]byte(text), func(key, value []byte) { fmt.Fprintf(&got, "%s=%s;", key, value) }) {
-			got.Reset()
-			got.WriteString("not ok")
-		}
-		assert.Equal(t, want, got.String(), text)
-	}
 }

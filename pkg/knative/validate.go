@@ -19,14 +19,6 @@ import (
 // defaulting. What depends on features that newer versions of Knative have than the one
 // compiled in is left to the cluster's Knative.
 func (c *Config) Validate(service manifest.Object, create bool) field.ErrorList {
-	if c.plain(service) {
-		return nil
-	}
-	return c.validate(service, create)
-}
-
-// validate asks about any Service.
-func (c *Config) validate(service manifest.Object, create bool) field.ErrorList {
 	typed, err := read(service)
 	if err != nil {
 		if errs := Mistyped(service); len(errs) > 0 {

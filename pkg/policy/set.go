@@ -28,7 +28,6 @@ type Set struct {
 	// gpus the same compiled.
 	counting workload.Counting
 	gpus     workload.GPUResources
-	clamps   bool
 	// clock tells whether exemptions have ended.
 	clock func() time.Time
 }
@@ -94,17 +93,11 @@ func Compile(policies []v1alpha1.ComputePolicy) *Set {
 	}
 	s.gpus = workload.NewGPUResources(s.counting)
 	s.index = indexNamespaces(s.policies)
-	s.clamps = slices.ContainsFunc(s.policies, func(p *compiled) bool {
-		return slices.ContainsFunc(p.rules, func(r Rule) bool { return r.Enforcement == v1alpha1.Clamp })
-	})
 	return s
 }
 
 // Invalid are the policies that could not be compiled and why.
 func (s *Set) Invalid() map[string]field.ErrorList { return s.invalid }
-
-// Clamps tells whether any policy lowers what a workload states.
-func (s *Set) Clamps() bool { return s.clamps }
 
 // GPUResources are the resource names that count as GPUs: the built-in ones and those
 // of every policy.
@@ -130,6 +123,12 @@ func (s *Set) WithClasses(classes []workload.DeviceClass) *Set {
 	copied.counting.Classes = classes
 	copied.gpus = workload.NewGPUResources(copied.counting)
 	return &copied
+}
+
+// WithClaims is the set that counts resource claims of pods too, each in the namespace that its object
+// states.
+func (s *Set) WithClaims(claims *workload.Claims) *Set {
+	return s.Counting(s.gpus.WithClaims(claims, ""))
 }
 
 func compile(p *v1alpha1.ComputePolicy) *compiled {
@@ -345,3 +344,9 @@ func (s Selection) GPUResource() string {
 
 // GPUResources are the resource names that count as GPUs.
 func (s Selection) GPUResources() workload.GPUResources { return s.gpus }
+
+// WithClaims is the selection that counts resource claims of the pods of one namespace too.
+func (s Selection) WithClaims(claims *workload.Claims, namespace string) Selection {
+	s.gpus = s.gpus.WithClaims(claims, namespace)
+	return s
+}

@@ -86,6 +86,8 @@ func (r *Request) Claims(w World) []Claim {
 		return r.targetClaims(w)
 	case r.of == workload.LimitRangeKind:
 		return r.limitRangeClaims()
+	case r.of == workload.ResourceClaimTemplateKind:
+		return r.templateClaims()
 	case r.isChild():
 		return r.childClaims(w)
 	}

@@ -39,6 +39,9 @@ type World struct {
 	Budgeted bool
 	// Self is the user that the controller is to the API server; empty for nobody.
 	Self string
+	// Registered is the UID of the webhook configuration that has the API server ask; nil where there is
+	// none, as offline.
+	Registered func() string
 }
 
 // Request is an admission request with its objects decoded.
@@ -126,6 +129,8 @@ func (r *Request) concerns() bool {
 	case r.of == ServiceKind, r.of == policyKind, r.of == budgetKind, r.of == DeploymentKind, unscalable[r.of] != "",
 		r.of == workload.HorizontalPodAutoscalerKind, r.of == workload.LimitRangeKind:
 		return true
+	case r.of == workload.ResourceClaimTemplateKind:
+		return r.raw.Operation == admissionv1.Create // it never changes
 	}
 	return r.hasPods() || r.isOperated() || slices.Contains(children, r.of)
 }

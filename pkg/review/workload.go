@@ -221,7 +221,7 @@ func (r *Request) judgeDeployment(w World) Verdict {
 // Knative. Neither object is changed.
 func Become(w World, deployment, live manifest.Object) (service manifest.Object, v Verdict, fixed int64) {
 	r := ForObject(withoutBookkeeping(deployment), manifest.Text(deployment, "metadata", "namespace"))
-	r.exempt = handover.Exemptions(deployment)
+	r.exempt = w.recorded(deployment)
 	c := r.Convert(w, live)
 	fixed = 1
 	for _, s := range r.fix(w, clone(r.object)).Settings {

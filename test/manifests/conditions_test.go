@@ -53,6 +53,9 @@ func TestMatchConditions(t *testing.T) {
 	autoscale := labelled(map[string]any{"kubetorch.com/autoscale": "true"})
 	compute := labelled(map[string]any{"kubetorch.com/compute": "l4"})
 	other := labelled(map[string]any{"app": "x"})
+	withSpec := func(o any) any {
+		return map[string]any{"kind": "Service", "metadata": o.(map[string]any)["metadata"], "spec": map[string]any{"template": map[string]any{}}}
+	}
 
 	tests := map[string]struct {
 		object, oldObject any
@@ -64,17 +67,56 @@ func TestMatchConditions(t *testing.T) {
 		"a new object with the autoscale label":        {autoscale, nil, true},
 		"a new object with the compute label":          {compute, nil, true},
 		"a label of any value, since profiles differ":  {labelled(map[string]any{"kubetorch.com/autoscale": "false"}), nil, true},
-		"an update of a labelled object":               {autoscale, autoscale, true},
+		"an update of a labelled object":               {withSpec(autoscale), autoscale, true},
 		"an update that adds the label":                {autoscale, bare, true},
 		"an update that removes the label":             {other, autoscale, true},
 		"an update that removes all labels":            {bare, compute, true},
-		"an update of an object that never had either": {other, bare, false},
+		"an update of an object that never had either": {other, withSpec(bare), false},
 	}
 	all := entries(t)
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			assert.Equal(t, test.expand, matches(t, all["expand.kubetorch.com"], test.object, test.oldObject), "expand")
 			assert.Equal(t, !test.expand, matches(t, all["clamp.kubetorch.com"], test.object, test.oldObject), "clamp covers the rest")
+			assert.True(t, matches(t, all["validate.kubetorch.com"], test.object, test.oldObject), "validate covers all")
+		})
+	}
+}
+
+func TestUpdatesThatChangeNeitherTheSpecNorAKeyOfOursAreNotMutated(t *testing.T) {
+	service := func(labels, annotations map[string]any, image string) any {
+		return map[string]any{"kind": "Service", "metadata": map[string]any{"name": "x", "labels": labels, "annotations": annotations},
+			"spec": map[string]any{"template": map[string]any{"spec": map[string]any{"containers": []any{map[string]any{"image": image}}}}}}
+	}
+	type texts = map[string]any
+	const label, record, target = "kubetorch.com/autoscale", "kubetorch.com/expansion", "autoscale.kubetorch.com/target"
+	labelled := service(texts{label: "true"}, texts{record: "{}", target: "1", "a": "b"}, "a")
+	plain := service(texts{"a": "b"}, texts{"c": "d"}, "a")
+	for name, test := range map[string]struct {
+		object, oldObject any
+		expand, clamp     bool
+	}{
+		"the same, labelled":                        {labelled, labelled, false, false},
+		"the same without a label":                  {plain, plain, false, false},
+		"other labels and annotations, labelled":    {service(texts{label: "true", "x": "y"}, texts{record: "{}", target: "1"}, "a"), labelled, false, false},
+		"other labels and annotations":              {service(texts{}, texts{"x": "y"}, "a"), plain, false, false},
+		"another image, labelled":                   {service(texts{label: "true"}, texts{record: "{}", target: "1", "a": "b"}, "b"), labelled, true, false},
+		"another image":                             {service(texts{"a": "b"}, texts{"c": "d"}, "b"), plain, false, true},
+		"another parameter":                         {service(texts{label: "true"}, texts{record: "{}", target: "2", "a": "b"}, "a"), labelled, true, false},
+		"one parameter less":                        {service(texts{label: "true"}, texts{record: "{}", "a": "b"}, "a"), labelled, true, false},
+		"without the record":                        {service(texts{label: "true"}, texts{target: "1", "a": "b"}, "a"), labelled, true, false},
+		"with another profile":                      {service(texts{label: "batch"}, texts{record: "{}", target: "1", "a": "b"}, "a"), labelled, true, false},
+		"with the label":                            {labelled, plain, true, false},
+		"without the label":                         {plain, labelled, true, false},
+		"a parameter without a label":               {service(texts{"a": "b"}, texts{"c": "d", target: "1"}, "a"), plain, false, true},
+		"without any annotation, labelled":          {service(texts{label: "true"}, nil, "a"), labelled, true, false},
+		"what was without a spec":                   {labelled, map[string]any{"metadata": labelled.(texts)["metadata"]}, true, false},
+		"what is without metadata that it had once": {map[string]any{"metadata": texts{"name": "x"}, "spec": plain.(texts)["spec"]}, plain, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			all := entries(t)
+			assert.Equal(t, test.expand, matches(t, all["expand.kubetorch.com"], test.object, test.oldObject), "expand")
+			assert.Equal(t, test.clamp, matches(t, all["clamp.kubetorch.com"], test.object, test.oldObject), "clamp")
 			assert.True(t, matches(t, all["validate.kubetorch.com"], test.object, test.oldObject), "validate covers all")
 		})
 	}

@@ -18,10 +18,10 @@ func TestCreatesThatAreRejectedElsewhereStarveNoOtherNamespace(t *testing.T) {
 	namespace, other := newNamespace(t), newNamespace(t)
 	join(t, namespace, namespace)
 	join(t, other, namespace)
-	rejects := startRejecter(t, "rejects-"+namespace, map[string]string{"kubernetes.io/metadata.name": namespace})
+	rejects := harness.StartRejecter(t, client, "rejects-"+namespace, map[string]string{"kubernetes.io/metadata.name": namespace}, claiming...)
 	name := "budget-" + namespace
 	newBudgetFor(t, name, "{e2e.kubetorch.com/team: "+namespace+"}", "  max: 20\n")
-	rejects.percent.Store(100)
+	rejects.Percent.Store(100)
 	awaitRejecter(t, namespace)
 	crowded := false
 	for i := range 10 {
