@@ -80,7 +80,7 @@ func newLedgers(mgr ctrl.Manager, config *rest.Config, clientset kubernetes.Inte
 		return nil, fmt.Errorf("registering metrics: %w", err)
 	}
 	bases := &charge.Bases{Client: counting, Namespace: o.Namespace}
-	api := &charge.API{Client: client, Writes: writers[0], Bases: bases, MaxBytes: charge.MaxBytes, Cache: func(ctx context.Context, name string) (*unstructured.Unstructured, error) {
+	api := &charge.API{Client: client, Writes: writers[0], Bases: &charge.Bases{Client: client}, MaxBytes: charge.MaxBytes, Cache: func(ctx context.Context, name string) (*unstructured.Unstructured, error) {
 		found := stored("GPUBudget")
 		err := mgr.GetCache().Get(ctx, types.NamespacedName{Name: name}, found)
 		if apierrors.IsNotFound(err) {

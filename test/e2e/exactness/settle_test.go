@@ -85,7 +85,7 @@ func (e *round) settled(t *testing.T) (done bool, state string) {
 			}
 		}
 		state += fmt.Sprintf("%s: %s; ", l, harness.Held(b))
-		done = done && b.Status.Overlap == 0 && b.Status.Reserved == 0 && len(b.Status.Reservations) == 0 && harness.Counted(b)
+		done = done && b.Status.Overlap == 0 && b.Status.Reserved == 0 && len(b.Status.Reservations)+len(b.Status.InFlight) == 0 && harness.Counted(b)
 	}
 	return done && e.retry(free), state
 }
