@@ -15,7 +15,15 @@ import (
 	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
-var configMaps = schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}
+var (
+	configMaps = schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}
+	pods       = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
+)
+
+// pod is a Pod with a GPU that nothing schedules.
+func pod(n int) string {
+	return fmt.Sprintf(`{apiVersion: v1, kind: Pod, metadata: {name: pod-%d}, spec: {containers: [{name: c, image: "nginx:1", resources: {limits: {nvidia.com/gpu: "1"}}}]}}`, n)
+}
 
 // inStatus tells how many bytes of claims the status of a budget holds.
 func inStatus(s *v1alpha1.GPUBudgetStatus) (n int) {
@@ -37,7 +45,7 @@ func TestABudgetHoldsOverClaimsThatStandOutsideOfItsStatus(t *testing.T) {
 	for i := range 8 {
 		running.Go(func() {
 			for n := i; n < claims; n += 8 {
-				assert.NoError(t, create(t, namespace, service(fmt.Sprintf("s-%d", n), 1, 1)))
+				assert.NoError(t, createAny(t, namespace, pod(n)))
 			}
 		})
 	}
@@ -49,7 +57,7 @@ func TestABudgetHoldsOverClaimsThatStandOutsideOfItsStatus(t *testing.T) {
 	require.NoError(t, create(t, namespace, service("fits", 1, 2)))
 	assert.ErrorContains(t, create(t, namespace, service("too-much", 1, 1)), fmt.Sprintf("0 of %d are free", claims+2))
 	remove(t, services, namespace, "fits")
-	remove(t, services, namespace, "s-0")
+	remove(t, pods, namespace, "pod-0")
 	awaitUsed(t, name, claims-1)
 
 	end := disturb()
