@@ -39,7 +39,8 @@ func TestABudgetHoldsOverClaimsThatStandOutsideOfItsStatus(t *testing.T) {
 	disturb := disturbances.Disturbing(t)
 	const claims = 530
 	namespace := harness.NewNamespace(t, client)
-	name := newBudget(t, namespace, fmt.Sprintf("  max: %d\n", claims+2))
+	// A create that is cut off and tried again is reserved twice for a while.
+	name := newBudget(t, namespace, fmt.Sprintf("  max: %d\n", 4*claims))
 	require.NotNil(t, budget(t, name).Status.Base)
 	var running sync.WaitGroup
 	for i := range 8 {
@@ -54,6 +55,7 @@ func TestABudgetHoldsOverClaimsThatStandOutsideOfItsStatus(t *testing.T) {
 	awaitLedger(t, "claims outside of the status", name, func(s *v1alpha1.GPUBudgetStatus) bool {
 		return s.Base != nil && len(s.Base.Parts) == 1 && inStatus(s) < 4096
 	})
+	applyBudget(t, name, named(namespace), fmt.Sprintf("  max: %d\n", claims+2))
 	require.NoError(t, create(t, namespace, service("fits", 1, 2)))
 	assert.ErrorContains(t, create(t, namespace, service("too-much", 1, 1)), fmt.Sprintf("0 of %d are free", claims+2))
 	remove(t, services, namespace, "fits")
