@@ -120,8 +120,10 @@ func newLedgers(mgr ctrl.Manager, config *rest.Config, clientset kubernetes.Inte
 	for _, kind := range []cluster.Kind{cluster.Deployments, cluster.Services, cluster.Revisions} {
 		l.watch = append(l.watch, func(ctx context.Context) { budgetcontroller.Watch(ctx, metadataClient, kind, l.controller.Changed) })
 	}
-	for _, kind := range []cluster.Kind{cluster.Jobs, cluster.ReplicaSets, cluster.ReplicationControllers, cluster.StatefulSets, cluster.Pods, cluster.HorizontalPodAutoscalers,
-		cluster.ResourceClaims, cluster.ResourceClaimTemplates} {
+	for _, kind := range []cluster.Kind{
+		cluster.Jobs, cluster.ReplicaSets, cluster.ReplicationControllers, cluster.StatefulSets, cluster.Pods,
+		cluster.HorizontalPodAutoscalers, cluster.ResourceClaims, cluster.ResourceClaimTemplates,
+	} {
 		l.watch = append(l.watch, func(ctx context.Context) { lists.Watch(ctx, kind, l.controller.Changed) })
 	}
 	return l, nil

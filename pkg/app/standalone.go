@@ -18,6 +18,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/certificate"
 	"github.com/kubetorch/webhook/pkg/offline"
 	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // StandaloneOptions configure [Standalone].
@@ -94,6 +95,7 @@ func standaloneEdge(inputs offline.Inputs, registry *prometheus.Registry, log lo
 	e.current.Store(&snapshot{policies: set, budgets: policy.CompileBudgets(inputs.Budgets), knative: inputs.Knative})
 	ledgers := charge.NewMemory(inputs.Budgets)
 	e.remembered = newMemory()
+	e.remembered.put(workload.ResourceClaimTemplateKind, inputs.Templates)
 	e.reader = e.remembered
 	e.charging = &charging{charge: ledgers.Charge, release: ledgers.Release, everything: true}
 	return e, nil

@@ -35,6 +35,9 @@ type World struct {
 	Live    Live
 	// Reader reads what the verdict on what has pods depends on; nil where there is nothing to ask.
 	Reader Reader
+	// Documents is whether that is documents: what is not among them may be in the cluster that they
+	// are for.
+	Documents bool
 	// Budgeted is whether there is a budget at all.
 	Budgeted bool
 	// Self is the user that the controller is to the API server; empty for nobody.

@@ -225,8 +225,8 @@ func TestEveryWebhookReachesAPathThatIsServed(t *testing.T) {
 }
 
 // goOn are the entries of what controllers do of their own accord: it goes on while the webhook is away.
-var goOn = []string{"validate-controlled-pods.kubetorch.com", "validate-knatives-deployments.kubetorch.com", "validate-autoscaled.kubetorch.com",
-	"validate-controlled-resourceclaims.kubetorch.com"}
+var goOn = []string{"validate-controlled-pods.kubetorch.com", "validate-adopted-pods.kubetorch.com", "validate-knatives-deployments.kubetorch.com",
+	"validate-autoscaled.kubetorch.com", "validate-controlled-resourceclaims.kubetorch.com"}
 
 func rulesOf(operations []admissionregistrationv1.OperationType, groups map[string][]string) []admissionregistrationv1.RuleWithOperations {
 	var rules []admissionregistrationv1.RuleWithOperations
@@ -260,6 +260,7 @@ var kindRules = func() map[string][]admissionregistrationv1.RuleWithOperations {
 		"validate-pods.kubetorch.com":                      append(rulesOf(create, map[string][]string{"": {"pods"}}), rulesOf(update, map[string][]string{"": {"pods/resize"}})...),
 		"validate-controlled-pods.kubetorch.com":           rulesOf(create, map[string][]string{"": {"pods"}}),
 		"validate-released-pods.kubetorch.com":             rulesOf(update, map[string][]string{"": {"pods"}}),
+		"validate-adopted-pods.kubetorch.com":              rulesOf(update, map[string][]string{"": {"pods"}}),
 		"validate-scale.kubetorch.com":                     rulesOf(update, scales),
 		"validate-autoscaled.kubetorch.com":                rulesOf(update, scales),
 		"validate-horizontalpodautoscalers.kubetorch.com":  rulesOf(write, map[string][]string{"autoscaling": {"horizontalpodautoscalers"}}),
