@@ -80,7 +80,7 @@ func newLedgers(mgr ctrl.Manager, config *rest.Config, clientset kubernetes.Inte
 		return nil, fmt.Errorf("registering metrics: %w", err)
 	}
 	bases := &charge.Bases{Client: counting, Namespace: o.Namespace}
-	api := &charge.API{Client: client, Writes: writers[0], Bases: bases, Cache: func(ctx context.Context, name string) (*unstructured.Unstructured, error) {
+	api := &charge.API{Client: client, Writes: writers[0], Bases: &charge.Bases{Client: client}, MaxBytes: charge.MaxBytes, Cache: func(ctx context.Context, name string) (*unstructured.Unstructured, error) {
 		found := stored("GPUBudget")
 		err := mgr.GetCache().Get(ctx, types.NamespacedName{Name: name}, found)
 		if apierrors.IsNotFound(err) {
@@ -92,8 +92,10 @@ func newLedgers(mgr ctrl.Manager, config *rest.Config, clientset kubernetes.Inte
 		Client: clientset, Namespace: o.Namespace, Service: o.Service, Identity: replica(), Seen: e.seen, Live: api.Versions,
 		Log: o.Log.WithName("presence"),
 	}}
+	charger := charge.NewCharger(api, writes)
+	charger.UnseenShare = int64(o.MaxUnseenShare)
 	l.charging = &charging{
-		charge: charge.NewCharger(api, writes).Charge, holds: l.presence.Holds, begun: l.presence.Begun,
+		charge: charger.Charge, holds: l.presence.Holds, begun: l.presence.Begun,
 		labels: func(ctx context.Context, name string) (map[string]string, bool, error) {
 			return namespacesAsTheyAre(namespaces).labels(ctx, name)
 		},

@@ -56,6 +56,9 @@ type ClusterOptions struct {
 	KnativeNamespace string
 	// RequestTimeout is how long the API server lets a request run.
 	RequestTimeout time.Duration
+	// MaxUnseenShare is how much of what is free in a budget the claims of one namespace may hold that
+	// are not seen stored yet, in percent.
+	MaxUnseenShare int
 	// AuditInterval is the time from one audit to the next while nothing changes.
 	AuditInterval time.Duration
 	// OpenReports is whether the leader keeps a ClusterReport of openreports.io for each policy.

@@ -86,7 +86,8 @@ func runServe(ctx context.Context, o *options.Serve, out, errOut io.Writer) erro
 		Listen: o.Listen, HTTP: http, Config: config,
 		Namespace: o.Namespace, Service: o.Service, CASecret: o.CASecret, Configuration: o.Configuration,
 		CertDir: o.CertDir, LeafLifetime: o.LeafLifetime, CALifetime: o.CALifetime, CAOverlap: o.CAOverlap,
-		KnativeNamespace: o.KnativeNamespace, RequestTimeout: o.RequestTimeout, AuditInterval: o.AuditInterval, OpenReports: o.OpenReports, ShutdownDelay: o.ShutdownDelay, Operators: o.Kinds.Operators(), Log: log,
+		KnativeNamespace: o.KnativeNamespace, RequestTimeout: o.RequestTimeout, MaxUnseenShare: o.MaxUnseenShare,
+		AuditInterval: o.AuditInterval, OpenReports: o.OpenReports, ShutdownDelay: o.ShutdownDelay, Operators: o.Kinds.Operators(), Log: log,
 	}))
 }
 

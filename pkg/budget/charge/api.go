@@ -3,6 +3,7 @@ package charge
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -22,6 +23,13 @@ import (
 
 var resource = v1alpha1.GroupVersion.WithResource("gpubudgets")
 
+// MaxBytes is how large a budget an admission may write: etcd takes half as much again, so that what
+// has been admitted can still be settled.
+const MaxBytes = 1 << 20
+
+// ErrTooLarge says that a ledger is nearly as large as can be stored.
+var ErrTooLarge = errors.New("its ledger is nearly as large as the API server can store")
+
 // API is the Store of a cluster.
 type API struct {
 	Client dynamic.Interface
@@ -30,6 +38,8 @@ type API struct {
 	// Cache gives a budget as it was a moment ago, not to be changed; nil where there is
 	// none.
 	Cache func(ctx context.Context, name string) (*unstructured.Unstructured, error)
+	// MaxBytes is how large a budget may be that is written; 0 is any size.
+	MaxBytes int
 	// Bases reads what budgets name in their status; nil where none do.
 	Bases *Bases
 
@@ -84,6 +94,9 @@ func (a *API) Write(ctx context.Context, b *v1alpha1.GPUBudget) (*v1alpha1.GPUBu
 	body, err := json.Marshal(&stored)
 	if err != nil {
 		return nil, fmt.Errorf("writing GPUBudget %s: %w", b.Name, err)
+	}
+	if a.MaxBytes > 0 && len(body) > a.MaxBytes {
+		return nil, fmt.Errorf("%w: %d KiB, of %d KiB that an admission may write (it lists %d namespaces)", ErrTooLarge, len(body)>>10, a.MaxBytes>>10, len(b.Status.Namespaces))
 	}
 	answer, err := a.Writes.Put().Resource(resource.Resource).Name(b.Name).SubResource("status").
 		SetHeader("Content-Type", "application/json").SetHeader("Accept", "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1").Body(body).DoRaw(ctx)

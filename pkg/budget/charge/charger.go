@@ -26,6 +26,11 @@ type Store interface {
 
 // Charger charges the admissions of one webhook replica.
 type Charger struct {
+	// UnseenShare is how much of what a budget's settled claims leave free the reservations of one
+	// namespace may hold that are not seen stored yet, in percent; 0 is any share. It is set
+	// before the first charge.
+	UnseenShare int64
+
 	store   Store
 	metrics *Metrics
 
@@ -73,7 +78,7 @@ func (c *Charger) worker(name string) *worker {
 	defer c.mu.Unlock()
 	w := c.workers[name]
 	if w == nil {
-		w = &worker{name: name, store: c.store, metrics: c.metrics}
+		w = &worker{name: name, store: c.store, metrics: c.metrics, share: c.UnseenShare}
 		c.workers[name] = w
 	}
 	return w

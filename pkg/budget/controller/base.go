@@ -19,16 +19,16 @@ const (
 // place has a ledger stand over a base: an empty one where it has few claims; else the one that
 // it has, as long as most of its claims are as in it, or a new one. Nobody reads that before
 // a status names it. As long as there are replicas that know of no bases it has none.
-func (r *round) place(ctx context.Context, f *followed, b *v1alpha1.GPUBudget, base *ledger.Base, book *ledger.Book) (*ledger.Book, *ledger.Base, error) {
+func (r *round) place(ctx context.Context, f *followed, b *v1alpha1.GPUBudget, base *ledger.Base, book *ledger.Book) (*ledger.Book, *ledger.Base) {
 	if r.Bases == nil || !charge.ReadBases(r.replicas) {
 		f.swept = f.swept && base.Empty()
 		flat, _ := book.Over(nil)
-		return flat, nil, nil
+		return flat, nil
 	}
 	claims := book.Count()
 	if base != nil && (base.Empty() || claims > inStatus/2) {
 		if over, recent := book.Over(base); over != nil && recent <= max(inStatus, claims/inBase) {
-			return over, base, nil
+			return over, base
 		}
 	}
 	var parts [][]byte
@@ -36,12 +36,15 @@ func (r *round) place(ctx context.Context, f *followed, b *v1alpha1.GPUBudget, b
 		parts = book.Parts()
 	}
 	f.swept = f.swept && base.Empty() && len(parts) == 0
-	base, err := r.Bases.Make(ctx, b, parts)
+	made, err := r.Bases.Make(ctx, b, parts)
 	if err != nil {
-		return nil, nil, err
+		// The status holds it all for now, as long as it can.
+		r.Log.Error(err, "cannot store claims outside of the status of a budget", "budget", b.Name)
+		flat, _ := book.Over(nil)
+		return flat, nil
 	}
-	over, _ := book.Over(base)
-	return over, base, nil
+	over, _ := book.Over(made)
+	return over, made
 }
 
 // sweep deletes earlier bases of a budget, and those that were made in vain.

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -8,11 +9,13 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	dynamicfake "k8s.io/client-go/dynamic/fake"
+	k8stesting "k8s.io/client-go/testing"
 
 	"github.com/kubetorch/webhook/pkg/budget/charge"
 	"github.com/kubetorch/webhook/pkg/budget/ledger"
@@ -156,5 +159,27 @@ func TestABaseThatIsDeletedIsCountedAgainOnceNothingMayRise(t *testing.T) {
 		time.Sleep(2*wait + every)
 		synctest.Wait()
 		assert.Zero(t, f.budget.Status.Reserved)
+	})
+}
+
+func TestALedgerWhoseClaimsCannotBeStoredElsewhereStandsInTheStatus(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := start(t, 100000)
+		f.mu.Lock()
+		client := dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{configMaps: "ConfigMapList"})
+		client.PrependReactor("create", "configmaps", func(k8stesting.Action) (bool, runtime.Object, error) {
+			return true, nil, apierrors.NewForbidden(configMaps.GroupResource(), "", errors.New("no rights"))
+		})
+		f.bases = &charge.Bases{Client: client, Namespace: "system"}
+		f.c.Bases = f.bases
+		f.mu.Unlock()
+		f.change(func() { f.seen, f.objects = 1, manyObjects(2*inStatus) })
+		time.Sleep(wait + time.Second)
+		synctest.Wait()
+		f.assertCounted(t, metav1.ConditionTrue, "Counted")
+		assert.EqualValues(t, 2*inStatus, f.budget.Status.Used)
+		assert.Nil(t, f.budget.Status.Base)
+		_, err := ledger.Read(&f.budget.Status)
+		require.NoError(t, err)
 	})
 }

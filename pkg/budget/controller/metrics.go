@@ -1,6 +1,8 @@
 package controller
 
 import (
+	"encoding/json"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
@@ -14,14 +16,16 @@ type Metrics struct {
 	gpus         *prometheus.GaugeVec
 	reservations *prometheus.GaugeVec
 	workloads    *prometheus.GaugeVec
+	bytes        *prometheus.GaugeVec
 }
 
 // NewMetrics makes the gauges and registers them.
 func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
 	m := &Metrics{
 		gpus: metric.BudgetGPUs.GaugeVec(), reservations: metric.BudgetReservations.GaugeVec(), workloads: metric.BudgetWorkloads.GaugeVec(),
+		bytes: metric.BudgetBytes.GaugeVec(),
 	}
-	if err := metric.Register(registry, m.gpus, m.reservations, m.workloads); err != nil {
+	if err := metric.Register(registry, m.gpus, m.reservations, m.workloads, m.bytes); err != nil {
 		return nil, err
 	}
 	return m, nil
@@ -40,11 +44,14 @@ func (m *Metrics) show(b *v1alpha1.GPUBudget) {
 		m.reservations.WithLabelValues(b.Name).Set(float64(all))
 	}
 	m.workloads.WithLabelValues(b.Name).Set(float64(b.Status.Workloads))
+	if text, err := json.Marshal(b); err == nil {
+		m.bytes.WithLabelValues(b.Name).Set(float64(len(text)))
+	}
 }
 
 func (m *Metrics) gone(name string) {
 	if m != nil {
-		for _, v := range []*prometheus.GaugeVec{m.gpus, m.reservations, m.workloads} {
+		for _, v := range []*prometheus.GaugeVec{m.gpus, m.reservations, m.workloads, m.bytes} {
 			v.DeletePartialMatch(prometheus.Labels{"budget": name})
 		}
 	}
@@ -55,5 +62,6 @@ func (m *Metrics) forget() {
 		m.gpus.Reset()
 		m.reservations.Reset()
 		m.workloads.Reset()
+		m.bytes.Reset()
 	}
 }

@@ -100,9 +100,7 @@ func (r *round) budget(ctx context.Context, b *v1alpha1.GPUBudget) (next time.Du
 		if (charge.Enforcement(b) != v1alpha1.BudgetDeny || unreadable != nil) && before != nil {
 			book.Keep(before, selected)
 		}
-		if book, base, err = r.place(ctx, f, b, nil, book); err != nil {
-			return soon, err
-		}
+		book, _ = r.place(ctx, f, b, nil, book)
 		r.holders = usage.Holders(r.all, compiled[0], r.namespaces)
 		after.Status.Rules, after.Status.Base, after.Status.CountedBy = r.rules, nil, nil
 		r.condition(after, v1alpha1.ConditionCounted, metav1.ConditionTrue, "Counted", "every claim is in the ledger")
@@ -122,14 +120,11 @@ const retries = 8
 // meanwhile keep what they wrote.
 func (r *round) settle(ctx context.Context, f *followed, b *v1alpha1.GPUBudget, base *ledger.Base, from, settled *ledger.Book) (*ledger.Book, error) {
 	for try := 0; ; try++ {
-		placed, on, err := r.place(ctx, f, b, base, settled)
-		if err != nil {
-			return nil, err
-		}
-		base = on // another try needs no other one
+		var placed *ledger.Book
+		placed, base = r.place(ctx, f, b, base, settled) // another try needs no other base
 		after := b.DeepCopy()
 		r.show(after, placed)
-		err = r.write(ctx, b, after)
+		err := r.write(ctx, b, after)
 		if !apierrors.IsConflict(err) || try == retries {
 			return settled, err
 		}

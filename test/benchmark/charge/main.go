@@ -177,8 +177,18 @@ func (b *bench) install(ctx context.Context, claims int, again bool) error {
 	return b.settled(ctx, claims)
 }
 
-// quota waits until all that the ResourceQuota limits is counted.
-func (b *bench) quota(ctx context.Context) error {
+// quota waits until all that the ResourceQuota limits is counted. kube-controller-manager looks for
+// kinds that it does not know every half a minute, and later on a busy machine.
+func (b *bench) quota(ctx context.Context) (err error) {
+	for range 5 {
+		if err = b.counted(ctx); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+func (b *bench) counted(ctx context.Context) error {
 	return install.Await(ctx, "the ResourceQuota", func(ctx context.Context) error {
 		o, err := b.client.Resource(quotas).Namespace("quota").Get(ctx, "quota", metav1.GetOptions{})
 		if err != nil {

@@ -87,8 +87,8 @@ func (e *round) settled(t *testing.T) (done bool, state string) {
 			}
 		}
 		state += fmt.Sprintf("%s: %s; ", l, harness.Held(b))
-		done = done && harness.Counted(b) &&
-			b.Status.Overlap == 0 && b.Status.Reserved == 0 && len(b.Status.Reservations) == 0
+		done = done && harness.Counted(b) && b.Status.Overlap == 0 && b.Status.Reserved == 0 &&
+			len(b.Status.Reservations)+len(b.Status.InFlight) == 0
 	}
 	return done && e.retry(free), state
 }

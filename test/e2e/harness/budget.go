@@ -79,7 +79,8 @@ func Counted(b *v1alpha1.GPUBudget) bool {
 // damaged, the sums and the condition may be as they were until that is seen.
 func Settled(b *v1alpha1.GPUBudget, used int64) bool {
 	s := b.Status
-	if _, err := ledger.Read(&s); err != nil {
+	// Whether the claims of a base are those of its sums, the webhook alone sees.
+	if _, err := ledger.Read(&s); err != nil && (s.Base == nil || len(s.Base.Parts) == 0) {
 		return false
 	}
 	return Counted(b) && s.Used == used && s.Reserved == 0 && s.Overlap == 0 && len(s.Reservations) == 0 && len(s.InFlight) == 0 &&
