@@ -3,12 +3,14 @@ package app
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/kubetorch/webhook/pkg/cluster"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/workload"
 )
@@ -25,7 +27,14 @@ func resourceOf(kind schema.GroupKind) (schema.GroupVersionResource, error) {
 }
 
 // liveReader is a review.Reader that asks the API server.
-type liveReader struct{ reads }
+type liveReader struct {
+	reads
+	// lists reads those of what controllers make, of which there may be many.
+	lists cluster.NamespacedSource
+}
+
+// pruned are the kinds of which verdicts need no more than counts do.
+var pruned = []schema.GroupKind{workload.PodKind, workload.ReplicaSetKind, workload.DeploymentKind, workload.HorizontalPodAutoscalerKind}
 
 func (r liveReader) Get(ctx context.Context, kind schema.GroupKind, namespace, name string) (manifest.Object, error) {
 	resource, err := resourceOf(kind)
@@ -46,6 +55,16 @@ func (r liveReader) List(ctx context.Context, kind schema.GroupKind, namespace s
 	}
 	if !selector.Empty() && selector.String() == "" {
 		return nil, nil // one that takes nothing reads like one that takes everything
+	}
+	if slices.Contains(pruned, kind) && r.lists != nil {
+		all, err := cluster.Pruned(ctx, r.lists, resource, namespace, selector)
+		if err != nil {
+			return nil, fmt.Errorf("reading namespace %s: %w", namespace, err)
+		}
+		for _, o := range all {
+			named(o, kind, resource)
+		}
+		return all, nil
 	}
 	options := metav1.ListOptions{Limit: pageSize, LabelSelector: selector.String()}
 	var all []manifest.Object
