@@ -197,7 +197,6 @@ func addReads(mgr ctrl.Manager, config *rest.Config, o ClusterOptions, e *edge, 
 	e.self = me.name
 	e.registered = registered(mgr.GetAPIReader(), o.Configuration)
 	e.neighbours = &neighbours{reads: direct, served: presence.Served}
-	e.reader = liveReader{direct, mgr.GetRESTMapper()}
 	events := record.NewBroadcaster()
 	events.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: clientset.CoreV1().Events("")})
 	recorder := events.NewRecorder(mgr.GetScheme(), eventSource)
@@ -207,6 +206,7 @@ func addReads(mgr ctrl.Manager, config *rest.Config, o ClusterOptions, e *edge, 
 	if err != nil {
 		return err
 	}
+	e.reader = liveReader{reads: direct, mapper: mgr.GetRESTMapper(), lists: source}
 	lists := cluster.NewLists(source)
 	lists.Operators = o.Operators
 	l, err := newLedgers(mgr, config, clientset, recorder, o, e, namespaceReads, lists, presence.Served, registry)

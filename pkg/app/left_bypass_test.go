@@ -155,3 +155,27 @@ func TestWhatIsOrphanedFromARootThatGoesOnIsCharged(t *testing.T) {
 		})
 	}
 }
+
+// Who answers for the pods of a ReplicaSet hangs on whose it is as long as it is there.
+func TestAReplicaSetThatIsBeingDeletedDoesNotLeaveItsDeployment(t *testing.T) {
+	deployment := of("apps/v1", "Deployment", "web", "replicas: 2", 4)
+	set := strings.Replace(of("apps/v1", "ReplicaSet", "web", "replicas: 2", 4), "name: web, namespace: team, uid: web-uid",
+		"name: web-1, namespace: team, deletionTimestamp: x, finalizers: [a/b], uid: web-1-uid, ownerReferences: ["+ownerOf("apps/v1", "Deployment", "web")+"]", 1)
+	pod := func(name string) string { return podOf(name, "web", ownerOf("apps/v1", "ReplicaSet", "web-1"), 4) }
+	for name, changed := range map[string]string{
+		"its owner":  strings.Replace(set, "ownerReferences: ["+ownerOf("apps/v1", "Deployment", "web")+"]", "ownerReferences: []", 1),
+		"its labels": strings.Replace(set, "labels: {app: web}", "labels: {app: other}", 1),
+	} {
+		t.Run(name, func(t *testing.T) {
+			e, ledgers := standalone()
+			e.charging.everything = false
+			remember(t, e.remembered, deployment, set, pod("a"), pod("b"))
+			hold(t, ledgers, deployment, 8)
+			answer := e.validate(t.Context(), requestOf(t, step{user: "eve", object: changed, old: set}))
+			require.False(t, answer.Allowed)
+			assert.Contains(t, answer.Result.Message, "2 of 10 are free in budget b")
+			gone := strings.Replace(set, "finalizers: [a/b]", "finalizers: []", 1)
+			assert.True(t, e.validate(t.Context(), requestOf(t, step{user: "eve", object: gone, old: set})).Allowed, "its finalizer")
+		})
+	}
+}

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -10,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/kubetorch/webhook/pkg/cluster"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/workload"
 )
@@ -30,6 +32,8 @@ type liveReader struct {
 	reads
 	// mapper knows in which version operators' kinds are served.
 	mapper meta.RESTMapper
+	// lists reads those of what controllers make, of which there may be many.
+	lists cluster.NamespacedSource
 }
 
 // resourceOf is how the API server serves a kind; false for one of an operator's that it does not serve.
@@ -47,6 +51,9 @@ func (r liveReader) resourceOf(kind schema.GroupKind) (schema.GroupVersionResour
 	}
 	return mapping.Resource, true, nil
 }
+
+// pruned are the kinds of which verdicts need no more than counts do.
+var pruned = []schema.GroupKind{workload.PodKind, workload.ReplicaSetKind, workload.DeploymentKind, workload.HorizontalPodAutoscalerKind}
 
 func (r liveReader) Get(ctx context.Context, kind schema.GroupKind, namespace, name string) (manifest.Object, error) {
 	resource, served, err := r.resourceOf(kind)
@@ -67,6 +74,16 @@ func (r liveReader) List(ctx context.Context, kind schema.GroupKind, namespace s
 	}
 	if !selector.Empty() && selector.String() == "" {
 		return nil, nil // one that takes nothing reads like one that takes everything
+	}
+	if slices.Contains(pruned, kind) && r.lists != nil {
+		all, err := cluster.Pruned(ctx, r.lists, resource, namespace, selector)
+		if err != nil {
+			return nil, fmt.Errorf("reading namespace %s: %w", namespace, err)
+		}
+		for _, o := range all {
+			named(o, kind, resource)
+		}
+		return all, nil
 	}
 	options := metav1.ListOptions{Limit: pageSize, LabelSelector: selector.String()}
 	var all []manifest.Object

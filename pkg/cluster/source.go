@@ -28,9 +28,15 @@ type Versions interface {
 	Preferred(ctx context.Context) (map[string]string, error)
 }
 
+// ClusterSource reads lists of all namespaces, and of one.
+type ClusterSource interface {
+	Source
+	NamespacedSource
+}
+
 // NewSource reads from an API server, uncompressed if the configuration says so. client may be
 // nil.
-func NewSource(config *rest.Config, client *http.Client) (Source, error) {
+func NewSource(config *rest.Config, client *http.Client) (ClusterSource, error) {
 	config = dynamic.ConfigFor(config)
 	config.NegotiatedSerializer = scheme.Codecs.WithoutConversion() // of errors
 	config.GroupVersion = &schema.GroupVersion{}
@@ -54,10 +60,19 @@ type source struct {
 }
 
 func (s source) Read(ctx context.Context, kind Kind, options metav1.ListOptions) (io.ReadCloser, error) {
-	path := []string{"apis", kind.Group, kind.Version, kind.Resource}
+	return s.ReadIn(ctx, kind, "", options)
+}
+
+// ReadIn reads a list of one namespace, of all if it is empty.
+func (s source) ReadIn(ctx context.Context, kind Kind, namespace string, options metav1.ListOptions) (io.ReadCloser, error) {
+	path := []string{"apis", kind.Group, kind.Version}
 	if kind.Group == "" {
-		path = []string{"api", kind.Version, kind.Resource}
+		path = []string{"api", kind.Version}
 	}
+	if namespace != "" {
+		path = append(path, "namespaces", namespace)
+	}
+	path = append(path, kind.Resource)
 	request := s.client.Get().AbsPath(path...).SpecificallyVersionedParams(&options, metav1.ParameterCodec, metav1.SchemeGroupVersion)
 	if s.plain {
 		request.SetHeader("Accept-Encoding", "identity")

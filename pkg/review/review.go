@@ -116,7 +116,7 @@ func ReadWith(raw *admissionv1.AdmissionRequest, operators workload.Operators) (
 
 // onlyEnds tells whether a request is about an object that is being deleted, and changes neither its
 // status nor whose it is: a pod that somebody takes from its controller while it terminates holds its
-// GPUs still. The controllers of what has pods make none for one that is being deleted; that of
+// GPUs still, and who answers for a ReplicaSet's pods hangs on whose it is. The controllers of what has pods make none for one that is being deleted; that of
 // HorizontalPodAutoscalers goes on.
 func (r *Request) onlyEnds() bool {
 	if (!r.hasPods() && !r.isOperated()) || r.scale || r.raw.SubResource == "status" ||
@@ -126,7 +126,7 @@ func (r *Request) onlyEnds() bool {
 	same := func(key string) bool {
 		return manifest.Equal(manifest.At(r.old, "metadata", key), manifest.At(r.object, "metadata", key))
 	}
-	return r.of != workload.PodKind || (same("labels") && same("ownerReferences"))
+	return !r.hasPods() || (same("labels") && same("ownerReferences"))
 }
 
 // concerns tells whether a request is judged here.

@@ -91,6 +91,8 @@ func TestWhichRequestsAboutPodsCome(t *testing.T) {
 		"one that stays the same":              {workloads, "eve", "statefulsets", set("annotations: {a: b}", gpu), set("", gpu), ""},
 		"one that gets other labels":           {workloads, "eve", "replicasets", set("labels: {a: b}", gpu), set("", gpu), "workloads"},
 		"one that loses its owner":             {workloads, "eve", "replicasets", set("", gpu), set(ofWeb, gpu), "workloads"},
+		"one that ends and loses its owner":    {workloads, "eve", "replicasets", set("deletionTimestamp: x", gpu), set("deletionTimestamp: x, "+ofWeb, gpu), "workloads"},
+		"one that ends and gets other labels":  {workloads, "eve", "replicasets", set("deletionTimestamp: x, labels: {a: b}", gpu), set("deletionTimestamp: x", gpu), "workloads"},
 		"one whose finalizers go":              {workloads, "eve", "jobs", set("deletionTimestamp: x", gpu), set("finalizers: [a], deletionTimestamp: x", gpu), ""},
 		"the deployment controller's":          {workloads, account + "deployment-controller", "replicasets", set(ofWeb, gpu), "", ""},
 		"the deployment controller's, without": {workloads, account + "deployment-controller", "replicasets", set("", gpu), "", "workloads"},
