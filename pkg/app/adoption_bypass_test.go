@@ -1,3 +1,5 @@
+// A ReplicaSet that was admitted by itself is adopted by a Deployment that may scale it beyond a bound.
+
 package app
 
 import (

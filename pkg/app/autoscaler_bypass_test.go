@@ -1,3 +1,6 @@
+// An autoscaler asks for pods that nobody was charged for: made at the same time as its target, or changed
+// while it waits for a finalizer.
+
 package app
 
 import (

@@ -1,3 +1,5 @@
+// What is left of an owner that was deleted holds GPUs, while its root makes others under the same entry.
+
 package app
 
 import (
@@ -131,13 +133,16 @@ func TestWhatIsOrphanedFromARootThatGoesOnIsCharged(t *testing.T) {
 		taken   string
 		refused string
 	}{
-		"a pod of a ReplicaSet":                      {[]string{gone(set)}, pod, ""},
-		"a pod of a Deployment's ReplicaSet":         {[]string{deployment, gone(owned)}, strings.Replace(pod, "app: rs", "app: web", 1), "asks for 4 GPUs"},
-		"the Deployment goes too":                    {[]string{gone(deployment), gone(owned)}, strings.Replace(pod, "app: rs", "app: web", 1), ""},
-		"a ReplicaSet of a Deployment":               {[]string{gone(deployment)}, owned, ""},
-		"a ReplicaSet of a Revision's Deployment":    {append(slices.Clone(family[:3]), gone(knatives)), replicas, "asks for 8 GPUs"},
-		"that of a Revision by itself":               {[]string{loose(revision), gone(knatives)}, replicas, "asks for 8 GPUs"},
-		"that of a Service that goes too":            {append([]string{gone(service)}, family[1], gone(revision), gone(knatives)), replicas, ""},
+		"a pod of a ReplicaSet":              {[]string{gone(set)}, pod, ""},
+		"a pod of a Deployment's ReplicaSet": {[]string{deployment, gone(owned)}, strings.Replace(pod, "app: rs", "app: web", 1), "asks for 4 GPUs"},
+		"the Deployment goes too":            {[]string{gone(deployment), gone(owned)}, strings.Replace(pod, "app: rs", "app: web", 1), ""},
+		"a ReplicaSet of a Deployment, with its pods": {[]string{gone(deployment), podOf("a", "web", ownerOf("apps/v1", "ReplicaSet", "rs"), 4),
+			podOf("b", "web", ownerOf("apps/v1", "ReplicaSet", "rs"), 4)}, owned, ""},
+		"one that has one of its two pods":        {[]string{gone(deployment), podOf("a", "web", ownerOf("apps/v1", "ReplicaSet", "rs"), 4)}, owned, "asks for 8 GPUs"},
+		"a ReplicaSet of a Revision's Deployment": {append(slices.Clone(family[:3]), gone(knatives)), replicas, "asks for 8 GPUs"},
+		"that of a Revision by itself":            {[]string{loose(revision), gone(knatives)}, replicas, "asks for 8 GPUs"},
+		"that of a Service that goes too": {append([]string{gone(service)}, family[1], gone(revision), gone(knatives),
+			podOf("a", "s-1", ownerOf("apps/v1", "ReplicaSet", "s-1-a"), 4), podOf("b", "s-1", ownerOf("apps/v1", "ReplicaSet", "s-1-a"), 4)), replicas, ""},
 		"its controller lets go of a pod, with room": {[]string{set}, strings.Replace(pod, "app: rs", "app: other", 1), ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,3 +1,5 @@
+// Large objects that a verdict has to list take the memory of a replica.
+
 package cluster
 
 import (

@@ -177,7 +177,7 @@ func (r *Request) movedClaims(w World, d workload.Usage) []Claim {
 		manifest.Equal(manifest.At(r.old, "metadata", "labels"), manifest.At(r.object, "metadata", "labels")):
 		return nil
 	}
-	if r.byKubernetes() && !r.related.orphaned {
+	if r.byKubernetes() && r.related.owner == nil && !r.related.orphaned {
 		return nil
 	}
 	c := newClaim(r.key(), r.of.Kind, d, nil)

@@ -1,3 +1,5 @@
+// What may yet come, and nobody was asked about, raises the entry under which it then passes.
+
 package usage
 
 import (
