@@ -6,20 +6,12 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/uuid"
-	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/metadata"
-	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/record"
-	ctrl "sigs.k8s.io/controller-runtime"
 
 	auditcontroller "github.com/kubetorch/webhook/pkg/audit/controller"
-	"github.com/kubetorch/webhook/pkg/cluster"
 	"github.com/kubetorch/webhook/pkg/deployments"
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
@@ -32,51 +24,40 @@ func Excluded(own, knative string) []string {
 	return []string{"kube-system", "kube-node-lease", own, "cert-manager", knative}
 }
 
-// addControllers sets up what runs in one replica at a time. Its clients are its own, so
-// that no admission waits for a place in the controller's rate limit. lookAtAll has them look
-// at everything again, after a change of policies or of Knative.
-func addControllers(mgr ctrl.Manager, config *rest.Config, clientset kubernetes.Interface, events record.EventRecorder, o ClusterOptions, e *edge, presence *deployments.Presence, l *ledgers, lists *cluster.Lists, registry prometheus.Registerer) (lookAtAll func(), err error) {
-	client, err := dynamic.NewForConfigAndClient(config, mgr.GetHTTPClient())
-	if err != nil {
-		return nil, fmt.Errorf("making a client: %w", err)
-	}
-	metadataClient, err := metadata.NewForConfigAndClient(config, mgr.GetHTTPClient())
-	if err != nil {
-		return nil, fmt.Errorf("making a client: %w", err)
-	}
-	log := o.Log.WithName("deployments")
+// addControllers sets up what runs in one replica at a time. lookAtAll has it look at everything again,
+// after a change of policies or of Knative.
+func (s *setup) addControllers(l *ledgers) (lookAtAll func(), err error) {
+	log := s.Log.WithName("deployments")
 	c := deployments.New(deployments.Options{
-		Client: client, Metadata: metadataClient, Presence: presence, Expand: e.become,
-		Events:   events,
-		Excluded: Excluded(o.Namespace, o.KnativeNamespace), Log: log,
+		Client: s.dynamic, Metadata: s.metadata, Presence: s.knative, Expand: s.edge.become,
+		Events:   s.events,
+		Excluded: Excluded(s.Namespace, s.KnativeNamespace), Log: log,
 	})
-	metrics, err := auditcontroller.NewMetrics(registry)
+	metrics, err := auditcontroller.NewMetrics(s.registry)
 	if err != nil {
 		return nil, err
 	}
+	registrar := s.edge.registrar
 	auditor := auditcontroller.New(auditcontroller.Auditor{
-		Client: client, Lists: lists, Knative: e.knative, Excluded: Excluded(o.Namespace, o.KnativeNamespace),
-		Interval: o.AuditInterval, NotRegistered: e.registrar.Problem, Events: events, OpenReports: o.OpenReports,
-		Metrics: metrics, Log: o.Log.WithName("audit"),
+		Client: s.dynamic, Lists: s.lists, Knative: s.edge.knative, Excluded: Excluded(s.Namespace, s.KnativeNamespace),
+		Interval: s.AuditInterval, NotRegistered: registrar.Problem, Events: s.events, OpenReports: s.OpenReports,
+		Metrics: metrics, Log: s.Log.WithName("audit"),
 	})
-	presence.OnChange(auditor.Changed)
-	e.registrar.Changed = func() {
+	s.knative.OnChange(auditor.Changed)
+	registrar.Changed = func() {
 		auditor.Changed()
 		l.controller.Changed()
 	}
 	lead := &deployments.Lead{
-		Client: clientset, Lease: types.NamespacedName{Namespace: o.Namespace, Name: o.Service},
-		Identity: replica(), Run: all(c.Run, auditor.Run, l.run, e.registrar.Lead), Log: log,
-	}
-	if err := mgr.Add(lead); err != nil {
-		return nil, fmt.Errorf("setting up the controllers: %w", err)
+		Client: s.typed, Lease: types.NamespacedName{Namespace: s.Namespace, Name: s.Service},
+		Identity: replica(), Run: all(c.Run, auditor.Run, l.run, registrar.Lead), Log: log,
 	}
 	return func() {
 		c.LookAtAll()
 		auditor.Changed()
 		l.presence.Changed()
 		l.controller.Changed()
-	}, nil
+	}, s.mgr.Add(lead)
 }
 
 // all runs several things until the context ends, or one of them fails.
