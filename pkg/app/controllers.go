@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 
@@ -95,39 +94,27 @@ func (e *edge) become(ctx context.Context, deployment, service map[string]any) (
 	if now == nil {
 		return deployments.Expansion{}, fmt.Errorf("starting: %w", e.ready())
 	}
-	var failed error
-	w := e.world(ctx, now, &failed)
+	namespace := manifest.Text(deployment, "metadata", "namespace")
+	w, err := e.world(ctx, now, namespace)
+	if err != nil {
+		return deployments.Expansion{}, err
+	}
 	kinds := []schema.GroupKind{review.CoreServiceKind}
 	if service == nil { // about to be made: with all that there is to say about it
 		kinds = review.AroundKinds()
 	}
-	if namespace := manifest.Text(deployment, "metadata", "namespace"); e.neighbours != nil && (service == nil || review.AsksServices(deployment)) {
-		var err error
+	if e.neighbours != nil && (service == nil || review.AsksServices(deployment)) {
 		if w.Around, err = e.neighbours.around(ctx, namespace, kinds); err != nil {
 			return deployments.Expansion{}, err
 		}
 	}
-	ksvc, verdict, fixed := review.Become(w, deployment, service)
-	if failed != nil {
-		return deployments.Expansion{}, failed
+	c, fixed, err := review.Become(ctx, w, deployment, service)
+	if err != nil {
+		return deployments.Expansion{}, err
 	}
-	x := deployments.Expansion{Service: ksvc, Fixed: fixed, Warnings: verdict.Warnings}
-	if ksvc == nil || verdict.Refused() {
-		x.Service, x.Refused = nil, verdict.Reasons()
+	x := deployments.Expansion{Service: c.Service, Fixed: fixed, Warnings: c.Verdict.Warnings}
+	if c.Service == nil || c.Verdict.Refused() {
+		x.Service, x.Refused = nil, c.Verdict.Reasons()
 	}
 	return x, nil
-}
-
-// world is what verdicts are based on. What cannot be read is remembered in failed, since
-// the core cannot be told of it.
-func (e *edge) world(ctx context.Context, now *snapshot, failed *error) review.World {
-	self := ""
-	if e.self != nil {
-		self = e.self()
-	}
-	return review.World{Policies: now.policies, Knative: now.knative, Self: self, Budgeted: !now.budgets.None(), NamespaceLabels: func(name string) (map[string]string, bool) {
-		labels, known, err := e.namespaceLabels(ctx, name)
-		*failed = errors.Join(*failed, err)
-		return labels, known
-	}}
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/cluster"
 	"github.com/kubetorch/webhook/pkg/deployments"
 	"github.com/kubetorch/webhook/pkg/manifest"
+	"github.com/kubetorch/webhook/pkg/review"
 )
 
 // clients reach the API server, all over the same connections.
@@ -86,15 +87,15 @@ func (s *setup) addAll() error {
 	if err != nil {
 		return err
 	}
-	e, direct := s.edge, reads{s.dynamic}
+	e, reader := s.edge, cluster.NewReader(s.dynamic)
 	me := &ownUser{client: s.typed.AuthenticationV1().SelfSubjectReviews()}
 	e.namespaceLabels = s.namespaces.labels
 	e.revisions = func(ctx context.Context, namespace string, names []string) (map[string]map[string]any, error) {
-		return direct.named(ctx, revisionResource, namespace, names)
+		return cluster.Named(ctx, reader, review.RevisionKind, namespace, names)
 	}
 	e.self = me.name
-	e.neighbours = &neighbours{reads: direct, served: s.knative.Served}
-	e.reader = liveReader{direct}
+	e.neighbours = &neighbours{Reader: reader, served: s.knative.Served}
+	e.reader = reader
 	e.decided = gauges.decided
 	l, err := s.ledgers()
 	if err != nil {

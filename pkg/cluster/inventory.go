@@ -141,7 +141,7 @@ func List(ctx context.Context, source Source, kinds ...Kind) (*Objects, error) {
 	r := &reading{source: source}
 	o := &Objects{Namespaces: map[string]map[string]string{}}
 	err := r.list(ctx, namespaces, func() { clear(o.Namespaces) }, func(raw []byte) error {
-		text, _, ok := jsonscan.Prune(nil, raw, labels)
+		text, _, ok := jsonscan.Prune(nil, raw, labeled)
 		if !ok {
 			text = raw
 		}

@@ -99,7 +99,7 @@ func (r *Request) harmless(w World, policies, excused []string) []string {
 			if !expand.ReadIntent(o).Expands() {
 				return nil
 			}
-			ksvc := r.with(o, left).Convert(w, nil).Service
+			ksvc := r.with(o, left).Plan(w).Service
 			if ksvc == nil {
 				return nil
 			}

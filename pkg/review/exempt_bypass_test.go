@@ -140,13 +140,13 @@ func TestTheRecordOfExemptionsCannotBeForged(t *testing.T) {
 
 func TestTheControllerServesWhoIsExempt(t *testing.T) {
 	owner := gpuDeployment("0", "1", "9", on, both2, remembered)
-	ksvc, verdict, _ := review.Become(exemptWorld(knativeWith("")), decoded(owner), nil)
+	ksvc, verdict, _ := become(exemptWorld(knativeWith("")), decoded(owner), nil)
 	require.False(t, verdict.Refused(), verdict.Reasons())
 	assert.Equal(t, "9", manifest.Text(ksvc, "spec", "template", "metadata", "annotations", "autoscaling.knative.dev/max-scale"), "not clamped")
 	assert.NotContains(t, manifest.Texts(ksvc, "metadata", "annotations"), handover.ExemptAnnotation)
-	ksvc, _, _ = review.Become(exemptWorld(knativeWith("")), decoded(gpuDeployment("0", "1", "9", on)), nil)
+	ksvc, _, _ = become(exemptWorld(knativeWith("")), decoded(gpuDeployment("0", "1", "9", on)), nil)
 	assert.Equal(t, "3", manifest.Text(ksvc, "spec", "template", "metadata", "annotations", "autoscaling.knative.dev/max-scale"), "clamped without a record")
-	_, verdict, _ = review.Become(exemptWorld(knativeWith("")), decoded(gpuDeployment("0", "5", "1", on)), nil)
+	_, verdict, _ = become(exemptWorld(knativeWith("")), decoded(gpuDeployment("0", "5", "1", on)), nil)
 	assert.True(t, verdict.Refused())
 
 	const child = `{apiVersion: serving.knative.dev/v1, kind: Service, metadata: {name: web, namespace: ml, uid: s-1, ownerReferences: [OWNER]},

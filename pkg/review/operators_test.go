@@ -80,7 +80,7 @@ func TestOperatorsKindsAskForWhatTheyAddWithoutBeingCharged(t *testing.T) {
 			r, answer := review.Read(jobSetRequest(test.object, test.old))
 			require.Nil(t, answer)
 			assert.True(t, r.Probes())
-			claims := r.Claims(world())
+			claims := claimsOf(r, world())
 			require.Len(t, claims, 1)
 			assert.Equal(t, test.want, claims[0].New)
 			assert.Empty(t, claims[0].Old)
@@ -91,7 +91,7 @@ func TestOperatorsKindsAskForWhatTheyAddWithoutBeingCharged(t *testing.T) {
 	workflow.Kind = metav1.GroupVersionKind{Group: "argoproj.io", Version: "v1alpha1", Kind: "Workflow"}
 	r, answer := review.Read(workflow)
 	require.Nil(t, answer)
-	assert.Empty(t, r.Claims(world()), "how many steps run at a time is for the workflow to say")
+	assert.Empty(t, claimsOf(r, world()), "how many steps run at a time is for the workflow to say")
 }
 
 func TestWhichKindsAreOperated(t *testing.T) {

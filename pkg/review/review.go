@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/kubetorch/webhook/pkg/cluster"
 	"github.com/kubetorch/webhook/pkg/expand"
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
@@ -30,11 +31,12 @@ type World struct {
 	// Around are the objects of the request's namespace that may point at a Deployment or at
 	// its pods (AroundKinds).
 	Around []manifest.Object
-	// Cluster is nil where there is none to ask, and so is Live.
+	// Cluster is nil where there is none to ask, and so is Live, which reads what Knative and its users
+	// stored.
 	Cluster *Cluster
-	Live    Live
+	Live    cluster.Reader
 	// Reader reads what the verdict on what has pods depends on; nil where there is nothing to ask.
-	Reader Reader
+	Reader cluster.Reader
 	// Budgeted is whether there is a budget at all.
 	Budgeted bool
 	// Self is the user that the controller is to the API server; empty for nobody.

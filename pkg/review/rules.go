@@ -1,10 +1,14 @@
 package review
 
 import (
+	"context"
+	"errors"
 	"maps"
 	"math"
 	"slices"
 	"strings"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/workload"
@@ -13,8 +17,12 @@ import (
 // RisesByOtherRules tells whether a claim may rise by rules that are not known here: with
 // other resources listed as GPUs, or other defaults of Knative. What does not rise for any
 // device by itself, with the lowest defaults and with none, rises by no rules.
-func (r *Request) RisesByOtherRules(w World) bool {
-	for _, device := range r.devices(w) {
+func (r *Request) RisesByOtherRules(ctx context.Context, w World) (bool, error) {
+	devices, err := r.devices(ctx, w)
+	if err != nil {
+		return false, err
+	}
+	for _, device := range devices {
 		for _, initial := range []int32{1, math.MaxInt32} {
 			other := w
 			other.Policies = w.Policies.Counting(workload.OnlyGPUs(device))
@@ -24,36 +32,43 @@ func (r *Request) RisesByOtherRules(w World) bool {
 			}
 			alone := *r
 			alone.selected = nil // what counts is part of it
-			if slices.ContainsFunc(alone.Claims(other), func(c Claim) bool { return !c.Settled && (total(c.New) > total(c.Old) || changesType(c)) }) {
-				return true
+			claims, err := alone.Claims(ctx, other)
+			if err != nil {
+				return false, err
+			}
+			if slices.ContainsFunc(claims, func(c Claim) bool { return !c.Settled && (total(c.New) > total(c.Old) || changesType(c)) }) {
+				return true, nil
 			}
 		}
 	}
-	return false
+	return false, nil
 }
 
 // devices are the extended resources that the request's pods ask for.
-func (r *Request) devices(w World) []string {
+func (r *Request) devices(ctx context.Context, w World) ([]string, error) {
 	found := map[string]bool{}
 	collectDevices(r.object, found)
 	collectDevices(r.old, found)
 	for _, revision := range w.Revisions {
 		collectDevices(revision, found)
 	}
-	if w.Live != nil {
-		switch r.kind() {
-		case RouteKind:
-			for _, o := range w.named(ConfigurationKind, workload.NamedConfigurations(r.object)) {
-				collectDevices(o, found)
-			}
-			for _, o := range w.named(RevisionKind, workload.NamedRevisions(r.object)) {
-				collectDevices(o, found)
-			}
-		case AutoscalerKind:
-			collectDevices(w.one(DeploymentKind, workload.ScaledDeployment(r.object)), found)
+	read := func(kind schema.GroupKind, names ...string) error {
+		objects, err := r.live(w).named(ctx, kind, names)
+		for _, o := range objects {
+			collectDevices(o, found)
+		}
+		return err
+	}
+	var err error
+	switch r.kind() {
+	case RouteKind:
+		err = errors.Join(read(ConfigurationKind, workload.NamedConfigurations(r.object)...), read(RevisionKind, workload.NamedRevisions(r.object)...))
+	case AutoscalerKind:
+		if name := workload.ScaledDeployment(r.object); name != "" {
+			err = read(DeploymentKind, name)
 		}
 	}
-	return slices.Sorted(maps.Keys(found))
+	return slices.Sorted(maps.Keys(found)), err
 }
 
 // collectDevices finds the names of extended resources under limits and requests, wherever
