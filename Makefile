@@ -20,7 +20,7 @@ help: ## Show this help
 
 .PHONY: demo
 demo: $(BIN) ## Bring up a local control plane, expand the examples on it, tear it down
-	@$(GO) run ./test/demo -binary $(BIN)
+	@$(GO) run ./test/demo -binary $(BIN) $(DEMOFLAGS)
 
 .PHONY: test
 test: unit e2e ## Run all tests, the end-to-end ones included
@@ -47,7 +47,7 @@ e2e: $(BIN) tools ## Run the tests on a real API server with Knative
 .PHONY: exactness
 EXACTNESSFLAGS ?= -rounds 50
 exactness: $(BIN) tools ## Hold budgets against 50 rounds of 300 requests with three replicas, claims and pods as witnesses
-	@KUBETORCH_WEBHOOK_BINARY=$(BIN) $(GO) test -count=1 -timeout 3h -v ./test/e2e/budgets -run Exceed $(EXACTNESSFLAGS)
+	@KUBETORCH_WEBHOOK_BINARY=$(BIN) $(GO) test -count=1 -timeout 3h -v ./test/e2e/exactness $(EXACTNESSFLAGS)
 
 .PHONY: model
 MODEL_STEPS ?= 30000000
@@ -160,14 +160,14 @@ $(GENTOOLS)/%: hack/tools/go.mod hack/tools/go.sum
 	@echo "== building $*"
 	@cd hack/tools && GOBIN=$(abspath $(GENTOOLS)) $(GO) install $$($(GO) list -f '{{.ImportPath}}' tool | grep "/$*$$")
 
-GENERATED := pkg/apis deploy/crd deploy/base/webhooks pkg/registration/webhooks.json docs/parameters.md docs/metrics.md \
+GENERATED := pkg/apis deploy/crd deploy/base/webhooks pkg/registration/webhooks.json docs/parameters.md docs/metrics.md docs/api.md \
   charts/kubetorch-webhook/templates/generated charts/kubetorch-webhook/generated charts/kubetorch-webhook/values.schema.json
 
 .PHONY: generate
-generate: $(GENTOOLS)/controller-gen ## Write deepcopy functions, CRDs and the references of parameters and metrics
+generate: $(GENTOOLS)/controller-gen ## Write deepcopy functions, CRDs and the references of API, parameters and metrics
 	@$(GENTOOLS)/controller-gen object paths=./pkg/apis/...
 	@$(GENTOOLS)/controller-gen crd paths=./pkg/apis/... output:crd:dir=deploy/crd
-	@$(GO) run ./hack/docs docs/parameters.md docs/metrics.md
+	@$(GO) run ./hack/docs docs/parameters.md docs/metrics.md docs/api.md $(sort $(wildcard deploy/crd/policy*.yaml))
 	@$(GO) run ./hack/registration deploy/base deploy/base/webhooks pkg/registration/webhooks.json
 	@$(GO) run ./hack/chart . charts/kubetorch-webhook
 

@@ -1,4 +1,5 @@
-// Command docs writes the references of all parameters and of all metrics from their tables.
+// Command docs writes the references of all parameters and of all metrics from their tables, and
+// of the API from its custom resource definitions.
 package main
 
 import (
@@ -12,15 +13,19 @@ import (
 )
 
 func main() {
-	if len(os.Args) != 3 {
-		fmt.Fprintln(os.Stderr, "usage: docs PARAMETERS METRICS")
+	if len(os.Args) < 5 {
+		fmt.Fprintln(os.Stderr, "usage: docs PARAMETERS METRICS API CRD...")
 		os.Exit(2)
 	}
-	for i, page := range [][]byte{reference(), metric.Reference()} {
-		if err := os.WriteFile(os.Args[i+1], page, 0o644); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
+	api, err := apiReference(os.Args[4:]...)
+	for i, page := range [][]byte{reference(), metric.Reference(), api} {
+		if err == nil {
+			err = os.WriteFile(os.Args[i+1], page, 0o644)
 		}
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
 }
 

@@ -79,7 +79,8 @@ func (s *setup) ledgers() (*ledgers, error) {
 	for _, kind := range []cluster.Kind{cluster.Deployments, cluster.Services, cluster.Revisions} {
 		l.watch = append(l.watch, func(ctx context.Context) { budgetcontroller.Watch(ctx, s.metadata, kind, l.controller.Changed) })
 	}
-	for _, kind := range []cluster.Kind{cluster.Jobs, cluster.ReplicaSets, cluster.ReplicationControllers, cluster.StatefulSets, cluster.Pods, cluster.HorizontalPodAutoscalers} {
+	for _, kind := range []cluster.Kind{cluster.Jobs, cluster.ReplicaSets, cluster.ReplicationControllers, cluster.StatefulSets, cluster.Pods, cluster.HorizontalPodAutoscalers,
+		cluster.ResourceClaims, cluster.ResourceClaimTemplates} {
 		l.watch = append(l.watch, func(ctx context.Context) { s.lists.Watch(ctx, kind, l.controller.Changed) })
 	}
 	return l, nil

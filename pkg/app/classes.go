@@ -79,8 +79,14 @@ func classEssence(o any) (any, error) {
 	lean.SetUID(u.GetUID())
 	lean.SetResourceVersion(u.GetResourceVersion())
 	lean.SetCreationTimestamp(u.GetCreationTimestamp())
-	if name, found, _ := unstructured.NestedString(u.Object, "spec", "extendedResourceName"); found {
-		lean.Object["spec"] = map[string]any{"extendedResourceName": name}
+	spec := map[string]any{}
+	for _, key := range []string{"extendedResourceName", "selectors"} {
+		if value, found, _ := unstructured.NestedFieldNoCopy(u.Object, "spec", key); found {
+			spec[key] = value
+		}
+	}
+	if len(spec) > 0 {
+		lean.Object["spec"] = spec
 	}
 	return lean, nil
 }

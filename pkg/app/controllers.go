@@ -12,6 +12,7 @@ import (
 
 	auditcontroller "github.com/kubetorch/webhook/pkg/audit/controller"
 	"github.com/kubetorch/webhook/pkg/deployments"
+	"github.com/kubetorch/webhook/pkg/deployments/handover"
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/review"
@@ -105,6 +106,11 @@ func (e *edge) become(ctx context.Context, deployment, service map[string]any) (
 	}
 	if e.neighbours != nil && (service == nil || review.AsksServices(deployment)) {
 		if w.Around, err = e.neighbours.around(ctx, namespace, kinds); err != nil {
+			return deployments.Expansion{}, err
+		}
+	}
+	if e.registered != nil && len(handover.Exemptions(deployment)) > 0 {
+		if w.Registered, err = e.registered(ctx); err != nil {
 			return deployments.Expansion{}, err
 		}
 	}

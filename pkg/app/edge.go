@@ -47,6 +47,8 @@ type edge struct {
 	remembered *memory
 	// self is the user that the controller is to the API server; nil without a cluster.
 	self func() string
+	// registered reads the UID of the validating webhook configuration; nil without a cluster.
+	registered func(context.Context) (string, error)
 	// registrar watches the webhook configurations; nil without a cluster.
 	registrar *registration.Registrar
 }
@@ -173,13 +175,28 @@ func (e *edge) resolve(ctx context.Context, r *review.Request, now *snapshot, ch
 			}
 		}
 	}
+	if e.registered != nil && r.HangsOnRecord(w) {
+		if w.Registered, err = e.registered(ctx); err != nil {
+			return w, err
+		}
+	}
 	if names := r.NamedRevisions(); len(names) > 0 {
 		if w.Revisions, err = e.revisions(ctx, namespace, names); err != nil {
 			return w, err
 		}
 	}
-	if charges {
-		err = r.Resolve(ctx, w)
+	if !charges {
+		return w, nil
+	}
+	if err := r.Resolve(ctx, w); err != nil {
+		return w, err
+	}
+	if e.reader != nil && r.NeedsUsers(w) {
+		users, err := e.templateUsers(ctx, r, w)
+		if err != nil {
+			return w, err
+		}
+		r.SetUsers(users)
 	}
 	return w, err
 }

@@ -46,7 +46,7 @@ func (m *memory) List(_ context.Context, kind schema.GroupKind, namespace string
 // keep remembers what a request stores.
 func (m *memory) keep(r *review.Request) {
 	kind, o := r.Kind(), r.Object()
-	if _, ok := workload.KindFor(kind); !ok && kind != workload.HorizontalPodAutoscalerKind {
+	if _, ok := workload.KindFor(kind); !ok && kind != workload.HorizontalPodAutoscalerKind && kind != workload.ResourceClaimTemplateKind {
 		return
 	}
 	at := place{r.Namespace(), manifest.Text(o, "metadata", "name")}

@@ -1,14 +1,18 @@
 package app
 
 import (
+	"context"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kubetorch/webhook/pkg/certificate"
 	"github.com/kubetorch/webhook/pkg/registration"
@@ -34,6 +38,19 @@ func newRegistrar(mgr ctrl.Manager, o ClusterOptions, server *endpoints, registr
 		Metrics: metrics, Log: o.Log.WithName("registration"),
 	})
 	return r, mgr.Add(r)
+}
+
+// registered reads the UID of the validating webhook configuration of a name. It is another one each
+// time that the configuration is made, and nobody knows it before.
+func registered(reader client.Reader, name string) func(context.Context) (string, error) {
+	return func(ctx context.Context) (string, error) {
+		c := &metav1.PartialObjectMetadata{}
+		c.SetGroupVersionKind(admissionregistrationv1.SchemeGroupVersion.WithKind("ValidatingWebhookConfiguration"))
+		if err := reader.Get(ctx, client.ObjectKey{Name: name}, c); err != nil {
+			return "", fmt.Errorf("reading the validating webhook configuration %s: %w", name, err)
+		}
+		return string(c.UID), nil
+	}
 }
 
 // verifies is nil if the CAs of a caBundle verify the certificate that is served now.

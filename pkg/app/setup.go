@@ -94,6 +94,7 @@ func (s *setup) addAll() error {
 		return cluster.Named(ctx, reader, review.RevisionKind, namespace, names)
 	}
 	e.self = me.name
+	e.registered = registered(s.mgr.GetAPIReader(), s.Configuration)
 	e.neighbours = &neighbours{Reader: reader, served: s.knative.Served}
 	e.reader = reader
 	e.decided = gauges.decided

@@ -1,11 +1,10 @@
 package audit
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
-
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/budget/ledger"
@@ -18,59 +17,96 @@ import (
 
 // BudgetUse is what the claims of what exists make of one budget.
 type BudgetUse struct {
-	Name        string                     `json:"name"`
-	Enforcement v1alpha1.BudgetEnforcement `json:"enforcement"`
-	Max         int64                      `json:"max"`
-	// Claimed is the sum of the claims, Free what that leaves. Unbounded is whether one of them
-	// has no limit.
-	Claimed   int64 `json:"claimed"`
+	Name            string                     `json:"name"`
+	Enforcement     v1alpha1.BudgetEnforcement `json:"enforcement"`
+	Max             int64                      `json:"max"`
+	MaxPerNamespace *int64                     `json:"maxPerNamespace,omitempty"`
+	// Claimed is the sum of the claims, and Overlap what pods of earlier versions hold beside them.
+	Claimed int64 `json:"claimed"`
+	Overlap int64 `json:"overlap,omitempty"`
+	// Free is what that leaves; the overlap counts where the budget demands that it fits. Unbounded
+	// is whether a claim has no limit.
 	Free      int64 `json:"free"`
 	Unbounded bool  `json:"unbounded,omitempty"`
-	// Holders are the largest claims.
+	// Kinds are the kinds of objects that hold it, the largest first.
+	Kinds []KindUse `json:"kinds"`
+	// Holders are all claims, the largest first.
 	Holders []v1alpha1.Holder `json:"holders"`
+}
+
+// KindUse is what the objects of one kind hold of a budget.
+type KindUse struct {
+	Kind    string `json:"kind"`
+	Objects int    `json:"objects"`
+	GPUs    int64  `json:"gpus"`
 }
 
 // Budgets tells which budgets the claims of what exists are beyond, as their ledgers count
 // them: in all, as the budget itself, and by namespace; and each object whose claim has no
 // limit, since one is enough to leave nothing to all others. Invalid budgets are left out; their
 // conditions say so.
-func Budgets(in Input, budgets []v1alpha1.GPUBudget) (found []Finding, use []BudgetUse) {
-	limits := map[string]v1alpha1.GPUBudgetSpec{}
-	for i := range budgets {
-		limits[budgets[i].Name] = budgets[i].Spec
-	}
+func Budgets(in Input, budgets []v1alpha1.GPUBudget) (found []Finding, uses []BudgetUse) {
 	c := index(in)
 	w := c.world(nil)
 	w.Live, w.Revisions = nil, nil
-	claimants := usage.All(w, c.inventory())
-	for _, b := range policy.CompileBudgets(budgets).All() {
-		limit, total := limits[b.Name], int64(0)
-		claims, _ := usage.Claims(claimants, b, in.Namespaces)
-		var beyond []Finding
-		for _, namespace := range slices.Sorted(maps.Keys(claims)) {
-			var n int64
-			for _, a := range claims[namespace] {
-				n = workload.SaturatingAdd(n, a.GPUs)
-				if limit.Rollout == v1alpha1.RolloutStrict {
-					n = workload.SaturatingAdd(n, a.Overlap)
-				}
-			}
-			total = workload.SaturatingAdd(total, n)
-			if most := limit.MaxPerNamespace; most != nil && n > *most {
-				beyond = append(beyond, exceeded(b, "Namespace", namespace, "maxPerNamespace", n, *most))
-			}
-		}
-		if total > *limit.Max {
-			found = append(found, exceeded(b, "GPUBudget", b.Name, "max", total, *limit.Max))
-		}
-		holders := usage.Holders(claimants, b, in.Namespaces)
-		use = append(use, BudgetUse{
-			Name: b.Name, Enforcement: b.Enforcement, Max: *limit.Max, Claimed: min(ledger.Most, total), Free: max(0, *limit.Max-total),
-			Unbounded: total >= ledger.Most, Holders: holders[:min(len(holders), 10)],
-		})
-		found = append(append(found, beyond...), unbounded(b, holders)...)
+	claimants := usage.Without(usage.All(w, c.inventory()), c.Excluded)
+	specs := map[string]v1alpha1.GPUBudgetSpec{}
+	for i := range budgets {
+		specs[budgets[i].Name] = budgets[i].Spec
 	}
-	return found, use
+	for _, b := range policy.CompileBudgets(budgets).All() {
+		use, beyond := useOf(b, specs[b.Name], claimants, in.Namespaces)
+		uses = append(uses, use)
+		found = append(append(found, beyond...), unbounded(b, use.Holders)...)
+	}
+	return found, uses
+}
+
+// useOf counts the claims of one budget, and says which of its limits they are beyond.
+func useOf(b *policy.Budget, spec v1alpha1.GPUBudgetSpec, claimants []usage.Claimant, namespaces map[string]map[string]string) (use BudgetUse, found []Finding) {
+	use = BudgetUse{Name: b.Name, Enforcement: b.Enforcement, Max: *spec.Max, MaxPerNamespace: spec.MaxPerNamespace,
+		Holders: append([]v1alpha1.Holder{}, usage.AllHolders(claimants, b, namespaces)...)}
+	use.Kinds = kindsOf(use.Holders)
+	strict := spec.Rollout == v1alpha1.RolloutStrict
+	limited := func(claimed, overlap int64) int64 {
+		if strict {
+			return workload.SaturatingAdd(claimed, overlap)
+		}
+		return claimed
+	}
+	var beyond []Finding
+	claims, _ := usage.Claims(claimants, b, namespaces)
+	for _, namespace := range slices.Sorted(maps.Keys(claims)) {
+		var claimed, overlap int64
+		for _, a := range claims[namespace] {
+			claimed, overlap = workload.SaturatingAdd(claimed, a.GPUs), workload.SaturatingAdd(overlap, a.Overlap)
+		}
+		use.Claimed, use.Overlap = workload.SaturatingAdd(use.Claimed, claimed), workload.SaturatingAdd(use.Overlap, overlap)
+		if n, most := limited(claimed, overlap), spec.MaxPerNamespace; most != nil && n > *most {
+			beyond = append(beyond, exceeded(b, "Namespace", namespace, "maxPerNamespace", n, *most))
+		}
+	}
+	n := limited(use.Claimed, use.Overlap)
+	if n > use.Max {
+		found = append(found, exceeded(b, "GPUBudget", b.Name, "max", n, use.Max))
+	}
+	use.Free, use.Unbounded = max(0, use.Max-n), n >= ledger.Most
+	use.Claimed, use.Overlap = min(ledger.Most, use.Claimed), min(ledger.Most, use.Overlap)
+	return use, append(found, beyond...)
+}
+
+// kindsOf sums holders by their kinds, the largest sum first.
+func kindsOf(holders []v1alpha1.Holder) []KindUse {
+	byKind := map[string]KindUse{}
+	for _, h := range holders {
+		k := byKind[h.Kind]
+		byKind[h.Kind] = KindUse{h.Kind, k.Objects + 1, min(ledger.Most, workload.SaturatingAdd(k.GPUs, h.GPUs))}
+	}
+	kinds := slices.AppendSeq([]KindUse{}, maps.Values(byKind))
+	slices.SortFunc(kinds, func(a, b KindUse) int {
+		return cmp.Or(cmp.Compare(b.GPUs, a.GPUs), cmp.Compare(a.Kind, b.Kind))
+	})
+	return kinds
 }
 
 // unbounded are the objects whose claim has no limit.
@@ -79,11 +115,19 @@ func unbounded(b *policy.Budget, holders []v1alpha1.Holder) (found []Finding) {
 		if h.Unbounded {
 			found = append(found, Finding{Policy: "GPUBudget/" + b.Name, Enforcement: v1alpha1.Enforcement(b.Enforcement), ObjectViolation: v1alpha1.ObjectViolation{
 				Namespace: h.Namespace, Kind: h.Kind, Name: h.Name, Bound: "max",
-				Message: fmt.Sprintf("asks for GPUs without a maximum of pods: its claim is unbounded and leaves nothing of budget %s to others; give it a max-scale", b.Name),
+				Message: fmt.Sprintf("asks for GPUs without a maximum of pods: its claim is unbounded and leaves nothing of budget %s to others; give it %s", b.Name, maximumOf(h.Kind)),
 			}})
 		}
 	}
 	return found
+}
+
+// maximumOf says what limits the pods of an object of a kind.
+func maximumOf(kind string) string {
+	if slices.Contains([]string{review.ServiceKind.Kind, review.ConfigurationKind.Kind, review.RevisionKind.Kind, review.AutoscalerKind.Kind}, kind) {
+		return "a max-scale"
+	}
+	return "a maximum of pods"
 }
 
 func exceeded(b *policy.Budget, kind, name, bound string, claimed, most int64) Finding {
@@ -95,15 +139,11 @@ func exceeded(b *policy.Budget, kind, name, bound string, claimed, most int64) F
 		Message: fmt.Sprintf("%s; budget %s allows at most %d (%s)", amount, b.Name, most, bound)}}
 }
 
-// inventory sorts what was listed by kinds.
+// inventory sorts what was listed by kinds, as a list of a cluster does.
 func (c *indexed) inventory() *cluster.Objects {
 	o := &cluster.Objects{Namespaces: c.Namespaces, Knative: c.Served}
-	kinds := map[schema.GroupKind]*[]cluster.Item{
-		review.DeploymentKind: &o.Deployments, review.ServiceKind: &o.Services, review.ConfigurationKind: &o.Configurations,
-		review.RouteKind: &o.Routes, review.RevisionKind: &o.Revisions, review.AutoscalerKind: &o.PodAutoscalers,
-	}
 	for i := range c.Objects {
-		if into := kinds[placeOf(c.Objects[i].Object()).kind]; into != nil {
+		if into := o.Of(placeOf(c.Objects[i].Object()).kind); into != nil {
 			*into = append(*into, c.Objects[i])
 		}
 	}

@@ -60,6 +60,7 @@ func TestWhoIsUnboundedAndWhatABudgetWouldLeave(t *testing.T) {
 	}, found)
 	assert.Equal(t, []audit.BudgetUse{{
 		Name: "shared", Enforcement: v1alpha1.BudgetWarn, Max: 512, Claimed: 1<<53 - 1, Unbounded: true,
+		Kinds: []audit.KindUse{{Kind: "Service", Objects: 1, GPUs: 1<<53 - 1}, {Kind: "Deployment", Objects: 1, GPUs: 6}},
 		Holders: []v1alpha1.Holder{
 			{Namespace: "ml", Kind: "Service", Name: "old", GPUs: 1<<53 - 1, Unbounded: true}, {Namespace: "ml", Kind: "Deployment", Name: "c", GPUs: 6},
 		},

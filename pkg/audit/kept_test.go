@@ -17,6 +17,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/cluster/clustertest"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/review"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // Objects with all that counts and audits read, and more.
@@ -64,21 +65,21 @@ func family() []string {
 }
 
 var strictest = []string{
-	`{metadata: {name: pods}, spec: {bounds: {gpusPerPod: {max: 0}, cpusPerPod: {max: 1m}, memoryPerPod: {max: "1"}, gpusPerWorkload: {max: 0, enforcement: Warn}, maxScale: {max: 0}, minScale: {max: 0}}}}`,
+	`{metadata: {name: pods}, spec: {bounds: {gpusPerPod: {max: 0}, cpusPerPod: {max: 1m}, memoryPerPod: {max: 1Mi}, gpusPerWorkload: {max: 0, enforcement: Warn}, maxScale: {max: 0}, minScale: {max: 0}}}}`,
 	`{metadata: {name: prod}, spec: {workloadSelector: {matchLabels: {tier: prod}}, enforcement: Audit, bounds: {gpuTypes: {allowed: [T4]}, scaleDownDelay: {max: 0s}, scaleToZeroPodRetentionPeriod: {max: 0s}, progressDeadline: {max: 1s}, autoscalerClasses: {allowed: [hpa]}}}}`,
+	`{metadata: {name: most}, spec: {bounds: {gpusPerWorkload: {max: 20}}}}`,
 }
 
 // verdicts are all that counts and audits say of objects, listed or as they are.
 func verdicts(in audit.Input) string {
 	o := &cluster.Objects{Namespaces: in.Namespaces, Knative: true}
-	into := map[string]*[]cluster.Item{"Service": &o.Services, "Configuration": &o.Configurations, "Revision": &o.Revisions, "Route": &o.Routes,
-		"PodAutoscaler": &o.PodAutoscalers, "Deployment": &o.Deployments}
 	for i := range in.Objects {
-		items := into[manifest.Text(in.Objects[i].Object(), "kind")]
+		items := o.Of(workload.KindOf(in.Objects[i].Object()))
 		*items = append(*items, in.Objects[i])
 	}
 	w := review.World{Policies: in.Policies, Knative: in.Knative, Cluster: &review.Cluster{Knative: true},
 		NamespaceLabels: func(name string) (map[string]string, bool) { l, ok := in.Namespaces[name]; return l, ok }}
+	slices.SortFunc(in.Objects, func(a, b cluster.Item) int { return strings.Compare(a.UID, b.UID) })
 	report := audit.Run(in)
 	return fmt.Sprintf("%d %+v\n%+v", report.Objects, report.Findings, usage.All(w, o))
 }
@@ -87,6 +88,7 @@ func verdicts(in audit.Input) string {
 // same verdicts as the objects.
 func TestWhatIsKeptGivesTheSameVerdicts(t *testing.T) {
 	in := input(t, strictest, family()...)
+	require.Empty(t, in.Policies.Invalid(), "bounds of an invalid policy are not looked at")
 	full := verdicts(in)
 	for _, kind := range []string{"Service ml/app", "Revision", "PodAutoscaler", "Deployment ml/plan", "Deployment ml/trainer"} {
 		assert.Contains(t, fmt.Sprint(lines(audit.Run(in))), kind)
@@ -119,6 +121,58 @@ func TestWhatIsKeptGivesTheSameVerdicts(t *testing.T) {
 			}
 			// What the Route of a Service names counts with that Service, whoever names it.
 			assert.True(t, differ || manifest.Text(original, "kind") == "Route", "changes that matter are among them")
+		})
+	}
+}
+
+// Objects of Kubernetes' own kinds with pods, and what decides how many there are.
+func makers() []string {
+	const template = `template: {metadata: {labels: {a: b}, annotations: {x: y}}, spec: {` + podText + `, restartPolicy: Never}}`
+	owned := func(version, kind, name, uid string) string {
+		return fmt.Sprintf(`ownerReferences: [{apiVersion: %s, kind: %s, name: %s, uid: %s, controller: true, blockOwnerDeletion: true}], %s`, version, kind, name, uid, metadata)
+	}
+	labelled := strings.Replace(metadata, "labels: {", "labels: {a: b, ", 1)
+	return []string{
+		`{apiVersion: apps/v1, kind: StatefulSet, metadata: {name: db, namespace: ml, uid: s1, ` + metadata + `}, spec: {replicas: 2, serviceName: db, updateStrategy: {type: RollingUpdate, rollingUpdate: {partition: 1}}, selector: {matchLabels: {a: b}}, ` + template + `}, status: {replicas: 2, currentRevision: x}}`,
+		`{apiVersion: v1, kind: Pod, metadata: {name: db-0, namespace: ml, uid: s2, ` + strings.Replace(owned("apps/v1", "StatefulSet", "db", "s1"), "labels: {", "labels: {a: b, ", 1) + `}, spec: {` + podText + `, nodeName: n}, status: {phase: Running, podIP: 10.0.0.1, ` + ready + `}}`,
+		`{apiVersion: v1, kind: Pod, metadata: {name: alone, namespace: ml, uid: s3, ` + labelled + `, deletionTimestamp: "2026-01-01T00:00:00Z"}, spec: {` + podText + `}, status: {phase: Pending}}`,
+		`{apiVersion: batch/v1, kind: CronJob, metadata: {name: nightly, namespace: ml, uid: b1, ` + metadata + `}, spec: {schedule: "0 0 * * *", jobTemplate: {metadata: {labels: {a: b}}, spec: {parallelism: 2, completions: 3, suspend: false, ` + template + `}}}, status: {lastScheduleTime: "2026-01-01T00:00:00Z"}}`,
+		`{apiVersion: batch/v1, kind: Job, metadata: {name: nightly-1, namespace: ml, uid: b2, ` + owned("batch/v1", "CronJob", "nightly", "b1") + `}, spec: {parallelism: 4, completions: 5, suspend: false, backoffLimit: 3, managedBy: kubernetes.io/job-controller, podReplacementPolicy: Failed, completionMode: Indexed, selector: {matchLabels: {a: b}}, ` + template + `}, status: {active: 1, succeeded: 3, conditions: [{type: Suspended, status: "False", reason: x}]}}`,
+		`{apiVersion: v1, kind: Pod, metadata: {name: nightly-1-x, namespace: ml, uid: b3, ` + strings.Replace(owned("batch/v1", "Job", "nightly-1", "b2"), "labels: {", "labels: {a: b, ", 1) + `}, spec: {` + podText + `}, status: {phase: Running}}`,
+		`{apiVersion: apps/v1, kind: DaemonSet, metadata: {name: each, namespace: ml, uid: e1, ` + metadata + `}, spec: {selector: {matchLabels: {a: b}}, ` + template + `}, status: {desiredNumberScheduled: 4, currentNumberScheduled: 2}}`,
+		`{apiVersion: v1, kind: ReplicationController, metadata: {name: old, namespace: ml, uid: c1, ` + metadata + `}, spec: {replicas: 3, selector: {a: b}, ` + template + `}}`,
+		`{apiVersion: apps/v1, kind: Deployment, metadata: {name: app, namespace: ml, uid: d1, ` + metadata + `}, spec: {replicas: 1, paused: true, strategy: {type: RollingUpdate, rollingUpdate: {maxSurge: 1, maxUnavailable: 0}}, selector: {matchLabels: {a: b}}, ` + template + `}}`,
+		`{apiVersion: apps/v1, kind: ReplicaSet, metadata: {name: app-1, namespace: ml, uid: d2, ` + strings.Replace(owned("apps/v1", "Deployment", "app", "d1"), "labels: {", "labels: {a: b, ", 1) + `}, spec: {replicas: 2, selector: {matchLabels: {a: b}}, ` + template + `}}`,
+		`{apiVersion: apps/v1, kind: ReplicaSet, metadata: {name: scaled, namespace: ml, uid: h0, ` + metadata + `}, spec: {replicas: 2, selector: {matchLabels: {c: d}}, template: {metadata: {labels: {c: d}}, spec: {containers: [{name: c, resources: {limits: {nvidia.com/gpu: 2}}}]}}}}`,
+		`{apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, metadata: {name: far, namespace: ml, uid: h1, ` + metadata + `}, spec: {scaleTargetRef: {apiVersion: apps/v1, kind: ReplicaSet, name: scaled}, minReplicas: 1, maxReplicas: 11, metrics: []}}`,
+		`{apiVersion: v1, kind: LimitRange, metadata: {name: gives, namespace: ml, uid: l1, ` + metadata + `}, spec: {limits: [{type: Container, default: {nvidia.com/gpu: 1, cpu: "1"}, max: {cpu: "4"}}]}}`,
+	}
+}
+
+func TestWhatIsKeptOfKindsWithPodsGivesTheSameVerdicts(t *testing.T) {
+	originals := objects(t, makers()...)
+	in := input(t, strictest)
+	in.Objects = cluster.AllOf(originals)
+	full := verdicts(in)
+	for _, kind := range []string{"StatefulSet ml/db", "Pod ml/alone", "CronJob", "Job ml/nightly-1", "DaemonSet", "ReplicationController", "Deployment ml/app", "HorizontalPodAutoscaler ml/far", "LimitRange"} {
+		assert.Contains(t, fmt.Sprint(lines(audit.Run(in))), kind)
+	}
+	for at, original := range originals {
+		t.Run(fmt.Sprint(manifest.Text(original, "kind"), " ", manifest.Text(original, "metadata", "name")), func(t *testing.T) {
+			t.Parallel()
+			differ := false
+			for _, change := range changes(original) {
+				all := slices.Clone(originals)
+				all[at] = runtime.DeepCopyJSON(original)
+				path := change(all[at])
+				in := in
+				in.Objects = cluster.AllOf(all)
+				want := verdicts(in)
+				in.Objects = clustertest.List(t, all...).All()
+				require.Equal(t, want, verdicts(in), path)
+				differ = differ || want != full
+			}
+			assert.True(t, differ, "changes that matter are among them")
 		})
 	}
 }

@@ -51,7 +51,24 @@ func index(in Input) *indexed {
 			c.named[at.namespace][name] = true
 		}
 	}
+	c.Policies = in.Policies.WithClaims(c.claims())
 	return c
+}
+
+// claims are what resource claims of pods are counted by.
+func (c *indexed) claims() *workload.Claims {
+	of := map[schema.GroupKind][]manifest.Object{}
+	for at, items := range c.objects {
+		if at.kind != workload.ResourceClaimKind && at.kind != workload.ResourceClaimTemplateKind {
+			continue
+		}
+		for _, item := range items {
+			of[at.kind] = append(of[at.kind], item.Object())
+		}
+	}
+	claims := workload.NewClaims(of[workload.ResourceClaimTemplateKind], of[workload.ResourceClaimKind])
+	claims.AdminAccess = func(namespace string) bool { return workload.AdminAccess(c.Namespaces[namespace]) }
+	return claims
 }
 
 func placeOf(o manifest.Object) place {
@@ -126,8 +143,18 @@ func (c *indexed) violations(item *cluster.Item) (o manifest.Object, found []pol
 		d, covered = c.revision(o)
 	case review.AutoscalerKind:
 		d, covered = c.autoscaler(o)
+	case workload.HorizontalPodAutoscalerKind:
+		return o, c.raised(o), true
+	case workload.LimitRangeKind:
+		d = workload.LimitRangeUsage(o)
+		if len(d.GPUs.Unknown) == 0 {
+			return o, nil, false
+		}
 	default:
-		return o, nil, false
+		var concerned bool
+		if d, covered, concerned = c.pods(o, at.kind); !concerned {
+			return o, nil, false
+		}
 	}
 	if covered {
 		return o, nil, true

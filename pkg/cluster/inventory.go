@@ -38,6 +38,9 @@ var (
 	HorizontalPodAutoscalers = Kind{Group: "autoscaling", Version: "v2", Resource: "horizontalpodautoscalers"}
 	LimitRanges              = Kind{Version: "v1", Resource: "limitranges"}
 
+	ResourceClaims         = served(workload.ResourceClaimKind)
+	ResourceClaimTemplates = Kind{Group: "resource.k8s.io", Version: "v1", Resource: "resourceclaimtemplates"}
+
 	namespaces = Kind{Version: "v1", Resource: "namespaces"}
 )
 
@@ -56,6 +59,8 @@ type Objects struct {
 	CronJobs, Jobs, ReplicaSets, ReplicationControllers, StatefulSets, DaemonSets, Pods []Item
 
 	HorizontalPodAutoscalers []Item
+	// ResourceClaims, and the ResourceClaimTemplates that pods name.
+	ResourceClaims, ResourceClaimTemplates []Item
 	// LimitRanges are those that give devices to containers that ask for none.
 	LimitRanges []Item
 	// Knative is whether the API server serves Knative Services, if they were asked for.
@@ -83,6 +88,21 @@ func (o *Objects) Of(kind schema.GroupKind) *[]Item {
 	return nil
 }
 
+// Claims are what resource claims of pods are counted by, for as long as the objects are used.
+func (o *Objects) Claims() *workload.Claims {
+	c := workload.NewClaims(objectsOf(o.ResourceClaimTemplates), objectsOf(o.ResourceClaims))
+	c.AdminAccess = func(namespace string) bool { return workload.AdminAccess(o.Namespaces[namespace]) }
+	return c
+}
+
+func objectsOf(items []Item) []manifest.Object {
+	objects := make([]manifest.Object, len(items))
+	for i := range items {
+		objects[i] = items[i].Object()
+	}
+	return objects
+}
+
 // list is where the objects of a kind go.
 type list struct {
 	kind Kind
@@ -93,6 +113,7 @@ type list struct {
 func (o *Objects) lists() []list {
 	return []list{
 		{LimitRanges, &o.LimitRanges},
+		{ResourceClaimTemplates, &o.ResourceClaimTemplates},
 		{HorizontalPodAutoscalers, &o.HorizontalPodAutoscalers},
 		{Deployments, &o.Deployments},
 		{Services, &o.Services},
@@ -106,6 +127,7 @@ func (o *Objects) lists() []list {
 		{StatefulSets, &o.StatefulSets},
 		{DaemonSets, &o.DaemonSets},
 		{ReplicaSets, &o.ReplicaSets},
+		{ResourceClaims, &o.ResourceClaims},
 		{Pods, &o.Pods},
 	}
 }
@@ -133,6 +155,9 @@ const pageSize = 500
 // Deployments own Knative Services and belong to Revisions. They come first: a Deployment
 // whose pods a Knative Service takes over meanwhile is listed with its pods. The other way
 // round, a Deployment that gets its pods back meanwhile is an update that admission sees.
+//
+// ResourceClaims come before Pods: one that was made for a pod is listed with it, or counts by itself until
+// it is gone too.
 //
 // Pods come last: whatever an owner was read to ask for, its pods are those of a later moment. A pod
 // that its controller makes after that is within what its owner asked for then, or admission charged

@@ -98,8 +98,8 @@ func named(name string) manifest.Object {
 
 // What is listed before and after Deployments and Knative's kinds.
 var (
-	before = []string{"namespaces", "limitranges", "horizontalpodautoscalers"}
-	plain  = []string{"cronjobs", "jobs", "replicationcontrollers", "statefulsets", "daemonsets", "replicasets", "pods"}
+	before = []string{"namespaces", "limitranges", "resourceclaimtemplates", "horizontalpodautoscalers"}
+	plain  = []string{"cronjobs", "jobs", "replicationcontrollers", "statefulsets", "daemonsets", "replicasets", "resourceclaims", "pods"}
 )
 
 func TestOwnersAreListedBeforeTheirChildren(t *testing.T) {
@@ -373,6 +373,6 @@ func TestAKindOfAnUnknownGroupHasNoObjects(t *testing.T) {
 		got, err := cluster.List(t.Context(), source)
 		require.NoError(t, err)
 		assert.Equal(t, &cluster.Objects{Namespaces: map[string]map[string]string{}}, got)
-		assert.Equal(t, slices.Repeat([]string{encoding}, 16), encodings)
+		assert.Equal(t, slices.Repeat([]string{encoding}, 18), encodings)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	resourcev1 "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	utiljson "k8s.io/apimachinery/pkg/util/json"
@@ -112,14 +113,19 @@ var kinds = map[Kind]*kept{
 	StatefulSets:           controller(StatefulSets, "StatefulSet"),
 	DaemonSets: keep(DaemonSets, "DaemonSet", false, none, &shape{Fields: fields{"selector": all, "template": plainTemplate}},
 		of("desiredNumberScheduled")).withDevices("spec", "template", "spec"),
-	Pods: keep(Pods, "Pod", true, none, &shape{Fields: pods}, of("phase")).withDevices("spec"),
+	Pods: keep(Pods, "Pod", true, none, &shape{Fields: pods}, &shape{Fields: fields{"phase": all,
+		"extendedResourceClaimStatus": of("resourceClaimName")}}).withDevices("spec"),
 
 	HorizontalPodAutoscalers: keep(HorizontalPodAutoscalers, "HorizontalPodAutoscaler", false, none,
 		of("scaleTargetRef", "minReplicas", "maxReplicas"), nil),
-	LimitRanges: keep(LimitRanges, "LimitRange", false, none, of("limits"), nil).naming(of("spec")),
+	ResourceClaims: keep(ResourceClaims, "ResourceClaim", true,
+		of(resourcev1.PodResourceClaimAnnotation, resourcev1.ExtendedResourceClaimAnnotation), claimSpec, nil),
+	ResourceClaimTemplates: keep(ResourceClaimTemplates, "ResourceClaimTemplate", true, none, &shape{Fields: fields{"spec": claimSpec}}, nil),
+	LimitRanges:            keep(LimitRanges, "LimitRange", false, none, of("limits"), nil).naming(of("spec")),
 }
 
 var (
+	claimSpec     = &shape{Fields: fields{"devices": of("requests")}}
 	plainTemplate = &shape{Fields: fields{"spec": {Fields: pods}}}
 	jobSpec       = &shape{Fields: fields{"parallelism": all, "completions": all, "suspend": all, "managedBy": all,
 		"podReplacementPolicy": all, "selector": all, "template": plainTemplate}}

@@ -131,6 +131,8 @@ var resources = map[schema.GroupKind]schema.GroupVersionResource{
 	workload.RouteKind:         {Group: workload.RouteKind.Group, Version: "v1", Resource: "routes"},
 	workload.PodAutoscalerKind: {Group: workload.PodAutoscalerKind.Group, Version: "v1alpha1", Resource: "podautoscalers"},
 
+	workload.ResourceClaimTemplateKind: ResourceClaimTemplates,
+
 	workload.HorizontalPodAutoscalerKind:                         {Group: "autoscaling", Version: "v2", Resource: "horizontalpodautoscalers"},
 	{Group: "autoscaling.k8s.io", Kind: "VerticalPodAutoscaler"}: {Group: "autoscaling.k8s.io", Version: "v1", Resource: "verticalpodautoscalers"},
 	{Group: "keda.sh", Kind: "ScaledObject"}:                     {Group: "keda.sh", Version: "v1alpha1", Resource: "scaledobjects"},

@@ -23,6 +23,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/audit"
 	"github.com/kubetorch/webhook/pkg/audit/openreports"
 	"github.com/kubetorch/webhook/pkg/budget/charge"
+	"github.com/kubetorch/webhook/pkg/budget/ledger"
 	"github.com/kubetorch/webhook/pkg/cluster"
 	"github.com/kubetorch/webhook/pkg/cmd/options"
 	"github.com/kubetorch/webhook/pkg/manifest"
@@ -39,9 +40,10 @@ func newAudit() *cobra.Command {
 		Long: `List what exists and breaks a bound of the policies in force. Nothing is changed.
 
 It is what the status of each ComputePolicy says, without its limit of 20, and which
-GPUBudgets the claims of what exists are beyond. It uses the rights of the kubeconfig: list
-on Deployments, Namespaces, policies, budgets and Knative's kinds, and get on Knative's
-ConfigMaps. With --policy it shows what policies would find before they are applied; with
+GPUBudgets the claims of what exists are beyond, by kinds and with who holds them. It uses the
+rights of the kubeconfig: list on every kind that makes pods, on HorizontalPodAutoscalers,
+LimitRanges, Namespaces, policies, budgets and Knative's kinds, and get on Knative's ConfigMaps.
+Before an upgrade, that of the later version says what will count then. With --policy it shows what policies would find before they are applied; with
 --filename it looks at files and asks no cluster.
 
 The exit code is 1 if anything breaks a bound that refuses or clamps, or is beyond a budget,
@@ -49,7 +51,7 @@ or if a policy is invalid, so that its bounds are not known. Bounds that only wa
 are listed and leave it at 0. It is 2 if the flags, the input or the cluster cannot be read.`,
 		Example: `  kubetorch-webhook audit
   kubetorch-webhook audit --policy stricter.yaml
-  kubectl get deployments,ksvc,revisions,namespaces -A -o yaml | kubetorch-webhook audit -f - --policy policy.yaml`,
+  kubectl get deployments,statefulsets,jobs,pods,ksvc,revisions,namespaces -A -o yaml | kubetorch-webhook audit -f - --policy policy.yaml`,
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return runAudit(c.Context(), &o, c.InOrStdin(), c.OutOrStdout(), c.ErrOrStderr())
@@ -94,7 +96,7 @@ func runAudit(ctx context.Context, o *options.Audit, in io.Reader, out, errOut i
 	case "json":
 		err = writeAuditJSON(out, report, exceeded, use, generations)
 	case "html":
-		err = htmlreport.Audit(out, report, findings, audit.Uses(input, budgets), time.Now())
+		err = htmlreport.Audit(out, report, findings, use, time.Now())
 	case "openreports":
 		err = writeOpenReports(out, report, exceeded)
 	default:
@@ -248,21 +250,28 @@ func writeBudgetUse(out io.Writer, use []audit.BudgetUse, below bool) error {
 	if below {
 		fmt.Fprintln(w)
 	}
-	fmt.Fprintln(w, "BUDGET\tENFORCEMENT\tMAX\tCLAIMED\tFREE\tLARGEST CLAIMS")
-	amount := func(n int64, unbounded bool) string {
-		if unbounded {
-			return "unbounded"
-		}
-		return strconv.FormatInt(n, 10)
-	}
+	fmt.Fprintln(w, "BUDGET\tENFORCEMENT\tMAX\tCLAIMED\tFREE\tBY KIND\tLARGEST CLAIMS")
 	for _, u := range use {
 		var largest []string
 		for _, h := range u.Holders[:min(3, len(u.Holders))] {
 			largest = append(largest, fmt.Sprintf("%s %s/%s: %s", h.Kind, h.Namespace, h.Name, amount(h.GPUs, h.Unbounded)))
 		}
-		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%d\t%s\n", u.Name, u.Enforcement, u.Max, amount(u.Claimed, u.Unbounded), u.Free, strings.Join(largest, ", "))
+		var kinds []string
+		for _, k := range u.Kinds {
+			kinds = append(kinds, fmt.Sprintf("%s: %s", k.Kind, amount(k.GPUs, k.GPUs >= ledger.Most)))
+		}
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%d\t%s\t%s\n", u.Name, u.Enforcement, u.Max, amount(u.Claimed, u.Unbounded), u.Free,
+			strings.Join(kinds, ", "), strings.Join(largest, ", "))
 	}
 	return w.Flush()
+}
+
+// amount words a number of GPUs of a ledger.
+func amount(n int64, unbounded bool) string {
+	if unbounded {
+		return "unbounded"
+	}
+	return strconv.FormatInt(n, 10)
 }
 
 func writeAuditJSON(out io.Writer, r audit.Report, exceeded []audit.Finding, use []audit.BudgetUse, generations map[string]int64) error {

@@ -97,7 +97,7 @@ type charged struct {
 }
 
 // chargedTo are the budgets that objects of a tree are charged to.
-func chargedTo(tree *diagnose.Node, namespace string, uses []audit.BudgetHolders) []charged {
+func chargedTo(tree *diagnose.Node, namespace string, uses []audit.BudgetUse) []charged {
 	in := map[[2]string]bool{}
 	var walk func(n *diagnose.Node)
 	walk = func(n *diagnose.Node) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/duration"
 	"k8s.io/client-go/dynamic"
 
+	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/audit"
 	"github.com/kubetorch/webhook/pkg/cluster"
 	"github.com/kubetorch/webhook/pkg/cmd/options"
@@ -23,6 +25,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/offline"
 	"github.com/kubetorch/webhook/pkg/review"
+	counted "github.com/kubetorch/webhook/pkg/workload"
 )
 
 // mostHolders is how many holders of a budget are named.
@@ -79,7 +82,7 @@ func runWhy(ctx context.Context, o *options.Diagnose, in io.Reader, out io.Write
 		encoder.SetEscapeHTML(false)
 		err = encoder.Encode(answers)
 	} else {
-		err = writeAnswers(out, answers, func(h audit.Holding) string { return s.age(ctx, h) })
+		err = writeAnswers(out, answers, func(h v1alpha1.Holder) string { return s.age(ctx, h) })
 	}
 	if err == nil && refused {
 		err = errors.New("refused")
@@ -93,7 +96,7 @@ type state struct {
 	client  dynamic.Interface
 	input   audit.Input
 	read    clusterRead
-	uses    []audit.BudgetHolders
+	uses    []audit.BudgetUse
 }
 
 func readState(ctx context.Context, o *options.Diagnose) (*state, error) {
@@ -104,7 +107,7 @@ func readState(ctx context.Context, o *options.Diagnose) (*state, error) {
 		return nil, err
 	}
 	s.client = s.read.client
-	s.uses = audit.Uses(s.input, s.read.budgets)
+	_, s.uses = audit.Budgets(s.input, s.read.budgets)
 	return s, nil
 }
 
@@ -157,8 +160,12 @@ func (s *state) namespace(o manifest.Object) string {
 }
 
 func (s *state) live(ctx context.Context, kind, namespace, name string) (manifest.Object, error) {
-	resource, ok := map[string]cluster.Kind{"Deployment": cluster.Deployments, "Service": cluster.Services, "Configuration": cluster.Configurations,
+	kinds := counted.Kinds()
+	resource, ok := map[string]cluster.Kind{"Service": cluster.Services, "Configuration": cluster.Configurations,
 		"Revision": cluster.Revisions, "Route": cluster.Routes, "PodAutoscaler": cluster.PodAutoscalers}[kind]
+	if i := slices.IndexFunc(kinds, func(k counted.Kind) bool { return k.Kind == kind }); !ok && i >= 0 {
+		resource, ok = kinds[i].GVR(), true
+	}
 	if !ok {
 		return nil, fmt.Errorf("%s is of no kind that can be read here", kind)
 	}
@@ -189,7 +196,7 @@ func (s *state) about(x subject) diagnose.Input {
 }
 
 // age of a holder, as kubectl words it; empty if it cannot be read.
-func (s *state) age(ctx context.Context, h audit.Holding) string {
+func (s *state) age(ctx context.Context, h v1alpha1.Holder) string {
 	o, err := s.live(ctx, h.Kind, h.Namespace, h.Name)
 	if err != nil {
 		return ""
@@ -201,7 +208,7 @@ func (s *state) age(ctx context.Context, h audit.Holding) string {
 	return duration.HumanDuration(time.Since(made))
 }
 
-func writeAnswers(out io.Writer, answers []diagnose.Answer, age func(audit.Holding) string) error {
+func writeAnswers(out io.Writer, answers []diagnose.Answer, age func(v1alpha1.Holder) string) error {
 	for i, a := range answers {
 		if i > 0 {
 			fmt.Fprintln(out)
@@ -227,7 +234,7 @@ func writeAnswers(out io.Writer, answers []diagnose.Answer, age func(audit.Holdi
 	return nil
 }
 
-func writeBudgets(out io.Writer, budgets []diagnose.BudgetState, age func(audit.Holding) string) error {
+func writeBudgets(out io.Writer, budgets []diagnose.BudgetState, age func(v1alpha1.Holder) string) error {
 	for _, b := range budgets {
 		verdict := "fits"
 		if !b.Fits {
@@ -247,7 +254,7 @@ func writeBudgets(out io.Writer, budgets []diagnose.BudgetState, age func(audit.
 				fmt.Fprintf(t, "  \tand %d more\t\n", len(b.Holders)-i)
 				break
 			}
-			fmt.Fprintf(t, "  %d\t%s %s/%s\t%s\n", h.GPUs, h.Kind, h.Namespace, h.Name, age(h))
+			fmt.Fprintf(t, "  %s\t%s %s/%s\t%s\n", amount(h.GPUs, h.Unbounded), h.Kind, h.Namespace, h.Name, age(h))
 		}
 		if err := t.Flush(); err != nil {
 			return err

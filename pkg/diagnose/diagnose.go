@@ -33,7 +33,7 @@ type Input struct {
 	World       review.World
 	// Budgets have their ledgers in their status; Uses are who holds them.
 	Budgets []v1alpha1.GPUBudget
-	Uses    []audit.BudgetHolders
+	Uses    []audit.BudgetUse
 	// Policies are asked for types of GPUs.
 	Policies []v1alpha1.ComputePolicy
 }
@@ -61,8 +61,8 @@ type BudgetState struct {
 	Of   int64  `json:"of"`
 	Fits bool   `json:"fits"`
 	// Counted is false while the budget counts what exists: no claim may rise then.
-	Counted bool            `json:"counted"`
-	Holders []audit.Holding `json:"holders"`
+	Counted bool              `json:"counted"`
+	Holders []v1alpha1.Holder `json:"holders"`
 }
 
 // Explain tells what becomes of a workload.
@@ -114,7 +114,7 @@ func (in *Input) try(object manifest.Object) (dryrun.Result, []BudgetState, erro
 
 // state tries a charge on the ledger of its budget.
 func (in *Input) state(c *review.Charge) (BudgetState, ledger.Outcome, error) {
-	s := BudgetState{Name: c.Budget.Name, Asks: c.Asks(), Holders: []audit.Holding{}}
+	s := BudgetState{Name: c.Budget.Name, Asks: c.Asks(), Holders: []v1alpha1.Holder{}}
 	i := slices.IndexFunc(in.Budgets, func(b v1alpha1.GPUBudget) bool { return b.Name == c.Budget.Name })
 	b := &in.Budgets[i]
 	book, err := ledger.Read(&b.Status)

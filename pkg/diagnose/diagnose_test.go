@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/audit"
 	"github.com/kubetorch/webhook/pkg/budget/charge"
 	"github.com/kubetorch/webhook/pkg/budget/ledger"
@@ -58,12 +59,12 @@ func input(t *testing.T, object, policies string, held map[string]int64) diagnos
 	inputs, err := offline.Compile(parsed(t, policies), parsed(t, allFlags))
 	require.NoError(t, err)
 	memory := charge.NewMemory(inputs.Budgets)
-	var uses []audit.BudgetHolders
+	var uses []audit.BudgetUse
 	for i := range inputs.Budgets {
 		b := &inputs.Budgets[i]
 		memory.Hold(b.Name, "other", ledger.ForName("Service", "other", "big"), held[b.Name])
 		b.Status = memory.Status(b.Name)
-		uses = append(uses, audit.BudgetHolders{Name: b.Name, Holders: []audit.Holding{{Namespace: "other", Kind: "Service", Name: "big", GPUs: held[b.Name]}}})
+		uses = append(uses, audit.BudgetUse{Name: b.Name, Holders: []v1alpha1.Holder{{Namespace: "other", Kind: "Service", Name: "big", GPUs: held[b.Name]}}})
 	}
 	return diagnose.Input{Object: parsed(t, object)[0].Object, Namespace: "default", World: offline.World(nil, inputs, "default"),
 		Budgets: inputs.Budgets, Uses: uses, Policies: inputs.Policies}
@@ -134,8 +135,8 @@ func TestExplainNamesWhoHoldsTheBudget(t *testing.T) {
 	a, err := diagnose.Explain(input(t, service, budgets, map[string]int64{"a100": 10}))
 	require.NoError(t, err)
 	assert.Equal(t, []diagnose.BudgetState{
-		{Name: "a100", Asks: "12 GPUs (2 x 6 pods)", Free: 6, Of: 16, Holders: []audit.Holding{{Namespace: "other", Kind: "Service", Name: "big", GPUs: 10}}},
-		{Name: "all", Asks: "12 GPUs (2 x 6 pods)", Free: 52, Of: 64, Fits: true, Holders: []audit.Holding{{Namespace: "other", Kind: "Service", Name: "big"}}},
+		{Name: "a100", Asks: "12 GPUs (2 x 6 pods)", Free: 6, Of: 16, Holders: []v1alpha1.Holder{{Namespace: "other", Kind: "Service", Name: "big", GPUs: 10}}},
+		{Name: "all", Asks: "12 GPUs (2 x 6 pods)", Free: 52, Of: 64, Fits: true, Holders: []v1alpha1.Holder{{Namespace: "other", Kind: "Service", Name: "big"}}},
 	}, a.Budgets)
 	assert.Equal(t, []diagnose.Fit{{Pods: 3}, {Pods: 3, Type: "NVIDIA-A100"}, {Pods: 4, Type: "NVIDIA-L4"}}, a.Fits)
 }
@@ -147,12 +148,12 @@ func TestHoldersAreCountedAsTheLedgerCounts(t *testing.T) {
 ---
 {apiVersion: serving.knative.dev/v1, kind: Service, metadata: {name: large, namespace: a, uid: u2}, spec: {template: {metadata: {annotations: {autoscaling.knative.dev/max-scale: "3"}}, spec: {nodeSelector: {nvidia.com/gpu.product: NVIDIA-L4}, containers: [{resources: {limits: {nvidia.com/gpu: 4}}}]}}}}
 `))
-	uses := audit.Uses(audit.Input{Policies: policy.Compile(nil), Knative: knative.Default(), Served: true, Objects: cluster.AllOf(objects), Namespaces: namespaces}, inputs.Budgets)
-	large, small := audit.Holding{Namespace: "a", Kind: "Service", Name: "large", GPUs: 12}, audit.Holding{Namespace: "default", Kind: "Service", Name: "small", GPUs: 2}
-	assert.Equal(t, []audit.BudgetHolders{
-		{Name: "a100", Max: 16, Used: 2, Holders: []audit.Holding{small}},
-		{Name: "all", Max: 64, Used: 14, Holders: []audit.Holding{large, small}},
-		{Name: "l4", Max: 8, Used: 14, Holders: []audit.Holding{large, small}},
+	_, uses := audit.Budgets(audit.Input{Policies: policy.Compile(nil), Knative: knative.Default(), Served: true, Objects: cluster.AllOf(objects), Namespaces: namespaces}, inputs.Budgets)
+	large, small := v1alpha1.Holder{Namespace: "a", Kind: "Service", Name: "large", GPUs: 12}, v1alpha1.Holder{Namespace: "default", Kind: "Service", Name: "small", GPUs: 2}
+	assert.Equal(t, []audit.BudgetUse{
+		{Name: "a100", Enforcement: "Deny", Max: 16, Claimed: 2, Free: 14, Kinds: []audit.KindUse{{Kind: "Service", Objects: 1, GPUs: 2}}, Holders: []v1alpha1.Holder{small}},
+		{Name: "all", Enforcement: "Deny", Max: 64, Claimed: 14, Free: 50, Kinds: []audit.KindUse{{Kind: "Service", Objects: 2, GPUs: 14}}, Holders: []v1alpha1.Holder{large, small}},
+		{Name: "l4", Enforcement: "Deny", Max: 8, Claimed: 14, Kinds: []audit.KindUse{{Kind: "Service", Objects: 2, GPUs: 14}}, Holders: []v1alpha1.Holder{large, small}},
 	}, uses)
 }
 

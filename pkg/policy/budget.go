@@ -191,10 +191,16 @@ func (b *Budget) Claim(parts []workload.Part) int64 {
 // Types words the GPU types that count, "" for all.
 func (b *Budget) Types() string { return b.types.String() }
 
+// countingVersion is the way in which objects are counted. A version of the program that counts other
+// kinds, or the same in another way, has another one, so that ledgers are counted anew after an upgrade
+// and no replica believes one that was counted in another way. v1 counted Knative Services and
+// Deployments only.
+const countingVersion = "v2"
+
 // Rules is a digest of what GPUs are counted by: with other GPU resources, or other
 // defaults of Knative, the same objects claim something else.
 func Rules(s *Set, kn *knative.Config) string {
 	h := sha256.New()
-	fmt.Fprintf(h, "v2 %s %d %d %d", s.GPUResources().Digest(), kn.MinScale(), kn.MaxScale(), kn.InitialScale())
+	fmt.Fprintf(h, "%s %s %d %d %d", countingVersion, s.GPUResources().Digest(), kn.MinScale(), kn.MaxScale(), kn.InitialScale())
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }

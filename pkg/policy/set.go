@@ -125,6 +125,12 @@ func (s *Set) WithClasses(classes []workload.DeviceClass) *Set {
 	return &copied
 }
 
+// WithClaims is the set that counts resource claims of pods too, each in the namespace that its object
+// states.
+func (s *Set) WithClaims(claims *workload.Claims) *Set {
+	return s.Counting(s.gpus.WithClaims(claims, ""))
+}
+
 func compile(p *v1alpha1.ComputePolicy) *compiled {
 	c := &compiled{
 		name:      p.Name,
@@ -338,3 +344,9 @@ func (s Selection) GPUResource() string {
 
 // GPUResources are the resource names that count as GPUs.
 func (s Selection) GPUResources() workload.GPUResources { return s.gpus }
+
+// WithClaims is the selection that counts resource claims of the pods of one namespace too.
+func (s Selection) WithClaims(claims *workload.Claims, namespace string) Selection {
+	s.gpus = s.gpus.WithClaims(claims, namespace)
+	return s
+}

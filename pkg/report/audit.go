@@ -10,6 +10,7 @@ import (
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/audit"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // mostBars is how many bars a picture has; the table behind it has the rest.
@@ -17,7 +18,7 @@ const mostBars = 20
 
 // Audit writes what exists and breaks bounds, and who holds the budgets, as HTML. findings are
 // those of policies and of budgets.
-func Audit(w io.Writer, r audit.Report, findings []audit.Finding, uses []audit.BudgetHolders, now time.Time) error {
+func Audit(w io.Writer, r audit.Report, findings []audit.Finding, uses []audit.BudgetUse, now time.Time) error {
 	enforced := 0
 	for _, f := range findings {
 		if f.Enforcement == v1alpha1.Deny || f.Enforcement == v1alpha1.Clamp {
@@ -50,7 +51,7 @@ func namespaceOf(f audit.Finding) string {
 }
 
 // budgetSection draws what is taken of each budget.
-func budgetSection(uses []audit.BudgetHolders) Section {
+func budgetSection(uses []audit.BudgetUse) Section {
 	t := &Table{Caption: "Budgets", Columns: columns("budget", "#used", "#max", "#free", "#max per namespace", "#holders")}
 	var bars []bar
 	for _, u := range uses {
@@ -58,15 +59,16 @@ func budgetSection(uses []audit.BudgetHolders) Section {
 		if u.MaxPerNamespace != nil {
 			perNamespace = Whole(*u.MaxPerNamespace)
 		}
-		t.Rows = append(t.Rows, []Cell{Text(u.Name), Whole(u.Used), Whole(u.Max), Whole(u.Max - u.Used), perNamespace, Whole(int64(len(u.Holders)))})
+		used := workload.SaturatingAdd(u.Claimed, u.Overlap)
+		t.Rows = append(t.Rows, []Cell{Text(u.Name), Whole(used), Whole(u.Max), Whole(u.Max - used), perNamespace, Whole(int64(len(u.Holders)))})
 		if len(bars) < mostBars {
-			bars = append(bars, bar{u.Name, float64(u.Used), float64(u.Max), fmt.Sprintf("%d of %d", u.Used, u.Max)})
+			bars = append(bars, bar{u.Name, float64(used), float64(u.Max), fmt.Sprintf("%d of %d", used, u.Max)})
 		}
 	}
 	return Section{Title: "Budgets", Chart: barChart("GPUs used of each budget", "GPUs", bars), Table: t}
 }
 
-func holderSection(uses []audit.BudgetHolders) Section {
+func holderSection(uses []audit.BudgetUse) Section {
 	t := &Table{Caption: "Who holds the budgets", Columns: columns("budget", "#GPUs", "namespace", "kind", "name")}
 	for _, u := range uses {
 		for _, h := range u.Holders {

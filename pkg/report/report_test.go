@@ -63,7 +63,7 @@ func TestWhatObjectsSayIsTextAndNothingElse(t *testing.T) {
 	finding := audit.Finding{Policy: evil, Enforcement: v1alpha1.Deny, ObjectViolation: v1alpha1.ObjectViolation{Namespace: evil, Kind: "Service", Name: evil, Message: evil}}
 	var out bytes.Buffer
 	require.NoError(t, report.Audit(&out, audit.Report{Objects: 1, Findings: []audit.Finding{finding}}, []audit.Finding{finding},
-		[]audit.BudgetHolders{{Name: evil, Max: 1, Holders: []audit.Holding{{Namespace: evil, Name: evil}}}}, time.Now()))
+		[]audit.BudgetUse{{Name: evil, Max: 1, Holders: []v1alpha1.Holder{{Namespace: evil, Name: evil}}}}, time.Now()))
 	r := simulate.Result{Manifest: evil, Workload: evil, Load: evil, Seconds: 2, Series: []simulate.Point{{}, {Time: 1}}, CutOff: &simulate.CutOff{From: evil}}
 	require.NoError(t, report.Simulation(&out, []simulate.Result{r}, []string{evil}))
 	require.NoError(t, report.Picture(&out, []simulate.Result{r}))

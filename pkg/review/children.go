@@ -63,7 +63,7 @@ func (r *Request) verdict(selection policy.Selection, d workload.Usage, old *wor
 	for _, x := range judged.Warned {
 		v.Warnings = append(v.Warnings, x.Error.Field+" "+x.Error.Detail)
 	}
-	if len(d.Warnings) > 0 && !v.silent() {
+	if len(d.Warnings) > 0 && (!v.silent() || len(d.GPUs.Assumed) > 0) {
 		v.Warnings = append(v.Warnings, d.Warnings...)
 	}
 	return v

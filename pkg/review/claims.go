@@ -87,6 +87,8 @@ func (r *Request) Claims(ctx context.Context, w World) ([]Claim, error) {
 		return r.targetClaims(w), nil
 	case r.of == workload.LimitRangeKind:
 		return r.limitRangeClaims(), nil
+	case r.of == workload.ResourceClaimTemplateKind:
+		return r.templateClaims(), nil
 	case r.isChild():
 		return r.childClaims(ctx, w)
 	}

@@ -156,7 +156,9 @@ func withoutBookkeeping(o manifest.Object) manifest.Object {
 	o = clone(o)
 	expand.Undo(o)
 	annotations := manifest.Map(o, "metadata", "annotations")
-	for _, key := range append([]string{expand.RecordAnnotation, handover.ExemptAnnotation}, handover.Bookkeeping...) {
+	for _, key := range append([]string{
+		expand.RecordAnnotation, handover.ExemptAnnotation, handover.ExemptUnderAnnotation,
+	}, handover.Bookkeeping...) {
 		delete(annotations, key)
 	}
 	return o

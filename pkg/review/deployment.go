@@ -117,7 +117,7 @@ func (r *Request) AdmitFixed(w World) Verdict {
 	for _, x := range judged.Warned {
 		v.Warnings = append(v.Warnings, x.Error.Field+" "+x.Error.Detail)
 	}
-	v.Warnings = shorten(append(v.Warnings, misplaced(r.object)...))
+	v.Warnings = shorten(slices.Concat(v.Warnings, d.GPUs.Assumed, misplaced(r.object)))
 	return v
 }
 

@@ -17,9 +17,28 @@ import (
 
 // A policy may exempt by user, group or service account. What the controller makes of a
 // Deployment it asks for in its own name, so the webhook records on the Deployment which
-// policies exempt its author. The record is checked on every request in which it stands,
-// so what is stored can be believed; and nobody who is not exempt can make a workload
-// grow behind it.
+// policies exempt its author. The record is checked on every request in which it stands, and
+// names the webhook configuration under which that was so: what is stored under the present one
+// can be believed; and nobody who is not exempt can make a workload grow behind it.
+
+// recorded are the policies that the record on a Deployment names, if it was written under the
+// present webhook configuration.
+func (w World) recorded(deployment manifest.Object) []string {
+	policies := handover.Exemptions(deployment)
+	if len(policies) == 0 || w.Registered != manifest.Text(deployment, "metadata", "annotations", handover.ExemptUnderAnnotation) {
+		return nil
+	}
+	return policies
+}
+
+// HangsOnRecord tells whether a verdict reads or writes a record of exemptions: one stands on any of the
+// Deployments that it looks at, or a policy exempts who writes one.
+func (r *Request) HangsOnRecord(w World) bool {
+	if len(handover.Exemptions(r.object))+len(handover.Exemptions(r.old)) > 0 || (w.Cluster != nil && len(handover.Exemptions(w.Cluster.Deployment)) > 0) {
+		return true
+	}
+	return r.isDeployment() && len(r.selectPolicies(w).Excused()) > 0
+}
 
 // bySelf tells whether the controller asks.
 func (r *Request) bySelf(w World) bool { return w.Self != "" && r.raw.UserInfo.Username == w.Self }
@@ -44,9 +63,9 @@ func (r *Request) exempted(w World) []string {
 		return r.exempt
 	case !r.bySelf(w):
 	case r.isDeployment():
-		return handover.Exemptions(r.old)
+		return w.recorded(r.old)
 	case w.Cluster != nil && handover.Owns(w.Cluster.Deployment, r.object) && handover.ServiceName(w.Cluster.Deployment) == r.name:
-		return handover.Exemptions(w.Cluster.Deployment)
+		return w.recorded(w.Cluster.Deployment)
 	}
 	return nil
 }
@@ -57,7 +76,7 @@ func (r *Request) carried(w World) []string {
 	if _, _, made := convert.RevisionOwner(r.object); made || !handover.Given(r.object) {
 		return nil
 	}
-	recorded := handover.Exemptions(r.old)
+	recorded := w.recorded(r.old)
 	if r.bySelf(w) {
 		return recorded
 	}
@@ -125,28 +144,37 @@ func (r *Request) with(deployment manifest.Object, exempt []string) *Request {
 
 // recordExemptions makes the record what it is to be.
 func (r *Request) recordExemptions(w World) []expand.Operation {
-	text := strings.Join(r.carried(w), ",")
+	text, under := strings.Join(r.carried(w), ","), ""
+	if text != "" {
+		under = w.Registered
+	}
+	return append(r.keep(handover.ExemptAnnotation, text), r.keep(handover.ExemptUnderAnnotation, under)...)
+}
+
+// keep makes an annotation what it is to be; an empty one is not there.
+func (r *Request) keep(key, text string) []expand.Operation {
 	annotations := manifest.Map(r.object, "metadata", "annotations")
-	now, there := annotations[handover.ExemptAnnotation]
+	now, there := annotations[key]
 	switch {
 	case text == "" && there:
-		delete(annotations, handover.ExemptAnnotation)
-		return []expand.Operation{{Op: "remove", Path: expand.Pointer("metadata", "annotations", handover.ExemptAnnotation)}}
+		delete(annotations, key)
+		return []expand.Operation{{Op: "remove", Path: expand.Pointer("metadata", "annotations", key)}}
 	case text != "" && now != text:
-		return r.annotate(handover.ExemptAnnotation, text)
+		return r.annotate(key, text)
 	}
 	return nil
 }
 
 // forgedExemptions refuses a record that names policies which do not exempt the author.
-// One that names fewer opens nothing.
+// One that names fewer opens nothing, and nor does one that stands under another webhook
+// configuration.
 func (r *Request) forgedExemptions(w World) field.ErrorList {
 	stated := manifest.Text(r.object, "metadata", "annotations", handover.ExemptAnnotation)
 	if r.scale || stated == "" {
 		return nil
 	}
 	carried := r.carried(w)
-	for _, name := range handover.Exemptions(r.object) {
+	for _, name := range w.recorded(r.object) {
 		if !slices.Contains(carried, name) {
 			return field.ErrorList{field.Invalid(field.NewPath("metadata", "annotations").Key(handover.ExemptAnnotation), stated,
 				fmt.Sprintf("is kept by the webhook; policy %s does not exempt you, or not from letting this Deployment grow", name))}

@@ -138,6 +138,68 @@ func TestTheRecordOfExemptionsCannotBeForged(t *testing.T) {
 	}
 }
 
+// A record from before the present webhook configuration was written while nobody may have checked it.
+func TestARecordFromBeforeIsNotBelieved(t *testing.T) {
+	w := exemptWorld(knativeWith(""))
+	w.Registered = "c-2"
+	const under, underOther = "kubetorch.com/exempt-under: c-2", "kubetorch.com/exempt-under: c-1"
+	for name, test := range map[string]struct {
+		record   []string
+		believed bool
+	}{
+		"of the present one":                 {[]string{both2, under}, true},
+		"of another one":                     {[]string{both2, underOther}, false},
+		"of none":                            {[]string{both2}, false},
+		"of none, as it would be offline":    {[]string{both2, `kubetorch.com/exempt-under: ""`}, false},
+		"the configuration without a record": {[]string{under}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			planted := gpuDeployment("0", "1", "9", on, append(test.record, remembered)...)
+			ksvc, verdict, _ := become(w, decoded(planted), nil)
+			require.False(t, verdict.Refused(), verdict.Reasons())
+			want := "3" // clamped
+			if test.believed {
+				want = "9"
+			}
+			assert.Equal(t, want, manifest.Text(ksvc, "spec", "template", "metadata", "annotations", "autoscaling.knative.dev/max-scale"))
+			assert.NotContains(t, manifest.Texts(ksvc, "metadata", "annotations"), handover.ExemptUnderAnnotation)
+			_, verdict, _ = become(w, decoded(gpuDeployment("0", "5", "1", on, append(test.record, remembered)...)), nil)
+			assert.Equal(t, !test.believed, verdict.Refused())
+
+			update := strings.Replace(planted, "a/b:v1", "a/b:v2", 1)
+			mutated, _ := both(t, as("ada", update, planted), w)
+			patched := patches(t, mutated)
+			if test.believed {
+				assert.NotContains(t, patched, exemptPath, "the record stays")
+			} else {
+				assert.Nil(t, patched[exemptPath], "it is taken away")
+			}
+
+			back := gpuDeployment("9", "1", "9", plainLabel)
+			_, validated := both(t, as(self, back, gpuDeployment("0", "1", "9", plainLabel, append(test.record, `kubetorch.com/replicas: "9"`)...)), w)
+			assert.Equal(t, test.believed, validated.Allowed, "its own pods come back: %+v", validated.Result)
+		})
+	}
+
+	t.Run("whoever is exempt has it written anew", func(t *testing.T) {
+		stored := gpuDeployment("0", "1", "9", on, both2, underOther, remembered)
+		mutated, validated := both(t, as("eve", strings.Replace(stored, "a/b:v1", "a/b:v2", 1), stored), w)
+		require.True(t, mutated.Allowed && validated.Allowed, "%+v %+v", mutated.Result, validated.Result)
+		assert.Equal(t, "c-2", patches(t, mutated)["/metadata/annotations/kubetorch.com~1exempt-under"])
+	})
+	t.Run("a status that states one from before says nothing", func(t *testing.T) {
+		stored := gpuDeployment("0", "1", "3", on, both2, underOther, remembered)
+		raw := as("system:serviceaccount:kube-system:deployment-controller", stored, stored)
+		raw.SubResource = "status"
+		_, validated := both(t, raw, w)
+		assert.True(t, validated.Allowed, "%+v", validated.Result)
+		raw = as("ada", strings.Replace(stored, underOther, under, 1), stored)
+		raw.SubResource = "status"
+		_, validated = both(t, raw, w)
+		assert.False(t, validated.Allowed, "made to look like one of the present configuration")
+	})
+}
+
 func TestTheControllerServesWhoIsExempt(t *testing.T) {
 	owner := gpuDeployment("0", "1", "9", on, both2, remembered)
 	ksvc, verdict, _ := become(exemptWorld(knativeWith("")), decoded(owner), nil)

@@ -1,6 +1,8 @@
 package review
 
 import (
+	"slices"
+
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/kubetorch/webhook/pkg/knative"
@@ -15,6 +17,9 @@ func (r *Request) judgePods(w World) Verdict {
 		return Verdict{}
 	}
 	d, old := r.podUsage(w)
+	if r.of == workload.ResourceClaimKind && r.related.root.kind != "" {
+		return Verdict{} // part of its Pod, which was judged
+	}
 	v := r.verdict(r.selection(w), d, old)
 	if !v.silent() && r.byMaker() && r.withinOwner(w, d) {
 		return Verdict{}
@@ -75,8 +80,10 @@ func (r *Request) podClaims(w World) []Claim {
 		return nil // what it makes is charged
 	case r.of == workload.PodKind && r.old != nil:
 		return r.releasedClaims(w, d)
-	case r.of == workload.PodKind && r.related.root.kind != "":
+	case r.related.root.kind != "":
 		return []Claim{r.neededClaim(d)}
+	case r.of == workload.ResourceClaimKind && r.old != nil:
+		return r.leavingClaims(d)
 	case r.of == workload.ReplicaSetKind && r.byMaker() && r.related.owner != nil && (r.old == nil || r.related.oldOwner != nil):
 		return nil // part of its Deployment, which was charged
 	}
@@ -169,6 +176,9 @@ func (r *Request) statusClaims(w World) []Claim {
 	status := field.NewPath("status")
 	now, was := kind.Usage(r.object, r.selection(w).GPUResources()), kind.Usage(r.old, r.selection(w).GPUResources())
 	switch {
+	case r.forgesExtended():
+		why = field.Forbidden(status.Child("extendedResourceClaimStatus"),
+			"only the scheduler may say which ResourceClaim holds the devices of a pod's extended resources; leave it as it is")
 	case now.Claim >= was.Claim && !moreSucceeded(r.old, r.object):
 		return nil
 	case r.of == workload.PodKind:
@@ -177,6 +187,15 @@ func (r *Request) statusClaims(w World) []Claim {
 		why = field.Forbidden(status, "only the controller of a Job with GPUs may say how much of it has finished; suspend or delete the Job")
 	}
 	return []Claim{{Key: r.key(), Kind: r.of.Kind, Name: r.storedName(), Demand: was, Unknown: field.ErrorList{why}}}
+}
+
+// forgesExtended tells whether somebody else than the scheduler says which ResourceClaim holds the devices of
+// a Pod's extended resources: what that holds would be counted no more.
+func (r *Request) forgesExtended() bool {
+	const key = "extendedResourceClaimStatus"
+	now := manifest.At(r.object, "status", key)
+	return r.of == workload.PodKind && r.raw.UserInfo.Username != sharedScheduler && now != nil &&
+		!manifest.Equal(now, manifest.At(r.old, "status", key))
 }
 
 // moreSucceeded tells whether more pods of a Job have succeeded than before.
@@ -270,19 +289,14 @@ func exceptNamed(objects []manifest.Object, name string) []manifest.Object {
 // limitRangeUsage is what a LimitRange newly gives to containers that ask for no device: it cannot be
 // counted, so no bound on GPUs and no budget admits it.
 func (r *Request) limitRangeUsage() workload.Usage {
-	var u workload.Usage
+	u := workload.LimitRangeUsage(r.object)
 	had := map[string]bool{}
 	if r.old != nil {
 		for _, e := range workload.DefaultedDevices(r.old) {
 			had[e.Error()] = true
 		}
 	}
-	for _, e := range workload.DefaultedDevices(r.object) {
-		if !had[e.Error()] {
-			u.GPUs.Unknown = append(u.GPUs.Unknown, e)
-		}
-	}
-	u.Paths = map[string]*field.Path{workload.PeakKey: field.NewPath("spec", "limits")}
+	u.GPUs.Unknown = slices.DeleteFunc(u.GPUs.Unknown, func(e *field.Error) bool { return had[e.Error()] })
 	return u
 }
 

@@ -2,6 +2,7 @@ package review
 
 import (
 	"context"
+	"slices"
 
 	admissionv1 "k8s.io/api/admission/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -27,6 +28,8 @@ type related struct {
 	need workload.Need
 	// target is what a HorizontalPodAutoscaler points at.
 	target manifest.Object
+	// users are those of a ResourceClaimTemplate.
+	users TemplateUsers
 }
 
 // deployment is a Deployment with what belongs to it.
@@ -65,9 +68,9 @@ func rootOf(o manifest.Object) root {
 	return r
 }
 
-// Resolve reads what the verdict on what has pods depends on.
+// Resolve reads what the verdict on what holds devices depends on.
 func (r *Request) Resolve(ctx context.Context, w World) error {
-	if !r.hasPods() && r.of != DeploymentKind && r.of != workload.HorizontalPodAutoscalerKind {
+	if !r.hasPods() && !r.isOperated() && r.of != DeploymentKind && r.of != workload.HorizontalPodAutoscalerKind {
 		return nil
 	}
 	if w.Reader == nil || (!w.Budgeted && !r.selection(w).BoundsGPUs()) || r.raw.SubResource == "status" {
@@ -75,18 +78,23 @@ func (r *Request) Resolve(ctx context.Context, w World) error {
 	}
 	r.gpus = r.selection(w).GPUResources()
 	in := inNamespace{w.Reader, r.raw.Namespace}
+	if r.of == DeploymentKind && (r.madeByKnative(w) || !r.mayHold(w)) {
+		return nil
+	}
+	if err := r.readClaims(ctx, w, in, r.object, r.old); err != nil {
+		return err
+	}
 	switch r.of {
 	case workload.PodKind:
-		return r.resolvePod(ctx, in)
+		return r.resolvePod(ctx, w, in)
+	case workload.ResourceClaimKind:
+		return r.resolveClaim(ctx, w, in)
 	case DeploymentKind:
-		if r.madeByKnative(w) || !r.mayHold(w) {
-			return nil
-		}
-		return r.resolveDeployment(ctx, in)
+		return r.resolveDeployment(ctx, w, in)
 	case workload.ReplicaSetKind, workload.ReplicationControllerKind, workload.StatefulSetKind, workload.JobKind:
-		return r.resolveOwner(ctx, in)
+		return r.resolveOwner(ctx, w, in)
 	case workload.HorizontalPodAutoscalerKind:
-		return r.resolveTarget(ctx, in)
+		return r.resolveTarget(ctx, w, in)
 	}
 	return nil
 }
@@ -97,13 +105,15 @@ func (r *Request) mayHold(w World) bool {
 	return asksForDevices(r.object) || (r.old != nil && (asksForDevices(r.old) || workload.Replicas(r.object) > workload.Replicas(r.old)))
 }
 
-func (r *Request) resolveDeployment(ctx context.Context, in inNamespace) (err error) {
+func (r *Request) resolveDeployment(ctx context.Context, w World, in inNamespace) (err error) {
 	stated := r.object
 	if r.old != nil {
 		stated = r.old
 	}
-	r.related.own, err = in.deployment(ctx, stated)
-	return err
+	if r.related.own, err = in.deployment(ctx, stated); err != nil {
+		return err
+	}
+	return r.readClaims(ctx, w, in, r.related.own.replicaSets...)
 }
 
 // deployment reads what belongs to a Deployment, and the ReplicaSets that it is about to adopt.
@@ -134,7 +144,7 @@ func controlled(o manifest.Object) bool {
 
 // resolveOwner reads what a ReplicaSet, ReplicationController, StatefulSet or Job belongs to, and what
 // belongs to it.
-func (r *Request) resolveOwner(ctx context.Context, in inNamespace) (err error) {
+func (r *Request) resolveOwner(ctx context.Context, w World, in inNamespace) (err error) {
 	if kind, _ := workload.KindFor(r.of); kind.Scale {
 		r.related.own.autoscalers, err = in.autoscalers(ctx, workload.Target{GroupKind: r.of, Name: manifest.Text(r.object, "metadata", "name")})
 		if err != nil {
@@ -143,6 +153,9 @@ func (r *Request) resolveOwner(ctx context.Context, in inNamespace) (err error) 
 	}
 	if r.old != nil {
 		if r.related.pods, err = in.children(ctx, workload.PodKind, r.old); err != nil {
+			return err
+		}
+		if err = r.readClaims(ctx, w, in, r.related.pods...); err != nil {
 			return err
 		}
 	}
@@ -164,6 +177,9 @@ func (r *Request) resolveOwner(ctx context.Context, in inNamespace) (err error) 
 	for _, object := range objects {
 		d, err := in.deployment(ctx, object)
 		if err != nil {
+			return err
+		}
+		if err := r.readClaims(ctx, w, in, append(d.replicaSets, object)...); err != nil {
 			return err
 		}
 		r.related.deployments = append(r.related.deployments, d)
@@ -194,7 +210,7 @@ func (r *Request) adopters(ctx context.Context, in inNamespace) ([]manifest.Obje
 
 // resolvePod reads what a Pod that its controller makes belongs to, up to the root, and all that the
 // root needs; and of one that is taken from its controller whose it is.
-func (r *Request) resolvePod(ctx context.Context, in inNamespace) (err error) {
+func (r *Request) resolvePod(ctx context.Context, w World, in inNamespace) (err error) {
 	if !asksForDevices(r.object) {
 		return nil
 	}
@@ -205,7 +221,13 @@ func (r *Request) resolvePod(ctx context.Context, in inNamespace) (err error) {
 	if !r.byMaker() {
 		return nil
 	}
-	owner, err := in.owner(ctx, r.object)
+	return r.resolveRoot(ctx, w, in, r.object)
+}
+
+// resolveRoot reads what a Pod belongs to, up to the root, and what the root needs with the Pod, which
+// may be stored already.
+func (r *Request) resolveRoot(ctx context.Context, w World, in inNamespace, pod manifest.Object) error {
+	owner, err := in.owner(ctx, pod)
 	if err != nil || owner == nil {
 		return err
 	}
@@ -219,19 +241,28 @@ func (r *Request) resolvePod(ctx context.Context, in inNamespace) (err error) {
 			return err
 		}
 		if deployment != nil {
-			return r.needOfDeployment(ctx, in, deployment)
+			return r.needOfDeployment(ctx, w, in, pod, deployment)
 		}
 	}
 	pods, err := in.children(ctx, workload.PodKind, owner)
 	if err != nil {
 		return err
 	}
-	r.related.root, r.related.need = rootOf(owner), workload.NeedOf(owner, r.held(append(pods, r.object)), r.gpus)
+	if err := r.readClaims(ctx, w, in, append(pods, owner)...); err != nil {
+		return err
+	}
+	r.related.root, r.related.need = rootOf(owner), workload.NeedOf(owner, r.held(with(pods, pod)), r.gpus)
 	return nil
 }
 
+// with adds a pod to those that are stored, if it is not among them.
+func with(pods []manifest.Object, pod manifest.Object) []manifest.Object {
+	uid := manifest.Text(pod, "metadata", "uid")
+	return append(except(pods, uid), pod)
+}
+
 // needOfDeployment is for a Pod of a Deployment, which may itself belong to a Revision.
-func (r *Request) needOfDeployment(ctx context.Context, in inNamespace, deployment manifest.Object) error {
+func (r *Request) needOfDeployment(ctx context.Context, w World, in inNamespace, pod, deployment manifest.Object) error {
 	revision, err := in.owner(ctx, deployment)
 	if err != nil {
 		return err
@@ -252,10 +283,13 @@ func (r *Request) needOfDeployment(ctx context.Context, in inNamespace, deployme
 		if err != nil {
 			return err
 		}
+		if err := r.readClaims(ctx, w, in, slices.Concat(sets, loose, slices.Concat(pods...))...); err != nil {
+			return err
+		}
 		r.related.need = r.related.need.Plus(workload.Need{Held: r.held(loose).All()})
 		for i, set := range sets {
 			if manifest.Text(set, "metadata", "uid") == manifest.Text(r.related.owner, "metadata", "uid") {
-				pods[i] = append(pods[i], r.object)
+				pods[i] = with(pods[i], pod)
 			}
 			r.related.need = r.related.need.Plus(workload.NeedOf(set, r.held(pods[i]), r.gpus))
 		}
@@ -296,7 +330,7 @@ func (in inNamespace) knativeRoot(ctx context.Context, revision, own manifest.Ob
 func (r *Request) held(pods []manifest.Object) workload.Held { return workload.HeldBy(pods, r.gpus) }
 
 // resolveTarget reads what a HorizontalPodAutoscaler points at.
-func (r *Request) resolveTarget(ctx context.Context, in inNamespace) (err error) {
+func (r *Request) resolveTarget(ctx context.Context, w World, in inNamespace) (err error) {
 	target := workload.AutoscalerTarget(r.object)
 	if kind, ok := workload.KindFor(target.GroupKind); !ok || !kind.Scale {
 		return nil // what it scales is charged by its pods
@@ -314,19 +348,24 @@ func (r *Request) resolveTarget(ctx context.Context, in inNamespace) (err error)
 		}
 	}
 	if object == nil || workload.KindOf(object) != DeploymentKind {
-		r.related.pods, err = in.children(ctx, workload.PodKind, r.related.target)
-		return err
+		if r.related.pods, err = in.children(ctx, workload.PodKind, r.related.target); err != nil {
+			return err
+		}
+		return r.readClaims(ctx, w, in, append(r.related.pods, r.related.target)...)
 	}
 	if r.related.oldOwner, err = in.owner(ctx, object); err != nil { // its Revision
 		return err
 	}
 	d, err := in.deployment(ctx, object)
 	r.related.deployments = []deployment{d}
-	return err
+	if err != nil {
+		return err
+	}
+	return r.readClaims(ctx, w, in, append(d.replicaSets, object)...)
 }
 
 // hasPods tells whether the request is about a kind of Kubernetes' own that has pods, but for
-// Deployments.
+// Deployments, or about a ResourceClaim, which holds devices as a pod does.
 func (r *Request) hasPods() bool {
 	_, ok := workload.KindFor(r.of)
 	return ok && r.of != DeploymentKind
@@ -336,11 +375,15 @@ func (r *Request) isResize() bool {
 	return r.of == workload.PodKind && r.raw.SubResource == "resize" && r.raw.Operation == admissionv1.Update
 }
 
-// asksForDevices tells whether the pods of an object ask for any device, which a policy may count.
+// asksForDevices tells whether the pods of an object ask for any device, which a policy may count, or it
+// claims some itself.
 func asksForDevices(o manifest.Object) bool {
 	kind, ok := workload.KindFor(workload.KindOf(o))
 	if !ok {
 		return false
+	}
+	if kind.GroupKind == workload.ResourceClaimKind {
+		return len(manifest.List(o, "spec", "devices", "requests")) > 0
 	}
 	pods := kind.Pods(o)
 	if pods["resourceClaims"] != nil || devicesIn(pods) {

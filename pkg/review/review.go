@@ -41,6 +41,9 @@ type World struct {
 	Budgeted bool
 	// Self is the user that the controller is to the API server; empty for nobody.
 	Self string
+	// Registered is the UID of the webhook configuration that has the API server ask, where
+	// Request.HangsOnRecord is true; empty where there is none, as offline.
+	Registered string
 }
 
 // Request is an admission request with its objects decoded.
@@ -128,6 +131,8 @@ func (r *Request) concerns() bool {
 	case r.of == ServiceKind, r.of == policyKind, r.of == budgetKind, r.of == DeploymentKind, unscalable[r.of] != "",
 		r.of == workload.HorizontalPodAutoscalerKind, r.of == workload.LimitRangeKind:
 		return true
+	case r.of == workload.ResourceClaimTemplateKind:
+		return r.raw.Operation == admissionv1.Create // it never changes
 	}
 	return r.hasPods() || r.isOperated() || slices.Contains(children, r.of)
 }

@@ -18,6 +18,9 @@ import (
 // other resources listed as GPUs, or other defaults of Knative. What does not rise for any
 // device by itself, with the lowest defaults and with none, rises by no rules.
 func (r *Request) RisesByOtherRules(ctx context.Context, w World) (bool, error) {
+	if more, err := r.claimsMore(ctx, w); more || err != nil {
+		return more, err
+	}
 	devices, err := r.devices(ctx, w)
 	if err != nil {
 		return false, err
@@ -42,6 +45,45 @@ func (r *Request) RisesByOtherRules(ctx context.Context, w World) (bool, error) 
 		}
 	}
 	return false, nil
+}
+
+// claimsMore tells whether a request may bring more devices through resource claims, of classes that other
+// rules may count: with other claims in its pods, or with more pods that have any.
+func (r *Request) claimsMore(ctx context.Context, w World) (bool, error) {
+	if r.of == workload.ResourceClaimKind || r.of == workload.ResourceClaimTemplateKind {
+		return r.old == nil || r.leavesPod(), nil
+	}
+	if !workload.NamesClaims(r.object) {
+		return false, nil
+	}
+	if r.old == nil || !manifest.Equal(claimsIn(r.object, nil), claimsIn(r.old, nil)) {
+		return true, nil
+	}
+	w.Policies = w.Policies.Counting(workload.OnlyGPUs(""))
+	alone := *r
+	selected := alone.selectPolicies(w).WithClaims(&workload.Claims{Assume: true}, r.raw.Namespace) // each is one GPU
+	alone.selected, alone.gpus = &selected, selected.GPUResources()
+	claims, err := alone.Claims(ctx, w)
+	return slices.ContainsFunc(claims, func(c Claim) bool { return !c.Settled && total(c.New) > total(c.Old) }), err
+}
+
+// claimsIn are the resource claims of pods, wherever they stand.
+func claimsIn(v any, found []any) []any {
+	switch v := v.(type) {
+	case manifest.Object:
+		for _, key := range slices.Sorted(maps.Keys(v)) {
+			if key == "resourceClaims" {
+				found = append(found, v[key])
+			} else {
+				found = claimsIn(v[key], found)
+			}
+		}
+	case []any:
+		for _, value := range v {
+			found = claimsIn(value, found)
+		}
+	}
+	return found
 }
 
 // devices are the extended resources that the request's pods ask for.

@@ -154,6 +154,8 @@ func (r *Request) Judge(ctx context.Context, w World) (Verdict, error) {
 		return r.judgeTarget(w), nil
 	case r.of == workload.LimitRangeKind:
 		return r.verdict(r.selection(w), r.limitRangeUsage(), nil), nil
+	case r.of == workload.ResourceClaimTemplateKind:
+		return r.judgeTemplate(w), nil
 	}
 	return r.judgeService(ctx, w)
 }
@@ -277,14 +279,27 @@ func (v *Verdict) Reasons() string {
 	return strings.Join(reasons, "; ")
 }
 
+// awaitSeconds is when to try again what waits for another object to be made.
+const awaitSeconds = 2
+
+// awaits tells whether all that refuses an object is that ResourceClaimTemplates are not there yet.
+func (v *Verdict) awaits() bool {
+	return len(v.Errors) == 0 && len(v.Denied) > 0 &&
+		!slices.ContainsFunc(v.Denied, func(x policy.Violation) bool { return !workload.Awaits(x.Error) })
+}
+
 // Status is the refusal: 422 Invalid if any cause is the object's own, else 403
-// Forbidden; one cause per problem.
+// Forbidden, or 429 if it only waits for other objects; one cause per problem.
 func (v *Verdict) Status(group, kind, name string) *metav1.Status {
 	s := &metav1.Status{Status: metav1.StatusFailure, Code: http.StatusForbidden, Reason: metav1.StatusReasonForbidden,
 		Details: &metav1.StatusDetails{Group: group, Kind: kind, Name: name}}
 	word := "is forbidden"
 	if len(v.Errors) > 0 {
 		s.Code, s.Reason, word = http.StatusUnprocessableEntity, metav1.StatusReasonInvalid, "is invalid"
+	}
+	if v.awaits() {
+		s.Code, s.Reason, word = http.StatusTooManyRequests, metav1.StatusReasonTooManyRequests, "is not admitted yet"
+		s.Details.RetryAfterSeconds = awaitSeconds
 	}
 	var messages []string
 	add := func(e *field.Error) {

@@ -228,7 +228,7 @@ func (r *Request) judgeDeployment(ctx context.Context, w World) (Verdict, error)
 // Knative. Neither object is changed.
 func Become(ctx context.Context, w World, deployment, live manifest.Object) (c Conversion, fixed int64, err error) {
 	r := ForObject(withoutBookkeeping(deployment), manifest.Text(deployment, "metadata", "namespace"))
-	r.exempt = handover.Exemptions(deployment)
+	r.exempt = w.recorded(deployment)
 	if c, err = r.Convert(ctx, w, live); err != nil {
 		return c, 0, err
 	}

@@ -10,24 +10,6 @@ import (
 	"github.com/kubetorch/webhook/pkg/manifest"
 )
 
-// ClaimSource is what the resource claims of a namespace's pods are looked up in.
-type ClaimSource struct {
-	// Template is the ResourceClaimTemplate of a name; nil if there is none.
-	Template func(name string) manifest.Object
-	// AdminAccess is whether the namespace allows claims that look at devices in use: they give
-	// no device to their pods alone.
-	AdminAccess bool
-}
-
-// AdminAccessLabel is the label of a namespace that allows claims with adminAccess.
-const AdminAccessLabel = resourcev1.DRAAdminNamespaceLabelKey
-
-// WithClaims counts resource claims too, by the templates of one namespace.
-func (g GPUResources) WithClaims(source ClaimSource) GPUResources {
-	g.claims = &source
-	return g
-}
-
 // ClaimCount is the GPUs that one ResourceClaim may get.
 type ClaimCount struct {
 	// GPUs is the most that can be allocated.
@@ -190,56 +172,4 @@ func comparedProduct(expression string) string {
 		}
 	}
 	return product
-}
-
-// claims counts what a pod's resourceClaims may get.
-func (c *gpuCounter) claims(podSpec manifest.Object, source *ClaimSource) {
-	list := manifest.List(podSpec, "resourceClaims")
-	if len(list) == 0 {
-		return
-	}
-	at := c.pod.Child("resourceClaims")
-	c.note(gpuPlace{list: "resourceClaims"}, list)
-	if source == nil {
-		c.count.Unknown = append(c.count.Unknown, field.Forbidden(at,
-			"devices asked for through resource claims cannot be counted as GPUs; ask for a GPU resource instead"))
-		return
-	}
-	mixed := len(c.peak) > 0
-	for i, entry := range manifest.Objects(podSpec, "resourceClaims") {
-		n := c.claim(entry, at.Index(i), source)
-		if n.GPUs == 0 {
-			continue
-		}
-		c.claimed = SaturatingAdd(c.claimed, n.GPUs)
-		mixed = mixed || n.Product == "" || (c.count.product != "" && c.count.product != n.Product)
-		c.count.product = n.Product
-	}
-	if mixed {
-		c.count.product = ""
-	}
-}
-
-// claim counts one entry of a pod's resourceClaims.
-func (c *gpuCounter) claim(entry manifest.Object, at *field.Path, source *ClaimSource) ClaimCount {
-	name := manifest.Text(entry, "resourceClaimTemplateName")
-	if name == "" {
-		c.count.Unknown = append(c.count.Unknown, field.Forbidden(at,
-			"names no ResourceClaimTemplate, so its devices cannot be counted as GPUs of this pod; name a template instead"))
-		return ClaimCount{}
-	}
-	template := source.Template(name)
-	if template == nil {
-		c.count.Unknown = append(c.count.Unknown, field.NotFound(at.Child("resourceClaimTemplateName"), name))
-		return ClaimCount{}
-	}
-	known, spec := GPUResources{rules: c.known}, manifest.Map(template, "spec", "spec")
-	n := known.CountClaim(spec, field.NewPath("spec", "spec"), source.AdminAccess)
-	for _, e := range n.Unknown {
-		placed := *e
-		placed.Field = at.Child("resourceClaimTemplateName").String()
-		placed.Detail = "ResourceClaimTemplate " + name + ": " + e.Field + " " + e.Detail
-		c.count.Unknown = append(c.count.Unknown, &placed)
-	}
-	return n
 }

@@ -72,12 +72,12 @@ func TestWhatOnlyLooksLikeASelectorOfAProductPinsNothing(t *testing.T) {
 }
 
 func TestPodsCountWhatTheirTemplatesClaim(t *testing.T) {
-	templates := map[string]manifest.Object{
-		"two":     read(`{spec: {spec: {devices: {requests: [{name: a, exactly: {deviceClassName: gpu.nvidia.com, count: 2}}]}}}}`),
-		"l4":      read(`{spec: {spec: {devices: {requests: [{name: a, exactly: {deviceClassName: gpu.nvidia.com, selectors: [{cel: {expression: "device.attributes['gpu.nvidia.com'].productName == 'NVIDIA L4'"}}]}}]}}}}`),
-		"unknown": read(`{spec: {spec: {devices: {requests: [{name: a, exactly: {deviceClassName: h100}}]}}}}`),
+	templates := []manifest.Object{
+		read(`{metadata: {name: two}, spec: {spec: {devices: {requests: [{name: a, exactly: {deviceClassName: gpu.nvidia.com, count: 2}}]}}}}`),
+		read(`{metadata: {name: l4}, spec: {spec: {devices: {requests: [{name: a, exactly: {deviceClassName: gpu.nvidia.com, selectors: [{cel: {expression: "device.attributes['gpu.nvidia.com'].productName == 'NVIDIA L4'"}}]}}]}}}}`),
+		read(`{metadata: {name: unknown}, spec: {spec: {devices: {requests: [{name: a, exactly: {deviceClassName: h100}}]}}}}`),
 	}
-	known := workload.BuiltInGPUResources.WithClaims(workload.ClaimSource{Template: func(name string) manifest.Object { return templates[name] }})
+	known := workload.BuiltInGPUResources.WithClaims(workload.NewClaims(templates, nil), "ml")
 	for name, test := range map[string]struct {
 		pod     string
 		gpus    int64
@@ -90,10 +90,11 @@ func TestPodsCountWhatTheirTemplatesClaim(t *testing.T) {
 		"of one product":                     {pod: `resourceClaims: [{name: a, resourceClaimTemplateName: l4}]`, gpus: 1, product: "NVIDIA-L4"},
 		"of a product and of any":            {pod: `resourceClaims: [{name: a, resourceClaimTemplateName: l4}, {name: b, resourceClaimTemplateName: two}]`, gpus: 3},
 		"on nodes of a product":              {pod: `nodeSelector: {nvidia.com/gpu.product: NVIDIA-H200}, resourceClaims: [{name: b, resourceClaimTemplateName: two}]`, gpus: 2, product: "NVIDIA-H200"},
-		"a template that is not there":       {pod: `resourceClaims: [{name: a, resourceClaimTemplateName: none}]`, unknown: []string{`spec.template.spec.resourceClaims[0].resourceClaimTemplateName: Not found: "none"`}},
-		"a claim that somebody made":         {pod: `resourceClaims: [{name: a, resourceClaimName: mine}]`, unknown: []string{"spec.template.spec.resourceClaims[0]: Forbidden: names no ResourceClaimTemplate, so its devices cannot be counted as GPUs of this pod; name a template instead"}},
+		"a template that is not there":       {pod: `resourceClaims: [{name: a, resourceClaimTemplateName: none}]`, unknown: []string{`spec.template.spec.resourceClaims[0].resourceClaimTemplateName: Not found: "none": there is no such ResourceClaimTemplate in the namespace, so the devices cannot be counted as GPUs; create it first`}},
+		"a claim that somebody made":         {pod: `resourceClaims: [{name: a, resourceClaimName: mine}]`},
+		"the same claim of all, and another": {pod: `resourceClaims: [{name: a, resourceClaimName: mine}, {name: b, resourceClaimTemplateName: l4}]`, gpus: 1, product: "NVIDIA-L4"},
 		"a class that nobody lists":          {pod: `resourceClaims: [{name: a, resourceClaimTemplateName: unknown}]`, unknown: []string{"spec.template.spec.resourceClaims[0].resourceClaimTemplateName: Forbidden: ResourceClaimTemplate unknown: spec.spec.devices.requests[0].exactly.deviceClassName devices of DeviceClass h100, which no policy lists, cannot be counted as GPUs; the platform team lists it in gpuDeviceClasses, or in notGPUDeviceClasses if it has none"}},
-		"an entry of another kind of claims": {pod: `resourceClaims: [{name: a, podGroupResourceClaim: x}]`, unknown: []string{"spec.template.spec.resourceClaims[0]: Forbidden: names no ResourceClaimTemplate, so its devices cannot be counted as GPUs of this pod; name a template instead"}},
+		"an entry of another kind of claims": {pod: `resourceClaims: [{name: a, podGroupResourceClaim: x}]`, unknown: []string{"spec.template.spec.resourceClaims[0]: Forbidden: names no ResourceClaimTemplate and no ResourceClaim, so its devices cannot be counted as GPUs of this pod; name one of them instead"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := workload.DeploymentUsage(read(`{spec: {replicas: 3, template: {spec: {`+test.pod+`}}}}`), workload.Controlled{}, known)

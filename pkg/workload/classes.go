@@ -1,6 +1,8 @@
 package workload
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"slices"
 	"strings"
 	"time"
@@ -15,7 +17,9 @@ type DeviceClass struct {
 	ExtendedResource string
 	// Product is the GPU product that its selectors pin devices to; empty for none.
 	Product string
-	Created time.Time
+	// Selectors is a digest of what its devices are selected by; empty if nothing is.
+	Selectors string
+	Created   time.Time
 }
 
 // ReadDeviceClass reads a DeviceClass.
@@ -24,7 +28,12 @@ func ReadDeviceClass(o manifest.Object) DeviceClass {
 		Name:             manifest.Text(o, "metadata", "name"),
 		ExtendedResource: manifest.Text(o, "spec", "extendedResourceName"),
 	}
-	c.Product = selectedProduct(manifest.Objects(o, "spec", "selectors"))
+	selectors := manifest.Objects(o, "spec", "selectors")
+	c.Product = selectedProduct(selectors)
+	for _, selector := range selectors {
+		sum := sha256.Sum256([]byte(c.Selectors + manifest.Text(selector, "cel", "expression")))
+		c.Selectors = hex.EncodeToString(sum[:8])
+	}
 	c.Created, _ = time.Parse(time.RFC3339, manifest.Text(o, "metadata", "creationTimestamp"))
 	return c
 }

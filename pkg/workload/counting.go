@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	resourcev1 "k8s.io/api/resource/v1"
+
+	"github.com/kubetorch/webhook/pkg/manifest"
 )
 
 // Counting says what policies and DeviceClasses add to the built-in names of GPUs.
@@ -39,7 +41,11 @@ type ListedGPU struct {
 type GPUResources struct {
 	rules *rules
 	// claims is what resource claims are looked up in; nil does not count them.
-	claims *ClaimSource
+	claims *Claims
+	// namespace of the pods that are counted, and pod the one pod, if it is a stored one: its claims
+	// may have been made.
+	namespace string
+	pod       manifest.Object
 }
 
 // BuiltInGPUResources are the names that count without any policy.
@@ -149,7 +155,7 @@ func (c Counting) compile() *rules {
 	slices.Reverse(r.patterns)
 	slices.SortStableFunc(r.patterns, func(a, b pattern) int { return len(b.prefix) - len(a.prefix) })
 	c.aliases(r)
-	r.digest = c.digest(largest)
+	r.digest = c.digest(largest, &r.classes)
 	return r
 }
 
@@ -197,7 +203,9 @@ func (r *rules) matching(name string) (counted, bool) {
 	return counted{}, false
 }
 
-func (c Counting) digest(listed map[string]ListedGPU) string {
+// digest names what is counted. Of DeviceClasses those with GPUs count whole: with other selectors there
+// are other devices behind the same claims.
+func (c Counting) digest(listed map[string]ListedGPU, classes *classRules) string {
 	h := sha256.New()
 	for _, name := range slices.Sorted(maps.Keys(listed)) {
 		fmt.Fprintf(h, "gpu %q %s %v\n", name, listed[name].GPUs, listed[name].Weighted)
@@ -209,13 +217,13 @@ func (c Counting) digest(listed map[string]ListedGPU) string {
 	for _, name := range slices.Sorted(maps.Keys(c.winners())) {
 		fmt.Fprintf(h, "alias %q %q\n", name, c.winners()[name].Name)
 	}
-	var pinned []string
+	var selecting []string
 	for _, class := range c.Classes {
-		if class.Product != "" {
-			pinned = append(pinned, fmt.Sprintf("product %q %q\n", class.Name, class.Product))
+		if class.Selectors != "" && classes.class(class.Name) == gpuName {
+			selecting = append(selecting, fmt.Sprintf("class %q %q\n", class.Name, class.Selectors))
 		}
 	}
-	slices.Sort(pinned)
-	fmt.Fprint(h, pinned)
+	slices.Sort(selecting)
+	fmt.Fprint(h, selecting)
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }

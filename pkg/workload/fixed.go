@@ -14,6 +14,7 @@ var plainKnative = knative.Default()
 // behaves do not apply. spec is where the pods are described, and at where their number stands.
 func fixedUsage(o manifest.Object, spec []string, peak int64, at *field.Path, gpus GPUResources) Usage {
 	podSpec, path := manifest.Map(o, spec...), field.NewPath(spec[0], spec[1:]...)
+	gpus = gpus.in(o)
 	d := Usage{
 		Fixed: true, MinScale: peak, PeakPods: peak,
 		GPUs:   CountGPUs(podSpec, path, gpus),
@@ -22,6 +23,7 @@ func fixedUsage(o manifest.Object, spec []string, peak int64, at *field.Path, gp
 		Paths:  map[string]*field.Path{PeakKey: at, knative.MaxScaleKey: at, knative.MinScaleKey: at},
 		pod:    path,
 	}
+	d.Warnings = d.GPUs.Assumed
 	d.pinnedBy(podSpec)
 	d.claim(d.part(""))
 	return d

@@ -32,6 +32,8 @@ type GPUCount struct {
 	// Unlisted are requests for accelerators that no policy counts as GPUs, one for each
 	// name, which is the value of the error.
 	Unlisted field.ErrorList
+	// Assumed are what had to be assumed of claims whose templates are not known.
+	Assumed []string
 	// product is the one that all GPUs of a pod are claimed to be of; empty for any.
 	product string
 	// requests are the GPU requests as they stand.
@@ -89,7 +91,7 @@ func (c GPUCount) Asked() bool {
 // with the restartable ones before it; pod-level resources where they are larger. Each
 // container counts with the larger of limit and request.
 func CountGPUs(podSpec manifest.Object, path *field.Path, known GPUResources) GPUCount {
-	c := gpuCounter{known: known.get(), pod: path}
+	c := gpuCounter{known: known.get(), gpus: known, pod: path}
 	plain := podSpec["initContainers"] == nil && podSpec["resources"] == nil && podSpec["resourceClaims"] == nil
 	if plain && len(manifest.List(podSpec, "containers")) == 1 {
 		c.peak = c.container(manifest.Objects(podSpec, "containers")[0], gpuPlace{containers: "containers"})
@@ -119,12 +121,13 @@ func CountGPUs(podSpec manifest.Object, path *field.Path, known GPUResources) GP
 	for name, v := range c.running {
 		c.raise(name, v)
 	}
-	c.claims(podSpec, known.claims)
+	c.claims(podSpec)
 	return c.sum()
 }
 
 type gpuCounter struct {
 	known   *rules
+	gpus    GPUResources
 	pod     *field.Path
 	count   GPUCount
 	running map[string]int64 // per resource: what runs side by side
@@ -132,13 +135,21 @@ type gpuCounter struct {
 	claimed int64            // through resource claims
 }
 
-// sum adds the GPUs of all resources, each by its weight.
+// sum adds the GPUs of all resources, each by its weight, and those of claims. What the scheduler
+// claims for extended resources is no further device: of both the larger counts.
 func (c *gpuCounter) sum() GPUCount {
-	exact := fraction{whole: c.claimed}
+	var exact fraction
 	for name, n := range c.peak {
 		exact.add(n, c.known.of(name).weight)
 	}
 	c.count.PerPod, c.count.less = exact.ceil()
+	if scheduled := c.gpus.extendedClaim(); scheduled > c.count.PerPod {
+		c.count.PerPod, c.count.less = scheduled, nil
+	}
+	c.count.PerPod = SaturatingAdd(c.count.PerPod, c.claimed)
+	if c.count.PerPod == Unbounded {
+		c.count.less = nil
+	}
 	return c.count
 }
 

@@ -32,6 +32,18 @@ func jobPeak(job manifest.Object) int64 {
 	return min(parallelism, max(0, completions-succeeded))
 }
 
+// Over tells whether an object makes no pods any more, nor has one that runs: a Pod or a Job that has
+// ended. Pods of such a Job that terminate still are looked at by themselves.
+func Over(o manifest.Object) bool {
+	switch KindOf(o) {
+	case PodKind:
+		return Ended(o)
+	case JobKind:
+		return finished(o)
+	}
+	return false
+}
+
 // finished tells whether the controller of a Job makes no pods for it any more.
 func finished(job manifest.Object) bool {
 	for _, condition := range manifest.Objects(job, "status", "conditions") {

@@ -14,6 +14,7 @@ const (
 	batchGroup       = "batch"
 	servingGroup     = "serving.knative.dev"
 	autoscalingGroup = "autoscaling.internal.knative.dev"
+	resourceGroup    = "resource.k8s.io"
 )
 
 // The kinds that make pods, and those that decide how many there are.
@@ -34,6 +35,10 @@ var (
 
 	HorizontalPodAutoscalerKind = schema.GroupKind{Group: "autoscaling", Kind: "HorizontalPodAutoscaler"}
 	LimitRangeKind              = schema.GroupKind{Kind: "LimitRange"}
+
+	ResourceClaimKind         = schema.GroupKind{Group: resourceGroup, Kind: "ResourceClaim"}
+	ResourceClaimTemplateKind = schema.GroupKind{Group: resourceGroup, Kind: "ResourceClaimTemplate"}
+	DeviceClassKind           = schema.GroupKind{Group: resourceGroup, Kind: "DeviceClass"}
 )
 
 // Kind is what differs from one kind of object with pods to another.
@@ -79,11 +84,19 @@ var kinds = []Kind{
 		}, usage: PodUsage},
 }
 
+// claimKind is that of claims, which hold devices without pods of their own.
+var claimKind = Kind{GroupKind: ResourceClaimKind, Version: "v1", Resource: "resourceclaims", Charged: true,
+	Owners: map[schema.GroupKind]string{PodKind: "resource-claim-controller"}, usage: ClaimUsage}
+
 // Kinds are the kinds of Kubernetes itself that have pods, owners before what they own.
 func Kinds() []Kind { return slices.Clone(kinds) }
 
-// KindFor is the row of a kind; false for one that the table has not.
+// KindFor is the row of a kind that holds devices, with pods or as a ResourceClaim; false for one that
+// the table has not.
 func KindFor(kind schema.GroupKind) (Kind, bool) {
+	if kind == ResourceClaimKind {
+		return claimKind, true
+	}
 	for i := range kinds {
 		if kinds[i].GroupKind == kind {
 			return kinds[i], true
@@ -110,7 +123,12 @@ func (k Kind) GVR() schema.GroupVersionResource {
 func (k Kind) Usage(o manifest.Object, gpus GPUResources) Usage { return k.usage(o, gpus) }
 
 // Pods is the specification of an object's pods; nil where it has none.
-func (k Kind) Pods(o manifest.Object) manifest.Object { return manifest.Map(o, k.PodSpec...) }
+func (k Kind) Pods(o manifest.Object) manifest.Object {
+	if len(k.PodSpec) == 0 {
+		return nil
+	}
+	return manifest.Map(o, k.PodSpec...)
+}
 
 // Replaces tells whether the controller of an object makes a new pod beside one that terminates,
 // instead of waiting until it is gone.

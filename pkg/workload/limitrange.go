@@ -7,6 +7,7 @@ import (
 	resourcev1 "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
 )
 
@@ -34,6 +35,15 @@ func DefaultedDevices(limitRange manifest.Object) field.ErrorList {
 		}
 	}
 	return errs
+}
+
+// LimitRangeUsage is what a LimitRange gives to containers that ask for no device: it cannot be counted.
+func LimitRangeUsage(limitRange manifest.Object) Usage {
+	limits := field.NewPath("spec", "limits")
+	return Usage{
+		Fixed: true, GPUs: GPUCount{Unknown: DefaultedDevices(limitRange)},
+		Paths: map[string]*field.Path{PeakKey: limits, knative.MaxScaleKey: limits, knative.MinScaleKey: limits}, pod: limits,
+	}
 }
 
 // IsDevice tells whether a resource is one of a device: a name with a domain that is not

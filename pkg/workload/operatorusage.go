@@ -16,6 +16,7 @@ import (
 // one for each group. What a bound on one pod goes by is the largest of any.
 func OperatorUsage(o manifest.Object, kind *OperatorKind, gpus GPUResources) Usage {
 	spec := field.NewPath("spec")
+	gpus = gpus.in(o)
 	paths := map[string]*field.Path{PeakKey: spec, knative.MaxScaleKey: spec, knative.MinScaleKey: spec}
 	d := Usage{Fixed: true, pod: spec, Paths: paths}
 	var words []string
@@ -26,6 +27,7 @@ func OperatorUsage(o manifest.Object, kind *OperatorKind, gpus GPUResources) Usa
 	}
 	d.MinScale = d.PeakPods
 	d.asks = strings.Join(words, " + ")
+	d.Warnings = d.GPUs.Assumed
 	return d
 }
 
@@ -239,6 +241,7 @@ func (c *GPUCount) join(other GPUCount, at *field.Path) {
 	}
 	c.Malformed = append(c.Malformed, other.Malformed...)
 	c.Unknown = append(c.Unknown, other.Unknown...)
+	c.Assumed = append(c.Assumed, other.Assumed...)
 	for _, e := range other.Unlisted {
 		if !slices.ContainsFunc(c.Unlisted, func(had *field.Error) bool { return had.BadValue == e.BadValue }) {
 			c.Unlisted = append(c.Unlisted, e)

@@ -22,6 +22,7 @@ var ownedBy = map[schema.GroupKind][]schema.GroupKind{
 	RevisionKind:      {ConfigurationKind},
 	ConfigurationKind: {ServiceKind},
 	RouteKind:         {ServiceKind},
+	ResourceClaimKind: {PodKind},
 }
 
 // OwnerRef is who an object says controls it. It proves nothing by itself: Belongs does, given the
@@ -68,6 +69,8 @@ func Belongs(child, owner manifest.Object) bool {
 		return name == kmeta.ChildName(own, "-deployment")
 	case PodAutoscalerKind, ConfigurationKind, RouteKind:
 		return name == own
+	case ResourceClaimKind:
+		return claimOfPod(child, owner) != ""
 	}
 	return true
 }

@@ -12,6 +12,7 @@ func PodUsage(pod manifest.Object, gpus GPUResources) Usage {
 	if Ended(pod) {
 		peak = 0
 	}
+	gpus.pod = pod
 	return fixedUsage(pod, []string{"spec"}, peak, field.NewPath("spec"), gpus)
 }
 

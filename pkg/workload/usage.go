@@ -328,6 +328,7 @@ func podUsage(annotations, podSpec manifest.Object, at, specPath *field.Path, kn
 	d.ScaleDownDelay = duration(knative.ScaleDownDelayKey, kn.ScaleDownDelay())
 	d.ProgressDeadline = duration(knative.ProgressDeadlineKey, kn.ProgressDeadline())
 
+	gpus.claims = nil // Knative's pods cannot have any
 	d.GPUs = CountGPUs(podSpec, specPath, gpus)
 	d.pinnedBy(podSpec)
 	d.CPUs = podQuantity(podSpec, annotations, "cpu", kn)

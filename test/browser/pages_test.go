@@ -34,13 +34,13 @@ func simulation(t *testing.T) string {
 func audited(t *testing.T, objects int) string {
 	t.Helper()
 	r := audit.Report{Objects: objects}
-	uses := []audit.BudgetHolders{{Name: "all", Max: int64(objects)}, {Name: "l4", Max: 100, Used: 140}}
+	uses := []audit.BudgetUse{{Name: "all", Max: int64(objects)}, {Name: "l4", Max: 100, Claimed: 140}}
 	for i := range objects {
 		f := audit.Finding{Policy: fmt.Sprintf("policy-%d", i%3), Enforcement: v1alpha1.Deny, ObjectViolation: v1alpha1.ObjectViolation{Namespace: fmt.Sprintf("team-%d", i%40), Kind: "Service",
 			Name: fmt.Sprintf("model-%d", i), Bound: "gpusPerWorkload", Message: fmt.Sprintf("asks for %d GPUs (8 x 10 pods); policy allows at most 64 (bounds.gpusPerWorkload.max)", i)}}
 		r.Findings = append(r.Findings, f)
-		uses[0].Holders = append(uses[0].Holders, audit.Holding{Namespace: f.Namespace, Kind: f.Kind, Name: f.Name, GPUs: int64(i % 17)})
-		uses[0].Used++
+		uses[0].Holders = append(uses[0].Holders, v1alpha1.Holder{Namespace: f.Namespace, Kind: f.Kind, Name: f.Name, GPUs: int64(i % 17)})
+		uses[0].Claimed++
 	}
 	var out bytes.Buffer
 	require.NoError(t, report.Audit(&out, r, r.Findings, uses, time.Unix(1_800_000_000, 0)))

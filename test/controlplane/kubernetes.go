@@ -146,6 +146,8 @@ func (c *ControlPlane) startKubeControllers(_ context.Context, scheduler bool) (
 		// With the default rate limit it takes five seconds to get a token
 		// for each of its controllers.
 		"--kube-api-qps=500", "--kube-api-burst=1000",
+		// Of 15 seconds a test would spend most in waiting.
+		"--horizontal-pod-autoscaler-sync-period=2s",
 		"--service-account-private-key-file="+c.pki.saKeyFile, "--root-ca-file="+c.pki.ca.certFile,
 		"--service-cluster-ip-range="+c.options.network().services,
 	)

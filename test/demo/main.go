@@ -17,9 +17,10 @@ import (
 
 func main() {
 	binary := flag.String("binary", "bin/kubetorch-webhook", "the built webhook")
+	draw := flag.String("picture", "", "a file for the picture of the README")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, *binary)
+	err := run(ctx, *binary, *draw)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
@@ -37,7 +38,7 @@ var knativeConfig = map[string]map[string]string{
 // requestTimeout is short, so that the budget is counted in seconds.
 const requestTimeout = 3 * time.Second
 
-func run(ctx context.Context, binary string) (err error) {
+func run(ctx context.Context, binary, draw string) (err error) {
 	step("Starting etcd, kube-apiserver, kube-controller-manager and Knative on loopback")
 	started := time.Now()
 	cluster, err := controlplane.Start(ctx, controlplane.Options{KnativeConfig: knativeConfig, RequestTimeout: requestTimeout})
@@ -60,7 +61,10 @@ func run(ctx context.Context, binary string) (err error) {
 	fmt.Println("ready, and its certificate is in both webhook configurations")
 
 	d := demo{ctx: ctx, cluster: cluster}
-	return d.show()
+	if err := d.show(); err != nil {
+		return err
+	}
+	return d.drawing.write(draw)
 }
 
 func step(text string) { fmt.Printf("\n== %s\n", text) }

@@ -17,6 +17,7 @@ import (
 type demo struct {
 	ctx     context.Context
 	cluster *controlplane.ControlPlane
+	drawing drawing
 }
 
 func (d *demo) show() error {
@@ -65,6 +66,7 @@ func (d *demo) show() error {
 		return errors.New("examples/greedy.yaml was admitted")
 	}
 	fmt.Println(strings.TrimSpace(stderr))
+	d.drawing.refused("examples/greedy.yaml", stderr)
 	return d.budget()
 }
 
@@ -143,7 +145,11 @@ func (d *demo) compare(file, namespace, name string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Print(sideBySide("APPLIED", withoutComments(string(applied)), "STORED (name, labels and template)", string(result)))
+	manifest := withoutComments(string(applied))
+	fmt.Print(sideBySide(72, "APPLIED", manifest, "STORED (name, labels and template)", string(result)))
+	if len(d.drawing.lines) == 0 {
+		d.drawing.expanded(file, manifest, string(result))
+	}
 	return nil
 }
 
@@ -159,8 +165,8 @@ func withoutComments(text string) string {
 	return strings.Join(kept, "\n")
 }
 
-func sideBySide(leftTitle, left, rightTitle, right string) string {
-	const width = 72
+// sideBySide are two texts in columns, the left one width characters wide.
+func sideBySide(width int, leftTitle, left, rightTitle, right string) string {
 	a, b := strings.Split(strings.TrimRight(left, "\n"), "\n"), strings.Split(strings.TrimRight(right, "\n"), "\n")
 	a, b = append([]string{leftTitle}, a...), append([]string{rightTitle}, b...)
 	var out strings.Builder

@@ -225,17 +225,21 @@ func TestEveryWebhookReachesAPathThatIsServed(t *testing.T) {
 }
 
 // goOn are the entries of what controllers do of their own accord: it goes on while the webhook is away.
-var goOn = []string{"validate-controlled-pods.kubetorch.com", "validate-knatives-deployments.kubetorch.com", "validate-autoscaled.kubetorch.com"}
+var goOn = []string{"validate-controlled-pods.kubetorch.com", "validate-knatives-deployments.kubetorch.com", "validate-autoscaled.kubetorch.com",
+	"validate-controlled-resourceclaims.kubetorch.com"}
 
 func rulesOf(operations []admissionregistrationv1.OperationType, groups map[string][]string) []admissionregistrationv1.RuleWithOperations {
 	var rules []admissionregistrationv1.RuleWithOperations
-	for _, group := range []string{"apps", "", "batch", "autoscaling"} {
+	for _, group := range []string{"apps", "", "batch", "autoscaling", "resource.k8s.io"} {
 		if len(groups[group]) == 0 {
 			continue
 		}
 		version := "v1"
-		if group == "autoscaling" {
+		switch group {
+		case "autoscaling":
 			version = "v2"
+		case "resource.k8s.io":
+			version = "*" // the fields that are looked at are in all of them
 		}
 		rules = append(rules, admissionregistrationv1.RuleWithOperations{Operations: operations, Rule: admissionregistrationv1.Rule{
 			APIGroups: []string{group}, APIVersions: []string{version}, Resources: groups[group], Scope: new(admissionregistrationv1.NamespacedScope),
@@ -250,18 +254,21 @@ var kindRules = func() map[string][]admissionregistrationv1.RuleWithOperations {
 	write := []admissionregistrationv1.OperationType{"CREATE", "UPDATE"}
 	scales := map[string][]string{"apps": {"deployments/scale", "replicasets/scale", "statefulsets/scale"}, "": {"replicationcontrollers/scale"}}
 	return map[string][]admissionregistrationv1.RuleWithOperations{
-		"validate-workloads.kubetorch.com":                rulesOf(write, map[string][]string{"apps": {"replicasets", "statefulsets", "daemonsets"}, "": {"replicationcontrollers"}, "batch": {"jobs"}}),
-		"validate-knatives-deployments.kubetorch.com":     rulesOf(update, map[string][]string{"apps": {"deployments"}}),
-		"validate-cronjobs.kubetorch.com":                 rulesOf(write, map[string][]string{"batch": {"cronjobs"}}),
-		"validate-pods.kubetorch.com":                     append(rulesOf(create, map[string][]string{"": {"pods"}}), rulesOf(update, map[string][]string{"": {"pods/resize"}})...),
-		"validate-controlled-pods.kubetorch.com":          rulesOf(create, map[string][]string{"": {"pods"}}),
-		"validate-released-pods.kubetorch.com":            rulesOf(update, map[string][]string{"": {"pods"}}),
-		"validate-scale.kubetorch.com":                    rulesOf(update, scales),
-		"validate-autoscaled.kubetorch.com":               rulesOf(update, scales),
-		"validate-horizontalpodautoscalers.kubetorch.com": rulesOf(write, map[string][]string{"autoscaling": {"horizontalpodautoscalers"}}),
-		"validate-limitranges.kubetorch.com":              rulesOf(write, map[string][]string{"": {"limitranges"}}),
-		"validate-pod-status.kubetorch.com":               rulesOf(update, map[string][]string{"": {"pods/status"}}),
-		"validate-job-status.kubetorch.com":               rulesOf(update, map[string][]string{"batch": {"jobs/status"}}),
+		"validate-workloads.kubetorch.com":                 rulesOf(write, map[string][]string{"apps": {"replicasets", "statefulsets", "daemonsets"}, "": {"replicationcontrollers"}, "batch": {"jobs"}}),
+		"validate-knatives-deployments.kubetorch.com":      rulesOf(update, map[string][]string{"apps": {"deployments"}}),
+		"validate-cronjobs.kubetorch.com":                  rulesOf(write, map[string][]string{"batch": {"cronjobs"}}),
+		"validate-pods.kubetorch.com":                      append(rulesOf(create, map[string][]string{"": {"pods"}}), rulesOf(update, map[string][]string{"": {"pods/resize"}})...),
+		"validate-controlled-pods.kubetorch.com":           rulesOf(create, map[string][]string{"": {"pods"}}),
+		"validate-released-pods.kubetorch.com":             rulesOf(update, map[string][]string{"": {"pods"}}),
+		"validate-scale.kubetorch.com":                     rulesOf(update, scales),
+		"validate-autoscaled.kubetorch.com":                rulesOf(update, scales),
+		"validate-horizontalpodautoscalers.kubetorch.com":  rulesOf(write, map[string][]string{"autoscaling": {"horizontalpodautoscalers"}}),
+		"validate-resourceclaims.kubetorch.com":            rulesOf(write, map[string][]string{"resource.k8s.io": {"resourceclaims"}}),
+		"validate-controlled-resourceclaims.kubetorch.com": rulesOf(write, map[string][]string{"resource.k8s.io": {"resourceclaims"}}),
+		"validate-resourceclaimtemplates.kubetorch.com":    rulesOf(create, map[string][]string{"resource.k8s.io": {"resourceclaimtemplates"}}),
+		"validate-limitranges.kubetorch.com":               rulesOf(write, map[string][]string{"": {"limitranges"}}),
+		"validate-pod-status.kubetorch.com":                rulesOf(update, map[string][]string{"": {"pods/status"}}),
+		"validate-job-status.kubetorch.com":                rulesOf(update, map[string][]string{"batch": {"jobs/status"}}),
 	}
 }()
 
@@ -375,6 +382,7 @@ func TestRightsCoverWhatIsRead(t *testing.T) {
 	assert.ElementsMatch(t, []rbacv1.PolicyRule{
 		{APIGroups: []string{"policy.kubetorch.com"}, Resources: []string{"computepolicies"}, Verbs: informer},
 		{APIGroups: []string{"resource.k8s.io"}, Resources: []string{"deviceclasses"}, Verbs: informer},
+		{APIGroups: []string{"resource.k8s.io"}, Resources: []string{"resourceclaims", "resourceclaimtemplates"}, Verbs: informer},
 		{APIGroups: []string{"policy.kubetorch.com"}, Resources: []string{"gpubudgets"}, Verbs: watch},
 		{APIGroups: []string{"policy.kubetorch.com"}, Resources: []string{"computepolicies/status"}, Verbs: []string{"patch"}},
 		{APIGroups: []string{"policy.kubetorch.com"}, Resources: []string{"gpubudgets/status"}, Verbs: []string{"update"}},

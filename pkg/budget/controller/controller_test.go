@@ -39,6 +39,8 @@ type fake struct {
 	objects map[string]int64 // GPUs by UID
 	seen    int64            // the generation that the replicas go by
 	rules   string
+	// others are further replicas, and what they go by.
+	others  []charge.Seen
 	events  *record.FakeRecorder
 	metrics *Metrics
 	c       *Controller
@@ -149,7 +151,8 @@ func start(t *testing.T, maximum int64) *fake {
 	f.c.Replicas = func(context.Context) ([]charge.Seen, error) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		return []charge.Seen{{Budgets: map[string]string{"cluster": policy.Version("u", f.seen)}, Rules: f.rules}}, nil
+		own := charge.Seen{Budgets: map[string]string{"cluster": policy.Version("u", f.seen)}, Rules: f.rules}
+		return append([]charge.Seen{own}, f.others...), nil
 	}
 	go func() { _ = f.c.Run(t.Context()) }()
 	synctest.Wait()

@@ -36,6 +36,7 @@ type Claimant struct {
 // owner is there and would count it as its own (workload.Belongs), and asks for as much; what its
 // pods hold beyond that is its root's.
 func All(w review.World, o *cluster.Objects) []Claimant {
+	w.Policies = w.Policies.WithClaims(o.Claims())
 	c := &counter{w: w, gpus: w.Policies.GPUResources(), objects: o, byUID: map[string]*owner{}, revisions: index(o.Revisions), routed: map[name]bool{},
 		configurationUID: map[name]string{}, earlier: map[int][]workload.Part{}}
 	c.holders = newHolders(o, c.gpus)
@@ -60,6 +61,7 @@ func All(w review.World, o *cluster.Objects) []Claimant {
 	for _, pod := range c.holders.alone {
 		c.add(pod.item, workload.PodKind.Kind, keyOf(pod.item), pod.parts)
 	}
+	c.resourceClaims()
 	return c.claimants
 }
 
@@ -326,6 +328,30 @@ func (c *counter) plan(item *cluster.Item, o, live manifest.Object) {
 	planned, _, err := review.Become(context.Background(), c.w, item.Whole(), nil) // what was listed can be read
 	if v := planned.Verdict; err == nil && planned.Service != nil && !v.Refused() && len(v.Demand.Parts) > 0 {
 		c.claimants[c.add(item, "Deployment", review.PlanKey(o), v.Demand.Parts)].Plan = true
+	}
+}
+
+// resourceClaims counts those that are not counted with a pod: made by hand, or left by a pod that has ended.
+func (c *counter) resourceClaims() {
+	pods := make(map[string]*cluster.Item, len(c.objects.ResourceClaims))
+	for i := range c.objects.ResourceClaims {
+		pods[c.objects.ResourceClaims[i].Controller] = nil
+	}
+	for i := range c.objects.Pods {
+		pod := &c.objects.Pods[i]
+		if _, named := pods[pod.UID]; named && pod.UID != "" {
+			pods[pod.UID] = pod
+		}
+	}
+	for i := range c.objects.ResourceClaims {
+		item := &c.objects.ResourceClaims[i]
+		claim := item.Object()
+		if pod := pods[item.Controller]; pod != nil && c.gpus.Claims().PartOf(claim, pod.Object()) {
+			continue
+		}
+		if u := workload.ClaimUsage(claim, c.gpus); len(u.Parts) > 0 {
+			c.add(item, workload.ResourceClaimKind.Kind, keyOf(item), u.Parts)
+		}
 	}
 }
 

@@ -58,6 +58,8 @@ var kinds = func() map[schema.GroupKind]cluster.Kind {
 		workload.PodAutoscalerKind:           cluster.PodAutoscalers,
 		workload.HorizontalPodAutoscalerKind: cluster.HorizontalPodAutoscalers,
 		workload.LimitRangeKind:              cluster.LimitRanges,
+		workload.ResourceClaimKind:           cluster.ResourceClaims,
+		workload.ResourceClaimTemplateKind:   cluster.ResourceClaimTemplates,
 		{Kind: "Namespace"}:                  {Version: "v1", Resource: "namespaces"},
 	}
 	for _, kind := range workload.Kinds() {

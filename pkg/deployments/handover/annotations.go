@@ -26,6 +26,9 @@ const (
 	// controller makes of it too. The webhook writes it, and refuses every request in
 	// which it names more than the webhook itself would write.
 	ExemptAnnotation = "kubetorch.com/exempt-from"
+	// ExemptUnderAnnotation is the UID of the webhook configuration under which ExemptAnnotation was
+	// written. What stands under another one may have been written while nobody checked it.
+	ExemptUnderAnnotation = "kubetorch.com/exempt-under"
 )
 
 // Bookkeeping are the annotations that an update of a Deployment must not lose.

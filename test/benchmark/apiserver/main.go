@@ -153,8 +153,8 @@ func (b *bench) create(ctx context.Context, with string, clients []dynamic.Inter
 	// a webhook.
 	for _, of := range [][2]string{{"admit", "admit"}, {"validate", "validating"}} {
 		step, kind := of[0], of[1]
-		whole := after.api.sum(stepDuration+"_sum", `operation="CREATE"`, fmt.Sprintf("type=%q", step)) -
-			before.api.sum(stepDuration+"_sum", `operation="CREATE"`, fmt.Sprintf("type=%q", step))
+		whole := after.api.Sum(stepDuration+"_sum", `operation="CREATE"`, fmt.Sprintf("type=%q", step)) -
+			before.api.Sum(stepDuration+"_sum", `operation="CREATE"`, fmt.Sprintf("type=%q", step))
 		fmt.Printf("%s/step=%s %d %.3f step-ms/create", name, step, b.creates, 1e3*whole/float64(b.creates))
 		if with != "none" {
 			call, err := mean(before.api, after.api, webhookDuration, owners[with], `operation="CREATE"`, fmt.Sprintf("type=%q", kind))
@@ -183,9 +183,9 @@ func (b *bench) charge(ctx context.Context, clients []dynamic.Interface, creates
 	if err != nil {
 		return err
 	}
-	charges := after.own.sum("kubetorch_webhook_budget_charges_total") - before.own.sum("kubetorch_webhook_budget_charges_total")
-	writes := after.own.sum("kubetorch_webhook_budget_writes_total", `result="stored"`) - before.own.sum("kubetorch_webhook_budget_writes_total", `result="stored"`)
-	conflicts := after.own.sum("kubetorch_webhook_budget_writes_total", `result="conflict"`) - before.own.sum("kubetorch_webhook_budget_writes_total", `result="conflict"`)
+	charges := after.own.Sum("kubetorch_webhook_budget_charges_total") - before.own.Sum("kubetorch_webhook_budget_charges_total")
+	writes := after.own.Sum("kubetorch_webhook_budget_writes_total", `result="stored"`) - before.own.Sum("kubetorch_webhook_budget_writes_total", `result="stored"`)
+	conflicts := after.own.Sum("kubetorch_webhook_budget_writes_total", `result="conflict"`) - before.own.Sum("kubetorch_webhook_budget_writes_total", `result="conflict"`)
 	if writes == 0 || int(charges) < creates {
 		return fmt.Errorf("%d Services: %g charges in %g writes", creates, charges, writes)
 	}
@@ -197,15 +197,15 @@ func (b *bench) charge(ctx context.Context, clients []dynamic.Interface, creates
 
 // state is what is read before and after.
 type state struct {
-	api, own    metrics
+	api, own    cluster.Metrics
 	cpu, apiCPU time.Duration
 }
 
 func (b *bench) look(ctx context.Context, pid int) (s state, err error) {
-	if s.api, err = apiMetrics(ctx, b.c); err != nil {
+	if s.api, err = b.c.APIMetrics(ctx); err != nil {
 		return s, err
 	}
-	if s.own, err = webhookMetrics(ctx, b.webhook.Address); err != nil {
+	if s.own, err = cluster.WebhookMetrics(ctx, b.webhook.Address); err != nil {
 		return s, err
 	}
 	if s.apiCPU, err = load.CPU(b.c.PID(controlplane.KubeAPIServer)); err != nil {
@@ -228,10 +228,10 @@ const (
 )
 
 // mean is that of a histogram between two looks.
-func mean(before, after metrics, name string, match ...string) (float64, error) {
-	n := after.sum(name+"_count", match...) - before.sum(name+"_count", match...)
+func mean(before, after cluster.Metrics, name string, match ...string) (float64, error) {
+	n := after.Sum(name+"_count", match...) - before.Sum(name+"_count", match...)
 	if n == 0 {
 		return 0, fmt.Errorf("the API server counted no %s with %s", name, match)
 	}
-	return (after.sum(name+"_sum", match...) - before.sum(name+"_sum", match...)) / n, nil
+	return (after.Sum(name+"_sum", match...) - before.Sum(name+"_sum", match...)) / n, nil
 }

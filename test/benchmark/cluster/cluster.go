@@ -67,20 +67,35 @@ type Webhook struct{ *controlplane.Replica }
 
 // Webhook installs the webhook as it is shipped.
 func (c *Cluster) Webhook(ctx context.Context) (*Webhook, error) {
+	replicas, err := c.Webhooks(ctx, 1)
+	if err != nil {
+		return nil, err
+	}
+	return replicas[0], nil
+}
+
+// Webhooks installs the webhook as it is shipped, with a number of replicas.
+func (c *Cluster) Webhooks(ctx context.Context, replicas int) ([]*Webhook, error) {
 	w, err := c.InstallWebhook(ctx, controlplane.WebhookOptions{
-		Binary: c.binary, Manifests: filepath.Join(c.root, "deploy"),
+		Binary: c.binary, Manifests: filepath.Join(c.root, "deploy"), Replicas: replicas,
 		ExtraArgs: []string{"--api-request-timeout", requestTimeout.String(), "--log-level", "error"},
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &Webhook{w.Replicas[0]}, nil
+	all := make([]*Webhook, len(w.Replicas))
+	for i, r := range w.Replicas {
+		all[i] = &Webhook{r}
+	}
+	return all, nil
 }
 
 // Uninstall stops the webhook and has the API server ask nobody.
-func (c *Cluster) Uninstall(ctx context.Context, w *Webhook) error {
-	if err := w.Process().Stop(); err != nil {
-		return err
+func (c *Cluster) Uninstall(ctx context.Context, replicas ...*Webhook) error {
+	for _, w := range replicas {
+		if err := w.Process().Stop(); err != nil {
+			return err
+		}
 	}
 	_, _, err := c.Kubectl(ctx, nil, "delete", "mutatingwebhookconfiguration,validatingwebhookconfiguration", "kubetorch-webhook")
 	return err

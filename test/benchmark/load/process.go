@@ -28,6 +28,17 @@ func CPU(pid int) (time.Duration, error) {
 	return time.Duration(user+system) * tick, errors.Join(errUser, errSystem)
 }
 
+// Written is how many bytes a process has had written to storage.
+func Written(pid int) (int64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/io", pid))
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := strings.Cut(string(text), "\nwrite_bytes: ")
+	number, _, _ := strings.Cut(rest, "\n")
+	return strconv.ParseInt(number, 10, 64)
+}
+
 // Pause stops a process until Resume.
 func Pause(pid int) error { return syscall.Kill(pid, syscall.SIGSTOP) }
 

@@ -37,8 +37,10 @@ func TestMain(m *testing.M) {
 		ExtraArgs:    []string{"--api-request-timeout", requestTimeout.String()},
 		Before: func(ctx context.Context, e *harness.Environment) (err error) {
 			cluster, client = e.Cluster, e.Client
-			pods, err = harness.FollowPods(ctx, client)
-			return err
+			if pods, err = harness.FollowPods(ctx, client); err != nil {
+				return err
+			}
+			return plant(ctx)
 		},
 		// Some tests wait for others, so all of them run at the same time.
 		Parallel: 100,

@@ -17,7 +17,7 @@ import (
 	"k8s.io/client-go/dynamic"
 )
 
-func TestWhileNobodyAnswersNobodyRaisesAScale(t *testing.T) {
+func TestWhileNobodyAnswersOnlyAutoscalersRaiseAScale(t *testing.T) {
 	disturb := disturbances.Disturbing(t)
 	s := newNamespaces(t)
 	s.limit(64, strict)
@@ -35,8 +35,9 @@ func TestWhileNobodyAnswersNobodyRaisesAScale(t *testing.T) {
 		// Each with a selector of its own, or the Deployment adopts the ReplicaSet.
 		s.apply(s.tenant, strings.ReplaceAll(workload(version, kind, "a", 4, 2, ""), "app: x", "app: "+kind))
 	}
-	s.awaitLive(32)
-	s.awaitUsed(32)
+	s.apply(s.tenant, strings.Replace(knativeService("b", 2, 4, ""), `initial-scale: "4"`, `initial-scale: "1"`, 1))
+	s.awaitLive(34)
+	s.awaitUsed(40)
 
 	end := disturb()
 	for _, replica := range hook.Replicas {
@@ -54,6 +55,8 @@ func TestWhileNobodyAnswersNobodyRaisesAScale(t *testing.T) {
 		assert.Error(t, s.once(s.tenant, resource, "a", scale(20), "scale"), "%s: 80 GPUs", kind)
 		assert.NoError(t, s.once(s.tenant, resource, "a", scale(1), "scale"), "%s: fewer", kind)
 	}
+	autoscaler := as(t, knative, "system:serviceaccounts", "system:serviceaccounts:knative-serving", "system:authenticated")
+	assert.NoError(t, s.once(autoscaler, deployments, "b-00001-deployment", scale(3)), "autoscaling goes on")
 	goOn()
 	end()
 	s.maybeLive(s.max)

@@ -17,13 +17,13 @@ func TestARejectedUpdateLeavesTheLedgerAsItIs(t *testing.T) {
 	t.Parallel()
 	namespace := newNamespace(t)
 	name := newBudget(t, namespace, "  max: 20\n")
-	other := startRejecter(t, "updates-"+namespace, map[string]string{"kubernetes.io/metadata.name": namespace})
+	other := harness.StartRejecter(t, client, "updates-"+namespace, map[string]string{"kubernetes.io/metadata.name": namespace}, claiming...)
 	require.NoError(t, create(t, namespace, service("a", 2, 8)))
 	awaitUsed(t, name, 16)
-	other.percent.Store(100)
+	other.Percent.Store(100)
 	awaitRejecter(t, namespace)
 
-	assert.ErrorContains(t, patch(t, services, namespace, "a", maxScale(1)), rejectedByAnother)
+	assert.ErrorContains(t, patch(t, services, namespace, "a", maxScale(1)), harness.RejectedByAnother)
 	require.Never(t, func() bool { return budget(t, name).Status.Used != 16 }, 2*requestTimeout+8*time.Second, time.Second, "a rejected lower claim freed something")
 	// Until the overlap of the lower one is free again, and the rejection comes after the charge.
 	harness.Eventually(t, "a rejection after the charge", func() bool {
@@ -31,7 +31,7 @@ func TestARejectedUpdateLeavesTheLedgerAsItIs(t *testing.T) {
 		return budget(t, name).Status.Reserved == 4
 	})
 	awaitLedger(t, "the rejected charge to be freed", name, func(s *v1alpha1.GPUBudgetStatus) bool { return s.Reserved == 0 })
-	other.percent.Store(0)
+	other.Percent.Store(0)
 	assert.ErrorContains(t, create(t, namespace, service("b", 5, 1)), "4 of 20 are free")
 	assert.NoError(t, create(t, namespace, service("b", 4, 1)))
 }

@@ -73,7 +73,7 @@ func awaitClaim(t *testing.T, namespace, name string, claim int64) {
 func collectUntil(t *testing.T, namespace, name string, used int64) {
 	t.Helper()
 	harness.Await(t, fmt.Sprintf("%d used in the ledger of budget %s, and nothing under way", used, name), func() (bool, string) {
-		err := collect(t.Context(), namespace)
+		err := harness.Collect(t.Context(), client, namespace)
 		b := budget(t, name)
 		return err == nil && settled(b, used), held(b)
 	})

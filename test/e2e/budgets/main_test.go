@@ -3,7 +3,6 @@
 package budgets
 
 import (
-	"flag"
 	"testing"
 	"time"
 
@@ -27,10 +26,6 @@ var (
 	binary  string // the built webhook
 	// disturbances are what every budget feels.
 	disturbances harness.Disturbances
-
-	rounds     = flag.Int("rounds", 1, "how often the exactness of budgets is tried")
-	concurrent = flag.Int("concurrent", 32, "how many of the 300 requests of a round run at the same time")
-	seed       = flag.Uint64("seed", 0, "what the exactness test draws from; 0 is another one each time")
 )
 
 func TestMain(m *testing.M) {

@@ -31,7 +31,7 @@ func TestARestartedControllerComesToTheSameNumbers(t *testing.T) {
 
 	var again sync.WaitGroup
 	for _, replica := range hook.Replicas {
-		require.NoError(t, kill(replica))
+		require.NoError(t, harness.Kill(replica))
 	}
 	for _, replica := range hook.Replicas {
 		again.Go(func() { assert.NoError(t, replica.Restart(context.Background())) })

@@ -115,6 +115,7 @@ var unknownField = regexp.MustCompile(`unknown field "([^"]+)"`)
 // workloads are those of some files, moved to a namespace.
 func workloads(t *testing.T, namespace string, patterns ...string) (found []*workload) {
 	t.Helper()
+	named := map[string]string{}
 	for _, pattern := range patterns {
 		files, err := filepath.Glob(filepath.Join(root, pattern))
 		require.NoError(t, err)
@@ -125,6 +126,9 @@ func workloads(t *testing.T, namespace string, patterns ...string) (found []*wor
 			u := &unstructured.Unstructured{}
 			require.NoError(t, yaml.Unmarshal(raw, &u.Object), "%s holds one document", file)
 			if kind := u.GetKind(); kind == "Deployment" || kind == "Service" {
+				key := kind + " " + u.GetName()
+				require.Empty(t, named[key], "%s and %s hold one object", file, named[key])
+				named[key] = file
 				u.SetNamespace(namespace)
 				found = append(found, &workload{file: strings.TrimPrefix(file, root), object: u})
 			}

@@ -1,8 +1,11 @@
 package harness
 
 import (
+	"os"
 	"sync"
 	"testing"
+
+	"github.com/kubetorch/webhook/test/controlplane"
 )
 
 // Disturbances are what every test of a package feels: replicas that are killed, or an API
@@ -39,4 +42,13 @@ func (d *Disturbances) Disturbing(t *testing.T) (begin func() (end func())) {
 		t.Cleanup(end)
 		return end
 	}
+}
+
+// Kill ends a replica without a warning.
+func Kill(r *controlplane.Replica) error {
+	if err := r.Process().Signal(os.Kill); err != nil {
+		return err
+	}
+	<-r.Process().Done()
+	return nil
 }

@@ -43,6 +43,9 @@ type Options struct {
 	// IgnoredAfter is the timeout of entries with failurePolicy Ignore instead of the shipped one, so
 	// that a busy machine opens nothing; 0 leaves it.
 	IgnoredAfter time.Duration
+	// FailIgnored has entries with failurePolicy Ignore fail instead, so that replicas that are killed
+	// open nothing.
+	FailIgnored bool
 	// Before prepares what is there before the webhook is installed. Its context ends after the
 	// last test.
 	Before func(context.Context, *Environment) error
@@ -116,7 +119,7 @@ func run(ctx context.Context, m *testing.M, o Options, use func(*Environment)) (
 	if e.Webhook, err = e.Install(ctx, e.Cluster, o.Replicas); err != nil {
 		return 1, err
 	}
-	if err := e.wait(ctx, o.IgnoredAfter); err != nil {
+	if err := e.changeIgnored(ctx); err != nil {
 		return 1, err
 	}
 	// Stop the tests' own commands, and then everything else, on an interrupt.
@@ -156,9 +159,9 @@ func (e *Environment) Install(ctx context.Context, c *controlplane.ControlPlane,
 	return w, AwaitAdmission(ctx, c)
 }
 
-// wait gives entries with failurePolicy Ignore more time.
-func (e *Environment) wait(ctx context.Context, timeout time.Duration) error {
-	if timeout == 0 {
+// changeIgnored changes entries with failurePolicy Ignore as the options say.
+func (e *Environment) changeIgnored(ctx context.Context) error {
+	if e.options.IgnoredAfter == 0 && !e.options.FailIgnored {
 		return nil
 	}
 	const name = "kubetorch-webhook"
@@ -172,8 +175,15 @@ func (e *Environment) wait(ctx context.Context, timeout time.Duration) error {
 			return err
 		}
 		for _, entry := range entries {
-			if webhook := entry.(map[string]any); webhook["failurePolicy"] == "Ignore" {
-				webhook["timeoutSeconds"] = int64(timeout / time.Second)
+			webhook := entry.(map[string]any)
+			if webhook["failurePolicy"] != "Ignore" {
+				continue
+			}
+			if e.options.IgnoredAfter > 0 {
+				webhook["timeoutSeconds"] = int64(e.options.IgnoredAfter / time.Second)
+			}
+			if e.options.FailIgnored {
+				webhook["failurePolicy"] = "Fail"
 			}
 		}
 		if err := unstructured.SetNestedSlice(u.Object, entries, "webhooks"); err != nil {

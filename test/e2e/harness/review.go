@@ -58,7 +58,12 @@ func stored(t testing.TB, namespace string, u *unstructured.Unstructured, uid ty
 // Ask is what a replica answers to a review in the validating step.
 func Ask(t testing.TB, replica *controlplane.Replica, body []byte) *admissionv1.AdmissionResponse {
 	t.Helper()
-	response, err := Insecure.Post("https://"+replica.Address+"/validate", "application/json", bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://"+replica.Address+"/validate", bytes.NewReader(body))
+	require.NoError(t, err)
+	request.Header.Set("Content-Type", "application/json")
+	// Asked again on a new connection if the one that was kept is closed meanwhile; not sent.
+	request.Header["Idempotency-Key"] = nil
+	response, err := Insecure.Do(request)
 	require.NoError(t, err)
 	defer response.Body.Close()
 	var answer admissionv1.AdmissionReview

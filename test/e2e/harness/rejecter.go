@@ -1,4 +1,4 @@
-package budgets
+package harness
 
 import (
 	"bytes"
@@ -16,7 +16,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -25,27 +24,26 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-
-	"github.com/kubetorch/webhook/test/e2e/harness"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
 )
 
-var validatingHooks = harness.ValidatingHooks
+// RejectedByAnother is what the other webhook says.
+const RejectedByAnother = "rejected by another webhook"
 
-// rejectedByAnother is what the other webhook says.
-const rejectedByAnother = "rejected by another webhook"
-
-// rejecter is a validating webhook of somebody else. It answers a little later than ours, so
+// Rejecter is a validating webhook of somebody else. It answers a little later than ours, so
 // that what it rejects is charged already.
-type rejecter struct {
-	// percent of what it rejects; answered counts.
-	percent  atomic.Int64
-	rejected atomic.Int64
+type Rejecter struct {
+	// Percent of what it is asked is rejected; Rejected counts it.
+	Percent, Rejected atomic.Int64
 }
 
-// startRejecter installs it for the namespaces with a label.
-func startRejecter(t *testing.T, name string, labels map[string]string) *rejecter {
+// StartRejecter installs it for some resources in the namespaces with labels.
+func StartRejecter(
+	t *testing.T, client dynamic.Interface, name string, labels map[string]string, resources ...schema.GroupVersionResource,
+) *Rejecter {
 	t.Helper()
-	r := &rejecter{}
+	r := &Rejecter{}
 	certificate, ca := selfSigned(t)
 	server := httptest.NewUnstartedServer(r)
 	server.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}}
@@ -54,48 +52,42 @@ func startRejecter(t *testing.T, name string, labels map[string]string) *rejecte
 	for key, value := range labels {
 		selector[key] = value
 	}
-	rule := func(group, resource string) any {
-		return map[string]any{"apiGroups": []any{group}, "apiVersions": []any{"v1"}, "resources": []any{resource}, "operations": []any{"CREATE", "UPDATE"}}
+	var rules []any
+	for _, r := range resources {
+		rules = append(rules, map[string]any{
+			"apiGroups": []any{r.Group}, "apiVersions": []any{r.Version}, "resources": []any{r.Resource},
+			"operations": []any{"CREATE", "UPDATE"},
+		})
 	}
 	configuration := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration", "metadata": map[string]any{"name": name},
 		"webhooks": []any{map[string]any{
 			"name": "later.example.com", "failurePolicy": "Fail", "sideEffects": "None", "admissionReviewVersions": []any{"v1"}, "timeoutSeconds": int64(3),
 			"clientConfig":      map[string]any{"url": server.URL, "caBundle": ca},
-			"rules":             []any{rule("serving.knative.dev", "services"), rule("apps", "deployments")},
+			"rules":             rules,
 			"namespaceSelector": map[string]any{"matchLabels": selector},
 		}},
 	}}
-	_, err := client.Resource(validatingHooks).Create(t.Context(), configuration, metav1.CreateOptions{})
+	_, err := client.Resource(ValidatingHooks).Create(t.Context(), configuration, metav1.CreateOptions{})
 	require.NoError(t, err)
 	t.Cleanup(func() {
-		_ = client.Resource(validatingHooks).Delete(context.Background(), name, metav1.DeleteOptions{})
+		_ = client.Resource(ValidatingHooks).Delete(context.Background(), name, metav1.DeleteOptions{})
 		server.Close()
 	})
 	return r
 }
 
-// awaitRejecter waits until the API server has heard of one that rejects everything in a
-// namespace.
-func awaitRejecter(t *testing.T, namespace string) {
-	t.Helper()
-	harness.Eventually(t, "the API server to ask the other webhook", func() bool {
-		_, err := client.Resource(services).Namespace(namespace).Create(t.Context(), service("probe", 0, 1), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
-		return err != nil && strings.Contains(err.Error(), rejectedByAnother)
-	})
-}
-
-func (r *rejecter) ServeHTTP(w http.ResponseWriter, request *http.Request) {
+func (r *Rejecter) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	var review admissionv1.AdmissionReview
 	if err := json.NewDecoder(request.Body).Decode(&review); err != nil || review.Request == nil {
 		http.Error(w, "no review", http.StatusBadRequest)
 		return
 	}
-	response := &admissionv1.AdmissionResponse{UID: review.Request.UID, Allowed: mathrand.Int64N(100) >= r.percent.Load()}
+	response := &admissionv1.AdmissionResponse{UID: review.Request.UID, Allowed: mathrand.Int64N(100) >= r.Percent.Load()}
 	if !response.Allowed {
 		time.Sleep(mathrand.N(30 * time.Millisecond))
-		r.rejected.Add(1)
-		response.Result = &metav1.Status{Code: http.StatusForbidden, Message: rejectedByAnother}
+		r.Rejected.Add(1)
+		response.Result = &metav1.Status{Code: http.StatusForbidden, Message: RejectedByAnother}
 	}
 	review.Request, review.Response = nil, response
 	var body bytes.Buffer

@@ -1,4 +1,4 @@
-package main
+package cluster
 
 import (
 	"bufio"
@@ -10,15 +10,13 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-
-	"github.com/kubetorch/webhook/test/benchmark/cluster"
 )
 
-// metrics are the lines of a page of metrics: a name with labels and a value.
-type metrics map[string]float64
+// Metrics are the lines of a page of metrics: a name with labels and a value.
+type Metrics map[string]float64
 
-// sum adds the values of a metric whose labels have all texts.
-func (m metrics) sum(name string, labels ...string) float64 {
+// Sum adds the values of a metric whose labels have all texts.
+func (m Metrics) Sum(name string, labels ...string) float64 {
 	total := 0.0
 lines:
 	for line, value := range m {
@@ -36,8 +34,8 @@ lines:
 	return total
 }
 
-func parse(text []byte) metrics {
-	m := metrics{}
+func parse(text []byte) Metrics {
+	m := Metrics{}
 	lines := bufio.NewScanner(bytes.NewReader(text))
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
@@ -51,12 +49,14 @@ func parse(text []byte) metrics {
 	return m
 }
 
-func apiMetrics(ctx context.Context, c *cluster.Cluster) (metrics, error) {
+// APIMetrics are those of the API server.
+func (c *Cluster) APIMetrics(ctx context.Context) (Metrics, error) {
 	text, _, err := c.Kubectl(ctx, nil, "get", "--raw", "/metrics")
 	return parse([]byte(text)), err
 }
 
-func webhookMetrics(ctx context.Context, address string) (metrics, error) {
+// WebhookMetrics are those of the webhook that serves at an address.
+func WebhookMetrics(ctx context.Context, address string) (Metrics, error) {
 	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
 	defer transport.CloseIdleConnections()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+address+"/metrics", nil)

@@ -1,0 +1,146 @@
+// Devices are claimed where nobody counts them: by a template that is swapped, a claim that many share, or one
+// that only says whose it is.
+
+package app
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const (
+	claimController = "system:serviceaccount:kube-system:resource-claim-controller"
+	kubeScheduler   = "system:kube-scheduler"
+)
+
+// gpuRequests are requests for a number of GPUs.
+func gpuRequests(gpus int) string {
+	return fmt.Sprintf("[{name: gpu, exactly: {deviceClassName: gpu.nvidia.com, count: %d}}]", gpus)
+}
+
+func claimTemplate(name, requests string) string {
+	return fmt.Sprintf(`{apiVersion: resource.k8s.io/v1, kind: ResourceClaimTemplate, metadata: {name: %s, namespace: team, uid: %s-uid}, spec: {spec: {devices: {requests: %s}}}}`, name, name, requests)
+}
+
+// resourceClaim is a claim with further metadata.
+func resourceClaim(name, metadata, requests string) string {
+	return fmt.Sprintf(`{apiVersion: resource.k8s.io/v1, kind: ResourceClaim, metadata: {name: %s, namespace: team, uid: %s-uid%s}, spec: {devices: {requests: %s}}}`, name, name, metadata, requests)
+}
+
+// madeFor is the metadata of a claim that the claim controller makes for a pod, or somebody who says so.
+func madeFor(pod, entry string) string {
+	return fmt.Sprintf(`, annotations: {resource.kubernetes.io/pod-claim-name: %s}, ownerReferences: [%s]`, entry, ownerOf("v1", "Pod", pod))
+}
+
+func extendedFor(pod string) string {
+	return fmt.Sprintf(`, annotations: {resource.kubernetes.io/extended-resource-claim: "true"}, ownerReferences: [%s]`, ownerOf("v1", "Pod", pod))
+}
+
+// claiming has the pods of an object have resource claims in place of a resource.
+func claiming(object, claims string) string {
+	return strings.Replace(object, podSpecOf(0), fmt.Sprintf(`{resourceClaims: [%s], containers: [{name: c, image: a}]}`, claims), 1)
+}
+
+// TestDevicesAreChargedHoweverTheyAreClaimed goes through requests one after the other, with a budget of 10
+// GPUs.
+func TestDevicesAreChargedHoweverTheyAreClaimed(t *testing.T) {
+	const (
+		four   = "{name: g, resourceClaimTemplateName: four}"
+		shared = "{name: g, resourceClaimName: mine}"
+	)
+	set := func(replicas int, claims string) string {
+		return claiming(of("apps/v1", "StatefulSet", "set", fmt.Sprintf("replicas: %d", replicas), 0), claims)
+	}
+	pod := func(name, app, owner, claims string) string { return claiming(podOf(name, app, owner, 0), claims) }
+	setPod := func(name string) string { return pod(name, "set", ownerOf("apps/v1", "StatefulSet", "set"), four) }
+	for name, steps := range map[string][]step{
+		"templates in every kind": {
+			{what: "the template", object: claimTemplate("four", gpuRequests(4))},
+			{what: "a StatefulSet", object: set(2, four), used: 8},
+			{what: "scaled", subresource: "statefulsets/scale", object: scaleTo("set", 3), old: scaleTo("set", 2), refused: "asks for 12 GPUs (4 x 3 pods); 2 of 10 are free in budget b", used: 8},
+			{what: "a pod of it", user: account("statefulset-controller"), object: setPod("set-0"), used: 8},
+			{what: "its claim", user: claimController, object: resourceClaim("set-0-g", madeFor("set-0", "g"), gpuRequests(4)), used: 8},
+			{what: "a Job", object: claiming(of("batch/v1", "Job", "job", "parallelism: 1", 0), four), refused: "asks for 4 GPUs (4 x 1 pod)", used: 8},
+			{what: "a Deployment", object: claiming(of("apps/v1", "Deployment", "web", "replicas: 1", 0), four), refused: "asks for 4 GPUs (4 x 1 pod)", used: 8},
+			{what: "a ReplicaSet", object: claiming(of("apps/v1", "ReplicaSet", "rs", "replicas: 1", 0), four), refused: "asks for 4 GPUs (4 x 1 pod)", used: 8},
+			{what: "a ReplicationController", object: `{apiVersion: v1, kind: ReplicationController, metadata: {name: rc, namespace: team, uid: rc}, spec: {replicas: 1, selector: {app: rc}, template: {spec: {resourceClaims: [` + four + `]}}}}`, refused: "asks for 4 GPUs (4 x 1 pod)", used: 8},
+			{what: "a Pod", object: pod("p", "x", "", four), refused: "asks for 4 GPUs (4 x 1 pod)", used: 8},
+			{what: "a CronJob, which is charged by its Jobs", object: `{apiVersion: batch/v1, kind: CronJob, metadata: {name: c, namespace: team, uid: c}, spec: {jobTemplate: {spec: {template: {spec: {resourceClaims: [` + four + `]}}}}}}`, used: 8},
+			{what: "its Job", user: account("cronjob-controller"), object: strings.Replace(claiming(of("batch/v1", "Job", "job", "parallelism: 1", 0), four), "uid: job-uid", "uid: job-uid, ownerReferences: ["+ownerOf("batch/v1", "CronJob", "c")+"]", 1), refused: "asks for 4 GPUs", used: 8},
+			{what: "a DaemonSet, which is charged by its pods", object: claiming(of("apps/v1", "DaemonSet", "ds", "minReadySeconds: 0", 0), four), used: 8},
+			{what: "a pod of it", user: account("daemon-set-controller"), object: pod("ds-a", "ds", ownerOf("apps/v1", "DaemonSet", "ds"), four), refused: "asks for 4 GPUs", used: 8},
+			{what: "deleted", old: set(2, four), deleted: true},
+		},
+		"a template that is swapped under its users": {
+			{what: "a template", object: claimTemplate("four", gpuRequests(1))},
+			{what: "what names it", object: set(3, four), used: 3},
+			{what: "a pod of it", user: account("statefulset-controller"), object: setPod("set-0"), used: 3},
+			{what: "the template goes", old: claimTemplate("four", gpuRequests(1)), deleted: true, used: 3},
+			{what: "one with more", object: claimTemplate("four", gpuRequests(4)), refused: "spec.spec.devices.requests: Forbidden: asks for 12 GPUs (StatefulSet set, which names this template); 7 of 10 are free in budget b, and it would take 9 more than it has", used: 3},
+			{what: "of everything", object: claimTemplate("four", "[{name: a, exactly: {deviceClassName: gpu.nvidia.com, allocationMode: All}}]"), refused: "asks for 96 GPUs", used: 3},
+			{what: "of what nobody can count", object: claimTemplate("four", "[{name: a, exactly: {deviceClassName: secret}}]"), refused: "spec.spec.devices.requests[0].exactly.deviceClassName: Forbidden: devices of DeviceClass secret, which no policy lists", used: 3},
+			{what: "as much as fits", object: claimTemplate("four", gpuRequests(3)), used: 9},
+			{what: "that nobody names", object: claimTemplate("other", gpuRequests(300)), used: 9},
+		},
+		"a pod whose template was swapped before its claim was made": {
+			{what: "a template", object: claimTemplate("four", gpuRequests(4))},
+			{what: "a pod", object: pod("p", "x", "", four), used: 4},
+			{what: "a claim with more than it was admitted with", user: claimController, object: resourceClaim("p-g", madeFor("p", "g"), gpuRequests(12)), refused: "asks for 12 GPUs", used: 4},
+			{what: "a claim as admitted", user: claimController, object: resourceClaim("p-g", madeFor("p", "g"), gpuRequests(4)), used: 4},
+			{what: "a second one for the same", user: claimController, object: resourceClaim("p-g2", madeFor("p", "g"), gpuRequests(4)), used: 8},
+			{what: "a third", user: claimController, object: resourceClaim("p-g3", madeFor("p", "g"), gpuRequests(4)), refused: "spec.devices.requests: Forbidden: asks for 4 GPUs (devices of one ResourceClaim); 2 of 10 are free in budget b", used: 8},
+			{what: "the first is taken from the pod, which may get another", object: resourceClaim("p-g", "", gpuRequests(4)), old: resourceClaim("p-g", madeFor("p", "g"), gpuRequests(4)), refused: "asks for 4 GPUs (devices of one ResourceClaim)", used: 8},
+			{what: "a label of it changes", object: resourceClaim("p-g", ", labels: {a: b}"+madeFor("p", "g"), gpuRequests(4)), old: resourceClaim("p-g", madeFor("p", "g"), gpuRequests(4)), used: 8},
+		},
+		"one claim for many pods": {
+			{what: "made by hand", object: resourceClaim("mine", "", gpuRequests(6)), used: 6},
+			{what: "many pods", object: set(50, shared), used: 6},
+			{what: "another claim", object: resourceClaim("yours", "", gpuRequests(6)), refused: "spec.devices.requests: Forbidden: asks for 6 GPUs (devices of one ResourceClaim); 4 of 10 are free in budget b", used: 6},
+			{what: "of anything but GPUs", object: resourceClaim("channel", "", "[{name: a, exactly: {deviceClassName: compute-domain-default-channel.nvidia.com}}]"), used: 6},
+			{what: "deleted", old: resourceClaim("mine", "", gpuRequests(6)), deleted: true},
+		},
+		"claims of other shapes": {
+			{what: "all that there are", object: resourceClaim("a", "", "[{name: a, exactly: {deviceClassName: gpu.nvidia.com, allocationMode: All}}]"), refused: "asks for 32 GPUs"},
+			{what: "the largest alternative", object: resourceClaim("a", "", "[{name: a, firstAvailable: [{name: x, deviceClassName: mig.nvidia.com, count: 2}, {name: y, deviceClassName: gpu.nvidia.com, count: 20}]}]"), refused: "asks for 20 GPUs"},
+			{what: "admin access without the namespace's label", object: resourceClaim("a", "", "[{name: a, exactly: {deviceClassName: gpu.nvidia.com, count: 11, adminAccess: true}}]"), refused: "asks for 11 GPUs"},
+			{what: "of a class that nobody lists", object: resourceClaim("a", "", "[{name: a, exactly: {deviceClassName: secret}}]"), refused: "spec.devices.requests[0].exactly.deviceClassName: Forbidden: devices of DeviceClass secret, which no policy lists, cannot be counted as GPUs; the platform team lists it in gpuDeviceClasses"},
+			{what: "of a pod group", object: resourceClaim("a", ", ownerReferences: [{apiVersion: scheduling.k8s.io/v1alpha2, kind: PodGroup, name: g, uid: g, controller: true}]", gpuRequests(1)), refused: "is a claim of a pod group"},
+			{what: "two requests", object: resourceClaim("a", "", "[{name: a, exactly: {deviceClassName: gpu.nvidia.com, count: 4}}, {name: b, exactly: {deviceClassName: gpu.amd.com, count: 5}}]"), used: 9},
+		},
+		"a claim that only says whose it is": {
+			{what: "the template", object: claimTemplate("four", gpuRequests(4))},
+			{what: "a pod", object: pod("p", "x", "", four), used: 4},
+			{what: "by a tenant", user: "eve", object: resourceClaim("e", madeFor("p", "g"), gpuRequests(7)), refused: "asks for 7 GPUs (devices of one ResourceClaim)", used: 4},
+			{what: "for a pod of another UID", user: claimController, object: strings.Replace(resourceClaim("e", madeFor("p", "g"), gpuRequests(7)), "uid: p-uid", "uid: other", 1), refused: "asks for 7 GPUs (devices", used: 4},
+			{what: "for a claim that the pod has not", user: claimController, object: resourceClaim("e", madeFor("p", "h"), gpuRequests(7)), refused: "asks for 7 GPUs (devices", used: 4},
+			{what: "for extended resources, by a tenant", user: "eve", object: resourceClaim("e", extendedFor("p"), gpuRequests(7)), refused: "asks for 7 GPUs (devices", used: 4},
+			{what: "for extended resources, by the controller of claims", user: claimController, object: resourceClaim("e", extendedFor("p"), gpuRequests(7)), refused: "asks for 7 GPUs (devices", used: 4},
+		},
+		"the scheduler's claim for extended resources": {
+			{what: "a pod", object: podOf("p", "x", "", 6), used: 6},
+			{what: "its devices", user: kubeScheduler, object: resourceClaim("p-ext", extendedFor("p"), gpuRequests(6)), used: 6},
+			{what: "more than it asked for", user: kubeScheduler, object: resourceClaim("p-ext2", extendedFor("p"), gpuRequests(11)), refused: "asks for 11 GPUs", used: 6},
+			{what: "a tenant says which it is", user: "eve", subresource: "pods/status", object: strings.Replace(podOf("p", "x", "", 6), "spec: {", "status: {extendedResourceClaimStatus: {resourceClaimName: mine}}, spec: {", 1), old: podOf("p", "x", "", 6), refused: "status.extendedResourceClaimStatus: Forbidden: only the scheduler", used: 6},
+			{what: "the scheduler says so", user: kubeScheduler, subresource: "pods/status", object: strings.Replace(podOf("p", "x", "", 6), "spec: {", "status: {extendedResourceClaimStatus: {resourceClaimName: p-ext}}, spec: {", 1), old: podOf("p", "x", "", 6), used: 6},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e, ledgers := standalone()
+			for _, s := range steps {
+				answer := e.validate(t.Context(), requestOf(t, s))
+				if s.refused == "" {
+					require.True(t, answer.Allowed, "%s: %+v", s.what, answer.Result)
+				} else {
+					require.False(t, answer.Allowed, s.what)
+					assert.Contains(t, answer.Result.Message, s.refused, s.what)
+					assert.EqualValues(t, 403, answer.Result.Code, s.what)
+				}
+				assert.Equal(t, s.used, ledgers.Status("b").Used, s.what)
+			}
+		})
+	}
+}

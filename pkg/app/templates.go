@@ -1,0 +1,108 @@
+package app
+
+import (
+	"context"
+
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/kubetorch/webhook/pkg/budget/ledger"
+	"github.com/kubetorch/webhook/pkg/budget/usage"
+	"github.com/kubetorch/webhook/pkg/cluster"
+	"github.com/kubetorch/webhook/pkg/manifest"
+	"github.com/kubetorch/webhook/pkg/review"
+	"github.com/kubetorch/webhook/pkg/workload"
+)
+
+// templateUsers counts what the objects of a namespace hold without a ResourceClaimTemplate, and with it,
+// as the count of a whole cluster does.
+func (e *edge) templateUsers(ctx context.Context, r *review.Request, w review.World) (review.TemplateUsers, error) {
+	var users review.TemplateUsers
+	objects, err := e.inventory(ctx, r.Namespace())
+	if err != nil {
+		return users, err
+	}
+	if w.NamespaceLabels != nil {
+		set, _ := w.NamespaceLabels(r.Namespace())
+		objects.Namespaces = map[string]map[string]string{r.Namespace(): set}
+	}
+	users.Objects = roots(objects)
+	users.Before = objects.Claims()
+	before := usage.All(w, objects)
+
+	template := stated(r.Object(), r.Namespace())
+	for i := range objects.ResourceClaimTemplates {
+		if objects.ResourceClaimTemplates[i].Name == manifest.Text(template, "metadata", "name") {
+			objects.ResourceClaimTemplates = append(objects.ResourceClaimTemplates[:i:i], objects.ResourceClaimTemplates[i+1:]...)
+			break
+		}
+	}
+	objects.ResourceClaimTemplates = append(objects.ResourceClaimTemplates, cluster.Of(template))
+	users.After = objects.Claims()
+	held := map[ledger.Key][]workload.Part{}
+	for _, c := range before {
+		held[c.Key] = append(held[c.Key], c.Parts...)
+	}
+	for _, c := range usage.All(w, objects) {
+		users.Holders = append(users.Holders, review.TemplateHolder{Key: c.Key, Kind: c.Kind, Name: c.Name, Before: held[c.Key], After: c.Parts})
+	}
+	return users, nil
+}
+
+// inventory reads all objects of a namespace that may have resource claims, as they are stored.
+func (e *edge) inventory(ctx context.Context, namespace string) (*cluster.Objects, error) {
+	o := &cluster.Objects{}
+	kinds := []schema.GroupKind{workload.ResourceClaimTemplateKind, workload.HorizontalPodAutoscalerKind}
+	for _, k := range workload.Kinds() {
+		if k.GroupKind != workload.PodKind {
+			kinds = append(kinds, k.GroupKind)
+		}
+	}
+	for _, kind := range append(kinds, workload.ResourceClaimKind, workload.PodKind) {
+		listed, err := e.reader.List(ctx, kind, namespace, labels.Everything())
+		if err != nil {
+			return nil, err
+		}
+		*o.Of(kind) = cluster.AllOf(listed)
+	}
+	return o, nil
+}
+
+// roots are the objects with pods that have resource claims and belong to no other of them.
+func roots(o *cluster.Objects) []manifest.Object {
+	byUID := map[string]manifest.Object{}
+	var all []manifest.Object
+	for _, k := range workload.Kinds() {
+		for _, item := range *o.Of(k.GroupKind) {
+			object := item.Object()
+			if !workload.NamesClaims(object) {
+				continue
+			}
+			all = append(all, object)
+			byUID[item.UID] = object
+		}
+	}
+	var found []manifest.Object
+	for _, object := range all {
+		ref, owned := workload.Owner(object)
+		if owner := byUID[ref.UID]; !owned || owner == nil || !workload.Belongs(object, owner) {
+			found = append(found, object)
+		}
+	}
+	return found
+}
+
+// stated is an object that says in which namespace it is.
+func stated(o manifest.Object, namespace string) manifest.Object {
+	metadata := manifest.Object{}
+	for key, value := range manifest.Map(o, "metadata") {
+		metadata[key] = value
+	}
+	metadata["namespace"] = namespace
+	copied := manifest.Object{}
+	for key, value := range o {
+		copied[key] = value
+	}
+	copied["metadata"] = metadata
+	return copied
+}

@@ -1,0 +1,348 @@
+package exactness
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// Names of GPUs. A slice counts the seventh part of one, by the policy below.
+const (
+	gpu   = "nvidia.com/gpu"
+	slice = "nvidia.com/mig-1g.10gb"
+	card  = "exactness.kubetorch.com/card"
+)
+
+// countedAs is a ComputePolicy that gives slices their weight.
+const countedAs = `{apiVersion: policy.kubetorch.com/v1alpha1, kind: ComputePolicy, metadata: {name: exactness}, spec: {
+	gpuResources: [nvidia.com/gpu, {name: ` + slice + `, gpus: "1/7"}]}}`
+
+// sevenths of a GPU that one device of a name is.
+var sevenths = map[string]int64{gpu: 7, slice: 1, card: 7}
+
+// Types of GPUs, and labels of nodes that have them.
+const (
+	productLabel = "nvidia.com/gpu.product"
+	cloudLabel   = "cloud.google.com/gke-accelerator"
+	l4           = "NVIDIA-L4"
+	h100         = "NVIDIA-H100-80GB-HBM3"
+	h100InCloud  = "nvidia-h100-80gb"
+)
+
+// kind is a way to ask for GPUs.
+type kind int
+
+const (
+	plainService kind = iota
+	labelledService
+	plainDeployment
+	labelledDeployment
+	expandedDeployment
+	replicaSet
+	replicationController
+	statefulSet
+	job
+	cronJob
+	daemonSet
+	pod
+)
+
+// drawn are the kinds, each as often as it is drawn.
+var drawn = []kind{
+	plainService, plainService, labelledService, labelledService, plainDeployment, plainDeployment, plainDeployment, labelledDeployment, expandedDeployment,
+	replicaSet, replicaSet, replicationController, statefulSet, statefulSet, job, job, job, cronJob, daemonSet, pod, pod,
+}
+
+// workload asks for some pods with some devices each.
+type workload struct {
+	kind          kind
+	devices, pods int
+	// device is the name of what is asked for, pin the label of nodes with its type; empty for any.
+	device, pin string
+	// lingers is whether its pods take their time when they are deleted.
+	lingers bool
+	// ends is after how many seconds a Job fails; 0 for never.
+	ends int
+}
+
+func randomWorkload(r *rand.Rand) workload {
+	w := workload{kind: drawn[r.IntN(len(drawn))], devices: 1 + r.IntN(8), pods: 1 + r.IntN(6), device: gpu, lingers: r.IntN(6) == 0}
+	switch r.IntN(6) {
+	case 0:
+		w.device = slice
+	case 1:
+		w.device = card
+	}
+	switch r.IntN(5) {
+	case 0:
+		w.pin = productLabel + "=" + l4
+	case 1:
+		w.pin = productLabel + "=" + h100
+	case 2:
+		w.pin = cloudLabel + "=" + h100InCloud
+	}
+	switch w.kind {
+	case labelledService, labelledDeployment, expandedDeployment: // their parameters are of one name
+		w.device, w.pin = gpu, ""
+	case pod:
+		w.pods = 1
+	case daemonSet:
+		w.pin = "kubernetes.io/hostname=gpu-0"
+		w.pods = 1
+	case job:
+		w.ends = []int{0, 0, 5 + r.IntN(20)}[r.IntN(3)]
+	}
+	return w
+}
+
+// claim is what it asks for, in GPUs.
+func (w workload) claim() int64 { return whole(int64(w.devices*w.pods) * sevenths[w.device]) }
+
+// whole is a number of sevenths, rounded up.
+func whole(n int64) int64 { return (n + 6) / 7 }
+
+// of tells whether it may get GPUs of a type.
+func (w workload) of(product string) bool {
+	label, value := splitPin(w.pin)
+	return w.pin == "" || w.kind == daemonSet || isOf(label, value, product)
+}
+
+func (w workload) resource() schema.GroupVersionResource {
+	switch w.kind {
+	case plainService, labelledService:
+		return services
+	case replicaSet:
+		return replicaSets
+	case replicationController:
+		return replicationControllers
+	case statefulSet:
+		return statefulSets
+	case job:
+		return jobs
+	case cronJob:
+		return cronJobs
+	case daemonSet:
+		return daemonSets
+	case pod:
+		return pods
+	}
+	return deployments
+}
+
+// apiKind is the version and kind of its objects.
+func (w workload) apiKind() (apiVersion, kind string) {
+	switch w.kind {
+	case plainService, labelledService:
+		return "serving.knative.dev/v1", "Service"
+	case replicaSet:
+		return "apps/v1", "ReplicaSet"
+	case replicationController:
+		return "v1", "ReplicationController"
+	case statefulSet:
+		return "apps/v1", "StatefulSet"
+	case job:
+		return "batch/v1", "Job"
+	case cronJob:
+		return "batch/v1", "CronJob"
+	case daemonSet:
+		return "apps/v1", "DaemonSet"
+	case pod:
+		return "v1", "Pod"
+	}
+	return "apps/v1", "Deployment"
+}
+
+// scales tells whether it has a subresource for its size, and may be an autoscaler's target.
+func (w workload) scales() bool {
+	switch w.kind {
+	case plainDeployment, labelledDeployment, replicaSet, replicationController, statefulSet:
+		return true
+	}
+	return false
+}
+
+// container asks for its devices, unless parameters do.
+func (w workload) container() map[string]any {
+	c := map[string]any{"name": "app", "image": "nginx:1"}
+	switch w.kind {
+	case labelledService, labelledDeployment, expandedDeployment:
+	default:
+		c["resources"] = map[string]any{"limits": map[string]any{w.device: fmt.Sprint(w.devices)}}
+	}
+	return c
+}
+
+// template of its pods, which have a label of this one workload.
+func (w workload) template(app string) map[string]any {
+	spec := map[string]any{"containers": []any{w.container()}}
+	if w.pin != "" {
+		label, value := splitPin(w.pin)
+		spec["nodeSelector"] = map[string]any{label: value}
+	}
+	if w.kind == job || w.kind == cronJob {
+		spec["restartPolicy"] = "Never"
+	}
+	metadata := map[string]any{"labels": map[string]any{"app": app}}
+	if w.lingers {
+		metadata["annotations"] = map[string]any{"controlplane/lingers": "true"}
+	}
+	return map[string]any{"metadata": metadata, "spec": spec}
+}
+
+// object of the workload; with a generated name if generated is true.
+func (w workload) object(name string, generated bool) *unstructured.Unstructured {
+	apiVersion, kind := w.apiKind()
+	template := w.template(name)
+	spec := map[string]any{"template": template, "replicas": int64(w.pods), "selector": map[string]any{"matchLabels": map[string]any{"app": name}}}
+	u := &unstructured.Unstructured{Object: map[string]any{"apiVersion": apiVersion, "kind": kind, "spec": spec}}
+	parameters := map[string]string{"compute.kubetorch.com/gpus": fmt.Sprint(w.devices)}
+	switch w.kind {
+	case plainService, labelledService:
+		u.Object["spec"] = map[string]any{"template": template}
+		if w.kind == plainService {
+			annotate(template, "autoscaling.knative.dev/max-scale", fmt.Sprint(w.pods))
+			annotate(template, "autoscaling.knative.dev/min-scale", "0")
+			break
+		}
+		fallthrough
+	case expandedDeployment:
+		u.SetLabels(map[string]string{"kubetorch.com/autoscale": "true"})
+		parameters["autoscale.kubetorch.com/max-scale"] = fmt.Sprint(w.pods)
+		u.SetAnnotations(parameters)
+	case labelledDeployment:
+		u.SetLabels(map[string]string{"kubetorch.com/compute": "true"})
+		u.SetAnnotations(parameters)
+	case replicationController:
+		spec["selector"] = map[string]any{"app": name}
+	case statefulSet:
+		spec["serviceName"] = name
+		if w.devices%2 == 0 {
+			spec["podManagementPolicy"] = "Parallel"
+		}
+	case daemonSet:
+		delete(spec, "replicas")
+	case job:
+		u.Object["spec"] = w.jobSpec(template)
+	case cronJob:
+		u.Object["spec"] = map[string]any{"schedule": "* * * * *", "concurrencyPolicy": "Forbid", "jobTemplate": map[string]any{"spec": w.jobSpec(template)}}
+	case pod:
+		u.Object["spec"] = template["spec"]
+		u.Object["metadata"] = template["metadata"]
+	}
+	if u.SetName(name); generated {
+		u.SetName("")
+		u.SetGenerateName(name + "-")
+	}
+	return u
+}
+
+func (w workload) jobSpec(template map[string]any) map[string]any {
+	spec := map[string]any{"template": template, "parallelism": int64(w.pods), "completions": int64(w.pods + w.devices%3)}
+	if w.devices%4 == 0 {
+		delete(spec, "completions")
+	}
+	if w.devices%5 == 0 {
+		spec["suspend"] = true
+	}
+	if w.ends > 0 {
+		spec["activeDeadlineSeconds"] = int64(w.ends)
+	}
+	return spec
+}
+
+func annotate(template map[string]any, key, value string) {
+	metadata := template["metadata"].(map[string]any)
+	annotations, _ := metadata["annotations"].(map[string]any)
+	if annotations == nil {
+		annotations = map[string]any{}
+		metadata["annotations"] = annotations
+	}
+	annotations[key] = value
+}
+
+// resized is a merge patch that changes the number of pods.
+func (w workload) resized(pods int) map[string]any {
+	switch w.kind {
+	case plainService:
+		return templated(map[string]any{"metadata": map[string]any{"annotations": map[string]any{"autoscaling.knative.dev/max-scale": fmt.Sprint(pods)}}})
+	case labelledService, expandedDeployment:
+		return map[string]any{"metadata": map[string]any{"annotations": map[string]any{"autoscale.kubetorch.com/max-scale": fmt.Sprint(pods)}}}
+	case job:
+		return map[string]any{"spec": map[string]any{"parallelism": pods}}
+	case cronJob, daemonSet, pod:
+		return map[string]any{"metadata": map[string]any{"labels": map[string]any{"changed": fmt.Sprint(pods)}}}
+	}
+	return map[string]any{"spec": map[string]any{"replicas": pods}}
+}
+
+// refitted is a merge patch that changes how many devices each pod has.
+func (w workload) refitted(devices int) map[string]any {
+	switch w.kind {
+	case labelledService, labelledDeployment, expandedDeployment:
+		return map[string]any{"metadata": map[string]any{"annotations": map[string]any{"compute.kubetorch.com/gpus": fmt.Sprint(devices)}}}
+	case job, cronJob, pod: // have what they were made with
+		return map[string]any{"metadata": map[string]any{"labels": map[string]any{"changed": fmt.Sprint(devices)}}}
+	}
+	w.devices = devices
+	return templated(map[string]any{"spec": map[string]any{"containers": []any{w.container()}}})
+}
+
+func templated(template map[string]any) map[string]any {
+	return map[string]any{"spec": map[string]any{"template": template}}
+}
+
+// change is a random merge patch, and which subresource it is for.
+func (w workload) change(r *rand.Rand) (patch []byte, kind types.PatchType, subresource []string) {
+	var merge map[string]any
+	switch n := r.IntN(10); {
+	case w.kind == job && n < 5:
+		merge = map[string]any{"spec": map[string]any{"suspend": r.IntN(2) == 0}}
+	case n < 4:
+		merge = w.resized(r.IntN(7))
+		if w.kind <= labelledService || w.kind == expandedDeployment || w.kind == job {
+			merge = w.resized(1 + r.IntN(6))
+		}
+	case n < 6 && w.scales():
+		return fmt.Appendf(nil, `{"spec":{"replicas":%d}}`, r.IntN(7)), types.MergePatchType, []string{"scale"}
+	case n < 8:
+		merge = w.refitted(1 + r.IntN(8))
+	default: // both at once
+		merge = w.refitted(1 + r.IntN(8))
+		join(merge, w.resized(1+r.IntN(6)))
+	}
+	patch, err := json.Marshal(merge)
+	if err != nil {
+		panic(err)
+	}
+	return patch, types.MergePatchType, nil
+}
+
+// join adds one merge patch to another.
+func join(to, from map[string]any) {
+	for key, value := range from {
+		inner, isMap := value.(map[string]any)
+		if had, ok := to[key].(map[string]any); ok && isMap {
+			join(had, inner)
+			continue
+		}
+		to[key] = value
+	}
+}
+
+// autoscaler points at a workload of some name.
+func (w workload) autoscaler(r *rand.Rand, name string) *unstructured.Unstructured {
+	apiVersion, kind := w.apiKind()
+	least := 1 + r.IntN(4)
+	u := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "spec": map[string]any{
+		"minReplicas": int64(least), "maxReplicas": int64(least + r.IntN(4)),
+		"scaleTargetRef": map[string]any{"apiVersion": apiVersion, "kind": kind, "name": name},
+		"metrics": []any{map[string]any{"type": "Resource", "resource": map[string]any{"name": "cpu",
+			"target": map[string]any{"type": "Utilization", "averageUtilization": int64(50)}}}},
+	}}}
+	u.SetName(name)
+	return u
+}

@@ -1,0 +1,242 @@
+package exactness
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+
+	"github.com/kubetorch/webhook/test/e2e/harness"
+)
+
+const (
+	// workloads is how many of them a round has at the same time.
+	workloads = 300
+	// spread is over how many namespaces.
+	spread = 10
+)
+
+// TestManyUsersNeverExceedABudget has many users ask for GPUs at the same time, round after round,
+// in ten namespaces under budgets of their own, as every kind that makes pods, while replicas of the
+// webhook are killed and another webhook rejects some of what ours admitted. What is stored is added
+// up independently all the time, and so are the GPUs of live pods: under Strict neither ever exceeds
+// a budget, under Allow by its overlap at most. In the end each ledger holds what a recount finds.
+func TestManyUsersNeverExceedABudget(t *testing.T) {
+	if *seed == 0 {
+		*seed = rand.Uint64()
+	}
+	t.Logf("-rounds %d -seed %d", *rounds, *seed)
+	r := rand.New(rand.NewPCG(*seed, 0))
+	begun := time.Now()
+
+	_, err := client.Resource(harness.Policies).Create(t.Context(), harness.Object(t, countedAs), metav1.CreateOptions{})
+	require.NoError(t, err)
+	impersonating := cluster.RESTConfig()
+	impersonating.Impersonate.UserName = "system:serviceaccount:knative-serving:controller"
+	impersonating.Impersonate.Groups = []string{"system:serviceaccounts", "system:serviceaccounts:knative-serving"}
+	asKnative, err = dynamic.NewForConfig(impersonating)
+	require.NoError(t, err)
+	label := map[string]string{"e2e.kubetorch.com/rejecter": "exactness"}
+	other := harness.StartRejecter(t, client, "exactness", label, rejected...)
+	seen := follow(t)
+	all := make([]*round, *rounds)
+	for i := range all {
+		all[i] = newRound(t, r, fmt.Sprintf("round-%d", i+1), seen)
+	}
+	for _, each := range all {
+		each.await(t)
+	}
+
+	other.Percent.Store(15)
+	stop := killReplicas(t, r)
+	stormed := time.Now()
+	for i, each := range all {
+		each.storm(*seed+uint64(i)+1, workloads, *concurrent)
+		t.Logf("round %d, %.1fs: %v (%s)", i+1, time.Since(stormed).Seconds(), &each.tally, each.detail())
+		if !each.holds(t) {
+			break
+		}
+	}
+	took := time.Since(stormed)
+	kills := stop()
+	other.Percent.Store(0)
+
+	settling := time.Now()
+	settle(t, all)
+	var sum tally
+	for _, each := range all {
+		each.holds(t)
+		for _, err := range each.unexpected {
+			t.Errorf("an answer that no client should get: %v", err)
+		}
+		sum.add(&each.tally)
+	}
+	require.Positive(t, other.Rejected.Load())
+	require.Positive(t, kills)
+	t.Logf("%v; replicas killed %d times; %s", &sum, kills, summary(all))
+	t.Logf("%d rounds in %.1fs, settled after %.1fs, %.1fs in all",
+		len(all), took.Seconds(), time.Since(settling).Seconds(), time.Since(begun).Seconds())
+}
+
+// round is some namespaces under a budget, and their users.
+type round struct {
+	users
+	budget string
+	// limits are the budget, its parts and a budget of one type, if there is one.
+	limits []*limit
+	// tidied is how often what goes on for ever was ended.
+	tidied int
+	// late is how many asked again.
+	late int
+}
+
+func newRound(t *testing.T, r *rand.Rand, name string, seen *witness) *round {
+	t.Helper()
+	e := &round{budget: name, users: users{witness: seen}}
+	for range spread {
+		u := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace"}}
+		u.SetGenerateName("exactness-")
+		u.SetLabels(map[string]string{"e2e.kubetorch.com/rejecter": "exactness", "e2e.kubetorch.com/round": name})
+		made, err := harness.Read(func() (*unstructured.Unstructured, error) {
+			return client.Resource(harness.Namespaces).Create(t.Context(), u, metav1.CreateOptions{})
+		})
+		require.NoError(t, err)
+		e.namespaces = append(e.namespaces, made.GetName())
+	}
+	labels := "{e2e.kubetorch.com/round: " + name + "}"
+	whole := &limit{budget: name, namespaces: e.namespaces, max: 200 + r.Int64N(2500)}
+	spec := fmt.Sprintf("  max: %d\n", whole.max)
+	e.limits = append(e.limits, whole)
+	if r.IntN(2) == 0 {
+		spec += "  rollout: Strict\n"
+		whole.strict = true
+	}
+	if r.IntN(3) == 0 {
+		each := max(20, whole.max/4)
+		spec += fmt.Sprintf("  maxPerNamespace: %d\n", each)
+		for i := range e.namespaces {
+			e.limits = append(e.limits, &limit{budget: name, namespaces: e.namespaces[i : i+1], max: each, strict: whole.strict, part: true})
+		}
+	}
+	harness.ApplyBudget(t, client, name, labels, spec)
+	if r.IntN(2) == 0 {
+		typed := &limit{budget: name + "-typed", namespaces: e.namespaces, product: h100, max: 20 + whole.max/2, strict: true}
+		e.limits = append(e.limits, typed)
+		spec := fmt.Sprintf("  max: %d\n  gpuTypes: [%s]\n  rollout: Strict\n", typed.max, typed.product)
+		harness.ApplyBudget(t, client, typed.budget, labels, spec)
+	}
+	return e
+}
+
+// budgets are the names of the round's.
+func (e *round) budgets() (names []string) {
+	for _, l := range e.limits {
+		if !l.part {
+			names = append(names, l.budget)
+		}
+	}
+	return names
+}
+
+// await waits until the budgets are counted, and pods can be made.
+func (e *round) await(t *testing.T) {
+	t.Helper()
+	for _, name := range e.budgets() {
+		harness.AwaitCounted(t, client, name)
+	}
+	accounts := schema.GroupVersionResource{Version: "v1", Resource: "serviceaccounts"}
+	for _, namespace := range e.namespaces {
+		harness.Eventually(t, "the account of pods in "+namespace, func() bool {
+			_, err := client.Resource(accounts).Namespace(namespace).Get(context.Background(), "default", metav1.GetOptions{})
+			return err == nil
+		})
+	}
+}
+
+// holds asserts the promise of every limit of the round.
+func (e *round) holds(t *testing.T) bool {
+	t.Helper()
+	held := true
+	history := e.witness.history(e.namespaces, e.budgets())
+	for _, l := range e.limits {
+		s := l.replay(history)
+		room := l.max
+		if !l.strict {
+			room += s.overlap
+		}
+		held = assert.LessOrEqual(t, s.claims, 7*l.max, "sevenths of GPUs that stored objects claim at any time; %s; at %s", l, s.claimsAt) && held
+		held = assert.LessOrEqual(t, s.live, 7*room, "sevenths of GPUs of live pods at any time; %s, overlap %d; at %s", l, s.overlap, s.liveAt) && held
+		held = assert.Zero(t, s.beyond, "sevenths of GPUs of live pods that the ledger did not hold at any time; %s; at %s", l, s.beyondAt) && held
+	}
+	return held
+}
+
+// summary tells how close the rounds came to their limits.
+func summary(all []*round) string {
+	full, budgets, most, claims, held, live := 0, 0, int64(0), int64(0), int64(0), int64(0)
+	for _, e := range all {
+		history := e.witness.history(e.namespaces, e.budgets())
+		for _, l := range e.limits {
+			if l.part {
+				continue
+			}
+			s := l.replay(history)
+			budgets++
+			most, claims, held, live = most+l.max, claims+whole(s.claims), held+s.held, live+whole(s.live)
+			if s.held == l.max {
+				full++
+			}
+		}
+	}
+	return fmt.Sprintf("%d of %d budgets were used to the last GPU; of %d GPUs ledgers held %d at most, objects claimed %d, and live pods had %d",
+		full, budgets, most, held, claims, live)
+}
+
+// killReplicas kills replicas of the webhook and starts them again, until it is stopped. It
+// tells how many were killed.
+func killReplicas(t *testing.T, r *rand.Rand) (stop func() int64) {
+	var kills atomic.Int64
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(time.Duration(200+r.IntN(1500)) * time.Millisecond):
+			}
+			victims := r.Perm(len(hook.Replicas))[:1+r.IntN(2)]
+			var again sync.WaitGroup
+			for _, i := range victims {
+				victim, pause := hook.Replicas[i], time.Duration(r.IntN(500))*time.Millisecond
+				again.Go(func() {
+					if err := harness.Kill(victim); err != nil {
+						t.Errorf("killing %s: %v", victim.Process().Name(), err)
+						return
+					}
+					kills.Add(1)
+					time.Sleep(pause)
+					if err := victim.Restart(context.Background()); err != nil {
+						t.Errorf("starting a replica again: %v", err)
+					}
+				})
+			}
+			again.Wait()
+		}
+	})
+	return func() int64 {
+		cancel()
+		running.Wait()
+		return kills.Load()
+	}
+}

@@ -1,0 +1,81 @@
+// Package exactness tests on a real control plane, with three replicas of the webhook, every kind
+// that makes pods and its controllers, that GPU budgets hold whatever many users do at a time.
+package exactness
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+
+	"github.com/kubetorch/webhook/test/controlplane"
+	"github.com/kubetorch/webhook/test/e2e/harness"
+)
+
+// requestTimeout is that of the API server here, so that nobody waits a minute for what is
+// freed after it.
+const requestTimeout = 5 * time.Second
+
+// nodes are fake ones with more GPUs than anyone asks for.
+const nodes = 4
+
+var (
+	cluster *controlplane.ControlPlane
+	hook    *controlplane.Webhook
+	client  dynamic.Interface
+
+	rounds     = flag.Int("rounds", 1, "how often the exactness of budgets is tried")
+	concurrent = flag.Int("concurrent", 32, "how many of the 300 requests of a round run at the same time")
+	seed       = flag.Uint64("seed", 0, "what the test draws from; 0 is another one each time")
+)
+
+func TestMain(m *testing.M) {
+	harness.Main(m, harness.Options{
+		ControlPlane: controlplane.Options{
+			RequestTimeout: requestTimeout, Scheduler: true, Nodes: nodes,
+			KnativeConfig: map[string]map[string]string{"config-features": {"kubernetes.podspec-nodeselector": "enabled"}},
+		},
+		Replicas:     3,
+		IgnoredAfter: 4 * time.Second, // within the API server's request timeout
+		// What the controllers of kinds write while nobody answers passes and is counted afterwards: that
+		// is another test's.
+		FailIgnored: true,
+		ExtraArgs:   []string{"--api-request-timeout", requestTimeout.String()},
+		Before:      prepare,
+	}, func(e *harness.Environment) { hook = e.Webhook })
+}
+
+// prepare gives the nodes types and GPUs under several names, one of which a DeviceClass claims.
+func prepare(ctx context.Context, e *harness.Environment) error {
+	cluster, client = e.Cluster, e.Client
+	class := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "resource.k8s.io/v1", "kind": "DeviceClass",
+		"metadata": map[string]any{"name": "gpu.nvidia.com"}, "spec": map[string]any{"extendedResourceName": card}}}
+	classes := schema.GroupVersionResource{Group: "resource.k8s.io", Version: "v1", Resource: "deviceclasses"}
+	if _, err := client.Resource(classes).Create(ctx, class, metav1.CreateOptions{}); err != nil {
+		return err
+	}
+	api := client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "nodes"})
+	for i := range nodes {
+		resources := `"cpu":"100000","memory":"100Ti","pods":"100000","` + gpu + `":"1000000","` + slice + `":"1000000","` + card + `":"1000000"`
+		status := fmt.Sprintf(`{"status":{"capacity":{%[1]s},"allocatable":{%[1]s}}}`, resources)
+		labels := fmt.Sprintf(`{"metadata":{"labels":{%q:%q}}}`, productLabel, l4)
+		if i%2 == 1 {
+			labels = fmt.Sprintf(`{"metadata":{"labels":{%q:%q,%q:%q}}}`, productLabel, h100, cloudLabel, h100InCloud)
+		}
+		name := fmt.Sprintf("gpu-%d", i)
+		if _, err := api.Patch(ctx, name, types.MergePatchType, []byte(labels), metav1.PatchOptions{}); err != nil {
+			return err
+		}
+		if _, err := api.Patch(ctx, name, types.MergePatchType, []byte(status), metav1.PatchOptions{}, "status"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
