@@ -256,7 +256,7 @@ func (r *Request) deploymentClaims(ctx context.Context, w World) ([]Claim, error
 			plan.Old = r.with(r.old, exempt).Plan(w).Verdict.Demand.Parts
 		}
 	}
-	plan.Demand = r.with(r.object, exempt).Plan(w).Verdict.Demand
+	plan.Demand = r.planned(w).Verdict.Demand
 	plan.New = plan.Demand.Parts
 	return append(claims, plan), nil
 }

@@ -58,6 +58,15 @@ func (r *Request) Convert(ctx context.Context, w World, live manifest.Object) (C
 	return c, nil
 }
 
+// planned is what the request's Deployment becomes, as its author wrote it, that has no Knative Service yet.
+func (r *Request) planned(w World) Conversion {
+	if r.plan == nil {
+		c := r.with(r.object, r.carried(w)).Plan(w)
+		r.plan = &c
+	}
+	return *r.plan
+}
+
 // Plan is the conversion of a Deployment that has no Knative Service yet. Nothing is read for it.
 func (r *Request) Plan(w World) Conversion {
 	w.Live = nil

@@ -51,6 +51,7 @@ func (r *Request) Admit(ctx context.Context, w World) (Verdict, error) {
 	if err != nil || v.Refused() {
 		return v, err
 	}
+	r.filled = true // to expand twice changes nothing
 	judged, err := r.Judge(ctx, w)
 	judged.Patch, judged.Clamped, judged.Settings, judged.Room = v.Patch, v.Clamped, v.Settings, r.selection(w).Room(judged.Demand)
 	judged.Warnings = shorten(append(v.Warnings, judged.Warnings...))

@@ -62,6 +62,10 @@ type Request struct {
 	// mutating is the step that is answered, decisions what it decided.
 	mutating  bool
 	decisions []Decision
+	// plan is what the Deployment becomes that has no Knative Service yet, once it is known, and filled
+	// whether the object is a Service that was just expanded.
+	plan   *Conversion
+	filled bool
 	// exempt are the policies whose bounds are left out, beside those that exempt the
 	// user.
 	exempt []string
@@ -245,9 +249,12 @@ func (r *Request) selectPolicies(w World) policy.Selection {
 	return w.Policies.For(subject(r.object), subject(r.old)).Without(r.exempted(w))
 }
 
+// expandService is a variable for tests, which count.
+var expandService = expand.Service
+
 func (r *Request) expand(w World) expand.Result {
 	if r.old != nil && !expand.Unchanged(r.old, r.object) {
 		r.old = clone(r.old) // the object is about to change, and they may have parts in common
 	}
-	return expand.Service(expand.Input{Object: r.object, Old: r.old, Policies: r.selection(w), Knative: w.Knative, Revisions: w.Revisions})
+	return expandService(expand.Input{Object: r.object, Old: r.old, Policies: r.selection(w), Knative: w.Knative, Revisions: w.Revisions})
 }

@@ -34,7 +34,7 @@ func (r *Request) RisesByOtherRules(ctx context.Context, w World) (bool, error) 
 				other.Knative = w.Knative.WithScaleDefaults(initial, 0, initial)
 			}
 			alone := *r
-			alone.selected = nil // what counts is part of it
+			alone.selected, alone.plan = nil, nil // what counts is part of them
 			claims, err := alone.Claims(ctx, other)
 			if err != nil {
 				return false, err
@@ -61,6 +61,7 @@ func (r *Request) claimsMore(ctx context.Context, w World) (bool, error) {
 	}
 	w.Policies = w.Policies.Counting(workload.OnlyGPUs(""))
 	alone := *r
+	alone.plan = nil
 	selected := alone.selectPolicies(w).WithClaims(&workload.Claims{Assume: true}, r.raw.Namespace) // each is one GPU
 	alone.selected, alone.gpus = &selected, selected.GPUResources()
 	claims, err := alone.Claims(ctx, w)

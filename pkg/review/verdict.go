@@ -182,8 +182,11 @@ func (r *Request) judgeService(ctx context.Context, w World) (Verdict, error) {
 	}
 	v.Warnings = append(v.Warnings, misplaced(r.object)...)
 	intent := expand.ReadIntent(r.object)
+	if intent.FillsResources() && r.filled {
+		return v, nil
+	}
 	if intent.FillsResources() {
-		result := expand.Service(expand.Input{Object: clone(r.object), Old: r.old, Policies: selection, Knative: w.Knative, Revisions: w.Revisions})
+		result := expandService(expand.Input{Object: clone(r.object), Old: r.old, Policies: selection, Knative: w.Knative, Revisions: w.Revisions})
 		v.Errors = append(v.Errors, without(result.Errors, v.Errors)...)
 		v.Denied = append(v.Denied, result.Denied...)
 		return v, nil

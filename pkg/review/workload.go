@@ -77,7 +77,13 @@ func (r *Request) checkExpansion(ctx context.Context, w World) (Verdict, error) 
 		// What it was to become is what this update is measured by.
 		live = r.with(r.old, exempt).Plan(w).Service
 	}
-	c, err := r.with(r.object, exempt).Convert(ctx, w, live)
+	var c Conversion
+	var err error
+	if live == nil {
+		c = r.planned(w)
+	} else {
+		c, err = r.with(r.object, exempt).Convert(ctx, w, live)
+	}
 	v := c.Verdict
 	if err != nil || c.Service == nil || r.expandedBefore() {
 		return v, err
