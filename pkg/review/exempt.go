@@ -49,7 +49,7 @@ func (r *Request) madeFrom(self string) string {
 	if self == "" || r.raw.UserInfo.Username != self || r.kind() != ServiceKind {
 		return ""
 	}
-	if owner := handover.ControllerOf(r.object); owner.Version == handover.DeploymentVersion && owner.Kind == handover.DeploymentKind {
+	if owner := manifest.ControllerOf(r.object); owner.Version == handover.DeploymentVersion && owner.Kind == handover.DeploymentKind {
 		return owner.Name
 	}
 	return ""

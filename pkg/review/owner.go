@@ -3,7 +3,6 @@ package review
 import (
 	"context"
 	"slices"
-	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"knative.dev/pkg/kmeta"
@@ -71,13 +70,11 @@ func (r *Request) nameFor(owner manifest.Object) string {
 
 // controllerOf is the owner of a kind that an object says controls it.
 func controllerOf(o manifest.Object, kind schema.GroupKind) (name, uid string) {
-	for _, ref := range manifest.Objects(o, "metadata", "ownerReferences") {
-		controls, _ := ref["controller"].(bool)
-		if controls && manifest.Text(ref, "kind") == kind.Kind && strings.HasPrefix(manifest.Text(ref, "apiVersion"), kind.Group+"/") {
-			return manifest.Text(ref, "name"), manifest.Text(ref, "uid")
-		}
+	owner := manifest.ControllerOf(o)
+	if owner.GroupKind() != kind {
+		return "", ""
 	}
-	return "", ""
+	return owner.Name, owner.UID
 }
 
 // routedBy tells whether a Service's own traffic names all that its Route names.
