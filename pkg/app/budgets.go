@@ -51,7 +51,8 @@ func (s *setup) ledgers() (*ledgers, error) {
 	if err != nil {
 		return nil, fmt.Errorf("registering metrics: %w", err)
 	}
-	api := &charge.API{Client: s.dynamic, Writes: s.budgets, Cache: func(ctx context.Context, name string) (*unstructured.Unstructured, error) {
+	bases := &charge.Bases{Client: s.dynamic, Namespace: s.Namespace}
+	api := &charge.API{Client: s.dynamic, Writes: s.budgets, Bases: bases, Cache: func(ctx context.Context, name string) (*unstructured.Unstructured, error) {
 		found := stored("GPUBudget")
 		err := s.mgr.GetCache().Get(ctx, types.NamespacedName{Name: name}, found)
 		if apierrors.IsNotFound(err) {
@@ -69,6 +70,7 @@ func (s *setup) ledgers() (*ledgers, error) {
 	}
 	l.controller = budgetcontroller.New(budgetcontroller.Options{
 		Store:         api,
+		Bases:         bases,
 		Inventory:     func(ctx context.Context, count func(*cluster.Objects)) error { return s.lists.Use(ctx, count) },
 		Replicas:      (&charge.Replicas{Client: s.typed, Namespace: s.Namespace, Service: s.Service}).All,
 		World:         s.countingWorld,
@@ -79,10 +81,13 @@ func (s *setup) ledgers() (*ledgers, error) {
 	for _, kind := range []cluster.Kind{cluster.Deployments, cluster.Services, cluster.Revisions} {
 		l.watch = append(l.watch, func(ctx context.Context) { budgetcontroller.Watch(ctx, s.metadata, kind, l.controller.Changed) })
 	}
-	for _, kind := range []cluster.Kind{cluster.Jobs, cluster.ReplicaSets, cluster.ReplicationControllers, cluster.StatefulSets, cluster.Pods, cluster.HorizontalPodAutoscalers,
-		cluster.ResourceClaims, cluster.ResourceClaimTemplates} {
+	for _, kind := range []cluster.Kind{
+		cluster.Jobs, cluster.ReplicaSets, cluster.ReplicationControllers, cluster.StatefulSets, cluster.Pods,
+		cluster.HorizontalPodAutoscalers, cluster.ResourceClaims, cluster.ResourceClaimTemplates,
+	} {
 		l.watch = append(l.watch, func(ctx context.Context) { s.lists.Watch(ctx, kind, l.controller.Changed) })
 	}
+	l.watch = append(l.watch, func(ctx context.Context) { s.lists.WatchOperated(ctx, l.controller.Changed) })
 	return l, nil
 }
 
@@ -112,7 +117,7 @@ func (e *edge) seen() (charge.Seen, bool) {
 	if now == nil {
 		return charge.Seen{}, false
 	}
-	return charge.Seen{Budgets: now.budgets.Versions(), Rules: policy.Rules(now.policies, now.knative)}, true
+	return charge.Seen{Budgets: now.budgets.Versions(), Rules: policy.Rules(now.policies, now.knative), Bases: true}, true
 }
 
 // readStored reads all objects of a kind from the cache, as they are stored.

@@ -23,6 +23,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/certificate"
 	"github.com/kubetorch/webhook/pkg/metric"
 	"github.com/kubetorch/webhook/pkg/version"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // ClusterOptions configure [Cluster].
@@ -53,6 +54,8 @@ type ClusterOptions struct {
 	AuditInterval time.Duration
 	// OpenReports is whether the leader keeps a ClusterReport of openreports.io for each policy.
 	OpenReports bool
+	// Operators are the kinds whose operators make pods.
+	Operators workload.Operators
 	// ShutdownDelay is how long to go on serving, not ready, once ctx ended.
 	ShutdownDelay time.Duration
 	Log           logr.Logger

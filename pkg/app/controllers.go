@@ -15,6 +15,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/deployments/handover"
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
+	"github.com/kubetorch/webhook/pkg/policy"
 	"github.com/kubetorch/webhook/pkg/review"
 )
 
@@ -39,7 +40,7 @@ func (s *setup) addControllers(l *ledgers) (lookAtAll func(), err error) {
 	}
 	registrar := s.edge.registrar
 	auditor := auditcontroller.New(auditcontroller.Auditor{
-		Client: s.dynamic, Lists: s.lists, Knative: s.edge.knative, Excluded: Excluded(s.Namespace, s.KnativeNamespace),
+		Client: s.dynamic, Lists: s.lists, Knative: s.edge.knative, Complete: s.edge.counting, Excluded: Excluded(s.Namespace, s.KnativeNamespace),
 		Interval: s.AuditInterval, NotRegistered: registrar.Problem, Events: s.events, OpenReports: s.OpenReports,
 		Metrics: metrics, Log: s.Log.WithName("audit"),
 	})
@@ -69,6 +70,15 @@ func all(run ...func(context.Context) error) func(context.Context) error {
 		}
 		return group.Wait()
 	}
+}
+
+// counting has policies count as those do that are in use: by the DeviceClasses and the kinds of operators.
+func (e *edge) counting(set *policy.Set) *policy.Set {
+	now := e.current.Load()
+	if now == nil {
+		return set
+	}
+	return set.CountingAs(now.policies)
 }
 
 // knative is the configuration in use.

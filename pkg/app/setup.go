@@ -73,11 +73,13 @@ func newSetup(mgr ctrl.Manager, config *rest.Config, o ClusterOptions, e *edge, 
 	}
 	events := record.NewBroadcaster()
 	events.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: c.typed.CoreV1().Events("")})
+	lists := cluster.NewLists(c.source)
+	lists.Operators = o.Operators
 	return &setup{
 		ClusterOptions: o, clients: c, mgr: mgr, edge: e, registry: registry,
 		events:     events.NewRecorder(mgr.GetScheme(), eventSource),
 		namespaces: namespaces{cached: mgr.GetCache(), live: mgr.GetAPIReader()},
-		knative:    knative, lists: cluster.NewLists(c.source),
+		knative:    knative, lists: lists,
 	}, nil
 }
 
@@ -87,7 +89,7 @@ func (s *setup) addAll() error {
 	if err != nil {
 		return err
 	}
-	e, reader := s.edge, cluster.NewReader(s.dynamic)
+	e, reader := s.edge, cluster.NewReader(s.dynamic, s.mgr.GetRESTMapper())
 	me := &ownUser{client: s.typed.AuthenticationV1().SelfSubjectReviews()}
 	e.namespaceLabels = s.namespaces.labels
 	e.revisions = func(ctx context.Context, namespace string, names []string) (map[string]map[string]any, error) {
@@ -135,6 +137,7 @@ func (s *setup) addSnapshots(made *snapshots, me *ownUser, l *ledgers, replaced 
 		}
 		return nil
 	}
+	made.operators = &s.Operators
 	made.replaced, made.readKnative, made.readClasses = replaced, knative.read, classes.read
 	made.readPolicies = func(ctx context.Context) ([]manifest.Object, error) { return readStored(ctx, s.mgr, "ComputePolicy") }
 	made.readBudgets = func(ctx context.Context) ([]manifest.Object, error) { return readStored(ctx, s.mgr, "GPUBudget") }

@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -67,14 +68,36 @@ func Named(ctx context.Context, r Reader, kind schema.GroupKind, namespace strin
 	return found, nil
 }
 
-// NewReader is the Reader of an API server.
-func NewReader(client dynamic.Interface) Reader { return reader{client} }
+// NewReader is the Reader of an API server. mapper knows in which version it serves operators' kinds; it may
+// be nil.
+func NewReader(client dynamic.Interface, mapper meta.RESTMapper) Reader {
+	return reader{client, mapper}
+}
 
-type reader struct{ client dynamic.Interface }
+type reader struct {
+	client dynamic.Interface
+	mapper meta.RESTMapper
+}
+
+// resource is how the API server serves a kind; false for one of an operator's that it does not serve.
+func (r reader) resource(kind schema.GroupKind) (schema.GroupVersionResource, bool, error) {
+	resource, err := ResourceOf(kind)
+	if err == nil || r.mapper == nil {
+		return resource, true, err
+	}
+	mapping, err := r.mapper.RESTMapping(kind)
+	switch {
+	case meta.IsNoMatchError(err):
+		return resource, false, nil
+	case err != nil:
+		return resource, false, fmt.Errorf("finding how %s is served: %w", kind, err)
+	}
+	return mapping.Resource, true, nil
+}
 
 func (r reader) Get(ctx context.Context, kind schema.GroupKind, namespace, name string) (manifest.Object, error) {
-	resource, err := ResourceOf(kind)
-	if err != nil {
+	resource, served, err := r.resource(kind)
+	if err != nil || !served {
 		return nil, err
 	}
 	o, err := r.client.Resource(resource).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
@@ -88,8 +111,8 @@ func (r reader) Get(ctx context.Context, kind schema.GroupKind, namespace, name 
 }
 
 func (r reader) List(ctx context.Context, kind schema.GroupKind, namespace string, selector labels.Selector) ([]manifest.Object, error) {
-	resource, err := ResourceOf(kind)
-	if err != nil {
+	resource, served, err := r.resource(kind)
+	if err != nil || !served {
 		return nil, err
 	}
 	if !selector.Empty() && selector.String() == "" {

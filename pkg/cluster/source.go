@@ -2,10 +2,12 @@ package cluster
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
@@ -18,6 +20,12 @@ type Source interface {
 	// Read begins to read a list of the objects of a kind in all namespaces, as JSON. What
 	// the API server answers instead is an error of its type.
 	Read(ctx context.Context, kind Kind, options metav1.ListOptions) (io.ReadCloser, error)
+}
+
+// Versions is a Source that knows which groups are served, and so reads the kinds of operators too.
+type Versions interface {
+	// Preferred are the versions that the API server prefers of the groups that it serves.
+	Preferred(ctx context.Context) (map[string]string, error)
 }
 
 // NewSource reads from an API server, uncompressed if the configuration says so. client may be
@@ -55,4 +63,27 @@ func (s source) Read(ctx context.Context, kind Kind, options metav1.ListOptions)
 		request.SetHeader("Accept-Encoding", "identity")
 	}
 	return request.Stream(ctx)
+}
+
+func (s source) Preferred(ctx context.Context) (map[string]string, error) {
+	request := s.client.Get().AbsPath("apis").SetHeader("Accept", "application/json")
+	if s.plain {
+		request.SetHeader("Accept-Encoding", "identity")
+	}
+	raw, err := request.Do(ctx).Raw()
+	if apierrors.IsNotFound(err) {
+		return nil, nil // it serves none beyond its own
+	}
+	if err != nil {
+		return nil, err
+	}
+	var groups metav1.APIGroupList
+	if err := json.Unmarshal(raw, &groups); err != nil {
+		return nil, err
+	}
+	preferred := make(map[string]string, len(groups.Groups))
+	for _, g := range groups.Groups {
+		preferred[g.Name] = g.PreferredVersion.Version
+	}
+	return preferred, nil
 }

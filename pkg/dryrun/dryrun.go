@@ -98,6 +98,9 @@ func Admit(w review.World, raw *admissionv1.AdmissionRequest) (Result, error) {
 	}
 	validating, reply := review.Read(raw)
 	if reply == nil {
+		if err := validating.Resolve(context.Background(), w); err != nil {
+			return r, err
+		}
 		r.Request = validating
 		if reply, err = validating.Validate(ctx, w); err != nil {
 			return r, err

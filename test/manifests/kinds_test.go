@@ -71,10 +71,15 @@ func TestWhichRequestsAboutPodsCome(t *testing.T) {
 
 		"other labels of a Pod":               {released, "eve", "pods", pod(ofSet+", labels: {a: b}", gpu), pod(ofSet, gpu), "released-pods"},
 		"no owner of a Pod":                   {released, "eve", "pods", pod("", gpu), pod(ofSet, gpu), "released-pods"},
-		"other labels of a Pod of nobody":     {released, "eve", "pods", pod("labels: {a: b}", gpu), pod("", gpu), ""},
+		"other labels of a Pod of nobody":     {released, "eve", "pods", pod("labels: {a: b}", gpu), pod("", gpu), "released-pods"},
 		"other labels of one without devices": {released, "eve", "pods", pod(ofSet+", labels: {a: b}", plain), pod(ofSet, plain), ""},
 		"annotations of a Pod":                {released, "eve", "pods", pod(ofSet+", annotations: {a: b}", gpu), pod(ofSet, gpu), ""},
 		"its controller lets a Pod go":        {released, account + "replicaset-controller", "pods", pod("", gpu), pod(ofSet, gpu), ""},
+		"a controller adopts a Pod":           {released, account + "replicaset-controller", "pods", pod(ofSet, gpu), pod("", gpu), "adopted-pods"},
+		"the shared user adopts a Pod":        {released, shared, "pods", pod(ofSet, gpu), pod("", gpu), "adopted-pods"},
+		"somebody else adopts a Pod":          {released, "eve", "pods", pod(ofSet, gpu), pod("", gpu), "released-pods"},
+		"a controller adopts another Pod":     {released, account + "replicaset-controller", "pods", pod(ofSet, plain), pod("", plain), ""},
+		"a controller labels a Pod":           {released, account + "replicaset-controller", "pods", pod(ofSet+", labels: {a: b}", gpu), pod(ofSet, gpu), ""},
 
 		"a StatefulSet":                        {workloads, "eve", "statefulsets", set("", gpu), "", "workloads"},
 		"a StatefulSet without devices":        {workloads, "eve", "statefulsets", set("", plain), "", ""},
@@ -136,7 +141,7 @@ func TestWhichRequestsAboutPodsCome(t *testing.T) {
 // The entries that the API server looks at for a resource.
 var (
 	pods      = []string{"pods", "controlled-pods"}
-	released  = []string{"released-pods"}
+	released  = []string{"released-pods", "adopted-pods"}
 	workloads = []string{"workloads"}
 	scales    = []string{"scale", "autoscaled"}
 )

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -15,6 +16,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
+	"github.com/kubetorch/webhook/pkg/budget/ledger"
 	"github.com/kubetorch/webhook/pkg/policy"
 )
 
@@ -28,6 +30,8 @@ type API struct {
 	// Cache gives a budget as it was a moment ago, not to be changed; nil where there is
 	// none.
 	Cache func(ctx context.Context, name string) (*unstructured.Unstructured, error)
+	// Bases reads what budgets name in their status; nil where none do.
+	Bases *Bases
 
 	mu      sync.Mutex
 	decoded map[string]*v1alpha1.GPUBudget // the latest of each from the cache
@@ -53,6 +57,11 @@ func (a *API) Cached(ctx context.Context, name string) (*v1alpha1.GPUBudget, err
 	}
 	a.decoded[name] = b
 	return b, nil
+}
+
+// Base is that of a budget's ledger; nil if it has none. It is ErrNoBase if it is not there any more.
+func (a *API) Base(ctx context.Context, b *v1alpha1.GPUBudget) (*ledger.Base, error) {
+	return a.Bases.Of(ctx, b)
 }
 
 // Live is a budget as it is; nil where there is none.
@@ -120,7 +129,8 @@ func (a *API) Versions(ctx context.Context) (versions, rules map[string]string, 
 	for i := range list.Items {
 		o := &list.Items[i]
 		versions[o.GetName()] = policy.Version(string(o.GetUID()), o.GetGeneration())
-		rules[o.GetName()], _, _ = unstructured.NestedString(o.Object, "status", "rules")
+		stated, _, _ := unstructured.NestedString(o.Object, "status", "rules")
+		rules[o.GetName()] = strings.TrimPrefix(stated, overBase)
 	}
 	return versions, rules, nil
 }

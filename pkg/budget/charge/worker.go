@@ -2,6 +2,7 @@ package charge
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"strconv"
 	"sync"
@@ -224,8 +225,11 @@ func (w *worker) recent(ctx context.Context) (*state, error) {
 	case w.known != nil && !newer(cached.ResourceVersion, w.known.budget.ResourceVersion):
 		return w.known, nil
 	}
-	w.known = read(cached)
-	return w.known, nil
+	now, err := w.read(ctx, cached)
+	if err == nil {
+		w.known = now
+	}
+	return now, err
 }
 
 func (w *worker) live(ctx context.Context) (*state, error) {
@@ -236,15 +240,24 @@ func (w *worker) live(ctx context.Context) (*state, error) {
 	case w.known != nil && w.known.budget.UID == b.UID && w.known.budget.ResourceVersion == b.ResourceVersion:
 		return w.known, nil
 	}
-	return read(b), nil
+	return w.read(ctx, b)
 }
 
-func read(b *v1alpha1.GPUBudget) *state {
-	book, err := ledger.Read(&b.Status)
+// read reads the ledger of a budget. Its base is read of the API server where another one was named
+// before, which is seldom.
+func (w *worker) read(ctx context.Context, b *v1alpha1.GPUBudget) (*state, error) {
+	base, err := w.store.Base(ctx, b)
+	if errors.Is(err, ErrNoBase) {
+		return &state{budget: b}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	book, err := ledger.ReadOver(base, &b.Status)
 	if err != nil {
 		book = nil
 	}
-	return &state{budget: b, book: book}
+	return &state{budget: b, book: book}, nil
 }
 
 // newer tells whether the first of two resource versions is the later one.

@@ -4,6 +4,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
+	"github.com/kubetorch/webhook/pkg/budget/ledger"
 	"github.com/kubetorch/webhook/pkg/metric"
 )
 
@@ -34,7 +35,10 @@ func (m *Metrics) show(b *v1alpha1.GPUBudget) {
 		"overlap": b.Status.Overlap, "available": b.Status.Available} {
 		m.gpus.WithLabelValues(b.Name, state).Set(float64(n))
 	}
-	m.reservations.WithLabelValues(b.Name).Set(float64(len(b.Status.Reservations)))
+	if flying, err := ledger.InFlight(&b.Status); err == nil {
+		all, _ := flying.Reservations("")
+		m.reservations.WithLabelValues(b.Name).Set(float64(all))
+	}
 	m.workloads.WithLabelValues(b.Name).Set(float64(b.Status.Workloads))
 }
 

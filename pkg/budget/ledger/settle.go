@@ -37,6 +37,7 @@ type Selected map[string]bool
 // the ledger that was stored.
 func (tracker *Tracker) Settle(b *Book, live, plans Claims, selected Selected, listed time.Time, wait time.Duration) (settled *Book, next time.Duration, commit func(stored *Book)) {
 	t := tracker
+	b = b.flat()
 	if b.settlements != t.settlements {
 		t = &Tracker{}
 	}
@@ -81,6 +82,7 @@ func Rebase(settled, from, now *Book) *Book {
 	if now.settlements != from.settlements {
 		return nil
 	}
+	settled, from, now = settled.flat(), from.flat(), now.flat()
 	if !maps.EqualFunc(from.settled, now.settled, func(a, b map[Key]Amount) bool { return true }) {
 		return now
 	}

@@ -39,7 +39,7 @@ func All(w review.World, o *cluster.Objects) []Claimant {
 	w.Policies = w.Policies.WithClaims(o.Claims())
 	c := &counter{w: w, gpus: w.Policies.GPUResources(), objects: o, byUID: map[string]*owner{}, revisions: index(o.Revisions), routed: map[name]bool{},
 		configurationUID: map[name]string{}, earlier: map[int][]workload.Part{}}
-	c.holders = newHolders(o, c.gpus)
+	c.holders = newHolders(o, c.gpus, w.Policies.Operators())
 	for _, items := range [][]cluster.Item{o.Services, o.Routes} {
 		for i := range items {
 			for _, revision := range workload.RoutedRevisions(items[i].Object()) {
@@ -54,8 +54,8 @@ func All(w review.World, o *cluster.Objects) []Claimant {
 	c.podAutoscalers()
 	c.deployments()
 	for _, root := range c.holders.roots {
-		if u := c.holders.usage(root); len(u.Parts) > 0 {
-			c.add(root.item, root.kind.Kind, keyOf(root.item), u.Parts)
+		if parts := c.holders.parts(root); len(parts) > 0 {
+			c.add(root.item, root.kind.Kind, keyOf(root.item), parts)
 		}
 	}
 	for _, pod := range c.holders.alone {

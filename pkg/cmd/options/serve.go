@@ -45,6 +45,7 @@ type Serve struct {
 
 	// In both.
 	CertDir string
+	Kinds   Kinds
 
 	flags *pflag.FlagSet
 }
@@ -79,6 +80,7 @@ func (o *Serve) AddFlags(flags *pflag.FlagSet) {
 	flags.DurationVar(&o.ShutdownDelay, "shutdown-delay", 0, "how long (`DURATION`) to go on serving, not ready, after SIGTERM")
 	o.HTTP.addFlags(flags)
 	o.Log.addFlags(flags)
+	o.Kinds.addFlags(flags)
 
 	namespace := os.Getenv("POD_NAMESPACE")
 	if namespace == "" {
@@ -125,6 +127,7 @@ func (o *Serve) Complete() error {
 // Validate checks completed options.
 func (o *Serve) Validate() field.ErrorList {
 	errs := append(o.HTTP.validate(), o.Log.validate()...)
+	errs = append(errs, o.Kinds.validate()...)
 	errs = append(errs, readOnce(map[string][]string{"policy": o.Policies, "knative-config": o.KnativeConfigs})...)
 	if _, port, err := net.SplitHostPort(o.Listen); err != nil {
 		errs = append(errs, field.Invalid(flag("listen"), o.Listen, "must be [HOST]:PORT"))

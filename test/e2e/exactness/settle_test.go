@@ -74,14 +74,15 @@ func (e *round) settled(t *testing.T) (done bool, state string) {
 			continue
 		}
 		free[l.product] = b.Status.Available
-		want, now := l.replay(history).recount(), map[string]int64{}
+		s := l.replay(history)
+		want, now := s.recount(), map[string]int64{}
 		for _, n := range b.Status.Namespaces {
 			now[n.Name] = n.Used
 		}
 		for _, namespace := range l.namespaces {
 			if now[namespace] != want[namespace] {
 				done = false
-				state += fmt.Sprintf("%s holds %d where a recount finds %d; ", namespace, now[namespace], want[namespace])
+				state += fmt.Sprintf("%s holds %d where a recount finds %d of %v; ", namespace, now[namespace], want[namespace], s.in(namespace))
 			}
 		}
 		state += fmt.Sprintf("%s: %s; ", l, harness.Held(b))

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -229,4 +230,15 @@ func (s *sums) rootOf(r *record) *record {
 		}
 		r = owner
 	}
+}
+
+// in are the objects of a namespace, but for pods that have ended.
+func (s *sums) in(namespace string) (found []*record) {
+	for _, r := range s.objects {
+		if r.namespace == namespace && !r.ended {
+			found = append(found, r)
+		}
+	}
+	slices.SortFunc(found, func(a, b *record) int { return strings.Compare(a.kind+a.name, b.kind+b.name) })
+	return found
 }
