@@ -5,16 +5,10 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/metadata"
-	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/record"
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
@@ -47,87 +41,67 @@ type ledgers struct {
 	watch      []func(context.Context)
 }
 
-// newLedgers sets budgets up. namespaces reads the labels of namespaces, served tells whether
-// there are Knative Services.
-func newLedgers(mgr ctrl.Manager, config *rest.Config, clientset kubernetes.Interface, events record.EventRecorder,
-	o ClusterOptions, e *edge, namespaces namespaces, lists *cluster.Lists, served func() bool, registry prometheus.Registerer,
-) (*ledgers, error) {
-	// Its clients are its own, so that counting takes no admission's place.
-	client, err := dynamic.NewForConfigAndClient(config, mgr.GetHTTPClient())
-	if err != nil {
-		return nil, fmt.Errorf("making a client: %w", err)
-	}
-	counting, err := dynamic.NewForConfigAndClient(config, mgr.GetHTTPClient())
-	if err != nil {
-		return nil, fmt.Errorf("making a client: %w", err)
-	}
-	metadataClient, err := metadata.NewForConfigAndClient(config, mgr.GetHTTPClient())
-	if err != nil {
-		return nil, fmt.Errorf("making a client: %w", err)
-	}
-	var writers [2]rest.Interface
-	for i := range writers {
-		if writers[i], err = charge.NewWriter(config, mgr.GetHTTPClient()); err != nil {
-			return nil, fmt.Errorf("making a client: %w", err)
-		}
-	}
-	writes, err := charge.NewMetrics(registry)
+// ledgers sets budgets up.
+func (s *setup) ledgers() (*ledgers, error) {
+	writes, err := charge.NewMetrics(s.registry)
 	if err != nil {
 		return nil, fmt.Errorf("registering metrics: %w", err)
 	}
-	gauges, err := budgetcontroller.NewMetrics(registry)
+	gauges, err := budgetcontroller.NewMetrics(s.registry)
 	if err != nil {
 		return nil, fmt.Errorf("registering metrics: %w", err)
 	}
-	bases := &charge.Bases{Client: counting, Namespace: o.Namespace}
-	api := &charge.API{Client: client, Writes: writers[0], Bases: &charge.Bases{Client: client}, MaxBytes: charge.MaxBytes, Cache: func(ctx context.Context, name string) (*unstructured.Unstructured, error) {
+	// Admissions make no bases, and hold to what can be stored: a count may yet settle it.
+	api := &charge.API{Client: s.dynamic, Writes: s.budgets, Bases: &charge.Bases{Client: s.dynamic}, MaxBytes: charge.MaxBytes}
+	api.Cache = func(ctx context.Context, name string) (*unstructured.Unstructured, error) {
 		found := stored("GPUBudget")
-		err := mgr.GetCache().Get(ctx, types.NamespacedName{Name: name}, found)
+		err := s.mgr.GetCache().Get(ctx, types.NamespacedName{Name: name}, found)
 		if apierrors.IsNotFound(err) {
 			return nil, nil
 		}
 		return found, err
-	}}
+	}
 	l := &ledgers{presence: &charge.Presence{
-		Client: clientset, Namespace: o.Namespace, Service: o.Service, Identity: replica(), Seen: e.seen, Live: api.Versions,
-		Log: o.Log.WithName("presence"),
+		Client: s.typed, Namespace: s.Namespace, Service: s.Service, Identity: replica(), Seen: s.edge.seen, Live: api.Versions,
+		Log: s.Log.WithName("presence"),
 	}}
 	charger := charge.NewCharger(api, writes)
-	charger.UnseenShare = int64(o.MaxUnseenShare)
+	charger.UnseenShare = int64(s.MaxUnseenShare)
 	l.charging = &charging{
 		charge: charger.Charge, holds: l.presence.Holds, begun: l.presence.Begun,
-		labels: func(ctx context.Context, name string) (map[string]string, bool, error) {
-			return namespacesAsTheyAre(namespaces).labels(ctx, name)
-		},
+		labels: namespacesAsTheyAre(s.namespaces).labels,
 	}
-	replicas := &charge.Replicas{Client: clientset, Namespace: o.Namespace, Service: o.Service}
+	bases := &charge.Bases{Client: s.dynamic, Namespace: s.Namespace}
 	l.controller = budgetcontroller.New(budgetcontroller.Options{
-		Store:     &charge.API{Client: counting, Writes: writers[1], Bases: bases},
-		Bases:     bases,
-		Inventory: func(ctx context.Context, count func(*cluster.Objects)) error { return lists.Use(ctx, count) },
-		Replicas:  replicas.All,
-		World: func() (review.World, bool) {
-			now := e.current.Load()
-			if now == nil {
-				return review.World{}, false
-			}
-			return review.World{Policies: now.policies, Knative: now.knative, Cluster: &review.Cluster{Knative: served()}}, true
-		},
-		NotRegistered: e.registrar.Problem,
-		Excluded:      Excluded(o.Namespace, o.KnativeNamespace),
-		Wait:          o.RequestTimeout + margin, Events: events, Metrics: gauges, Log: o.Log.WithName("budgets"),
+		Store:         &charge.API{Client: s.dynamic, Writes: s.budgets, Bases: bases},
+		Bases:         bases,
+		Inventory:     func(ctx context.Context, count func(*cluster.Objects)) error { return s.lists.Use(ctx, count) },
+		Replicas:      (&charge.Replicas{Client: s.typed, Namespace: s.Namespace, Service: s.Service}).All,
+		World:         s.countingWorld,
+		NotRegistered: s.edge.registrar.Problem,
+		Excluded:      Excluded(s.Namespace, s.KnativeNamespace),
+		Wait:          s.RequestTimeout + margin, Events: s.events, Metrics: gauges, Log: s.Log.WithName("budgets"),
 	})
 	for _, kind := range []cluster.Kind{cluster.Deployments, cluster.Services, cluster.Revisions} {
-		l.watch = append(l.watch, func(ctx context.Context) { budgetcontroller.Watch(ctx, metadataClient, kind, l.controller.Changed) })
+		l.watch = append(l.watch, func(ctx context.Context) { budgetcontroller.Watch(ctx, s.metadata, kind, l.controller.Changed) })
 	}
 	for _, kind := range []cluster.Kind{
 		cluster.Jobs, cluster.ReplicaSets, cluster.ReplicationControllers, cluster.StatefulSets, cluster.Pods,
 		cluster.HorizontalPodAutoscalers, cluster.ResourceClaims, cluster.ResourceClaimTemplates,
 	} {
-		l.watch = append(l.watch, func(ctx context.Context) { lists.Watch(ctx, kind, l.controller.Changed) })
+		l.watch = append(l.watch, func(ctx context.Context) { s.lists.Watch(ctx, kind, l.controller.Changed) })
 	}
-	l.watch = append(l.watch, func(ctx context.Context) { lists.WatchOperated(ctx, l.controller.Changed) })
+	l.watch = append(l.watch, func(ctx context.Context) { s.lists.WatchOperated(ctx, l.controller.Changed) })
 	return l, nil
+}
+
+// countingWorld is what the count of all objects is based on; false before it is known.
+func (s *setup) countingWorld() (review.World, bool) {
+	now := s.edge.current.Load()
+	if now == nil {
+		return review.World{}, false
+	}
+	return review.World{Policies: now.policies, Knative: now.knative, Cluster: &review.Cluster{Knative: s.knative.Served()}}, true
 }
 
 // run counts, and watches for what may change the count.

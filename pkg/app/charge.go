@@ -33,32 +33,43 @@ type charging struct {
 const retryAfter, longRetry = 1, 5
 
 // charge takes what an admitted object claims from the budgets, or refuses it.
-func (c *charging) admit(ctx context.Context, r *review.Request, w review.World, now *snapshot, admitted *admissionv1.AdmissionResponse) *admissionv1.AdmissionResponse {
+func (c *charging) admit(ctx context.Context, r *review.Request, w review.World, now *snapshot, admitted *admissionv1.AdmissionResponse) (*admissionv1.AdmissionResponse, error) {
 	if c == nil || (now.budgets.None() && c.holds == nil) {
-		return admitted
+		return admitted, nil
 	}
-	claims := r.Claims(w)
+	claims, err := r.Claims(ctx, w)
+	if err != nil {
+		return nil, err
+	}
 	if c.holds != nil {
-		if err := c.holds(); err != nil {
-			return cutOff(r, w, now, claims, admitted, err)
+		if why := c.holds(); why != nil {
+			// This replica may let no claim rise. It may know the policies and budgets of long ago, so what
+			// falls has to do so by all rules that there could be. The count finds its overlap.
+			rises := review.Grows(claims) || (now.budgets.Strict() && review.Rises(claims))
+			if !rises {
+				rises, err = r.RisesByOtherRules(ctx, w)
+			}
+			if err != nil || !rises {
+				return admitted, err
+			}
+			return r.Later("", why.Error(), retryAfter), nil
 		}
 	}
 	if len(claims) == 0 || (!c.everything && !review.Rises(claims)) {
-		return admitted
+		return admitted, nil
 	}
 	labels, known := w.NamespaceLabels(r.Namespace())
 	if c.labels != nil && now.budgets.Selective() {
-		var err error
 		if labels, known, err = c.labels(ctx, r.Namespace()); err != nil {
-			return unavailable(err)
+			return nil, err
 		}
 	}
 	charges, refused := r.Charges(now.budgets, claims, labels, known, c.everything)
 	if len(refused) > 0 {
-		return r.Refuse(refused)
+		return r.Refuse(refused), nil
 	}
 	if len(charges) == 0 {
-		return admitted
+		return admitted, nil
 	}
 	rules := policy.Rules(now.policies, now.knative)
 	demands := make([]charge.Demand, len(charges))
@@ -72,24 +83,14 @@ func (c *charging) admit(ctx context.Context, r *review.Request, w review.World,
 		case answer.Retry != "" && demands[i].Optional:
 		case answer.Retry != "":
 			seconds := cmp.Or(answer.After, longRetry)
-			return r.Later(charges[i].Budget.Name, charge.Wait(answer.Retry, seconds), seconds)
+			return r.Later(charges[i].Budget.Name, charge.Wait(answer.Retry, seconds), seconds), nil
 		case !answer.Admits():
-			return r.Refuse([]policy.Violation{charges[i].NoRoom(answer, r.Namespace())})
+			return r.Refuse([]policy.Violation{charges[i].NoRoom(answer, r.Namespace())}), nil
 		case !answer.Fits:
 			r.AdmitBeyond(admitted, charges[i].NoRoom(answer, r.Namespace()))
 		case answer.Raised > 0:
 			admitted.Warnings = append(admitted.Warnings, charges[i].Left(answer.Outcome, r.Namespace()))
 		}
 	}
-	return admitted
-}
-
-// cutOff is the answer while this replica may let no claim rise. It may know the policies and
-// budgets of long ago, so what falls has to do so by all rules that there could be.
-func cutOff(r *review.Request, w review.World, now *snapshot, claims []review.Claim, admitted *admissionv1.AdmissionResponse, why error) *admissionv1.AdmissionResponse {
-	switch {
-	case review.Grows(claims), now.budgets.Strict() && review.Rises(claims), r.RisesByOtherRules(w):
-		return r.Later("", why.Error(), retryAfter)
-	}
-	return admitted // as low as before, or lower: the count finds the overlap
+	return admitted, nil
 }

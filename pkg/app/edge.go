@@ -10,6 +10,7 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/kubetorch/webhook/pkg/cluster"
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/policy"
 	"github.com/kubetorch/webhook/pkg/registration"
@@ -42,7 +43,7 @@ type edge struct {
 	// decided is told what policies decided of each request; nil tells nobody.
 	decided func([]review.Decision)
 	// reader reads what the verdict on what has pods depends on; nil where there is nothing to ask.
-	reader review.Reader
+	reader cluster.Reader
 	// remembered is what was admitted; nil in a cluster, which stores it.
 	remembered *memory
 	// self is the user that the controller is to the API server; nil without a cluster.
@@ -83,9 +84,7 @@ func (e *edge) validate(ctx context.Context, request *admissionv1.AdmissionReque
 	return e.decide(ctx, request, tracing.Judge, (*review.Request).Validate, e.charging)
 }
 
-func (e *edge) decide(ctx context.Context, request *admissionv1.AdmissionRequest,
-	name string, judge func(*review.Request, review.World) *admissionv1.AdmissionResponse, charging *charging,
-) *admissionv1.AdmissionResponse {
+func (e *edge) decide(ctx context.Context, request *admissionv1.AdmissionRequest, name string, judge judge, charging *charging) *admissionv1.AdmissionResponse {
 	now := e.current.Load()
 	operators := workload.BuiltInOperators()
 	if now != nil {
@@ -98,21 +97,22 @@ func (e *edge) decide(ctx context.Context, request *admissionv1.AdmissionRequest
 	if now == nil {
 		return unavailable(fmt.Errorf("starting: %w", e.ready()))
 	}
-	var failed error
-	world := e.world(ctx, now, &failed)
-	if response = e.resolve(ctx, r, request, &world, &failed, charging != nil); response != nil {
-		return response
+	world, err := e.resolve(ctx, r, now, charging != nil)
+	if errors.Is(err, errGone) {
+		return review.Allow(request.UID)
 	}
-	_, step := tracing.Step(ctx, name)
-	response = judge(r, world)
-	step.End()
-	if response.Allowed && failed == nil && charging != nil {
-		ctx, step := tracing.Step(ctx, tracing.Charge)
-		response = charging.admit(ctx, r, world, now, response)
+	if err == nil {
+		_, step := tracing.Step(ctx, name)
+		response, err = judge(r, ctx, world)
 		step.End()
 	}
-	if failed != nil {
-		return unavailable(failed)
+	if err == nil && response.Allowed && charging != nil {
+		ctx, step := tracing.Step(ctx, tracing.Charge)
+		response, err = charging.admit(ctx, r, world, now, response)
+		step.End()
+	}
+	if err != nil {
+		return unavailable(err)
 	}
 	if e.decided != nil {
 		e.decided(r.Decisions())
@@ -123,56 +123,87 @@ func (e *edge) decide(ctx context.Context, request *admissionv1.AdmissionRequest
 	return response
 }
 
-// resolve reads what else the verdict depends on. A response ends the request.
-func (e *edge) resolve(ctx context.Context, r *review.Request, request *admissionv1.AdmissionRequest, world *review.World, failed *error, charges bool) *admissionv1.AdmissionResponse {
+// judge is a step of package review.
+type judge func(*review.Request, context.Context, review.World) (*admissionv1.AdmissionResponse, error)
+
+// errGone is about what is scaled: nothing is known of it, or it is gone, and its scale with it.
+var errGone = errors.New("what is scaled is gone")
+
+// world is what verdicts in a namespace are based on.
+func (e *edge) world(ctx context.Context, now *snapshot, namespace string) (review.World, error) {
+	w := review.World{Policies: now.policies, Knative: now.knative, Reader: e.reader, Budgeted: !now.budgets.None()}
+	if e.self != nil {
+		w.Self = e.self()
+	}
+	labels, known := map[string]string(nil), true // an object of the cluster, such as a policy, is in no namespace
+	if namespace != "" {
+		var err error
+		if labels, known, err = e.namespaceLabels(ctx, namespace); err != nil {
+			return w, err
+		}
+	}
+	w.NamespaceLabels = func(string) (map[string]string, bool) { return labels, known }
+	return w, nil
+}
+
+// resolve reads what a verdict depends on.
+func (e *edge) resolve(ctx context.Context, r *review.Request, now *snapshot, charges bool) (review.World, error) {
 	ctx, step := tracing.Step(ctx, tracing.Resolve)
 	defer step.End()
-	var err error
-	world.Reader = e.reader
+	namespace := r.Namespace()
+	w, err := e.world(ctx, now, namespace)
+	if err != nil {
+		return w, err
+	}
 	if name := r.Scaled(); name != "" {
 		if e.reader == nil {
-			return review.Allow(request.UID) // nothing is known of what is scaled
+			return w, errGone
 		}
-		scaled, err := e.reader.Get(ctx, r.Kind(), request.Namespace, name)
+		scaled, err := e.reader.Get(ctx, r.Kind(), namespace, name)
 		if err != nil {
-			return unavailable(err)
+			return w, err
 		}
 		if scaled == nil {
-			return review.Allow(request.UID) // gone, and its scale with it
+			return w, errGone
 		}
 		r.ScaleOf(scaled)
 	}
 	if e.neighbours != nil {
-		world.Live = live{e.neighbours.reads, ctx, request.Namespace, failed}
-		lookups := r.Lookups(world.Self)
-		if world.Cluster, err = e.neighbours.of(ctx, request.Namespace, lookups); err != nil {
-			return unavailable(err)
+		w.Live = e.neighbours
+		lookups := r.Lookups(w.Self)
+		if w.Cluster, err = e.neighbours.of(ctx, namespace, lookups); err != nil {
+			return w, err
 		}
-		if lookups.Around && world.Cluster.Knative {
-			if world.Around, err = e.neighbours.around(ctx, request.Namespace, review.AroundKinds()); err != nil {
-				return unavailable(err)
+		if lookups.Around && w.Cluster.Knative {
+			if w.Around, err = e.neighbours.around(ctx, namespace, review.AroundKinds()); err != nil {
+				return w, err
 			}
 		}
 	}
+	if e.registered != nil && r.HangsOnRecord(w) {
+		if w.Registered, err = e.registered(ctx); err != nil {
+			return w, err
+		}
+	}
 	if names := r.NamedRevisions(); len(names) > 0 {
-		if world.Revisions, err = e.revisions(ctx, request.Namespace, names); err != nil {
-			return unavailable(err)
+		if w.Revisions, err = e.revisions(ctx, namespace, names); err != nil {
+			return w, err
 		}
 	}
 	if !charges {
-		return nil
+		return w, nil
 	}
-	if err := r.Resolve(ctx, *world); err != nil {
-		return unavailable(err)
+	if err := r.Resolve(ctx, w); err != nil {
+		return w, err
 	}
-	if e.reader != nil && r.NeedsUsers(*world) {
-		users, err := e.templateUsers(ctx, r, *world)
+	if e.reader != nil && r.NeedsUsers(w) {
+		users, err := e.templateUsers(ctx, r, w)
 		if err != nil {
-			return unavailable(err)
+			return w, err
 		}
 		r.SetUsers(users)
 	}
-	return nil
+	return w, err
 }
 
 // unavailable refuses because something could not be read; the same request may

@@ -9,9 +9,6 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
-
-	"sigs.k8s.io/controller-runtime/pkg/healthz"
-	"sigs.k8s.io/controller-runtime/pkg/webhook"
 )
 
 // Limits of one connection. The handlers of admissions set a shorter one for the body, from
@@ -31,8 +28,7 @@ const (
 	dialTimeout = 3 * time.Second
 )
 
-// listener is the TLS listener and the HTTP server behind it. It stands in for
-// controller-runtime's, which knows fewer limits.
+// listener is the TLS listener and the HTTP server behind it.
 type listener struct {
 	address string
 	tls     *tls.Config
@@ -44,17 +40,6 @@ type listener struct {
 	started     atomic.Bool
 	connections connections
 }
-
-var _ webhook.Server = (*listener)(nil)
-
-// NeedLeaderElection tells the manager that every replica serves.
-func (*listener) NeedLeaderElection() bool { return false }
-
-// Register is part of webhook.Server.
-func (l *listener) Register(path string, handler http.Handler) { l.mux.Handle(path, handler) }
-
-// WebhookMux is part of webhook.Server.
-func (l *listener) WebhookMux() *http.ServeMux { return l.mux }
 
 // Start serves until ctx ends, and then until what is under way was answered.
 func (l *listener) Start(ctx context.Context) error {
@@ -89,17 +74,15 @@ func (l *listener) Start(ctx context.Context) error {
 	return <-stopped
 }
 
-// StartedChecker dials the listener.
-func (l *listener) StartedChecker() healthz.Checker {
-	return func(*http.Request) error {
-		if !l.started.Load() {
-			return errors.New("the listener has not been started yet")
-		}
-		// Only whether it answers is asked; nobody is told anything over this connection.
-		connection, err := tls.DialWithDialer(&net.Dialer{Timeout: dialTimeout}, "tcp", l.address, &tls.Config{InsecureSkipVerify: true})
-		if err != nil {
-			return fmt.Errorf("the listener cannot be reached: %w", err)
-		}
-		return connection.Close()
+// reachable is nil if the listener answers a dial.
+func (l *listener) reachable() error {
+	if !l.started.Load() {
+		return errors.New("the listener has not been started yet")
 	}
+	// Only whether it answers is asked; nobody is told anything over this connection.
+	connection, err := tls.DialWithDialer(&net.Dialer{Timeout: dialTimeout}, "tcp", l.address, &tls.Config{InsecureSkipVerify: true})
+	if err != nil {
+		return fmt.Errorf("the listener cannot be reached: %w", err)
+	}
+	return connection.Close()
 }

@@ -10,12 +10,13 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/kubetorch/webhook/pkg/cluster"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/review"
 	"github.com/kubetorch/webhook/pkg/workload"
 )
 
-// memory is a review.Reader of what was admitted, for where there is no cluster.
+// memory is a cluster.Reader of what was admitted, for where there is no cluster.
 type memory struct {
 	mu      sync.Mutex
 	objects map[schema.GroupKind]map[place]manifest.Object
@@ -59,7 +60,7 @@ func (m *memory) keep(r *review.Request) {
 		metadata["namespace"] = at.namespace
 	}
 	if manifest.Text(o, "kind") == "" {
-		resource, _ := resourceOf(kind)
+		resource, _ := cluster.ResourceOf(kind)
 		o["apiVersion"], o["kind"] = resource.GroupVersion().String(), kind.Kind
 	}
 	m.mu.Lock()

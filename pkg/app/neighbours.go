@@ -2,16 +2,21 @@ package app
 
 import (
 	"context"
+	"slices"
+	"sync"
 
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/kubetorch/webhook/pkg/cluster"
+	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/review"
 )
 
-// neighbours reads what the verdict on a Deployment depends on from the API server, never
-// from a cache: what Knative made a moment ago must be told from what looks like it.
+// neighbours reads what the verdict on a Deployment depends on: what Knative made a moment ago must be told
+// from what looks like it.
 type neighbours struct {
-	reads
+	cluster.Reader
 	// served is whether the cluster serves Knative Services.
 	served func() bool
 }
@@ -19,22 +24,41 @@ type neighbours struct {
 func (n neighbours) of(ctx context.Context, namespace string, wanted review.Lookups) (*review.Cluster, error) {
 	c := &review.Cluster{Knative: n.served()}
 	for _, read := range []struct {
-		resource schema.GroupVersionResource
-		name     string
-		into     *map[string]any
+		kind schema.GroupKind
+		name string
+		into *manifest.Object
 	}{
-		{serviceResource, wanted.Service, &c.Service},
-		{coreResource, wanted.CoreService, &c.CoreService},
-		{revisionResource, wanted.Revision, &c.Revision},
-		{deploymentResource, wanted.Deployment, &c.Deployment},
+		{review.ServiceKind, wanted.Service, &c.Service},
+		{review.CoreServiceKind, wanted.CoreService, &c.CoreService},
+		{review.RevisionKind, wanted.Revision, &c.Revision},
+		{review.DeploymentKind, wanted.Deployment, &c.Deployment},
 	} {
-		if read.name == "" || (!c.Knative && read.resource.Group == serviceResource.Group) {
+		if read.name == "" || (!c.Knative && read.kind.Group == review.ServiceKind.Group) {
 			continue
 		}
 		var err error
-		if *read.into, err = n.one(ctx, read.resource, namespace, read.name); err != nil {
+		if *read.into, err = n.Get(ctx, read.kind, namespace, read.name); err != nil {
 			return nil, err
 		}
 	}
 	return c, nil
+}
+
+// around lists the objects of a namespace that may point at a Deployment. Only core Services
+// decide anything, so only they have to be read: of the other kinds, which a cluster may not
+// have, those count that can be had.
+func (n neighbours) around(ctx context.Context, namespace string, kinds []schema.GroupKind) ([]manifest.Object, error) {
+	lists := make([][]manifest.Object, len(kinds))
+	var failed error
+	var wg sync.WaitGroup
+	for i, kind := range kinds {
+		wg.Go(func() {
+			var err error
+			if lists[i], err = n.List(ctx, kind, namespace, labels.Everything()); kind == review.CoreServiceKind {
+				failed = err
+			}
+		})
+	}
+	wg.Wait()
+	return slices.Concat(lists...), failed
 }

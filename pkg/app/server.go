@@ -12,7 +12,6 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
-	"sigs.k8s.io/controller-runtime/pkg/webhook"
 
 	"github.com/kubetorch/webhook/pkg/admission"
 	"github.com/kubetorch/webhook/pkg/certificate"
@@ -30,11 +29,9 @@ const (
 
 // endpoints is the one TLS listener and everything behind it.
 type endpoints struct {
-	webhook.Server
-	// address is where it listens, for people to read.
-	address string
-	source  certificate.Source
-	checks  *readiness
+	*listener
+	source certificate.Source
+	checks *readiness
 	// draining is set while the process waits to be forgotten by API servers.
 	draining *atomic.Bool
 	callers  *callers
@@ -77,9 +74,7 @@ func newEndpoints(address string, o HTTPOptions, source certificate.Source, e *e
 	}
 	checks := &readiness{draining: draining}
 	checks.add("certificate", source.Ready)
-	// Dials the listener: ready means that an API server could connect.
-	started := server.StartedChecker()
-	checks.add("listener", func() error { return started(nil) })
+	checks.add("listener", server.reachable) // by dialling it: ready means that an API server could connect
 	checks.add("snapshot", e.ready)
 
 	metrics := admission.NewMetrics(MutatePath, ValidatePath)
@@ -94,15 +89,14 @@ func newEndpoints(address string, o HTTPOptions, source certificate.Source, e *e
 		Metrics: metrics, Log: log.WithName("admission"),
 		MaxConcurrent: o.MaxConcurrent, Caller: caller, Tracer: o.Tracer,
 	}) {
-		server.Register(path, closeWhile(draining, handler))
+		mux.Handle(path, closeWhile(draining, handler))
 	}
 	mux.HandleFunc(HealthPath, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.Handle(ReadyPath, checks)
 	mux.Handle(MetricsPath, metricsHandler(registry))
 
 	return &endpoints{
-		Server: server, address: server.address,
-		source: source, checks: checks, draining: draining, callers: clients,
+		listener: server, source: source, checks: checks, draining: draining, callers: clients,
 	}, nil
 }
 
@@ -161,9 +155,8 @@ func (s *endpoints) drained(ctx context.Context, delay time.Duration) (context.C
 
 // awaitListening returns once the server answers TLS handshakes, or ctx ended.
 func (s *endpoints) awaitListening(ctx context.Context) error {
-	started := s.StartedChecker()
 	for {
-		if started(nil) == nil {
+		if s.reachable() == nil {
 			return nil
 		}
 		select {

@@ -161,22 +161,6 @@ func (s *shapes) List(_ context.Context, kind schema.GroupKind, _ string, _ labe
 	return nil, nil
 }
 
-// Named and All are what is live.
-func (s *shapes) Named(kind schema.GroupKind, names ...string) map[string]manifest.Object {
-	m := map[string]manifest.Object{}
-	for _, name := range names {
-		if o := s.stored[kind]; o != nil {
-			m[name] = o
-		}
-	}
-	return m
-}
-
-func (s *shapes) All(kind schema.GroupKind) []manifest.Object {
-	all, _ := s.List(context.Background(), kind, "", nil)
-	return all
-}
-
 func newShapes(t *testing.T) *shapes {
 	t.Helper()
 	s := &shapes{stored: map[schema.GroupKind]manifest.Object{}}
@@ -199,7 +183,7 @@ func newShapes(t *testing.T) *shapes {
 		}
 		s.worlds = append(s.worlds, review.World{Policies: policy.Compile(policies), Knative: knative.Default(), Budgeted: true, Self: account("self"),
 			NamespaceLabels: func(string) (map[string]string, bool) { return nil, true },
-			Reader:          s, Live: s, Cluster: &review.Cluster{Knative: enforcement == "Deny"}, Registered: func() string { return "c" }})
+			Reader:          s, Live: s, Cluster: &review.Cluster{Knative: enforcement == "Deny"}, Registered: "c"})
 	}
 	s.edge = simulate(t, 1, 1<<40, true).replicas[0].edge
 	s.edge.reader = s
@@ -228,20 +212,25 @@ func (s *shapes) ask(gvk schema.GroupVersionKind, o, valid manifest.Object) erro
 	}
 	for _, request := range requests {
 		for i := range s.worlds {
-			for _, step := range []func(*review.Request, review.World) *admissionv1.AdmissionResponse{(*review.Request).Mutate, (*review.Request).Validate} {
+			for _, step := range []judge{(*review.Request).Mutate, (*review.Request).Validate} {
 				w := s.worlds[i]
 				r, answer := review.Read(request)
 				if r != nil {
 					known := *w.Cluster
 					known.Service, known.CoreService, known.Deployment = s.stored[review.ServiceKind], s.stored[review.CoreServiceKind], s.stored[review.DeploymentKind]
-					w.Cluster, w.Around = &known, s.All(review.CoreServiceKind)
+					w.Cluster, w.Around = &known, []manifest.Object{s.stored[review.CoreServiceKind]}
 					_ = r.NamedRevisions()
 					_ = r.Lookups(w.Self)
 					if err := r.Resolve(context.Background(), w); err != nil {
 						return fmt.Errorf("%s: %w", request.Operation, err)
 					}
-					answer = step(r, w)
-					_ = r.Claims(w)
+					var err error
+					if answer, err = step(r, context.Background(), w); err == nil {
+						_, err = r.Claims(context.Background(), w)
+					}
+					if err != nil {
+						return fmt.Errorf("%s: %w", request.Operation, err)
+					}
 				}
 				if answer == nil || (!answer.Allowed && (answer.Result == nil || answer.Result.Message == "")) {
 					return fmt.Errorf("%s: the answer is %v", request.Operation, answer)
@@ -274,7 +263,9 @@ func (s *shapes) count(t *testing.T) error {
 			usage.All(w, listed)
 			audit.Run(audit.Input{Objects: listed.All(), Policies: w.Policies, Knative: w.Knative})
 		}
-		_, _, _ = review.Become(w, s.stored[review.DeploymentKind], s.stored[review.ServiceKind])
+		if _, _, err := review.Become(context.Background(), w, s.stored[review.DeploymentKind], s.stored[review.ServiceKind]); err != nil {
+			return err
+		}
 	}
 	return nil
 }

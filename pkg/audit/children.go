@@ -3,7 +3,6 @@ package audit
 import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
-	"github.com/kubetorch/webhook/pkg/deployments/handover"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/review"
 	"github.com/kubetorch/webhook/pkg/workload"
@@ -44,9 +43,8 @@ func (c *indexed) autoscaler(o manifest.Object) (d workload.Usage, covered bool)
 // owner is the listed object of a kind that controls another, by UID; nil where there is
 // none.
 func (c *indexed) owner(o manifest.Object, kind schema.GroupKind) manifest.Object {
-	named := handover.ControllerOf(o)
-	gv, err := schema.ParseGroupVersion(named.Version)
-	if err != nil || gv.Group != kind.Group || named.Kind != kind.Kind || named.UID == "" {
+	named := manifest.ControllerOf(o)
+	if named.GroupKind() != kind || named.UID == "" {
 		return nil
 	}
 	if found := c.one(o, kind, named.Name); manifest.Text(found, "metadata", "uid") == named.UID {

@@ -1,8 +1,10 @@
 package audit
 
 import (
+	"context"
 	"slices"
 
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/kubetorch/webhook/pkg/cluster"
@@ -98,22 +100,24 @@ func (c *indexed) one(o manifest.Object, kind schema.GroupKind, name string) man
 	return c.beside(o, kind, name)[name]
 }
 
-// beside is a review.Live of what was listed.
-type beside struct {
-	*indexed
-	object manifest.Object
-}
+// beside is a cluster.Reader of what was listed.
+type beside struct{ *indexed }
 
-func (b beside) Named(kind schema.GroupKind, names ...string) map[string]manifest.Object {
-	return b.beside(b.object, kind, names...)
-}
-
-func (b beside) All(kind schema.GroupKind) []manifest.Object {
-	var all []manifest.Object
-	for _, item := range b.objects[place{kind, placeOf(b.object).namespace}] {
-		all = append(all, item.Object())
+func (b beside) Get(_ context.Context, kind schema.GroupKind, namespace, name string) (manifest.Object, error) {
+	if item := b.objects[place{kind, namespace}][name]; item != nil {
+		return item.Object(), nil
 	}
-	return all
+	return nil, nil
+}
+
+func (b beside) List(_ context.Context, kind schema.GroupKind, namespace string, selector labels.Selector) ([]manifest.Object, error) {
+	var all []manifest.Object
+	for _, item := range b.objects[place{kind, namespace}] {
+		if o := item.Object(); selector.Matches(labels.Set(manifest.Texts(o, "metadata", "labels"))) {
+			all = append(all, o)
+		}
+	}
+	return all, nil
 }
 
 // violations are the bounds that an object breaks; concerned is false for what bounds are
@@ -173,14 +177,15 @@ func (c *indexed) world(o manifest.Object) review.World {
 			labels, known := c.Namespaces[name]
 			return labels, known
 		},
-		Live:    beside{c, o},
+		Live:    beside{c},
 		Cluster: &review.Cluster{Knative: c.Served, Revision: revision},
 	}
 }
 
 // covered tells whether an owner that was listed answers for an object, as at admission.
 func (c *indexed) covered(o manifest.Object) bool {
-	return review.ForObject(o, placeOf(o).namespace).Covered(c.world(o))
+	covered, _ := review.ForObject(o, placeOf(o).namespace).Covered(context.Background(), c.world(o)) // what was listed can be read
+	return covered
 }
 
 // selection is the policies that hold for an object, written by nobody in particular.
@@ -214,7 +219,7 @@ func (c *indexed) deployment(item *cluster.Item, o manifest.Object) []policy.Vio
 		}
 		return c.selection(o).Audit(d)
 	}
-	v := review.ForObject(item.Whole(), item.Namespace).Convert(c.world(o), nil).Verdict
+	v := review.ForObject(item.Whole(), item.Namespace).Plan(c.world(o)).Verdict
 	found := slices.Concat(c.selection(o).Audit(d), v.Denied, v.Warned, v.Audited)
 	return slices.DeleteFunc(found, func(x policy.Violation) bool { _, invalid := c.Policies.Invalid()[x.Policy]; return invalid })
 }

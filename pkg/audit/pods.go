@@ -6,7 +6,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
-	"github.com/kubetorch/webhook/pkg/deployments/handover"
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/policy"
@@ -54,7 +53,7 @@ func (c *indexed) controller(o manifest.Object) manifest.Object {
 		}
 		return nil
 	}
-	ref := handover.ControllerOf(o)
+	ref := manifest.ControllerOf(o)
 	kind := workload.KindOf(manifest.Object{"apiVersion": ref.Version, "kind": ref.Kind})
 	if _, ok := c.Policies.Operators().For(kind); !ok {
 		return nil

@@ -12,6 +12,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/cert-manager/cert-manager/pkg/util/pki"
@@ -100,8 +101,9 @@ type leaf struct {
 	renewAt time.Time
 }
 
-// sign makes a serving certificate that is valid for lifetime, but no longer than the CA.
-func (a *authority) sign(dnsNames []string, now time.Time, lifetime time.Duration) (*leaf, error) {
+// sign makes a serving certificate for DNS names and IP addresses that is valid for lifetime, but no longer
+// than the CA.
+func (a *authority) sign(hosts []string, now time.Time, lifetime time.Duration) (*leaf, error) {
 	key, err := pki.GenerateECPrivateKey(pki.ECCurve256)
 	if err != nil {
 		return nil, fmt.Errorf("making a key: %w", err)
@@ -115,16 +117,20 @@ func (a *authority) sign(dnsNames []string, now time.Time, lifetime time.Duratio
 		begin = a.certificate.NotBefore
 	}
 	template := &x509.Certificate{
-		Subject:   pkix.Name{CommonName: dnsNames[0]},
-		DNSNames:  dnsNames,
 		NotBefore: begin, NotAfter: end,
 		BasicConstraintsValid: true,
 		KeyUsage:              x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
-	// Common names of more than 64 characters are no certificate's.
-	if len(dnsNames[0]) > 64 {
-		template.Subject = pkix.Name{}
+	if len(hosts[0]) <= 64 { // the longest common name of a certificate
+		template.Subject = pkix.Name{CommonName: hosts[0]}
+	}
+	for _, host := range hosts {
+		if ip := net.ParseIP(host); ip != nil {
+			template.IPAddresses = append(template.IPAddresses, ip)
+		} else {
+			template.DNSNames = append(template.DNSNames, host)
+		}
 	}
 	_, signed, err := pki.SignCertificate(template, a.certificate, key.Public(), a.signer)
 	if err != nil {

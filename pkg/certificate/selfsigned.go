@@ -3,10 +3,8 @@ package certificate
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -129,48 +127,20 @@ func namesOf(c *x509.Certificate) []string {
 type issued struct{ ca, certificate, key []byte }
 
 func issue(hosts []string, now time.Time) (*issued, error) {
-	caKey, err := pki.GenerateECPrivateKey(pki.ECCurve256)
+	ca, err := newAuthority("kubetorch-webhook", now, selfSignedValidity)
 	if err != nil {
 		return nil, err
 	}
-	ca := template("kubetorch-webhook self-signed CA", now)
-	ca.IsCA, ca.MaxPathLenZero, ca.KeyUsage = true, true, x509.KeyUsageCertSign|x509.KeyUsageDigitalSignature
-	var made issued
-	if made.ca, ca, err = pki.SignCertificate(ca, ca, caKey.Public(), caKey); err != nil {
-		return nil, err
-	}
-
-	key, err := pki.GenerateECPrivateKey(pki.ECCurve256)
+	leaf, err := ca.sign(hosts, now, selfSignedValidity)
 	if err != nil {
 		return nil, err
 	}
-	leaf := template("kubetorch-webhook", now)
-	leaf.KeyUsage, leaf.ExtKeyUsage = x509.KeyUsageDigitalSignature, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
-	for _, host := range hosts {
-		if ip := net.ParseIP(host); ip != nil {
-			leaf.IPAddresses = append(leaf.IPAddresses, ip)
-		} else {
-			leaf.DNSNames = append(leaf.DNSNames, host)
-		}
-	}
-	if made.certificate, _, err = pki.SignCertificate(leaf, ca, key.Public(), caKey); err != nil {
+	made := &issued{ca: ca.crt}
+	if made.certificate, err = pki.EncodeX509(leaf.certificate.Leaf); err != nil {
 		return nil, err
 	}
-	if made.key, err = pki.EncodePKCS8PrivateKey(key); err != nil {
-		return nil, err
-	}
-	return &made, nil
-}
-
-func template(name string, now time.Time) *x509.Certificate {
-	return &x509.Certificate{
-		// A serial number is filled in at random by CreateCertificate.
-		Subject: pkix.Name{CommonName: name},
-		// Clocks of clients may be a little behind.
-		NotBefore:             now.Add(-5 * time.Minute),
-		NotAfter:              now.Add(selfSignedValidity),
-		BasicConstraintsValid: true,
-	}
+	made.key, err = pki.EncodePKCS8PrivateKey(leaf.certificate.PrivateKey)
+	return made, err
 }
 
 // replaceFile writes a file whole or not at all, never readable by more than mode.

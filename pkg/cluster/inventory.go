@@ -175,7 +175,7 @@ func ListWith(ctx context.Context, source Source, operators workload.Operators, 
 	r := &reading{source: source}
 	o := &Objects{Namespaces: map[string]map[string]string{}}
 	err := r.list(ctx, namespaces, func() { clear(o.Namespaces) }, func(raw []byte) error {
-		text, _, ok := jsonscan.Prune(nil, raw, labels)
+		text, _, ok := jsonscan.Prune(nil, raw, labeled)
 		if !ok {
 			text = raw
 		}

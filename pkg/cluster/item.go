@@ -6,10 +6,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
-	"github.com/kubetorch/webhook/pkg/deployments/handover"
 	"github.com/kubetorch/webhook/pkg/jsonscan"
 	"github.com/kubetorch/webhook/pkg/manifest"
-	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // Item is an object that was listed: what counts and audits look at, held in little room.
@@ -53,9 +51,9 @@ func AllOf(objects []manifest.Object) []Item {
 
 func (i *Item) describe(o manifest.Object) {
 	i.Namespace, i.Name, i.UID = manifest.Text(o, "metadata", "namespace"), manifest.Text(o, "metadata", "name"), manifest.Text(o, "metadata", "uid")
-	owner := handover.ControllerOf(o)
+	owner := manifest.ControllerOf(o)
 	i.Controller = owner.UID
-	i.controller = workload.KindOf(manifest.Object{"apiVersion": owner.Version, "kind": owner.Kind})
+	i.controller = owner.GroupKind()
 	i.generation, _ = manifest.Whole(o, "metadata", "generation")
 }
 

@@ -52,7 +52,7 @@ var (
 	podSpec = &shape{Digest: true, Fields: pods}
 	pods    = fields{"containers": containers, "initContainers": containers, "resources": all, "resourceClaims": all, "nodeSelector": all,
 		"affinity": {Fields: fields{"nodeAffinity": of("requiredDuringSchedulingIgnoredDuringExecution")}}}
-	labels   = &shape{Fields: fields{"metadata": of("name", "labels")}}
+	labeled  = &shape{Fields: fields{"metadata": of("name", "labels")}}
 	template = &shape{Fields: fields{"metadata": {Fields: fields{"name": all, "annotations": scaling}}, "spec": podSpec}}
 )
 

@@ -58,7 +58,7 @@ func runServe(ctx context.Context, o *options.Serve, out, errOut io.Writer) erro
 	if err := o.Validate().ToAggregate(); err != nil {
 		return err
 	}
-	app.TuneGarbageCollector()
+	app.LimitMemory()
 	log := o.Log.Logger(errOut)
 	ctrl.SetLogger(log)
 	klog.SetLogger(log.WithName("client"))

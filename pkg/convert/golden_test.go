@@ -111,7 +111,7 @@ func verdict(t *testing.T, deployment manifest.Object, kn *knative.Config) revie
 	t.Helper()
 	w := review.World{Policies: policy.Compile([]v1alpha1.ComputePolicy{profiles(t)}), Knative: kn,
 		NamespaceLabels: func(string) (map[string]string, bool) { return map[string]string{}, true }}
-	c := review.ForObject(deployment, manifest.Text(deployment, "metadata", "namespace")).Convert(w, nil)
+	c := review.ForObject(deployment, manifest.Text(deployment, "metadata", "namespace")).Plan(w)
 	if !c.Verdict.Refused() {
 		assert.Empty(t, kn.Validate(c.Service, true), "the expansion is valid")
 	}

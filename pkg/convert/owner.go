@@ -2,8 +2,8 @@ package convert
 
 import (
 	"fmt"
-	"strings"
 
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/kubetorch/webhook/pkg/manifest"
@@ -15,13 +15,11 @@ import (
 // workload. Anybody can write an owner reference; where a cluster is at hand, the Revision
 // has to be looked up.
 func RevisionOwner(deployment manifest.Object) (name, uid string, ok bool) {
-	for _, o := range manifest.Objects(deployment, "metadata", "ownerReferences") {
-		controller, _ := o["controller"].(bool)
-		if controller && manifest.Text(o, "kind") == "Revision" && strings.HasPrefix(manifest.Text(o, "apiVersion"), "serving.knative.dev/") {
-			return manifest.Text(o, "name"), manifest.Text(o, "uid"), true
-		}
+	owner := manifest.ControllerOf(deployment)
+	if owner.GroupKind() != (schema.GroupKind{Group: "serving.knative.dev", Kind: "Revision"}) {
+		return "", "", false
 	}
-	return "", "", false
+	return owner.Name, owner.UID, true
 }
 
 // NameTaken refuses a Deployment whose Knative Service cannot have its name, since

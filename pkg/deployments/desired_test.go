@@ -27,7 +27,7 @@ func TestWanted(t *testing.T) {
 	}
 	first := wanted(deployment("a", "", 1), expansion("a", "60s"), nil)
 	assert.Equal(t, "team", manifest.Text(first, "metadata", "namespace"))
-	assert.Equal(t, handover.Owner{Version: "apps/v1", Kind: "Deployment", Name: "app", UID: "u"}, handover.ControllerOf(first))
+	assert.Equal(t, handover.Owner{Version: "apps/v1", Kind: "Deployment", Name: "app", UID: "u"}, manifest.ControllerOf(first))
 	assert.Equal(t, "a 60s", spec(first))
 
 	same := wanted(deployment("a", "new", 5), expansion("a", "2m"), first)

@@ -71,10 +71,14 @@ func identified(o manifest.Object, namespace string) ([]byte, error) {
 
 // Admit answers a request. The error is about a request that cannot be made.
 func Admit(w review.World, raw *admissionv1.AdmissionRequest) (Result, error) {
+	ctx := context.Background() // what the world reads is at hand
 	var r Result
 	mutating, reply := review.Read(raw)
 	if reply == nil {
-		reply = mutating.Mutate(w)
+		var err error
+		if reply, err = mutating.Mutate(ctx, w); err != nil {
+			return r, err
+		}
 	}
 	if r.Add(reply); !reply.Allowed {
 		return r, nil
@@ -98,8 +102,12 @@ func Admit(w review.World, raw *admissionv1.AdmissionRequest) (Result, error) {
 			return r, err
 		}
 		r.Request = validating
-		reply = validating.Validate(w)
-		r.Claims = validating.Claims(w)
+		if reply, err = validating.Validate(ctx, w); err != nil {
+			return r, err
+		}
+		if r.Claims, err = validating.Claims(ctx, w); err != nil {
+			return r, err
+		}
 	}
 	r.Add(reply)
 	return r, nil

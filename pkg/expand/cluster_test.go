@@ -111,7 +111,8 @@ func (c cluster) admit(t *testing.T, old, o manifest.Object) outcome {
 		require.Nil(t, answer)
 		return r
 	}
-	answer := read().Mutate(w)
+	answer, err := read().Mutate(t.Context(), w)
+	require.NoError(t, err)
 	out.warnings = answer.Warnings
 	if !answer.Allowed {
 		return out.refuse(answer)
@@ -123,10 +124,11 @@ func (c cluster) admit(t *testing.T, old, o manifest.Object) outcome {
 		raw.Object.Raw, err = patch.Apply(raw.Object.Raw)
 		require.NoError(t, err, "the patch does not apply: %s", answer.Patch)
 	}
-	var err error
 	out.object, err = manifest.Decode(raw.Object.Raw)
 	require.NoError(t, err)
-	if answer = read().Validate(w); !answer.Allowed {
+	answer, err = read().Validate(t.Context(), w)
+	require.NoError(t, err)
+	if !answer.Allowed {
 		return out.refuse(answer)
 	}
 	for _, x := range answer.Warnings {

@@ -75,7 +75,7 @@ func (l *ledgers) charge(o *Outcome, written manifest.Object, w review.World, no
 	}
 	r := request(o.Object, w)
 	labels, known := w.NamespaceLabels(namespace)
-	claims := r.Claims(w)
+	claims, _ := r.Claims(context.Background(), w) // documents can always be read
 	if o.Replaced {
 		for i := range claims {
 			claims[i].WrittenIn(written)

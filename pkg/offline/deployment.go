@@ -1,6 +1,7 @@
 package offline
 
 import (
+	"context"
 	"fmt"
 	"maps"
 
@@ -66,7 +67,7 @@ func (o *Outcome) deployment(w review.World, taken names, noKnative bool) {
 		o.Verdict = r.AdmitFixed(w)
 		return
 	}
-	c := r.Convert(w, nil)
+	c, _ := r.Convert(context.Background(), w, nil) // documents can always be read
 	o.Verdict = c.Verdict
 	if c.Service == nil {
 		return

@@ -71,12 +71,12 @@ func admit(d Document, w review.World, taken names, noKnative bool) Outcome {
 	switch {
 	case review.Concerns(kind):
 		o.Concerned = true
-		o.Verdict = review.ForObject(d.Object, namespace).Admit(w)
+		o.decide(review.ForObject(d.Object, namespace).Admit(context.Background(), w))
 		if noKnative {
 			o.Verdict.Warnings = append(o.Verdict.Warnings, "the cluster has no Knative, so this cannot be applied to it; only a Deployment can do without")
 		}
 	case review.Judges(kind):
-		o.Verdict = request(d.Object, w).Judge(w)
+		o.decide(request(d.Object, w).Judge(context.Background(), w))
 	case review.MakesPods(kind):
 		o.pods(kind, w)
 		o.Verdict.Warnings = append(o.Verdict.Warnings, review.Unexpandable(d.Object, kind)...)
@@ -87,7 +87,7 @@ func admit(d Document, w review.World, taken names, noKnative bool) Outcome {
 	case review.Operated(kind):
 		o.Concerned = true
 		if o.Verdict.Errors = review.RefuseKind(d.Object, kind); len(o.Verdict.Errors) == 0 {
-			o.Verdict = request(d.Object, w).Judge(w)
+			o.decide(request(d.Object, w).Judge(context.Background(), w))
 		}
 	case !madeByKnative(d.Object):
 		o.Verdict.Errors = review.RefuseKind(d.Object, kind)
@@ -97,6 +97,9 @@ func admit(d Document, w review.World, taken names, noKnative bool) Outcome {
 	return o
 }
 
+// decide takes a verdict. Documents can always be read.
+func (o *Outcome) decide(v review.Verdict, _ error) { o.Verdict = v }
+
 // pods judges what has pods, as far as these ask for devices and it is not part of another document.
 func (o *Outcome) pods(kind schema.GroupKind, w review.World) {
 	o.Verdict.Errors = review.RefuseKind(o.Object, kind)
@@ -104,7 +107,8 @@ func (o *Outcome) pods(kind schema.GroupKind, w review.World) {
 		return
 	}
 	r := request(o.Object, w)
-	o.Concerned, o.Verdict = true, r.Judge(w)
+	o.Concerned = true
+	o.decide(r.Judge(context.Background(), w))
 	o.Verdict.Room = r.Room(w, o.Verdict.Demand)
 }
 
@@ -139,38 +143,27 @@ type beside struct {
 	docs      []Document
 }
 
-// All are the objects of a kind.
-func (b beside) All(kind schema.GroupKind) []manifest.Object {
-	var all []manifest.Object
-	for _, d := range b.docs {
-		if groupKind(d.Object) == kind && namespaceOf(d.Object) == b.namespace {
-			all = append(all, d.Object)
-		}
-	}
-	return all
-}
-
 // Get is one object; nil if there is none of the name.
 func (b beside) Get(_ context.Context, kind schema.GroupKind, _, name string) (manifest.Object, error) {
-	return b.Named(kind, name)[name], nil
+	var found manifest.Object
+	for _, d := range b.docs {
+		if groupKind(d.Object) == kind && namespaceOf(d.Object) == b.namespace && manifest.Text(d.Object, "metadata", "name") == name {
+			found = d.Object // of several, the last
+		}
+	}
+	return found, nil
 }
 
 // List are the objects of a kind whose labels a selector takes.
 func (b beside) List(_ context.Context, kind schema.GroupKind, _ string, selector labels.Selector) ([]manifest.Object, error) {
-	return slices.DeleteFunc(b.All(kind), func(o manifest.Object) bool {
-		return !selector.Matches(labels.Set(manifest.Texts(o, "metadata", "labels")))
-	}), nil
-}
-
-// Named are the objects of a kind that have one of the names, by name.
-func (b beside) Named(kind schema.GroupKind, names ...string) map[string]manifest.Object {
-	found := map[string]manifest.Object{}
-	for _, o := range b.All(kind) {
-		if name := manifest.Text(o, "metadata", "name"); slices.Contains(names, name) {
-			found[name] = o
+	var found []manifest.Object
+	for _, d := range b.docs {
+		if groupKind(d.Object) == kind && namespaceOf(d.Object) == b.namespace &&
+			selector.Matches(labels.Set(manifest.Texts(d.Object, "metadata", "labels"))) {
+			found = append(found, d.Object)
 		}
 	}
-	return found
+	return found, nil
 }
 
 // around are the documents of the namespace of a Deployment that may point at it.

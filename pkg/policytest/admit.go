@@ -48,7 +48,7 @@ func admit(s *Suite, c *Case, in offline.Inputs) (answer, error) {
 	a := answer{expansion: r.Object}
 	a.claims(r.Claims)
 	if r.Request != nil && becomesService(r.Object, w) {
-		converted := r.Request.Convert(w, nil)
+		converted := r.Request.Plan(w)
 		a.expansion = converted.Service
 		for _, warning := range converted.Verdict.Warnings {
 			r.Warn(warning)

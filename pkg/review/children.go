@@ -1,6 +1,7 @@
 package review
 
 import (
+	"context"
 	"maps"
 	"slices"
 
@@ -23,29 +24,36 @@ func (r *Request) isChild() bool { return slices.Contains(children, r.kind()) }
 
 // judgeChild holds a child of a Knative object, or one that stands alone, against the
 // bounds. Its owner is read only if it would not be admitted silently by itself.
-func (r *Request) judgeChild(w World) Verdict {
+func (r *Request) judgeChild(ctx context.Context, w World) (Verdict, error) {
 	if r.asksTheSame() {
-		return Verdict{} // Knative's own bookkeeping, a storage migration
+		return Verdict{}, nil // Knative's own bookkeeping, a storage migration
 	}
 	selection := r.selection(w)
-	if r.kind() == RouteKind && (!selection.BoundsGPUs() || len(workload.NamedRevisions(r.object)) == 0 || r.Covered(w)) {
-		return Verdict{} // what it makes reachable was judged where it is written
-	}
-	d, old := r.childDemands(w, false)
-	v := r.verdict(selection, d, old)
-	if v.silent() {
-		return v
-	}
-	if r.kind() == AutoscalerKind {
-		d, old = r.childDemands(w, true)
-		if v = r.verdict(selection, d, old); v.silent() {
-			return v
+	if r.kind() == RouteKind {
+		if !selection.BoundsGPUs() || len(workload.NamedRevisions(r.object)) == 0 {
+			return Verdict{}, nil
+		}
+		if covered, err := r.Covered(ctx, w); covered || err != nil {
+			return Verdict{}, err // what it makes reachable was judged where it is written
 		}
 	}
-	if r.kind() != RouteKind && r.Covered(w) {
-		return Verdict{}
+	d, old, err := r.childDemands(ctx, w, false)
+	v := r.verdict(selection, d, old)
+	if err != nil || v.silent() {
+		return v, err
 	}
-	return v
+	if r.kind() == AutoscalerKind {
+		d, old, err = r.childDemands(ctx, w, true)
+		if v = r.verdict(selection, d, old); err != nil || v.silent() {
+			return v, err
+		}
+	}
+	if r.kind() != RouteKind {
+		if covered, err := r.Covered(ctx, w); covered || err != nil {
+			return Verdict{}, err
+		}
+	}
+	return v, nil
 }
 
 // verdict words what the bounds say of a demand.
@@ -68,34 +76,44 @@ func (v *Verdict) silent() bool {
 
 // childDemands measures the new and, on UPDATE, the old object; with what a PodAutoscaler
 // scales only if that is wanted.
-func (r *Request) childDemands(w World, target bool) (workload.Usage, *workload.Usage) {
-	gpus := r.selection(w).GPUResources()
-	measure := func(o manifest.Object) workload.Usage {
-		switch r.kind() {
-		case ConfigurationKind:
-			return workload.ConfigurationUsage(o, w.Knative, gpus, w.Revisions)
-		case RevisionKind:
-			return workload.RevisionUsage(o, w.Knative, gpus)
-		case RouteKind:
-			return workload.RouteUsage(o, w.named(ConfigurationKind, workload.NamedConfigurations(o)), w.named(RevisionKind, workload.NamedRevisions(o)), w.Knative, gpus)
-		default:
-			var scaled manifest.Object
-			if target {
-				scaled = w.one(DeploymentKind, workload.ScaledDeployment(o))
-			}
-			return workload.AutoscalerUsage(o, scaled, w.Knative, gpus)
-		}
-	}
-	d := measure(r.object)
-	if r.old == nil {
-		return d, nil
+func (r *Request) childDemands(ctx context.Context, w World, target bool) (workload.Usage, *workload.Usage, error) {
+	d, err := r.childUsage(ctx, w, r.object, target)
+	if r.old == nil || err != nil {
+		return d, nil, err
 	}
 	before := r.old
 	if r.kind() == RouteKind {
 		before = r.had()
 	}
-	old := measure(before)
-	return d, &old
+	old, err := r.childUsage(ctx, w, before, target)
+	return d, &old, err
+}
+
+// childUsage measures the object as it is to be or was.
+func (r *Request) childUsage(ctx context.Context, w World, o manifest.Object, target bool) (workload.Usage, error) {
+	gpus := r.selection(w).GPUResources()
+	switch r.kind() {
+	case ConfigurationKind:
+		return workload.ConfigurationUsage(o, w.Knative, gpus, w.Revisions), nil
+	case RevisionKind:
+		return workload.RevisionUsage(o, w.Knative, gpus), nil
+	case RouteKind:
+		configurations, err := r.live(w).named(ctx, ConfigurationKind, workload.NamedConfigurations(o))
+		if err != nil {
+			return workload.Usage{}, err
+		}
+		revisions, err := r.live(w).named(ctx, RevisionKind, workload.NamedRevisions(o))
+		if err != nil {
+			return workload.Usage{}, err
+		}
+		return workload.RouteUsage(o, configurations, revisions, w.Knative, gpus), nil
+	}
+	var scaled manifest.Object
+	var err error
+	if target {
+		scaled, err = r.live(w).get(ctx, DeploymentKind, workload.ScaledDeployment(o))
+	}
+	return workload.AutoscalerUsage(o, scaled, w.Knative, gpus), err
 }
 
 // asksTheSame tells whether an update leaves alone what is asked for, and whose child the
@@ -147,11 +165,12 @@ func (r *Request) deploymentDemands(w World) (workload.Usage, *workload.Usage) {
 // raiseToAutoscalers counts the pods of a Deployment that asks for more GPUs per pod, or for
 // others, as far as PodAutoscalers may start them: one may have been admitted while the pods
 // asked for fewer, or was charged for other types.
-func (r *Request) raiseToAutoscalers(w World, d, old *workload.Usage) {
-	if w.Live == nil || !w.knative() || d.GPUs.PerPod == 0 || (old != nil && d.GPUs.Cmp(old.GPUs) <= 0 && d.SameType(old)) {
-		return
+func (r *Request) raiseToAutoscalers(ctx context.Context, w World, d, old *workload.Usage) error {
+	if !w.knative() || d.GPUs.PerPod == 0 || (old != nil && d.GPUs.Cmp(old.GPUs) <= 0 && d.SameType(old)) {
+		return nil
 	}
-	for _, autoscaler := range w.Live.All(AutoscalerKind) {
+	autoscalers, err := r.live(w).all(ctx, AutoscalerKind)
+	for _, autoscaler := range autoscalers {
 		if workload.ScaledDeployment(autoscaler) != manifest.Text(r.object, "metadata", "name") {
 			continue
 		}
@@ -160,4 +179,5 @@ func (r *Request) raiseToAutoscalers(w World, d, old *workload.Usage) {
 			old.RaisePeak(pods)
 		}
 	}
+	return err
 }

@@ -1,12 +1,12 @@
 package review
 
 import (
+	"context"
 	"maps"
 	"slices"
 	"strings"
 
 	admissionv1 "k8s.io/api/admission/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -73,66 +73,86 @@ func total(parts []workload.Part) int64 { return workload.Sum(parts) }
 
 // Claims are what a budget has to count for the object of a request, as it is going to be
 // stored. A child that a verified owner answers for claims nothing of its own.
-func (r *Request) Claims(w World) []Claim {
+func (r *Request) Claims(ctx context.Context, w World) ([]Claim, error) {
 	switch {
 	case r.isPolicy(), r.asksTheSame():
-		return nil
+		return nil, nil
 	case r.raw.SubResource == "status" && r.of != DeploymentKind:
-		return r.statusClaims(w)
+		return r.statusClaims(w), nil
 	case r.isDeployment():
-		return r.deploymentClaims(w)
+		return r.deploymentClaims(ctx, w)
 	case r.hasPods():
-		return r.podClaims(w)
+		return r.podClaims(w), nil
 	case r.isOperated():
-		return r.operatedClaims(w)
+		return r.operatedClaims(w), nil
 	case r.of == workload.HorizontalPodAutoscalerKind:
-		return r.targetClaims(w)
+		return r.targetClaims(w), nil
 	case r.of == workload.LimitRangeKind:
-		return r.limitRangeClaims()
+		return r.limitRangeClaims(), nil
 	case r.of == workload.ResourceClaimTemplateKind:
-		return r.templateClaims()
+		return r.templateClaims(), nil
 	case r.isChild():
-		return r.childClaims(w)
+		return r.childClaims(ctx, w)
 	}
-	d, old := r.demands(w)
-	if old != nil && d.Claim > old.Claim && w.Live != nil {
-		if names, revisions := r.routed(w); len(names) > 0 {
-			w.Revisions = union(w.Revisions, revisions)
-			d, old = r.demands(w, names...)
-		}
+	return r.serviceClaims(ctx, w)
+}
+
+// serviceClaims are those of a Knative Service.
+func (r *Request) serviceClaims(ctx context.Context, w World) ([]Claim, error) {
+	d, old, err := r.routedDemands(ctx, &w)
+	if err != nil {
+		return nil, err
 	}
 	c := newClaim(ServiceKey(r.object), ServiceKind.Kind, d, old)
 	if r.old == nil {
-		return []Claim{c}
+		return []Claim{c}, nil
 	}
 	// What the ledger has for the Service is its own: not what others' revisions claim that
 	// its traffic names.
 	controls := r.controls(w)
-	c.Old = slices.DeleteFunc(slices.Clone(c.Old), func(p workload.Part) bool { return p.Revision != "" && !controls(w.Revisions[p.Revision]) })
-	r.addSuperseded(w, &c, old)
+	var own []workload.Part
+	for _, p := range c.Old {
+		controlled := p.Revision == ""
+		if !controlled {
+			if controlled, err = controls(ctx, w.Revisions[p.Revision]); err != nil {
+				return nil, err
+			}
+		}
+		if controlled {
+			own = append(own, p)
+		}
+	}
+	c.Old = own
+	if err := r.addSuperseded(ctx, w, &c, old); err != nil {
+		return nil, err
+	}
 	// With another owner it has another key from now on. Until the next count the entry under
 	// the old one holds what it had, so nothing has to be charged for that.
 	if was := ServiceKey(r.old); was != c.Key {
-		return []Claim{c, {Key: was, Kind: ServiceKind.Kind}}
+		return []Claim{c, {Key: was, Kind: ServiceKind.Kind}}, nil
 	}
-	return []Claim{c}
+	return []Claim{c}, nil
 }
 
 // controls tells whether a revision belongs to the Configuration of the request's Service, or
 // to the request's Configuration: what only says so counts by itself.
-func (r *Request) controls(w World) func(revision manifest.Object) bool {
+func (r *Request) controls(w World) func(ctx context.Context, revision manifest.Object) (bool, error) {
 	own := manifest.Text(r.object, "metadata", "name")
 	var live string
 	asked := false
-	return func(revision manifest.Object) bool {
+	return func(ctx context.Context, revision manifest.Object) (bool, error) {
 		name, uid := controllerOf(revision, ConfigurationKind)
 		if name != own || uid == "" || w.Live == nil {
-			return name == own && uid != ""
+			return name == own && uid != "", nil
 		}
 		if !asked {
-			asked, live = true, manifest.Text(w.one(ConfigurationKind, own), "metadata", "uid")
+			configuration, err := r.live(w).get(ctx, ConfigurationKind, own)
+			if err != nil {
+				return false, err
+			}
+			asked, live = true, manifest.Text(configuration, "metadata", "uid")
 		}
-		return uid == live
+		return uid == live, nil
 	}
 }
 
@@ -204,18 +224,24 @@ func (r *Request) key() ledger.Key {
 }
 
 // deploymentClaims are what the Deployment's own pods claim, and what it is to become.
-func (r *Request) deploymentClaims(w World) []Claim {
+func (r *Request) deploymentClaims(ctx context.Context, w World) ([]Claim, error) {
 	d, old := r.deploymentDemands(w)
 	if r.madeByKnative(w) && r.withinRevision(w, d, r.selection(w).GPUResources()) {
-		return nil
+		return nil, nil
 	}
 	if r.raised() {
 		_, old = r.byItself().deploymentDemands(w)
 	}
-	r.raiseToAutoscalers(w, &d, old)
+	if err := r.raiseToAutoscalers(ctx, w, &d, old); err != nil {
+		return nil, err
+	}
+	left, err := r.leftOwner(ctx, w)
+	if err != nil {
+		return nil, err
+	}
 	claims := []Claim{newClaim(key(r.object, DeploymentKind.Kind), DeploymentKind.Kind, d, old)}
 	claims[0].Overlap = r.rollout(w, d)
-	if r.leftOwner(w) {
+	if left {
 		claims[0].Old = nil // its owner's entry, not its own
 	}
 	expands := expand.ReadIntent(r.object).Expands() && w.knative()
@@ -223,45 +249,63 @@ func (r *Request) deploymentClaims(w World) []Claim {
 		claims = append(claims, Claim{Key: PlanKey(r.old), Kind: DeploymentKind.Kind}) // nothing any more
 	}
 	if r.scale || r.madeByKnative(w) || !expands {
-		return claims
+		return claims, nil
 	}
 	plan := Claim{Key: PlanKey(r.object), Kind: DeploymentKind.Kind, written: r}
 	exempt := r.carried(w)
 	if r.expandedBefore() {
 		if PlanKey(r.old) == plan.Key && sameWorkload(r.old, r.object) {
-			return claims
+			return claims, nil
 		}
 		if PlanKey(r.old) == plan.Key {
-			plan.Old = r.with(r.old, exempt).Convert(w, nil).Verdict.Demand.Parts
+			plan.Old = r.with(r.old, exempt).Plan(w).Verdict.Demand.Parts
 		}
 	}
-	plan.Demand = r.with(r.object, exempt).Convert(w, nil).Verdict.Demand
+	plan.Demand = r.planned(w).Verdict.Demand
 	plan.New = plan.Demand.Parts
-	return append(claims, plan)
+	return append(claims, plan), nil
 }
 
 // childClaims are those of a Configuration, Revision, Route or PodAutoscaler for which no
 // verified owner answers.
-func (r *Request) childClaims(w World) []Claim {
+func (r *Request) childClaims(ctx context.Context, w World) ([]Claim, error) {
 	if r.kind() == RouteKind && len(workload.NamedRevisions(r.object)) == 0 {
-		return nil // its Configurations claim for themselves
+		return nil, nil // its Configurations claim for themselves
 	}
-	d, old := r.childDemands(w, true)
+	d, old, err := r.childDemands(ctx, w, true)
+	if err != nil {
+		return nil, err
+	}
 	c := newClaim(key(r.object, r.kind().Kind), r.kind().Kind, d, old)
-	if r.leftOwner(w) || r.woken() || r.aimed() {
+	left, err := r.leftOwner(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	if left || r.woken() || r.aimed() {
 		c.Old = nil // nothing was charged for it under its own key
 	}
-	if r.kind() == ConfigurationKind && r.old != nil && len(old.Parts)+len(d.Parts) > 0 && !r.Covered(w) {
-		r.addSuperseded(w, &c, old)
+	if r.kind() == ConfigurationKind && r.old != nil && len(old.Parts)+len(d.Parts) > 0 {
+		covered, err := r.Covered(ctx, w)
+		if err == nil && !covered {
+			err = r.addSuperseded(ctx, w, &c, old)
+		}
+		if err != nil {
+			return nil, err
+		}
 	}
 	if r.kind() == RouteKind && old != nil {
 		c.Old = stillNamed(c.Old, d.Parts)
 	}
 	claims := []Claim{c}
-	if !Rises(claims) || r.Covered(w) || r.reachable(w) {
-		return nil
+	if !Rises(claims) {
+		return nil, nil
 	}
-	return claims
+	for _, charged := range []func(context.Context, World) (bool, error){r.Covered, r.reachable} {
+		if elsewhere, err := charged(ctx, w); elsewhere || err != nil {
+			return nil, err
+		}
+	}
+	return claims, nil
 }
 
 // stillNamed are the parts of what a Route named that it names still: others give it no right
@@ -273,9 +317,9 @@ func stillNamed(old, now []workload.Part) []workload.Part {
 // leftOwner tells whether an update takes an object from the owner that answered for it.
 // The garbage collector does so for an owner that is deleted without its children: its entry
 // stays until they are counted by themselves, unless it is part of a root that goes on.
-func (r *Request) leftOwner(w World) bool {
+func (r *Request) leftOwner(ctx context.Context, w World) (bool, error) {
 	if r.old == nil || manifest.Equal(manifest.At(r.old, "metadata", "ownerReferences"), manifest.At(r.object, "metadata", "ownerReferences")) {
-		return false
+		return false, nil
 	}
 	kind, ok := owners[r.kind()]
 	if r.isDeployment() {
@@ -283,25 +327,17 @@ func (r *Request) leftOwner(w World) bool {
 	}
 	name, uid := controllerOf(r.old, kind)
 	if !ok || uid == "" {
-		return false
+		return false, nil
 	}
 	if still, same := controllerOf(r.object, kind); still == name && same == uid {
-		return false // it has another owner beside it
+		return false, nil // it has another owner beside it
 	}
-	owner := w.one(kind, name)
-	return manifest.Text(owner, "metadata", "uid") != uid || manifest.Text(owner, "metadata", "deletionTimestamp") == "" || !w.rootGoes(kind, owner)
-}
-
-// rootGoes tells whether what answers for an object of Knative's, which may be itself, is being deleted: if
-// it is not, it makes others of what is taken from it.
-func (w World) rootGoes(kind schema.GroupKind, o manifest.Object) bool {
-	above, ok := owners[kind]
-	name, uid := controllerOf(o, above)
-	owner := w.one(above, name)
-	if !ok || uid == "" || manifest.Text(owner, "metadata", "uid") != uid {
-		return manifest.Text(o, "metadata", "deletionTimestamp") != ""
+	owner, err := r.live(w).get(ctx, kind, name)
+	if err != nil || manifest.Text(owner, "metadata", "uid") != uid || manifest.Text(owner, "metadata", "deletionTimestamp") == "" {
+		return true, err
 	}
-	return w.rootGoes(above, owner)
+	goes, err := r.live(w).rootGoes(ctx, kind, owner)
+	return !goes, err
 }
 
 // woken tells whether an update has Knative give pods to a Revision that may have none: it
@@ -327,22 +363,30 @@ func (r *Request) routes() bool {
 // reachable tells whether a Revision that asks for no more than before is one that traffic
 // goes to: then that was charged where the traffic is written. What a status says of that may be a
 // tenant's word.
-func (r *Request) reachable(w World) bool {
-	if r.kind() != RevisionKind || r.old == nil || r.leftOwner(w) || w.Live == nil {
-		return false
+func (r *Request) reachable(ctx context.Context, w World) (bool, error) {
+	if r.kind() != RevisionKind || r.old == nil || w.Live == nil {
+		return false, nil
+	}
+	if left, err := r.leftOwner(ctx, w); left || err != nil {
+		return false, err
 	}
 	gpus := r.selection(w).GPUResources()
 	now, was := workload.RevisionUsage(r.object, w.Knative, gpus), workload.RevisionUsage(r.old, w.Knative, gpus)
 	if now.Claim > was.Claim || now.Outgrows(&was) {
-		return false
+		return false, nil
 	}
 	name := manifest.Text(r.object, "metadata", "name")
 	configuration, uid := controllerOf(r.object, ConfigurationKind)
-	if owner := w.one(ConfigurationKind, configuration); manifest.Text(owner, "metadata", "uid") == uid && revisionOf(owner) == name {
-		return true
+	owner, err := r.live(w).get(ctx, ConfigurationKind, configuration)
+	if err != nil || (manifest.Text(owner, "metadata", "uid") == uid && revisionOf(owner) == name) {
+		return err == nil, err
 	}
-	return specNames(w.one(ServiceKind, configuration))[name] ||
-		slices.ContainsFunc(w.Live.All(RouteKind), func(route manifest.Object) bool { return specNames(route)[name] })
+	service, err := r.live(w).get(ctx, ServiceKind, configuration)
+	if err != nil || specNames(service)[name] {
+		return err == nil, err
+	}
+	routes, err := r.live(w).all(ctx, RouteKind)
+	return slices.ContainsFunc(routes, func(route manifest.Object) bool { return specNames(route)[name] }), err
 }
 
 // BudgetClaim is a claim as one budget counts it.

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/kubetorch/webhook/pkg/budget/ledger"
+	"github.com/kubetorch/webhook/pkg/cluster"
 	"github.com/kubetorch/webhook/pkg/review"
 	"github.com/kubetorch/webhook/pkg/workload"
 )
@@ -22,8 +23,8 @@ func claimed(t *testing.T, object, old string, family ...string) (rises, overlap
 	w.Live, w.Cluster = storing(family...), &review.Cluster{Knative: true}
 	r, answer := review.Read(ask(object, old))
 	require.Nil(t, answer)
-	w.Revisions = w.Live.Named(review.RevisionKind, r.NamedRevisions()...)
-	for _, c := range r.Claims(w) {
+	w.Revisions = must(cluster.Named(t.Context(), w.Live, review.RevisionKind, "", r.NamedRevisions()))
+	for _, c := range claimsOf(r, w) {
 		for _, p := range c.New {
 			rises += p.GPUs
 		}
@@ -99,7 +100,7 @@ func TestARevisionOfOthersIsNotCredited(t *testing.T) {
 	w.Live, w.Cluster = storing(foreign), &review.Cluster{Knative: true}
 	r, _ := review.Read(ask(ksvc("100", 1, ""), old))
 	w.Revisions = map[string]map[string]any{"x-00001": decoded(foreign)}
-	claims := r.Claims(w)
+	claims := claimsOf(r, w)
 	require.Len(t, claims, 1)
 	assert.EqualValues(t, 100, claims[0].New[0].GPUs)
 	require.Len(t, claims[0].Old, 1)
@@ -116,7 +117,7 @@ func TestARevisionThatSaysItIsTheServicesIsNotCredited(t *testing.T) {
 		r, _ := review.Read(ask(ksvc("100", 1, ""), old))
 		w.Revisions = map[string]map[string]any{"svc-00001": decoded(revision)}
 		var had int64
-		for _, p := range r.Claims(w)[0].Old {
+		for _, p := range claimsOf(r, w)[0].Old {
 			had += p.GPUs
 		}
 		assert.Equal(t, credited, had, uid)
@@ -194,7 +195,7 @@ func TestADeploymentThatNoLongerExpandsGivesUpItsPlan(t *testing.T) {
 	plain := strings.Replace(labelled, `labels: {kubetorch.com/autoscale: "true"}, `, "", 1)
 	r, _ := review.Read(ask(plain, labelled))
 	var keys []ledger.Key
-	for _, c := range r.Claims(w) {
+	for _, c := range claimsOf(r, w) {
 		assert.Empty(t, c.New)
 		keys = append(keys, c.Key)
 	}
@@ -210,7 +211,7 @@ func TestPodsGetNoOtherGPUsBehindAPodAutoscaler(t *testing.T) {
 	w := world()
 	w.Live, w.Cluster = storing(autoscaler("9", "trainer", "")), &review.Cluster{Knative: true}
 	r, _ := review.Read(ask(pinned("A100"), pinned("NVIDIA-L4")))
-	claims := r.Claims(w)
+	claims := claimsOf(r, w)
 	require.Len(t, claims, 1)
 	assert.True(t, review.Grows(claims))
 	assert.Equal(t, []workload.Part{{GPUs: 18, Type: "A100"}}, claims[0].New)
@@ -223,7 +224,7 @@ func TestWhatCannotBeCountedDoesNotGrow(t *testing.T) {
 	}
 	unknown := func(object, old string) bool {
 		r, _ := review.Read(ask(object, old))
-		return review.Grows(r.Claims(world()))
+		return review.Grows(claimsOf(r, world()))
 	}
 	assert.True(t, unknown(claimed("9"), ""))
 	assert.True(t, unknown(claimed("9"), claimed("8")))

@@ -149,7 +149,7 @@ func (r *Request) taken(w World, name string) string {
 	switch {
 	case w.Cluster == nil:
 	case w.Cluster.Service != nil:
-		owner := handover.ControllerOf(w.Cluster.Service)
+		owner := manifest.ControllerOf(w.Cluster.Service)
 		if !handover.Owns(r.object, w.Cluster.Service) && !handover.Leftover(manifest.Text(r.object, "metadata", "name"), owner) {
 			return "the Knative Service " + key
 		}

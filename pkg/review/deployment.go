@@ -1,6 +1,7 @@
 package review
 
 import (
+	"context"
 	"slices"
 	"strings"
 
@@ -26,18 +27,21 @@ type Conversion struct {
 // Convert turns the request's Deployment, which is labelled for autoscaling, into its
 // expanded Knative Service, and judges that. The Deployment is left as it is. live is the
 // Knative Service as it is stored, nil where there is none yet.
-func (r *Request) Convert(w World, live manifest.Object) Conversion {
+func (r *Request) Convert(ctx context.Context, w World, live manifest.Object) (Conversion, error) {
 	ksvc, notes, errs := convert.Service(withoutBookkeeping(r.object), convert.Surroundings{Knative: w.Knative, Services: w.coreServices()})
 	c := Conversion{Service: ksvc, Notes: notes}
 	if ksvc == nil {
 		c.Verdict.Errors = append(errs, expand.ReadIntent(r.object).Errors...)
-		return c
+		return c, nil
 	}
 	raw := *r.raw
 	raw.Name = manifest.Text(ksvc, "metadata", "name")
 	raw.Kind.Group, raw.Kind.Version, raw.Kind.Kind = ServiceKind.Group, "v1", ServiceKind.Kind
 	child := &Request{raw: &raw, of: ServiceKind, object: ksvc, old: live, name: raw.Name, exempt: r.exempt}
-	v := child.Admit(w)
+	v, err := child.Admit(ctx, w)
+	if err != nil {
+		return c, err
+	}
 	v.Patch = nil // of an object that nobody has sent
 	if tooLarge := handover.CheckApplied(ksvc); tooLarge != nil {
 		errs = append(errs, tooLarge)
@@ -51,6 +55,22 @@ func (r *Request) Convert(w World, live manifest.Object) Conversion {
 		v.Settings = append(v.Settings, expand.Setting{Name: s.Parameter.Name, Value: s.Text, From: s.From})
 	}
 	c.Verdict = v
+	return c, nil
+}
+
+// planned is what the request's Deployment becomes, as its author wrote it, that has no Knative Service yet.
+func (r *Request) planned(w World) Conversion {
+	if r.plan == nil {
+		c := r.with(r.object, r.carried(w)).Plan(w)
+		r.plan = &c
+	}
+	return *r.plan
+}
+
+// Plan is the conversion of a Deployment that has no Knative Service yet. Nothing is read for it.
+func (r *Request) Plan(w World) Conversion {
+	w.Live = nil
+	c, _ := r.Convert(context.Background(), w, nil) // without anything to read there is no error
 	return c
 }
 

@@ -33,7 +33,7 @@ func decode(t *testing.T, text string) manifest.Object {
 
 func converted(t *testing.T, deployment, live manifest.Object, w review.World) review.Conversion {
 	t.Helper()
-	return review.ForObject(deployment, "ml").Convert(w, live)
+	return must(review.ForObject(deployment, "ml").Convert(t.Context(), w, live))
 }
 
 // stored is a Knative Service as a cluster holds it.

@@ -26,18 +26,19 @@ import (
 func (w World) recorded(deployment manifest.Object) []string {
 	policies := handover.Exemptions(deployment)
 	under := manifest.Text(deployment, "metadata", "annotations", handover.ExemptUnderAnnotation)
-	if len(policies) == 0 || under != w.under() {
+	if len(policies) == 0 || under != w.Registered {
 		return nil
 	}
 	return policies
 }
 
-// under is what a record names as the webhook configuration; empty offline.
-func (w World) under() string {
-	if w.Registered == nil {
-		return ""
+// HangsOnRecord tells whether a verdict reads or writes a record of exemptions: one stands on any of the
+// Deployments that it looks at, or a policy exempts who writes one.
+func (r *Request) HangsOnRecord(w World) bool {
+	if len(handover.Exemptions(r.object))+len(handover.Exemptions(r.old)) > 0 || (w.Cluster != nil && len(handover.Exemptions(w.Cluster.Deployment)) > 0) {
+		return true
 	}
-	return w.Registered()
+	return r.isDeployment() && len(r.selectPolicies(w).Excused()) > 0
 }
 
 // bySelf tells whether the controller asks.
@@ -49,7 +50,7 @@ func (r *Request) madeFrom(self string) string {
 	if self == "" || r.raw.UserInfo.Username != self || r.kind() != ServiceKind {
 		return ""
 	}
-	if owner := handover.ControllerOf(r.object); owner.Version == handover.DeploymentVersion && owner.Kind == handover.DeploymentKind {
+	if owner := manifest.ControllerOf(r.object); owner.Version == handover.DeploymentVersion && owner.Kind == handover.DeploymentKind {
 		return owner.Name
 	}
 	return ""
@@ -118,7 +119,7 @@ func (r *Request) harmless(w World, policies, excused []string) []string {
 			if !expand.ReadIntent(o).Expands() {
 				return nil
 			}
-			ksvc := r.with(o, left).Convert(w, nil).Service
+			ksvc := r.with(o, left).Plan(w).Service
 			if ksvc == nil {
 				return nil
 			}
@@ -146,7 +147,7 @@ func (r *Request) with(deployment manifest.Object, exempt []string) *Request {
 func (r *Request) recordExemptions(w World) []expand.Operation {
 	text, under := strings.Join(r.carried(w), ","), ""
 	if text != "" {
-		under = w.under()
+		under = w.Registered
 	}
 	return append(r.keep(handover.ExemptAnnotation, text), r.keep(handover.ExemptUnderAnnotation, under)...)
 }

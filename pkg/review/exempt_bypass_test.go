@@ -141,7 +141,7 @@ func TestTheRecordOfExemptionsCannotBeForged(t *testing.T) {
 // A record from before the present webhook configuration was written while nobody may have checked it.
 func TestARecordFromBeforeIsNotBelieved(t *testing.T) {
 	w := exemptWorld(knativeWith(""))
-	w.Registered = func() string { return "c-2" }
+	w.Registered = "c-2"
 	const under, underOther = "kubetorch.com/exempt-under: c-2", "kubetorch.com/exempt-under: c-1"
 	for name, test := range map[string]struct {
 		record   []string
@@ -155,7 +155,7 @@ func TestARecordFromBeforeIsNotBelieved(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			planted := gpuDeployment("0", "1", "9", on, append(test.record, remembered)...)
-			ksvc, verdict, _ := review.Become(w, decoded(planted), nil)
+			ksvc, verdict, _ := become(w, decoded(planted), nil)
 			require.False(t, verdict.Refused(), verdict.Reasons())
 			want := "3" // clamped
 			if test.believed {
@@ -163,7 +163,7 @@ func TestARecordFromBeforeIsNotBelieved(t *testing.T) {
 			}
 			assert.Equal(t, want, manifest.Text(ksvc, "spec", "template", "metadata", "annotations", "autoscaling.knative.dev/max-scale"))
 			assert.NotContains(t, manifest.Texts(ksvc, "metadata", "annotations"), handover.ExemptUnderAnnotation)
-			_, verdict, _ = review.Become(w, decoded(gpuDeployment("0", "5", "1", on, append(test.record, remembered)...)), nil)
+			_, verdict, _ = become(w, decoded(gpuDeployment("0", "5", "1", on, append(test.record, remembered)...)), nil)
 			assert.Equal(t, !test.believed, verdict.Refused())
 
 			update := strings.Replace(planted, "a/b:v1", "a/b:v2", 1)
@@ -202,13 +202,13 @@ func TestARecordFromBeforeIsNotBelieved(t *testing.T) {
 
 func TestTheControllerServesWhoIsExempt(t *testing.T) {
 	owner := gpuDeployment("0", "1", "9", on, both2, remembered)
-	ksvc, verdict, _ := review.Become(exemptWorld(knativeWith("")), decoded(owner), nil)
+	ksvc, verdict, _ := become(exemptWorld(knativeWith("")), decoded(owner), nil)
 	require.False(t, verdict.Refused(), verdict.Reasons())
 	assert.Equal(t, "9", manifest.Text(ksvc, "spec", "template", "metadata", "annotations", "autoscaling.knative.dev/max-scale"), "not clamped")
 	assert.NotContains(t, manifest.Texts(ksvc, "metadata", "annotations"), handover.ExemptAnnotation)
-	ksvc, _, _ = review.Become(exemptWorld(knativeWith("")), decoded(gpuDeployment("0", "1", "9", on)), nil)
+	ksvc, _, _ = become(exemptWorld(knativeWith("")), decoded(gpuDeployment("0", "1", "9", on)), nil)
 	assert.Equal(t, "3", manifest.Text(ksvc, "spec", "template", "metadata", "annotations", "autoscaling.knative.dev/max-scale"), "clamped without a record")
-	_, verdict, _ = review.Become(exemptWorld(knativeWith("")), decoded(gpuDeployment("0", "5", "1", on)), nil)
+	_, verdict, _ = become(exemptWorld(knativeWith("")), decoded(gpuDeployment("0", "5", "1", on)), nil)
 	assert.True(t, verdict.Refused())
 
 	const child = `{apiVersion: serving.knative.dev/v1, kind: Service, metadata: {name: web, namespace: ml, uid: s-1, ownerReferences: [OWNER]},

@@ -6,7 +6,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
-	"github.com/kubetorch/webhook/pkg/deployments/handover"
 	"github.com/kubetorch/webhook/pkg/expand"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/parameter"
@@ -75,7 +74,7 @@ func refuseLabel(o manifest.Object, kind schema.GroupKind, why string, ok bool) 
 	if kind == DeploymentKind { // not of apps/v1, which is converted
 		why, ok = outdated, true
 	}
-	if !ok || !expand.ReadIntent(o).Expands() || handover.ControllerOf(o) != (handover.Owner{}) {
+	if !ok || !expand.ReadIntent(o).Expands() || manifest.ControllerOf(o) != (manifest.Owner{}) {
 		return nil
 	}
 	label := manifest.Texts(o, "metadata", "labels")[parameter.AutoscaleLabel]

@@ -1,8 +1,12 @@
 package review
 
 import (
+	"context"
+
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/kubetorch/webhook/pkg/cluster"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/workload"
 )
@@ -17,27 +21,49 @@ var (
 	DeploymentKind    = schema.GroupKind{Group: "apps", Kind: "Deployment"}
 )
 
-// Live reads objects of the request's namespace as they are stored now, never from a
-// cache. It is asked only where the verdict hangs on the answer. What cannot be read is
-// left out, and whoever made the Live gives no verdict then.
-type Live interface {
-	// Named are the objects of a kind that have one of the names, by name.
-	Named(kind schema.GroupKind, names ...string) map[string]manifest.Object
-	// All are the objects of a kind.
-	All(kind schema.GroupKind) []manifest.Object
+// live reads what Knative and its users stored in the request's namespace, where the verdict hangs on it.
+func (r *Request) live(w World) live { return live{inNamespace{w.Live, r.raw.Namespace}} }
+
+// live finds nothing where there is no cluster to ask.
+type live struct{ inNamespace }
+
+// get is an object; nil if there is none.
+func (l live) get(ctx context.Context, kind schema.GroupKind, name string) (manifest.Object, error) {
+	if l.Reader == nil {
+		return nil, nil
+	}
+	return l.inNamespace.get(ctx, kind, name)
 }
 
-// one is a live object; nil where there is none, or nothing to ask.
-func (w World) one(kind schema.GroupKind, name string) manifest.Object {
-	if w.Live == nil || name == "" {
-		return nil
+// named are the objects that have one of the names.
+func (l live) named(ctx context.Context, kind schema.GroupKind, names []string) (workload.Revisions, error) {
+	if l.Reader == nil || len(names) == 0 {
+		return nil, nil
 	}
-	return w.Live.Named(kind, name)[name]
+	return cluster.Named(ctx, l.Reader, kind, l.namespace, names)
 }
 
-func (w World) named(kind schema.GroupKind, names []string) workload.Revisions {
-	if w.Live == nil || len(names) == 0 {
-		return nil
+// all are the objects of a kind.
+func (l live) all(ctx context.Context, kind schema.GroupKind) ([]manifest.Object, error) {
+	if l.Reader == nil {
+		return nil, nil
 	}
-	return w.Live.Named(kind, names...)
+	return l.List(ctx, kind, l.namespace, labels.Everything())
+}
+
+// rootGoes tells whether what answers for an object of Knative's, which may be itself, is being deleted: if
+// it is not, it makes others of what is taken from it.
+func (l live) rootGoes(ctx context.Context, kind schema.GroupKind, o manifest.Object) (bool, error) {
+	above, ok := owners[kind]
+	name, uid := controllerOf(o, above)
+	if ok && uid != "" {
+		owner, err := l.get(ctx, above, name)
+		if err != nil {
+			return false, err
+		}
+		if manifest.Text(owner, "metadata", "uid") == uid {
+			return l.rootGoes(ctx, above, owner)
+		}
+	}
+	return manifest.Text(o, "metadata", "deletionTimestamp") != "", nil
 }

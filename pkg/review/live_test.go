@@ -1,43 +1,55 @@
 package review_test
 
 import (
+	"context"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	admissionv1 "k8s.io/api/admission/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/kubetorch/webhook/pkg/cluster"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/review"
-	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // namespace is live objects, and how often it was asked.
 type namespace struct {
 	objects map[schema.GroupKind][]manifest.Object
+	mu      sync.Mutex
 	asked   []string
 }
 
-func (s *namespace) Named(kind schema.GroupKind, names ...string) map[string]manifest.Object {
-	s.asked = append(s.asked, strings.Join(append([]string{"get", kind.Kind}, names...), " "))
-	found := map[string]manifest.Object{}
+// Get notes names that are asked for one after the other together, sorted.
+func (s *namespace) Get(_ context.Context, kind schema.GroupKind, _, name string) (manifest.Object, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	verb := "get " + kind.Kind + " "
+	if last := len(s.asked) - 1; last >= 0 && strings.HasPrefix(s.asked[last], verb) {
+		names := append(strings.Fields(s.asked[last])[2:], name)
+		slices.Sort(names)
+		s.asked[last] = verb + strings.Join(names, " ")
+	} else {
+		s.asked = append(s.asked, verb+name)
+	}
 	for _, o := range s.objects[kind] {
-		for _, name := range names {
-			if manifest.Text(o, "metadata", "name") == name {
-				found[name] = o
-			}
+		if manifest.Text(o, "metadata", "name") == name {
+			return o, nil
 		}
 	}
-	return found
+	return nil, nil
 }
 
-func (s *namespace) All(kind schema.GroupKind) []manifest.Object {
+func (s *namespace) List(_ context.Context, kind schema.GroupKind, _ string, selector labels.Selector) ([]manifest.Object, error) {
 	s.asked = append(s.asked, "list "+kind.Kind)
-	return s.objects[kind]
+	return s.objects[kind], nil
 }
 
 // storing are live objects, by their kinds.
@@ -117,11 +129,11 @@ func judged(t *testing.T, raw *admissionv1.AdmissionRequest, s *namespace, polic
 	r, answer := review.Read(raw)
 	require.Nil(t, answer)
 	if names := r.NamedRevisions(); len(names) > 0 { // the edge reads them first
-		w.Revisions = workload.Revisions(s.Named(review.RevisionKind, names...))
+		w.Revisions = must(cluster.Named(t.Context(), s, review.RevisionKind, "", names))
 	}
-	validated := r.Validate(w)
+	validated := validate(r, w)
 	if raw.Kind.Kind != "Service" && raw.Kind.Kind != "Deployment" {
-		assert.Equal(t, review.Allow("u-1"), r.Mutate(w), "children are never changed")
+		assert.Equal(t, review.Allow("u-1"), mutate(r, w), "children are never changed")
 	}
 	return validated, s.asked
 }

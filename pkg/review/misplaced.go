@@ -9,7 +9,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
-	"github.com/kubetorch/webhook/pkg/deployments/handover"
 	"github.com/kubetorch/webhook/pkg/expand"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/parameter"
@@ -98,7 +97,7 @@ var podMakers = []schema.GroupKind{{Kind: "Pod"}, {Kind: "ReplicationController"
 
 // Unexpandable warns of an opt-in label on an object of a kind that nothing is made of.
 func Unexpandable(o manifest.Object, kind schema.GroupKind) []string {
-	if !slices.Contains(podMakers, kind) || handover.ControllerOf(o) != (handover.Owner{}) {
+	if !slices.Contains(podMakers, kind) || manifest.ControllerOf(o) != (manifest.Owner{}) {
 		return nil
 	}
 	intent := expand.ReadIntent(o)

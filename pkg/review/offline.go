@@ -1,6 +1,7 @@
 package review
 
 import (
+	"context"
 	"slices"
 
 	admissionv1 "k8s.io/api/admission/v1"
@@ -51,13 +52,14 @@ func (r *Request) With(operators workload.Operators) *Request {
 
 // Admit does what the mutating and the validating review do one after the other. It
 // expands the object in place.
-func (r *Request) Admit(w World) Verdict {
-	v := r.expanded(w)
-	if v.Refused() {
-		return v
+func (r *Request) Admit(ctx context.Context, w World) (Verdict, error) {
+	v, err := r.expanded(ctx, w)
+	if err != nil || v.Refused() {
+		return v, err
 	}
-	judged := r.Judge(w)
+	r.filled = true // to expand twice changes nothing
+	judged, err := r.Judge(ctx, w)
 	judged.Patch, judged.Clamped, judged.Settings, judged.Room = v.Patch, v.Clamped, v.Settings, r.selection(w).Room(judged.Demand)
 	judged.Warnings = shorten(append(v.Warnings, judged.Warnings...))
-	return judged
+	return judged, err
 }

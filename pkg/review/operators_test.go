@@ -81,7 +81,7 @@ func TestOperatorsKindsAreChargedAtTheirManifests(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r, answer := review.Read(jobSetRequest(test.object, test.old))
 			require.Nil(t, answer)
-			claims := r.Claims(world())
+			claims := claimsOf(r, world())
 			require.Len(t, claims, 1)
 			assert.Equal(t, test.want, claims[0].New)
 			assert.Equal(t, test.was, claims[0].Old)
@@ -92,7 +92,7 @@ func TestOperatorsKindsAreChargedAtTheirManifests(t *testing.T) {
 	workflow.Kind = metav1.GroupVersionKind{Group: "argoproj.io", Version: "v1alpha1", Kind: "Workflow"}
 	r, answer := review.Read(workflow)
 	require.Nil(t, answer)
-	assert.Empty(t, r.Claims(world()), "how many steps run at a time is for the workflow to say")
+	assert.Empty(t, claimsOf(r, world()), "how many steps run at a time is for the workflow to say")
 }
 
 func TestWhichKindsAreOperated(t *testing.T) {

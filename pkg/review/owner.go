@@ -1,8 +1,8 @@
 package review
 
 import (
+	"context"
 	"slices"
-	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"knative.dev/pkg/kmeta"
@@ -23,40 +23,40 @@ var owners = map[schema.GroupKind]schema.GroupKind{
 // controller by UID, would make a child of just this name, and itself asks for no less.
 // Nothing that the object says of itself is believed. Of each owner there is one such child
 // at a time, so that nobody gets the owner's share twice.
-func (r *Request) Covered(w World) bool {
+func (r *Request) Covered(ctx context.Context, w World) (bool, error) {
 	if r.isDeployment() {
 		gpus := r.selection(w).GPUResources()
-		return w.Cluster != nil && r.madeByKnative(w) && r.withinRevision(w, workload.DeploymentUsage(r.object, workload.Controlled{}, gpus), gpus)
+		return w.Cluster != nil && r.madeByKnative(w) && r.withinRevision(w, workload.DeploymentUsage(r.object, workload.Controlled{}, gpus), gpus), nil
 	}
 	kind, ok := owners[r.kind()]
 	if !ok {
-		return false
+		return false, nil
 	}
 	name, uid := controllerOf(r.object, kind)
-	owner := w.one(kind, name)
-	if uid == "" || manifest.Text(owner, "metadata", "uid") != uid || manifest.Text(r.object, "metadata", "name") != r.nameFor(owner) {
-		return false
+	owner, err := r.live(w).get(ctx, kind, name)
+	if err != nil || uid == "" || manifest.Text(owner, "metadata", "uid") != uid || manifest.Text(r.object, "metadata", "name") != r.nameFor(owner) {
+		return false, err
 	}
 	if r.old == nil && manifest.Text(owner, "metadata", "deletionTimestamp") != "" {
-		return false // Knative makes nothing for it any more
+		return false, nil // Knative makes nothing for it any more
 	}
 	gpus := r.selection(w).GPUResources()
 	switch r.kind() {
 	case ConfigurationKind:
 		d, admitted := workload.ConfigurationUsage(r.object, w.Knative, gpus, nil), workload.ConfigurationUsage(owner, w.Knative, gpus, nil)
-		return d.Within(&admitted)
+		return d.Within(&admitted), nil
 	case RevisionKind:
 		d, admitted := workload.RevisionUsage(r.object, w.Knative, gpus), workload.ConfigurationUsage(owner, w.Knative, gpus, nil)
-		return d.Within(&admitted)
+		return d.Within(&admitted), nil
 	case AutoscalerKind:
 		if workload.ScaledDeployment(r.object) != kmeta.ChildName(name, "-deployment") {
-			return false // pods beside the Revision's own
+			return false, nil // pods beside the Revision's own
 		}
-		target := w.one(DeploymentKind, workload.ScaledDeployment(r.object))
+		target, err := r.live(w).get(ctx, DeploymentKind, workload.ScaledDeployment(r.object))
 		d, admitted := workload.AutoscalerUsage(r.object, target, w.Knative, gpus), workload.RevisionUsage(owner, w.Knative, gpus)
-		return d.Within(&admitted) // without its Deployment it cannot be counted, and is not
+		return d.Within(&admitted), err // without its Deployment it cannot be counted, and is not
 	}
-	return routedBy(owner, r.object)
+	return routedBy(owner, r.object), nil
 }
 
 // nameFor is what Knative calls the child of an owner.
@@ -70,13 +70,11 @@ func (r *Request) nameFor(owner manifest.Object) string {
 
 // controllerOf is the owner of a kind that an object says controls it.
 func controllerOf(o manifest.Object, kind schema.GroupKind) (name, uid string) {
-	for _, ref := range manifest.Objects(o, "metadata", "ownerReferences") {
-		controls, _ := ref["controller"].(bool)
-		if controls && manifest.Text(ref, "kind") == kind.Kind && strings.HasPrefix(manifest.Text(ref, "apiVersion"), kind.Group+"/") {
-			return manifest.Text(ref, "name"), manifest.Text(ref, "uid")
-		}
+	owner := manifest.ControllerOf(o)
+	if owner.GroupKind() != kind {
+		return "", ""
 	}
-	return "", ""
+	return owner.Name, owner.UID
 }
 
 // routedBy tells whether a Service's own traffic names all that its Route names.
@@ -97,19 +95,23 @@ func routedBy(service, route manifest.Object) bool {
 
 // routed are the revisions of the request's Service that Routes name and its own traffic
 // does not, and what they are. They keep their pods as long as a Route names them.
-func (r *Request) routed(w World) (names []string, revisions workload.Revisions) {
+func (r *Request) routed(ctx context.Context, w World) (names []string, revisions workload.Revisions, err error) {
 	known := append(workload.RevisionsToRead(r.object), workload.RevisionsToRead(r.old)...)
-	for _, route := range w.Live.All(RouteKind) {
+	routes, err := r.live(w).all(ctx, RouteKind)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, route := range routes {
 		for _, name := range workload.NamedRevisions(route) {
 			if !slices.Contains(known, name) {
 				known, names = append(known, name), append(names, name)
 			}
 		}
 	}
-	revisions = w.named(RevisionKind, names)
+	revisions, err = r.live(w).named(ctx, RevisionKind, names)
 	names = slices.DeleteFunc(names, func(name string) bool { return !r.owns(revisions[name]) })
 	slices.Sort(names)
-	return names, revisions
+	return names, revisions, err
 }
 
 // owns tells whether a revision is one of the request's Service, or says so: a revision

@@ -171,7 +171,7 @@ func TestWhatABudgetCounts(t *testing.T) {
 			r, answer := review.Read(ask(test.object, ""))
 			assert.Nil(t, answer)
 			var parts []workload.Part
-			for _, c := range r.Claims(w) {
+			for _, c := range claimsOf(r, w) {
 				parts = append(parts, c.New...)
 			}
 			assert.Equal(t, test.want, parts)
@@ -183,7 +183,7 @@ func TestWhatABudgetCounts(t *testing.T) {
 	w := world()
 	w.Live, w.Cluster = storing(), &review.Cluster{Knative: true}
 	r, _ := review.Read(ask(autoscaler("9", "trainer", ""), ""))
-	claims := r.Claims(w)
+	claims := claimsOf(r, w)
 	require.Len(t, claims, 1)
 	assert.Len(t, claims[0].Unknown, 1, "GPUs that cannot be counted are said so")
 }

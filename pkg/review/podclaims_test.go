@@ -69,7 +69,7 @@ func TestAPodWaitsForItsResourceClaimTemplate(t *testing.T) {
 			r, refused := review.Read(raw)
 			require.Nil(t, refused)
 			require.NoError(t, r.Resolve(t.Context(), w))
-			got := r.Validate(w)
+			got := validate(r, w)
 			assert.Equal(t, test.warning, got.Warnings)
 			if test.code == 0 {
 				assert.True(t, got.Allowed, "%+v", got.Result)

@@ -131,7 +131,9 @@ func (r *Request) needOfDeployment(ctx context.Context, w World, in inNamespace,
 		}
 		loose = except(loose, manifest.Text(pod, "metadata", "uid"))
 		for i, set := range sets {
-			adopted, rest := partition(loose, func(o manifest.Object) bool { return !controlled(o) && workload.Selects(set, o) })
+			adopted, rest := partition(loose, func(o manifest.Object) bool {
+				return manifest.ControllerOf(o) == (manifest.Owner{}) && workload.Selects(set, o)
+			})
 			pods[i], loose = append(pods[i], adopted...), rest
 			if sameUID(set, r.related.owner) {
 				pods[i] = with(pods[i], pod)

@@ -7,21 +7,14 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/selection"
 
+	"github.com/kubetorch/webhook/pkg/cluster"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/workload"
 )
 
-// Reader reads objects as they are stored now, never from a cache.
-type Reader interface {
-	// Get is one object; nil if there is none of the name.
-	Get(ctx context.Context, kind schema.GroupKind, namespace, name string) (manifest.Object, error)
-	// List are the objects of a kind whose labels a selector takes.
-	List(ctx context.Context, kind schema.GroupKind, namespace string, selector labels.Selector) ([]manifest.Object, error)
-}
-
 // inNamespace reads objects of one namespace.
 type inNamespace struct {
-	Reader
+	cluster.Reader
 	namespace string
 }
 

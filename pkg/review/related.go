@@ -142,22 +142,12 @@ func (in inNamespace) deployment(ctx context.Context, object manifest.Object) (d
 		return d, err
 	}
 	for _, set := range listed {
-		if workload.Belongs(set, object) || !controlled(set) {
+		if workload.Belongs(set, object) || manifest.ControllerOf(set) == (manifest.Owner{}) {
 			d.replicaSets = append(d.replicaSets, set)
 		}
 	}
 	d.autoscalers, err = in.autoscalers(ctx, workload.Target{GroupKind: DeploymentKind, Name: manifest.Text(object, "metadata", "name")})
 	return d, err
-}
-
-// controlled tells whether an object states a controller of any kind.
-func controlled(o manifest.Object) bool {
-	for _, ref := range manifest.Objects(o, "metadata", "ownerReferences") {
-		if controls, _ := ref["controller"].(bool); controls {
-			return true
-		}
-	}
-	return false
 }
 
 // resolveOwner reads what a ReplicaSet, ReplicationController, StatefulSet or Job belongs to, and what
@@ -213,7 +203,7 @@ func (r *Request) adopters(ctx context.Context, in inNamespace) ([]manifest.Obje
 	if r.related.owner != nil {
 		return []manifest.Object{r.related.owner}, nil
 	}
-	if controlled(r.object) {
+	if manifest.ControllerOf(r.object) != (manifest.Owner{}) {
 		return nil, nil
 	}
 	listed, err := in.List(ctx, DeploymentKind, in.namespace, labels.Everything())

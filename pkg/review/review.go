@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/kubetorch/webhook/pkg/cluster"
 	"github.com/kubetorch/webhook/pkg/expand"
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
@@ -30,11 +31,12 @@ type World struct {
 	// Around are the objects of the request's namespace that may point at a Deployment or at
 	// its pods (AroundKinds).
 	Around []manifest.Object
-	// Cluster is nil where there is none to ask, and so is Live.
+	// Cluster is nil where there is none to ask, and so is Live, which reads what Knative and its users
+	// stored.
 	Cluster *Cluster
-	Live    Live
+	Live    cluster.Reader
 	// Reader reads what the verdict on what has pods depends on; nil where there is nothing to ask.
-	Reader Reader
+	Reader cluster.Reader
 	// Documents is whether that is documents: what is not among them may be in the cluster that they
 	// are for.
 	Documents bool
@@ -42,9 +44,9 @@ type World struct {
 	Budgeted bool
 	// Self is the user that the controller is to the API server; empty for nobody.
 	Self string
-	// Registered is the UID of the webhook configuration that has the API server ask; nil where there is
-	// none, as offline.
-	Registered func() string
+	// Registered is the UID of the webhook configuration that has the API server ask, where
+	// Request.HangsOnRecord is true; empty where there is none, as offline.
+	Registered string
 }
 
 // Request is an admission request with its objects decoded.
@@ -65,6 +67,10 @@ type Request struct {
 	// mutating is the step that is answered, decisions what it decided.
 	mutating  bool
 	decisions []Decision
+	// plan is what the Deployment becomes that has no Knative Service yet, once it is known, and filled
+	// whether the object is a Service that was just expanded.
+	plan   *Conversion
+	filled bool
 	// exempt are the policies whose bounds are left out, beside those that exempt the
 	// user.
 	exempt []string
@@ -254,9 +260,12 @@ func (r *Request) selectPolicies(w World) policy.Selection {
 	return w.Policies.For(subject(r.object), subject(r.old)).Without(r.exempted(w))
 }
 
+// expandService is a variable for tests, which count.
+var expandService = expand.Service
+
 func (r *Request) expand(w World) expand.Result {
 	if r.old != nil && !expand.Unchanged(r.old, r.object) {
 		r.old = clone(r.old) // the object is about to change, and they may have parts in common
 	}
-	return expand.Service(expand.Input{Object: r.object, Old: r.old, Policies: r.selection(w), Knative: w.Knative, Revisions: w.Revisions})
+	return expandService(expand.Input{Object: r.object, Old: r.old, Policies: r.selection(w), Knative: w.Knative, Revisions: w.Revisions})
 }

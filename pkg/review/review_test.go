@@ -58,7 +58,7 @@ func jsonOf(text string) []byte {
 func both(t *testing.T, raw *admissionv1.AdmissionRequest, w review.World) (mutated, validated *admissionv1.AdmissionResponse) {
 	t.Helper()
 	before := raw.DeepCopy()
-	for i, step := range []func(*review.Request, review.World) *admissionv1.AdmissionResponse{(*review.Request).Mutate, (*review.Request).Validate} {
+	for i, step := range []func(*review.Request, review.World) *admissionv1.AdmissionResponse{mutate, validate} {
 		r, answer := review.Read(raw)
 		if answer == nil {
 			answer = step(r, w)

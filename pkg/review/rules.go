@@ -1,10 +1,14 @@
 package review
 
 import (
+	"context"
+	"errors"
 	"maps"
 	"math"
 	"slices"
 	"strings"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/workload"
@@ -13,11 +17,15 @@ import (
 // RisesByOtherRules tells whether a claim may rise by rules that are not known here: with
 // other resources listed as GPUs, or other defaults of Knative. What does not rise for any
 // device by itself, with the lowest defaults and with none, rises by no rules.
-func (r *Request) RisesByOtherRules(w World) bool {
-	if r.claimsMore(w) {
-		return true
+func (r *Request) RisesByOtherRules(ctx context.Context, w World) (bool, error) {
+	if more, err := r.claimsMore(ctx, w); more || err != nil {
+		return more, err
 	}
-	for _, device := range r.devices(w) {
+	devices, err := r.devices(ctx, w)
+	if err != nil {
+		return false, err
+	}
+	for _, device := range devices {
 		for _, initial := range []int32{1, math.MaxInt32} {
 			other := w
 			other.Policies = w.Policies.Counting(workload.OnlyGPUs(device))
@@ -26,32 +34,38 @@ func (r *Request) RisesByOtherRules(w World) bool {
 				other.Knative = w.Knative.WithScaleDefaults(initial, 0, initial)
 			}
 			alone := *r
-			alone.selected = nil // what counts is part of it
-			if slices.ContainsFunc(alone.Claims(other), func(c Claim) bool { return !c.Settled && (total(c.New) > total(c.Old) || changesType(c)) }) {
-				return true
+			alone.selected, alone.plan = nil, nil // what counts is part of them
+			claims, err := alone.Claims(ctx, other)
+			if err != nil {
+				return false, err
+			}
+			if slices.ContainsFunc(claims, func(c Claim) bool { return !c.Settled && (total(c.New) > total(c.Old) || changesType(c)) }) {
+				return true, nil
 			}
 		}
 	}
-	return false
+	return false, nil
 }
 
 // claimsMore tells whether a request may bring more devices through resource claims, of classes that other
 // rules may count: with other claims in its pods, or with more pods that have any.
-func (r *Request) claimsMore(w World) bool {
+func (r *Request) claimsMore(ctx context.Context, w World) (bool, error) {
 	if r.of == workload.ResourceClaimKind || r.of == workload.ResourceClaimTemplateKind {
-		return r.old == nil || r.leavesPod()
+		return r.old == nil || r.leavesPod(), nil
 	}
 	if !workload.NamesClaims(r.object) {
-		return false
+		return false, nil
 	}
 	if r.old == nil || !manifest.Equal(claimsIn(r.object, nil), claimsIn(r.old, nil)) {
-		return true
+		return true, nil
 	}
 	w.Policies = w.Policies.Counting(workload.OnlyGPUs(""))
 	alone := *r
+	alone.plan = nil
 	selected := alone.selectPolicies(w).WithClaims(&workload.Claims{Assume: true}, r.raw.Namespace) // each is one GPU
 	alone.selected, alone.gpus = &selected, selected.GPUResources()
-	return slices.ContainsFunc(alone.Claims(w), func(c Claim) bool { return !c.Settled && total(c.New) > total(c.Old) })
+	claims, err := alone.Claims(ctx, w)
+	return slices.ContainsFunc(claims, func(c Claim) bool { return !c.Settled && total(c.New) > total(c.Old) }), err
 }
 
 // claimsIn are the resource claims of pods, wherever they stand.
@@ -74,27 +88,30 @@ func claimsIn(v any, found []any) []any {
 }
 
 // devices are the extended resources that the request's pods ask for.
-func (r *Request) devices(w World) []string {
+func (r *Request) devices(ctx context.Context, w World) ([]string, error) {
 	found := map[string]bool{}
 	collectDevices(r.object, found)
 	collectDevices(r.old, found)
 	for _, revision := range w.Revisions {
 		collectDevices(revision, found)
 	}
-	if w.Live != nil {
-		switch r.kind() {
-		case RouteKind:
-			for _, o := range w.named(ConfigurationKind, workload.NamedConfigurations(r.object)) {
-				collectDevices(o, found)
-			}
-			for _, o := range w.named(RevisionKind, workload.NamedRevisions(r.object)) {
-				collectDevices(o, found)
-			}
-		case AutoscalerKind:
-			collectDevices(w.one(DeploymentKind, workload.ScaledDeployment(r.object)), found)
+	read := func(kind schema.GroupKind, names ...string) error {
+		objects, err := r.live(w).named(ctx, kind, names)
+		for _, o := range objects {
+			collectDevices(o, found)
+		}
+		return err
+	}
+	var err error
+	switch r.kind() {
+	case RouteKind:
+		err = errors.Join(read(ConfigurationKind, workload.NamedConfigurations(r.object)...), read(RevisionKind, workload.NamedRevisions(r.object)...))
+	case AutoscalerKind:
+		if name := workload.ScaledDeployment(r.object); name != "" {
+			err = read(DeploymentKind, name)
 		}
 	}
-	return slices.Sorted(maps.Keys(found))
+	return slices.Sorted(maps.Keys(found)), err
 }
 
 // collectDevices finds the names of extended resources under limits and requests, wherever

@@ -21,7 +21,7 @@ func TestScale(t *testing.T) {
 	ask := func(from, to, stored string, w review.World) (mutated, validated *admissionv1.AdmissionResponse) {
 		raw := deploymentRequest(scale(to), scale(from))
 		raw.Kind, raw.SubResource = metav1.GroupVersionKind{Group: "autoscaling", Version: "v1", Kind: "Scale"}, "scale"
-		for i, step := range []func(*review.Request, review.World) *admissionv1.AdmissionResponse{(*review.Request).Mutate, (*review.Request).Validate} {
+		for i, step := range []func(*review.Request, review.World) *admissionv1.AdmissionResponse{mutate, validate} {
 			r, answer := review.Read(raw)
 			require.Nil(t, answer)
 			require.Equal(t, "web", r.Scaled())

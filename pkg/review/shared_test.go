@@ -1,6 +1,7 @@
 package review
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"strings"
@@ -37,7 +38,7 @@ func TestAnswersDoNotDependOnWhatTheStatesShare(t *testing.T) {
 			require.False(t, old == changed, name)
 		}
 		for way, texts := range map[string][2]string{"forwards": {changed, old}, "backwards": {old, changed}} {
-			for _, step := range []func(*Request, World) *admissionv1.AdmissionResponse{(*Request).Mutate, (*Request).Validate} {
+			for _, step := range []func(*Request, context.Context, World) (*admissionv1.AdmissionResponse, error){(*Request).Mutate, (*Request).Validate} {
 				t.Run(fmt.Sprintf("%s %s", name, way), func(t *testing.T) {
 					w := World{Policies: policy.Compile(nil), Knative: knative.Default()}
 					read := func() *Request {
@@ -48,7 +49,11 @@ func TestAnswersDoNotDependOnWhatTheStatesShare(t *testing.T) {
 					}
 					shared, apart := read(), read()
 					apart.old = clone(apart.old)
-					assert.Equal(t, step(apart, w), step(shared, w))
+					want, err := step(apart, t.Context(), w)
+					require.NoError(t, err)
+					got, err := step(shared, t.Context(), w)
+					require.NoError(t, err)
+					assert.Equal(t, want, got)
 					assert.Equal(t, apart.object, shared.object)
 					stored, err := manifest.Decode([]byte(texts[1]))
 					require.NoError(t, err)

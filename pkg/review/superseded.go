@@ -2,6 +2,7 @@ package review
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"slices"
 
@@ -45,12 +46,15 @@ func split(earlier []superseded) (overlap, claim []workload.Part) {
 
 // addSuperseded adds to a claim what earlier revisions hold that nothing names. The one of the stored
 // template, which may not be made yet, becomes one of them where the update changes the template.
-func (r *Request) addSuperseded(w World, c *Claim, old *workload.Usage) {
+func (r *Request) addSuperseded(ctx context.Context, w World, c *Claim, old *workload.Usage) error {
 	changed := !expand.SameTemplate(r.old, r.object)
 	if !changed && !Grows([]Claim{*c}) {
-		return
+		return nil
 	}
-	latest := r.latestMade(w)
+	latest, err := r.latestMade(ctx, w)
+	if err != nil {
+		return err
+	}
 	named := func(name string) bool {
 		return slices.ContainsFunc(c.New, func(n workload.Part) bool { return name != "" && n.Revision == name })
 	}
@@ -61,9 +65,15 @@ func (r *Request) addSuperseded(w World, c *Claim, old *workload.Usage) {
 			own = p.GPUs
 		}
 	}
-	earlier := r.supersededRevisions(w, func(name string, gpus int64) bool {
-		return (name == latest && gpus <= own) || named(name)
-	}, len(old.Parts)+len(c.New) == 0)
+	var earlier []superseded
+	if len(old.Parts)+len(c.New) > 0 {
+		earlier, err = r.supersededRevisions(ctx, w, func(name string, gpus int64) bool {
+			return (name == latest && gpus <= own) || named(name)
+		})
+		if err != nil {
+			return err
+		}
+	}
 	_, was := split(earlier)
 	now := was
 	if changed {
@@ -76,33 +86,48 @@ func (r *Request) addSuperseded(w World, c *Claim, old *workload.Usage) {
 		c.Overlap, now = split(earlier)
 	}
 	c.New, c.Old = append(slices.Clip(c.New), now...), append(slices.Clip(c.Old), was...)
+	return nil
 }
 
 // supersededRevisions are the revisions of the request's object that were not seen without pods, but for
 // some by name.
-func (r *Request) supersededRevisions(w World, but func(name string, gpus int64) bool, none bool) []superseded {
-	if none || w.Live == nil {
-		return nil
+func (r *Request) supersededRevisions(ctx context.Context, w World, but func(name string, gpus int64) bool) ([]superseded, error) {
+	revisions, err := r.live(w).all(ctx, RevisionKind)
+	if err != nil {
+		return nil, err
 	}
 	var earlier []superseded
 	controls := r.controls(w)
-	for _, revision := range w.Live.All(RevisionKind) {
+	for _, revision := range revisions {
 		d := workload.RevisionUsage(revision, w.Knative, r.selection(w).GPUResources())
-		if d.Claim > 0 && !but(manifest.Text(revision, "metadata", "name"), d.Claim) && controls(revision) && !w.withoutPods(revision) {
+		if d.Claim == 0 || but(manifest.Text(revision, "metadata", "name"), d.Claim) {
+			continue
+		}
+		if controlled, err := controls(ctx, revision); err != nil || !controlled {
+			if err != nil {
+				return nil, err
+			}
+			continue
+		}
+		empty, err := r.withoutPods(ctx, w, revision)
+		if err != nil {
+			return nil, err
+		}
+		if !empty {
 			earlier = append(earlier, w.superseded(d.Class, d.Parts))
 		}
 	}
-	return earlier
+	return earlier, nil
 }
 
 // withoutPods tells whether a revision says that it has none, and its Deployment is not to have any: a
 // tenant may write the revision's status.
-func (w World) withoutPods(revision manifest.Object) bool {
+func (r *Request) withoutPods(ctx context.Context, w World, revision manifest.Object) (bool, error) {
 	if !workload.AtZero(revision) {
-		return false
+		return false, nil
 	}
-	deployment := w.one(DeploymentKind, kmeta.ChildName(manifest.Text(revision, "metadata", "name"), "-deployment"))
-	return deployment == nil || workload.Replicas(deployment) == 0
+	deployment, err := r.live(w).get(ctx, DeploymentKind, kmeta.ChildName(manifest.Text(revision, "metadata", "name"), "-deployment"))
+	return deployment == nil || workload.Replicas(deployment) == 0, err
 }
 
 // revisionOf is what Knative calls the revision that the present template of a Configuration makes.
@@ -117,13 +142,13 @@ func revisionOf(configuration manifest.Object) string {
 // latestMade is the revision that the stored object's template made, empty for one that is not known. The
 // live Configuration tells by its generation, which nobody can write, even before a status does, if it has
 // the stored template already; the status of the object only does where there is nothing to ask.
-func (r *Request) latestMade(w World) string {
+func (r *Request) latestMade(ctx context.Context, w World) (string, error) {
 	latest := expand.LatestRevision(r.old)
-	configuration := w.one(ConfigurationKind, manifest.Text(r.old, "metadata", "name"))
+	configuration, err := r.live(w).get(ctx, ConfigurationKind, manifest.Text(r.old, "metadata", "name"))
 	if configuration != nil && (latest != "" || expand.SameTemplate(r.old, configuration)) {
-		return revisionOf(configuration)
+		latest = revisionOf(configuration)
 	}
-	return latest
+	return latest, err
 }
 
 // had is the stored object as an update is compared with it: without the revisions that only its status

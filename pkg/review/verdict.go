@@ -1,6 +1,7 @@
 package review
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"net/http"
@@ -38,50 +39,84 @@ type Verdict struct {
 func (v *Verdict) Refused() bool { return len(v.Errors)+len(v.Denied) > 0 }
 
 // Mutate answers a mutating review: the expansion as a patch, or why there is none.
-func (r *Request) Mutate(w World) *admissionv1.AdmissionResponse {
+// An error is one of reading the cluster.
+func (r *Request) Mutate(ctx context.Context, w World) (*admissionv1.AdmissionResponse, error) {
 	if r.of != ServiceKind && r.of != DeploymentKind {
-		return Allow(r.raw.UID)
+		return Allow(r.raw.UID), nil
 	}
 	r.mutating = true
+	step := r.expanded
 	if r.isDeployment() {
-		return r.mutateDeployment(w)
+		step = r.mutateDeployment
 	}
-	return r.answer(r.expanded(w))
+	return r.answered(step(ctx, w))
+}
+
+// answered words a verdict, if there is one.
+func (r *Request) answered(v Verdict, err error) (*admissionv1.AdmissionResponse, error) {
+	if err != nil {
+		return nil, err
+	}
+	return r.answer(v), nil
 }
 
 // expanded is the verdict of the mutating step. With a refusal it names the bounds too
 // that are broken whatever the expansion would have made of the rest.
-func (r *Request) expanded(w World) Verdict {
+func (r *Request) expanded(ctx context.Context, w World) (Verdict, error) {
 	result := r.expand(w)
 	v := Verdict{Patch: result.Patch, Warnings: result.Warnings, Errors: result.Errors, Denied: result.Denied, Clamped: result.Clamped, Settings: result.Settings}
 	if len(v.Errors) == 0 {
-		return v
+		return v, nil
 	}
-	d, old := r.demands(w)
+	d, old, err := r.demands(ctx, w)
+	if err != nil {
+		return v, err
+	}
 	for _, x := range r.selection(w).Judge(d, old).Denied {
 		if slices.Contains([]string{policy.BoundGPUsPerPod, policy.BoundCPUsPerPod, policy.BoundMemoryPerPod}, x.Bound) {
 			v.Denied = append(v.Denied, x)
 		}
 	}
-	return v
+	return v, nil
 }
 
 // demands measures the new and, on UPDATE, the old Service, with the revisions that its
 // traffic names and those that are named elsewhere.
-func (r *Request) demands(w World, elsewhere ...string) (workload.Usage, *workload.Usage) {
+func (r *Request) demands(ctx context.Context, w World, elsewhere ...string) (workload.Usage, *workload.Usage, error) {
 	gpus := r.selection(w).GPUResources()
-	verified := func(o manifest.Object, latest string) string {
+	verified := func(o manifest.Object, latest string) (string, error) {
 		if latest != "" && specNames(o)[latest] {
-			return r.latestMade(w)
+			return r.latestMade(ctx, w)
 		}
-		return latest
+		return latest, nil
 	}
-	d := workload.ServiceUsage(r.object, verified(r.object, r.latestRevision()), w.Knative, gpus, w.Revisions, elsewhere...)
+	latest, err := verified(r.object, r.latestRevision())
+	if err != nil {
+		return workload.Usage{}, nil, err
+	}
+	d := workload.ServiceUsage(r.object, latest, w.Knative, gpus, w.Revisions, elsewhere...)
 	if r.old == nil {
-		return d, nil
+		return d, nil, nil
 	}
-	old := workload.ServiceUsage(r.had(), verified(r.old, expand.LatestRevision(r.old)), w.Knative, gpus, w.Revisions, elsewhere...)
-	return d, &old
+	if latest, err = verified(r.old, expand.LatestRevision(r.old)); err != nil {
+		return d, nil, err
+	}
+	old := workload.ServiceUsage(r.had(), latest, w.Knative, gpus, w.Revisions, elsewhere...)
+	return d, &old, nil
+}
+
+// routedDemands are demands with what Routes name beside the Service's own traffic, if it asks for more
+// than before.
+func (r *Request) routedDemands(ctx context.Context, w *World) (d workload.Usage, old *workload.Usage, err error) {
+	if d, old, err = r.demands(ctx, *w); err != nil || old == nil || d.Claim <= old.Claim || w.Live == nil {
+		return d, old, err
+	}
+	names, revisions, err := r.routed(ctx, *w)
+	if err != nil || len(names) == 0 {
+		return d, old, err
+	}
+	w.Revisions = union(w.Revisions, revisions)
+	return r.demands(ctx, *w, names...)
 }
 
 func union(a, b workload.Revisions) workload.Revisions {
@@ -92,45 +127,50 @@ func union(a, b workload.Revisions) workload.Revisions {
 
 // Validate answers a validating review: whether the object, as it is to be stored, is
 // within the bounds, and whether what it states holds together.
-func (r *Request) Validate(w World) *admissionv1.AdmissionResponse {
+// An error is one of reading the cluster.
+func (r *Request) Validate(ctx context.Context, w World) (*admissionv1.AdmissionResponse, error) {
 	if r.isPolicy() {
-		return r.validatePolicy()
+		return r.validatePolicy(), nil
 	}
+	judge := r.Judge
 	if r.isDeployment() {
-		return r.answer(r.judgeDeployment(w))
+		judge = r.judgeDeployment
 	}
-	return r.answer(r.Judge(w))
+	return r.answered(judge(ctx, w))
 }
 
 // Judge holds the object, which is of any kind but a Deployment or a policy, against the
 // bounds of the policies that select it, and a labelled Service against the rules for
 // those. The object is left as it is.
-func (r *Request) Judge(w World) Verdict {
+func (r *Request) Judge(ctx context.Context, w World) (Verdict, error) {
 	switch {
 	case r.isChild():
-		return r.judgeChild(w)
+		return r.judgeChild(ctx, w)
 	case r.hasPods():
-		return r.judgePods(w)
+		return r.judgePods(w), nil
 	case r.isOperated():
-		return r.judgeOperated(w)
+		return r.judgeOperated(w), nil
 	case r.of == workload.HorizontalPodAutoscalerKind:
-		return r.judgeTarget(w)
+		return r.judgeTarget(w), nil
 	case r.of == workload.LimitRangeKind:
-		return r.verdict(r.selection(w), r.limitRangeUsage(), nil)
+		return r.verdict(r.selection(w), r.limitRangeUsage(), nil), nil
 	case r.of == workload.ResourceClaimTemplateKind:
-		return r.judgeTemplate(w)
+		return r.judgeTemplate(w), nil
 	}
-	return r.judgeService(w)
+	return r.judgeService(ctx, w)
 }
 
-func (r *Request) judgeService(w World) Verdict {
+func (r *Request) judgeService(ctx context.Context, w World) (Verdict, error) {
 	selection := r.selection(w)
-	d, old := r.demands(w)
-	if old != nil && d.Claim > old.Claim && w.Live != nil && selection.BoundsGPUs() {
-		if names, revisions := r.routed(w); len(names) > 0 {
-			w.Revisions = union(w.Revisions, revisions)
-			d, old = r.demands(w, names...)
+	measure := r.routedDemands
+	if !selection.BoundsGPUs() {
+		measure = func(ctx context.Context, w *World) (workload.Usage, *workload.Usage, error) {
+			return r.demands(ctx, *w)
 		}
+	}
+	d, old, err := measure(ctx, &w)
+	if err != nil {
+		return Verdict{}, err
 	}
 	if r.asksTheSame() {
 		d.Warnings = nil // of revisions that were not read
@@ -142,14 +182,17 @@ func (r *Request) judgeService(w World) Verdict {
 	}
 	v.Warnings = append(v.Warnings, misplaced(r.object)...)
 	intent := expand.ReadIntent(r.object)
+	if intent.FillsResources() && r.filled {
+		return v, nil
+	}
 	if intent.FillsResources() {
-		result := expand.Service(expand.Input{Object: clone(r.object), Old: r.old, Policies: selection, Knative: w.Knative, Revisions: w.Revisions})
+		result := expandService(expand.Input{Object: clone(r.object), Old: r.old, Policies: selection, Knative: w.Knative, Revisions: w.Revisions})
 		v.Errors = append(v.Errors, without(result.Errors, v.Errors)...)
 		v.Denied = append(v.Denied, result.Denied...)
-		return v
+		return v, nil
 	}
 	v.Warnings = append(v.Warnings, intent.MissingLabels()...)
-	return v
+	return v, nil
 }
 
 // latestRevision is the revision that the object's template is already in, empty where

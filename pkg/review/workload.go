@@ -1,13 +1,12 @@
 package review
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"reflect"
 	"slices"
 	"strconv"
-
-	admissionv1 "k8s.io/api/admission/v1"
 
 	"github.com/kubetorch/webhook/pkg/deployments/handover"
 	"github.com/kubetorch/webhook/pkg/expand"
@@ -16,55 +15,59 @@ import (
 	"github.com/kubetorch/webhook/pkg/workload"
 )
 
-// mutateDeployment answers a mutating review of a Deployment, or of its scale.
-func (r *Request) mutateDeployment(w World) *admissionv1.AdmissionResponse {
+// mutateDeployment is the verdict of the mutating step on a Deployment, or on its scale.
+func (r *Request) mutateDeployment(ctx context.Context, w World) (v Verdict, err error) {
 	if r.madeByKnative(w) {
 		// All else stays: Knative and the webhook would undo each other's work.
-		return r.answer(Verdict{Patch: r.recordExemptions(w)})
+		return Verdict{Patch: r.recordExemptions(w)}, nil
 	}
 	if r.scale {
-		return r.answer(r.scaleBack(w))
+		return r.scaleBack(w), nil
 	}
-	var v Verdict
 	if intent := expand.ReadIntent(r.object); intent.Expands() && w.knative() {
-		v = r.autoscaled(w)
+		if v, err = r.autoscaled(ctx, w); err != nil {
+			return v, err
+		}
 	} else if v = r.fixed(w, intent); r.expandedBefore() {
 		v.Patch = append(v.Patch, r.keepBookkeeping()...)
 	}
 	if !v.Refused() {
 		v.Patch = append(v.Patch, r.recordExemptions(w)...)
 	}
-	return r.answer(v)
+	return v, nil
 }
 
 // knative tells whether labelled Deployments become Knative Services.
 func (w World) knative() bool { return w.Cluster == nil || w.Cluster.Knative }
 
 // autoscaled is for a Deployment that becomes a Knative Service.
-func (r *Request) autoscaled(w World) Verdict {
+func (r *Request) autoscaled(ctx context.Context, w World) (Verdict, error) {
 	refilled := r.refill(w)
-	v := r.checkExpansion(w)
+	v, err := r.checkExpansion(ctx, w)
+	if err != nil {
+		return v, err
+	}
 	v.Errors, v.Denied = append(v.Errors, without(refilled.Errors, v.Errors)...), append(v.Denied, refilled.Denied...)
 	if v.Refused() {
-		return v
+		return v, nil
 	}
 	if r.old == nil {
 		replicas := handover.Replicas(r.object)
 		v.Patch = append(append(refilled.Patch, r.setReplicas(0)...), r.annotate(handover.ReplicasAnnotation, strconv.FormatInt(replicas, 10))...)
 		v.Warnings = append([]string{fmt.Sprintf(
 			"this Deployment is run as Knative Service %[1]s; its own replicas stay 0, so that kubectl rollout status tells nothing; wait for it by: kubectl wait --for=condition=Ready ksvc/%[1]s", handover.ServiceName(r.object))}, v.Warnings...)
-		return v
+		return v, nil
 	}
 	v.Patch = append(refilled.Patch, r.keepBookkeeping()...)
 	back := r.scaleBack(w)
 	v.Patch, v.Warnings = append(v.Patch, back.Patch...), append(back.Warnings, v.Warnings...)
-	return v
+	return v, nil
 }
 
 // checkExpansion checks all that becomes of a Deployment, as far as an update changed it.
-func (r *Request) checkExpansion(w World) Verdict {
+func (r *Request) checkExpansion(ctx context.Context, w World) (Verdict, error) {
 	if r.old != nil && sameWorkload(r.old, r.object) {
-		return Verdict{}
+		return Verdict{}, nil
 	}
 	var live manifest.Object
 	if w.Cluster != nil && handover.Owns(r.object, w.Cluster.Service) {
@@ -73,12 +76,18 @@ func (r *Request) checkExpansion(w World) Verdict {
 	exempt := r.carried(w)
 	if live == nil && r.expandedBefore() {
 		// What it was to become is what this update is measured by.
-		live = r.with(r.old, exempt).Convert(w, nil).Service
+		live = r.with(r.old, exempt).Plan(w).Service
 	}
-	c := r.with(r.object, exempt).Convert(w, live)
+	var c Conversion
+	var err error
+	if live == nil {
+		c = r.planned(w)
+	} else {
+		c, err = r.with(r.object, exempt).Convert(ctx, w, live)
+	}
 	v := c.Verdict
-	if c.Service == nil || r.expandedBefore() {
-		return v
+	if err != nil || c.Service == nil || r.expandedBefore() {
+		return v, err
 	}
 	name := manifest.Text(c.Service, "metadata", "name")
 	if by := r.taken(w, name); by != "" {
@@ -89,7 +98,7 @@ func (r *Request) checkExpansion(w World) Verdict {
 			v.Warnings = append(v.Warnings, fmt.Sprintf("%s: %s; until then this Deployment is left as it is", err.Field, err.ErrorBody()))
 		}
 	}
-	return v
+	return v, nil
 }
 
 // fixed is for a Deployment that stays one.
@@ -189,27 +198,32 @@ func sameWorkload(old, now manifest.Object) bool {
 
 // judgeDeployment holds a Deployment, or its scale, against the bounds: the pods that it
 // runs by itself, and what becomes of it.
-func (r *Request) judgeDeployment(w World) Verdict {
+func (r *Request) judgeDeployment(ctx context.Context, w World) (Verdict, error) {
 	if errs := append(r.forgedExemptions(w), r.beyondFilling(w)...); len(errs) > 0 {
-		return Verdict{Errors: errs}
+		return Verdict{Errors: errs}, nil
 	}
 	selection := r.selection(w)
 	d, old := r.deploymentDemands(w)
 	if r.concernsNobody(w, d) || (r.madeByKnative(w) && r.withinRevision(w, d, selection.GPUResources())) {
-		return Verdict{}
+		return Verdict{}, nil
 	}
 	if selection.BoundsGPUs() {
-		r.raiseToAutoscalers(w, &d, old)
+		if err := r.raiseToAutoscalers(ctx, w, &d, old); err != nil {
+			return Verdict{}, err
+		}
 	}
 	v := r.judgeRaised(w, r.verdict(selection, d, old), func(r *Request) (workload.Usage, *workload.Usage) { return r.deploymentDemands(w) })
 	intent := expand.ReadIntent(r.object)
 	if r.scale || r.madeByKnative(w) {
-		return v
+		return v, nil
 	}
 	v.Warnings = append(v.Warnings, misplaced(r.object)...)
 	switch {
 	case intent.Expands() && w.knative():
-		c := r.checkExpansion(w)
+		c, err := r.checkExpansion(ctx, w)
+		if err != nil {
+			return v, err
+		}
 		v.Errors = append(v.Errors, without(c.Errors, v.Errors)...)
 		v.Denied, v.Warned, v.Audited = append(v.Denied, c.Denied...), append(v.Warned, c.Warned...), append(v.Audited, c.Audited...)
 	case intent.FillsResources():
@@ -217,21 +231,22 @@ func (r *Request) judgeDeployment(w World) Verdict {
 		v.Errors = append(v.Errors, without(result.Errors, v.Errors)...)
 		v.Denied = append(v.Denied, result.Denied...)
 	}
-	return v
+	return v, nil
 }
 
-// Become is the Knative Service that a stored Deployment is to become, given the one that
-// was made from it so far, and the verdict on it. fixed is the number of pods without
+// Become converts a stored Deployment, given the Knative Service that was made from it so far. fixed is the number of pods without
 // Knative. Neither object is changed.
-func Become(w World, deployment, live manifest.Object) (service manifest.Object, v Verdict, fixed int64) {
+func Become(ctx context.Context, w World, deployment, live manifest.Object) (c Conversion, fixed int64, err error) {
 	r := ForObject(withoutBookkeeping(deployment), manifest.Text(deployment, "metadata", "namespace"))
 	r.exempt = w.recorded(deployment)
-	c := r.Convert(w, live)
+	if c, err = r.Convert(ctx, w, live); err != nil {
+		return c, 0, err
+	}
 	fixed = 1
 	for _, s := range r.fix(w, clone(r.object)).Settings {
 		if n, err := strconv.ParseInt(s.Value, 10, 32); s.Name == "replicas" && err == nil {
 			fixed = n
 		}
 	}
-	return c.Service, c.Verdict, fixed
+	return c, fixed, nil
 }

@@ -196,7 +196,7 @@ func TestDeploymentsOfKnative(t *testing.T) {
 
 func TestBecome(t *testing.T) {
 	o := decoded(deployment("0", adopted))
-	service, v, fixed := review.Become(world(), o, nil)
+	service, v, fixed := become(world(), o, nil)
 	require.False(t, v.Refused(), v.Reasons())
 	assert.Equal(t, int64(1), fixed)
 	annotations := manifest.Texts(service, "metadata", "annotations")
@@ -206,8 +206,8 @@ func TestBecome(t *testing.T) {
 	assert.Equal(t, decoded(deployment("0", adopted)), o, "the Deployment is left as it is")
 
 	refused := decoded(strings.Replace(deployment("0", adopted), "restartPolicy: Always", "hostPID: true", 1))
-	_, v, _ = review.Become(world(), refused, nil)
+	_, v, _ = become(world(), refused, nil)
 	assert.Contains(t, v.Reasons(), "spec.template.spec.hostPID")
-	_, _, fixed = review.Become(world(), decoded(deployment("0", on+`, annotations: {autoscale.kubetorch.com/initial-scale: "4"}`)), nil)
+	_, _, fixed = become(world(), decoded(deployment("0", on+`, annotations: {autoscale.kubetorch.com/initial-scale: "4"}`)), nil)
 	assert.Equal(t, int64(4), fixed)
 }

@@ -34,19 +34,12 @@ type OwnerRef struct {
 
 // Owner is the controller that an object states, of a kind whose controller makes such objects.
 func Owner(o manifest.Object) (OwnerRef, bool) {
-	for _, ref := range manifest.Objects(o, "metadata", "ownerReferences") {
-		controls, _ := ref["controller"].(bool)
-		gv, err := schema.ParseGroupVersion(manifest.Text(ref, "apiVersion"))
-		if !controls || err != nil {
-			continue
-		}
-		owner := OwnerRef{schema.GroupKind{Group: gv.Group, Kind: manifest.Text(ref, "kind")},
-			manifest.Text(ref, "name"), manifest.Text(ref, "uid")}
-		if owner.UID != "" && slices.Contains(ownedBy[KindOf(o)], owner.GroupKind) {
-			return owner, true
-		}
+	stated := manifest.ControllerOf(o)
+	owner := OwnerRef{stated.GroupKind(), stated.Name, stated.UID}
+	if owner.UID == "" || !slices.Contains(ownedBy[KindOf(o)], owner.GroupKind) {
+		return OwnerRef{}, false
 	}
-	return OwnerRef{}, false
+	return owner, true
 }
 
 // Belongs tells whether the controller of an owner's kind counts a child as one of the owner's:

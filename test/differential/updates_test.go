@@ -1,6 +1,7 @@
 package differential
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -177,8 +178,8 @@ func (t *trial) validate(complete []byte) {
 		t.fault("the validating step does not judge it: %v", answer)
 		return
 	}
-	answer = request.Validate(review.World{Policies: t.policies.set, Knative: t.cluster.ours, NamespaceLabels: func(string) (map[string]string, bool) { return nil, true }})
-	if !answer.Allowed && answer.Result.Code != http.StatusForbidden {
+	answer, err := request.Validate(context.Background(), review.World{Policies: t.policies.set, Knative: t.cluster.ours, NamespaceLabels: func(string) (map[string]string, bool) { return nil, true }})
+	if err != nil || (!answer.Allowed && answer.Result.Code != http.StatusForbidden) {
 		t.fault("the validating step refuses what the mutating step made: %s", answer.Result.Message)
 	}
 }

@@ -96,7 +96,9 @@ func TestAnExpandedServiceIsLeftAsItIs(t *testing.T) {
 			for _, w := range []review.World{world(t, dir), {Policies: policy.Compile(nil), Knative: knative.Default(), NamespaceLabels: world(t, dir).NamespaceLabels}} {
 				r, unusable := review.Read(request(t, admissionv1.Update, namespace, service, service))
 				require.Nil(t, unusable)
-				assert.Equal(t, review.Allow("a"), r.Mutate(w), "whatever policies have become")
+				mutated, err := r.Mutate(t.Context(), w)
+				require.NoError(t, err)
+				assert.Equal(t, review.Allow("a"), mutated, "whatever policies have become")
 				assert.True(t, validate(t, w, admissionv1.Update, namespace, service, service).Allowed)
 			}
 		})
@@ -118,7 +120,9 @@ func validate(t *testing.T, w review.World, operation admissionv1.Operation, nam
 	t.Helper()
 	r, unusable := review.Read(request(t, operation, namespace, o, old))
 	require.Nil(t, unusable)
-	return r.Validate(w)
+	answer, err := r.Validate(t.Context(), w)
+	require.NoError(t, err)
+	return answer
 }
 
 func request(t *testing.T, operation admissionv1.Operation, namespace string, o, old manifest.Object) *admissionv1.AdmissionRequest {

@@ -2,6 +2,7 @@ package usage
 
 import (
 	"cmp"
+	"context"
 	"slices"
 	"strings"
 
@@ -393,9 +394,9 @@ func (c *counter) plan(item *cluster.Item, o, live manifest.Object) {
 	if live != nil && handover.Owns(o, live) {
 		return // it is counted as it is
 	}
-	service, verdict, _ := review.Become(c.w, item.Whole(), nil)
-	if service != nil && !verdict.Refused() && len(verdict.Demand.Parts) > 0 {
-		c.claimants[c.add(item, "Deployment", review.PlanKey(o), verdict.Demand.Parts)].Plan = true
+	planned, _, err := review.Become(context.Background(), c.w, item.Whole(), nil) // what was listed can be read
+	if v := planned.Verdict; err == nil && planned.Service != nil && !v.Refused() && len(v.Demand.Parts) > 0 {
+		c.claimants[c.add(item, "Deployment", review.PlanKey(o), v.Demand.Parts)].Plan = true
 	}
 }
 

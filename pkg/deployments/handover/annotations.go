@@ -79,21 +79,11 @@ func Adopted(deployment, service manifest.Object) bool {
 // Owns tells whether a Deployment controls a Knative Service, by UID.
 func Owns(deployment, service manifest.Object) bool {
 	uid := manifest.Text(deployment, "metadata", "uid")
-	return uid != "" && ControllerOf(service).UID == uid
+	return uid != "" && manifest.ControllerOf(service).UID == uid
 }
 
 // Owner is the controller that an object names.
-type Owner struct{ Version, Kind, Name, UID string }
-
-// ControllerOf is the controller that an object names; empty where it names none.
-func ControllerOf(o manifest.Object) Owner {
-	for _, r := range manifest.Objects(o, "metadata", "ownerReferences") {
-		if controls, _ := r["controller"].(bool); controls {
-			return Owner{Version: manifest.Text(r, "apiVersion"), Kind: manifest.Text(r, "kind"), Name: manifest.Text(r, "name"), UID: manifest.Text(r, "uid")}
-		}
-	}
-	return Owner{}
-}
+type Owner = manifest.Owner
 
 // Concerned tells whether a Deployment with this metadata is the controller's business.
 func Concerned(o manifest.Object) bool {
@@ -145,7 +135,7 @@ func ReadState(text string) (s State) {
 
 // MadeByKnative tells whether a core Service is one that Knative keeps for a Route.
 func MadeByKnative(service manifest.Object) bool {
-	owner := ControllerOf(service)
+	owner := manifest.ControllerOf(service)
 	return owner.Kind == "Route" && strings.HasPrefix(owner.Version, "serving.knative.dev/")
 }
 

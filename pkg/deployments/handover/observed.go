@@ -82,7 +82,7 @@ func ReadService(o manifest.Object) *Service {
 		return nil
 	}
 	s := &Service{
-		Name: manifest.Text(o, "metadata", "name"), UID: manifest.Text(o, "metadata", "uid"), Owner: ControllerOf(o),
+		Name: manifest.Text(o, "metadata", "name"), UID: manifest.Text(o, "metadata", "uid"), Owner: manifest.ControllerOf(o),
 		Deleting: manifest.Text(o, "metadata", "deletionTimestamp") != "",
 	}
 	generation, _ := manifest.Whole(o, "metadata", "generation")

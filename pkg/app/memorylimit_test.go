@@ -3,10 +3,7 @@ package app
 import (
 	"os"
 	"path/filepath"
-	"runtime"
-	"runtime/debug"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -32,27 +29,4 @@ func TestTheMemoryLimitOfAContainer(t *testing.T) {
 	} {
 		assert.Equal(t, c.want, memoryLimit(c.files), name)
 	}
-}
-
-func TestGarbageHasRoomWhereLittleIsInUse(t *testing.T) {
-	for used, want := range map[uint64]int{0: 400, 1 << 20: 400, 12 << 20: 400, 16 << 20: 300, 48 << 20: 100, 500 << 20: 100} {
-		assert.Equal(t, want, garbagePercent(used), "%d MiB", used>>20)
-	}
-}
-
-func TestThePercentageOfGarbageFollowsTheHeap(t *testing.T) {
-	before := debug.SetGCPercent(mostGarbage)
-	t.Cleanup(func() { debug.SetGCPercent(before) })
-	followHeap(mostGarbage)
-	percent := func() int {
-		runtime.GC()
-		now := debug.SetGCPercent(mostGarbage)
-		debug.SetGCPercent(now)
-		return now
-	}
-	much := make([]byte, 200<<20)
-	require.Eventually(t, func() bool { return percent() == leastGarbage }, 10*time.Second, 10*time.Millisecond)
-	runtime.KeepAlive(much)
-	much = nil
-	require.Eventually(t, func() bool { return percent() > leastGarbage }, 10*time.Second, 10*time.Millisecond)
 }
