@@ -76,9 +76,11 @@ func TestDecide(t *testing.T) {
 		"one that came after the Deployment was set to 0":   {observed(0, func(o *Observed) { o.NameTaken, o.Deployment.Remembered = true, new(int64(3)) }), Resume, 3, "", NameTaken},
 		"one in the way of a Deployment that asks for none": {observed(0, func(o *Observed) { o.NameTaken, o.Deployment.Remembered = true, new(int64(0)) }), Wait, 0, "", NameTaken},
 		"a foreign Knative Service":                         {observed(3, served(true), func(o *Observed) { o.Service.Owner = Owner{} }), Wait, 0, "", Foreign},
-		"one of another Deployment":                         {observed(3, served(true), func(o *Observed) { o.Service.Owner = Owner{Version: DeploymentVersion, Kind: DeploymentKind, Name: "other", UID: "x"} }), Wait, 0, "", Foreign},
-		"one that is left over":                             {observed(0, served(true), func(o *Observed) { o.Service.Owner.UID = "x" }), Wait, 0, "", Starting},
-		"a forged record of another":                        {observed(3, served(false), adopted("forged", 3)), Wait, 0, "", Starting},
+		"one of another Deployment": {observed(3, served(true), func(o *Observed) {
+			o.Service.Owner = Owner{Version: DeploymentVersion, Kind: DeploymentKind, Name: "other", UID: "x"}
+		}), Wait, 0, "", Foreign},
+		"one that is left over":      {observed(0, served(true), func(o *Observed) { o.Service.Owner.UID = "x" }), Wait, 0, "", Starting},
+		"a forged record of another": {observed(3, served(false), adopted("forged", 3)), Wait, 0, "", Starting},
 
 		"no Knative, new":             {observed(0, func(o *Observed) { o.Knative = false }), Fix, 2, "", WithoutKnative},
 		"no Knative, running":         {observed(5, func(o *Observed) { o.Knative = false }), Wait, 0, "", WithoutKnative},
