@@ -12,9 +12,14 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	klabels "k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	dynamicfake "k8s.io/client-go/dynamic/fake"
 
 	"github.com/kubetorch/webhook/pkg/manifest"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // pages are answers to a list, one after the other, and what was asked for them.
@@ -54,4 +59,42 @@ func TestOfManyLargeObjectsAVerdictKeepsLittle(t *testing.T) {
 	}
 	assert.Equal(t, []manifest.Object{want("one", "1"), want("two", "2")}, got)
 	assert.Equal(t, []string{`pods of a, app=d, after ""`, `pods of a, app=d, after "more"`}, source.asked)
+}
+
+// What a verdict lists goes that way by kind: few objects in full, many with what counts look at.
+func TestAReaderListsInFullOnlyKindsOfWhichThereAreFew(t *testing.T) {
+	item := func(kind string) string {
+		return `{"metadata": {}, "items": [{"metadata": {"name": "` + kind + `", "namespace": "a", "annotations": {"b": "c"}}, "spec": {"x": "y"}}]}`
+	}
+	revision := manifest.Object{"apiVersion": "serving.knative.dev/v1", "kind": "Revision",
+		"metadata": manifest.Object{"name": "r", "namespace": "a", "annotations": manifest.Object{"b": "c"}}, "spec": manifest.Object{"x": "y"}}
+	pruned := func(apiVersion, kind string) []manifest.Object {
+		return []manifest.Object{{"apiVersion": apiVersion, "kind": kind,
+			"metadata": manifest.Object{"name": kind, "namespace": "a", "annotations": manifest.Object{}}, "spec": manifest.Object{}}}
+	}
+	for name, c := range map[string]struct {
+		kind     schema.GroupKind
+		selector string
+		texts    []string
+		want     []manifest.Object
+		asked    []string
+	}{
+		"Revisions are few": {kind: workload.RevisionKind, want: []manifest.Object{revision}},
+		"Deployments are many": {kind: workload.DeploymentKind, selector: "app=d", texts: []string{item("Deployment")},
+			want: pruned("apps/v1", "Deployment"), asked: []string{`deployments of a, app=d, after ""`}},
+		"ReplicaSets are many, with or without devices": {kind: workload.ReplicaSetKind, texts: []string{item("ReplicaSet")},
+			want: pruned("apps/v1", "ReplicaSet"), asked: []string{`replicasets of a, , after ""`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			source := &pages{texts: c.texts}
+			client := dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{Revisions: "RevisionList"},
+				&unstructured.Unstructured{Object: runtime.DeepCopyJSON(revision)})
+			selector, err := klabels.Parse(c.selector)
+			require.NoError(t, err)
+			got, err := NewReader(client, nil, source).List(t.Context(), c.kind, "a", selector)
+			require.NoError(t, err)
+			assert.Equal(t, c.want, got)
+			assert.Equal(t, c.asked, source.asked)
+		})
+	}
 }
