@@ -18,7 +18,7 @@ import (
 // another way of running.
 var stated = []string{
 	"listen", "shutdown-delay", "knative-namespace", "api-request-timeout", "cert-dir", "namespace", "service", "webhook-configuration",
-	"ca-secret", "kubeconfig", "standalone", "policy", "knative-config",
+	"ca-secret", "kubeconfig", "standalone", "policy", "knative-config", "kinds-file",
 }
 
 // forms are what a flag's value looks like, by its type.

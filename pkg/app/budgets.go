@@ -79,7 +79,8 @@ func newLedgers(mgr ctrl.Manager, config *rest.Config, clientset kubernetes.Inte
 	if err != nil {
 		return nil, fmt.Errorf("registering metrics: %w", err)
 	}
-	api := &charge.API{Client: client, Writes: writers[0], Cache: func(ctx context.Context, name string) (*unstructured.Unstructured, error) {
+	bases := &charge.Bases{Client: counting, Namespace: o.Namespace}
+	api := &charge.API{Client: client, Writes: writers[0], Bases: &charge.Bases{Client: client}, MaxBytes: charge.MaxBytes, Cache: func(ctx context.Context, name string) (*unstructured.Unstructured, error) {
 		found := stored("GPUBudget")
 		err := mgr.GetCache().Get(ctx, types.NamespacedName{Name: name}, found)
 		if apierrors.IsNotFound(err) {
@@ -91,15 +92,18 @@ func newLedgers(mgr ctrl.Manager, config *rest.Config, clientset kubernetes.Inte
 		Client: clientset, Namespace: o.Namespace, Service: o.Service, Identity: replica(), Seen: e.seen, Live: api.Versions,
 		Log: o.Log.WithName("presence"),
 	}}
+	charger := charge.NewCharger(api, writes)
+	charger.UnseenShare = int64(o.MaxUnseenShare)
 	l.charging = &charging{
-		charge: charge.NewCharger(api, writes).Charge, holds: l.presence.Holds, begun: l.presence.Begun,
+		charge: charger.Charge, holds: l.presence.Holds, begun: l.presence.Begun,
 		labels: func(ctx context.Context, name string) (map[string]string, bool, error) {
 			return namespacesAsTheyAre(namespaces).labels(ctx, name)
 		},
 	}
 	replicas := &charge.Replicas{Client: clientset, Namespace: o.Namespace, Service: o.Service}
 	l.controller = budgetcontroller.New(budgetcontroller.Options{
-		Store:     &charge.API{Client: counting, Writes: writers[1]},
+		Store:     &charge.API{Client: counting, Writes: writers[1], Bases: bases},
+		Bases:     bases,
 		Inventory: func(ctx context.Context, count func(*cluster.Objects)) error { return lists.Use(ctx, count) },
 		Replicas:  replicas.All,
 		World: func() (review.World, bool) {
@@ -116,10 +120,13 @@ func newLedgers(mgr ctrl.Manager, config *rest.Config, clientset kubernetes.Inte
 	for _, kind := range []cluster.Kind{cluster.Deployments, cluster.Services, cluster.Revisions} {
 		l.watch = append(l.watch, func(ctx context.Context) { budgetcontroller.Watch(ctx, metadataClient, kind, l.controller.Changed) })
 	}
-	for _, kind := range []cluster.Kind{cluster.Jobs, cluster.ReplicaSets, cluster.ReplicationControllers, cluster.StatefulSets, cluster.Pods, cluster.HorizontalPodAutoscalers,
-		cluster.ResourceClaims, cluster.ResourceClaimTemplates} {
+	for _, kind := range []cluster.Kind{
+		cluster.Jobs, cluster.ReplicaSets, cluster.ReplicationControllers, cluster.StatefulSets, cluster.Pods,
+		cluster.HorizontalPodAutoscalers, cluster.ResourceClaims, cluster.ResourceClaimTemplates,
+	} {
 		l.watch = append(l.watch, func(ctx context.Context) { lists.Watch(ctx, kind, l.controller.Changed) })
 	}
+	l.watch = append(l.watch, func(ctx context.Context) { lists.WatchOperated(ctx, l.controller.Changed) })
 	return l, nil
 }
 
@@ -140,7 +147,7 @@ func (e *edge) seen() (charge.Seen, bool) {
 	if now == nil {
 		return charge.Seen{}, false
 	}
-	return charge.Seen{Budgets: now.budgets.Versions(), Rules: policy.Rules(now.policies, now.knative)}, true
+	return charge.Seen{Budgets: now.budgets.Versions(), Rules: policy.Rules(now.policies, now.knative), Bases: true}, true
 }
 
 // readStored reads all objects of a kind from the cache, as they are stored.

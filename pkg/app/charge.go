@@ -67,7 +67,7 @@ func (c *charging) admit(ctx context.Context, r *review.Request, w review.World,
 			// A claim may always fall. The count finds what its rollout overlaps.
 			Optional: !c.Grows() && (!c.Budget.Strict || c.Settled()), Unwritten: c.Settled()}
 	}
-	for i, answer := range c.charge(ctx, demands, r.DryRun() || r.Probes()) {
+	for i, answer := range c.charge(ctx, demands, r.DryRun()) {
 		switch {
 		case answer.Retry != "" && demands[i].Optional:
 		case answer.Retry != "":

@@ -204,8 +204,6 @@ func TestAReplicaThatIsCutOffRefusesWhatOtherRulesMayCount(t *testing.T) {
 	}
 }
 
-// TestAGangThatDoesNotFitIsRefusedAtItsManifest: and what fits is not charged, since the pods that
-// are made of it are.
 func TestAGangThatDoesNotFitIsRefusedAtItsManifest(t *testing.T) {
 	e, memory := standalone()
 	gang := func(pods, suspend string) []byte {
@@ -223,9 +221,10 @@ func TestAGangThatDoesNotFitIsRefusedAtItsManifest(t *testing.T) {
 	assert.True(t, send(admissionv1.Create, gang("11", "true"), nil).Allowed, "one that waits asks for nothing")
 	assert.False(t, send(admissionv1.Update, gang("11", "false"), gang("11", "true")).Allowed, "until it is unsuspended, by whomever")
 	assert.True(t, send(admissionv1.Create, gang("10", "false"), nil).Allowed)
-	assert.Zero(t, memory.Status("b").Used, "nothing is charged for the manifest")
+	assert.EqualValues(t, 10, memory.Status("b").Used, "the gang is charged as a whole")
+	assert.False(t, e.validate(t.Context(), ask(admissionv1.Create, "a", gpuService(t, "a", "nginx:1", "2"), nil)).Allowed)
 
-	require.True(t, e.validate(t.Context(), ask(admissionv1.Create, "a", gpuService(t, "a", "nginx:1", "2"), nil)).Allowed)
-	assert.False(t, send(admissionv1.Create, gang("7", "false"), nil).Allowed, "4 of 10 are taken")
-	assert.True(t, send(admissionv1.Create, gang("6", "false"), nil).Allowed)
+	assert.True(t, send(admissionv1.Update, gang("6", "false"), gang("10", "false")).Allowed)
+	assert.True(t, e.validate(t.Context(), ask(admissionv1.Create, "a", gpuService(t, "a", "nginx:1", "2"), nil)).Allowed)
+	assert.False(t, send(admissionv1.Update, gang("7", "false"), gang("6", "false")).Allowed, "4 of 10 are taken")
 }

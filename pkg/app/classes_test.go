@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 
@@ -74,4 +75,20 @@ func TestAClusterWithoutDeviceClassesHasNone(t *testing.T) {
 	assert.LessOrEqual(t, asked.Load(), before+2, "it is not asked again and again")
 	cancel()
 	assert.NoError(t, <-ended)
+}
+
+func TestWhatIsKeptOfADeviceClassSaysWhatItCounts(t *testing.T) {
+	class := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "resource.k8s.io/v1", "kind": "DeviceClass",
+		"metadata": map[string]any{"name": "l4", "uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z", "managedFields": []any{}, "labels": map[string]any{"a": "b"}},
+		"spec": map[string]any{"extendedResourceName": "example.com/l4", "config": []any{map[string]any{"opaque": map[string]any{"driver": "gpu.nvidia.com"}}},
+			"selectors": []any{map[string]any{"cel": map[string]any{"expression": `device.attributes["gpu.nvidia.com"].productName == "NVIDIA L4"`}}}},
+	}}
+	kept, err := classEssence(class)
+	require.NoError(t, err)
+	got := workload.ReadDeviceClass(kept.(*unstructured.Unstructured).Object)
+	assert.Equal(t, workload.ReadDeviceClass(class.Object), got)
+	assert.Equal(t, "NVIDIA-L4", got.Product)
+	assert.NotEmpty(t, got.Selectors)
+	assert.NotContains(t, kept.(*unstructured.Unstructured).Object["spec"], "config")
 }

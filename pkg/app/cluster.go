@@ -29,6 +29,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/metric"
 	"github.com/kubetorch/webhook/pkg/version"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // ClusterOptions configure [Cluster].
@@ -55,10 +56,15 @@ type ClusterOptions struct {
 	KnativeNamespace string
 	// RequestTimeout is how long the API server lets a request run.
 	RequestTimeout time.Duration
+	// MaxUnseenShare is how much of what is free in a budget the claims of one namespace may hold that
+	// are not seen stored yet, in percent.
+	MaxUnseenShare int
 	// AuditInterval is the time from one audit to the next while nothing changes.
 	AuditInterval time.Duration
 	// OpenReports is whether the leader keeps a ClusterReport of openreports.io for each policy.
 	OpenReports bool
+	// Operators are the kinds whose operators make pods.
+	Operators workload.Operators
 	// ShutdownDelay is how long to go on serving, not ready, once ctx ended.
 	ShutdownDelay time.Duration
 	Log           logr.Logger
@@ -200,8 +206,9 @@ func addReads(mgr ctrl.Manager, config *rest.Config, o ClusterOptions, e *edge, 
 	if err != nil {
 		return err
 	}
-	e.reader = liveReader{direct, source}
+	e.reader = liveReader{direct, source, mgr.GetRESTMapper()}
 	lists := cluster.NewLists(source)
+	lists.Operators = o.Operators
 	l, err := newLedgers(mgr, config, clientset, recorder, o, e, namespaceReads, lists, presence.Served, registry)
 	if err != nil {
 		return err
@@ -214,6 +221,7 @@ func addReads(mgr ctrl.Manager, config *rest.Config, o ClusterOptions, e *edge, 
 	}
 
 	s := newSnapshots(e, gauges, o.Log.WithName("snapshot"))
+	s.operators = &o.Operators
 	knative, err := newKnativeWatch(clientset, o.KnativeNamespace, s.changedKnative)
 	if err != nil {
 		return err

@@ -24,6 +24,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/deployments"
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
+	"github.com/kubetorch/webhook/pkg/policy"
 	"github.com/kubetorch/webhook/pkg/review"
 )
 
@@ -56,7 +57,7 @@ func addControllers(mgr ctrl.Manager, config *rest.Config, clientset kubernetes.
 		return nil, err
 	}
 	auditor := auditcontroller.New(auditcontroller.Auditor{
-		Client: client, Lists: lists, Knative: e.knative, Excluded: Excluded(o.Namespace, o.KnativeNamespace),
+		Client: client, Lists: lists, Knative: e.knative, Complete: e.counting, Excluded: Excluded(o.Namespace, o.KnativeNamespace),
 		Interval: o.AuditInterval, NotRegistered: e.registrar.Problem, Events: events, OpenReports: o.OpenReports,
 		Metrics: metrics, Log: o.Log.WithName("audit"),
 	})
@@ -89,6 +90,15 @@ func all(run ...func(context.Context) error) func(context.Context) error {
 		}
 		return group.Wait()
 	}
+}
+
+// counting has policies count as those do that are in use: by the DeviceClasses and the kinds of operators.
+func (e *edge) counting(set *policy.Set) *policy.Set {
+	now := e.current.Load()
+	if now == nil {
+		return set
+	}
+	return set.CountingAs(now.policies)
 }
 
 // knative is the configuration in use.

@@ -15,6 +15,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/registration"
 	"github.com/kubetorch/webhook/pkg/review"
 	"github.com/kubetorch/webhook/pkg/tracing"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // snapshot is what verdicts are based on. It is replaced as a whole, never changed.
@@ -85,11 +86,15 @@ func (e *edge) validate(ctx context.Context, request *admissionv1.AdmissionReque
 func (e *edge) decide(ctx context.Context, request *admissionv1.AdmissionRequest,
 	name string, judge func(*review.Request, review.World) *admissionv1.AdmissionResponse, charging *charging,
 ) *admissionv1.AdmissionResponse {
-	r, response := review.Read(request)
+	now := e.current.Load()
+	operators := workload.BuiltInOperators()
+	if now != nil {
+		operators = now.policies.Operators()
+	}
+	r, response := review.ReadWith(request, operators)
 	if response != nil {
 		return response
 	}
-	now := e.current.Load()
 	if now == nil {
 		return unavailable(fmt.Errorf("starting: %w", e.ready()))
 	}

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
+	"github.com/kubetorch/webhook/pkg/budget/charge"
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/policy"
@@ -64,6 +65,11 @@ func requestOf(t *testing.T, s step) *admissionv1.AdmissionRequest {
 		for _, k := range workload.Kinds() {
 			if k.Resource == resource {
 				r.Resource = metav1.GroupVersionResource{Group: k.Group, Version: k.Version, Resource: k.Resource}
+			}
+		}
+		for _, k := range workload.BuiltInOperators().Kinds {
+			if k.Resource == resource {
+				r.Resource = metav1.GroupVersionResource{Group: k.Group, Version: "v1", Resource: k.Resource}
 			}
 		}
 	}
@@ -123,6 +129,14 @@ func TestEveryKindThatMakesPodsIsChargedToTheBudget(t *testing.T) {
 		return strings.Replace(of("apps/v1", "ReplicaSet", "web", fmt.Sprintf("replicas: %d", replicas), gpus),
 			"metadata: {name: web, namespace: team, uid: web-uid,", "metadata: {name: web-1, namespace: team, uid: web-1-uid, ownerReferences: ["+ownerOf("apps/v1", "Deployment", "web")+"],", 1)
 	}
+	orphaned := func(replicas, gpus int) string {
+		return strings.Replace(made(replicas, gpus), ", ownerReferences: ["+ownerOf("apps/v1", "Deployment", "web")+"]", "", 1)
+	}
+	const deleting = `uid: web-uid, deletionTimestamp: "2026-01-01T00:00:00Z", finalizers: [orphan],`
+	// One that selects the pods of the Deployment, and that the Deployment does not select.
+	thief := func(kind string, gpus int) string {
+		return strings.ReplaceAll(strings.Replace(of("apps/v1", kind, "thief", "replicas: 1", gpus), "labels: {app: thief}", "labels: {app: other}", 1), "app: thief", "app: web")
+	}
 	const free = "%d of 10 are free in budget b"
 	for name, steps := range map[string][]step{
 		"a StatefulSet that fits, and grows beyond": {
@@ -181,6 +195,22 @@ func TestEveryKindThatMakesPodsIsChargedToTheBudget(t *testing.T) {
 			{what: "a Deployment without GPUs", object: strings.Replace(deployment(4, 0), "spec: {replicas", "spec: {paused: true, replicas", 1)},
 			{what: "at 0, with its labels", object: strings.ReplaceAll(strings.Replace(rs(0, 4), "name: rs", "name: evil", 1), "app: rs", "app: web"), refused: "asks for 16 GPUs"},
 		},
+		"a Pod that a Deployment waits for is adopted by another": {
+			{what: "the Deployment", object: deployment(1, 4), used: 4},
+			{what: "a Pod of nobody that it selects", object: podOf("loose", "web", "", 4), used: 8},
+			{what: "a ReplicaSet without GPUs that selects it too", object: thief("ReplicaSet", 0), used: 8},
+			{what: "it adopts the Pod", user: account("replicaset-controller"), object: podOf("loose", "web", ownerOf("apps/v1", "ReplicaSet", "thief"), 4), old: podOf("loose", "web", "", 4), refused: "asks for 4 GPUs (4 x 1 pod); 2 of 10 are free", used: 8},
+			{what: "a tenant has it adopted", user: "eve", object: podOf("loose", "web", ownerOf("apps/v1", "ReplicaSet", "thief"), 4), old: podOf("loose", "web", "", 4), used: 8},
+			{what: "the Deployment's ReplicaSet", user: account("deployment-controller"), object: made(1, 4), used: 8},
+			{what: "another Pod of nobody", object: podOf("spare", "web", "", 2), used: 10},
+			{what: "its own ReplicaSet adopts what makes it have too many", user: account("replicaset-controller"), object: podOf("spare", "web", ownerOf("apps/v1", "ReplicaSet", "web-1"), 2), old: podOf("spare", "web", "", 2), used: 10},
+		},
+		"a ReplicaSet is orphaned before it has its pods": {
+			{what: "the Deployment", object: deployment(2, 4), used: 8},
+			{what: "its ReplicaSet", user: account("deployment-controller"), object: made(2, 4), used: 8},
+			{what: "the Deployment is being deleted", object: strings.Replace(deployment(2, 4), "uid: web-uid,", deleting, 1), old: deployment(2, 4), used: 8},
+			{what: "its ReplicaSet is let go", user: account("generic-garbage-collector"), object: orphaned(2, 4), old: made(2, 4), refused: "asks for 8 GPUs (4 x 2 pods); 2 of 10 are free", used: 8},
+		},
 		"a DaemonSet is charged by its pods": {
 			{what: "the DaemonSet", object: of("apps/v1", "DaemonSet", "ds", "minReadySeconds: 0", 8)},
 			{what: "a pod", user: account("daemon-set-controller"), object: podOf("ds-a", "ds", ownerOf("apps/v1", "DaemonSet", "ds"), 8), used: 8},
@@ -216,18 +246,24 @@ func TestEveryKindThatMakesPodsIsChargedToTheBudget(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			e, ledgers := standalone()
-			for _, s := range steps {
-				answer := e.validate(t.Context(), requestOf(t, s))
-				if s.refused == "" {
-					require.True(t, answer.Allowed, "%s: %+v", s.what, answer.Result)
-				} else {
-					require.False(t, answer.Allowed, s.what)
-					assert.Contains(t, answer.Result.Message, s.refused, s.what)
-					assert.EqualValues(t, 403, answer.Result.Code, s.what)
-				}
-				assert.Equal(t, s.used, ledgers.Status("b").Used, s.what)
-			}
+			play(t, e, ledgers, steps)
 		})
+	}
+}
+
+// play sends requests one after the other.
+func play(t *testing.T, e *edge, ledgers *charge.Memory, steps []step) {
+	t.Helper()
+	for _, s := range steps {
+		answer := e.validate(t.Context(), requestOf(t, s))
+		if s.refused == "" {
+			require.True(t, answer.Allowed, "%s: %+v", s.what, answer.Result)
+		} else {
+			require.False(t, answer.Allowed, s.what)
+			assert.Contains(t, answer.Result.Message, s.refused, s.what)
+			assert.EqualValues(t, 403, answer.Result.Code, s.what)
+		}
+		assert.Equal(t, s.used, ledgers.Status("b").Used, s.what)
 	}
 }
 

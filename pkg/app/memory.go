@@ -1,10 +1,12 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"sync"
 
 	admissionv1 "k8s.io/api/admission/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -45,7 +47,8 @@ func (m *memory) List(_ context.Context, kind schema.GroupKind, namespace string
 // keep remembers what a request stores.
 func (m *memory) keep(r *review.Request) {
 	kind, o := r.Kind(), r.Object()
-	if _, ok := workload.KindFor(kind); !ok && kind != workload.HorizontalPodAutoscalerKind && kind != workload.ResourceClaimTemplateKind {
+	_, ok := workload.KindFor(kind)
+	if !ok && kind != workload.HorizontalPodAutoscalerKind && kind != workload.ResourceClaimTemplateKind && !r.IsOperated() {
 		return
 	}
 	at := place{r.Namespace(), manifest.Text(o, "metadata", "name")}
@@ -65,6 +68,19 @@ func (m *memory) keep(r *review.Request) {
 		m.objects[kind] = map[place]manifest.Object{}
 	}
 	m.objects[kind][at] = o
+}
+
+// put remembers objects of a kind from files; without a namespace they are in the default one.
+func (m *memory) put(kind schema.GroupKind, objects []manifest.Object) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, o := range objects {
+		at := place{cmp.Or(manifest.Text(o, "metadata", "namespace"), corev1.NamespaceDefault), manifest.Text(o, "metadata", "name")}
+		if m.objects[kind] == nil {
+			m.objects[kind] = map[place]manifest.Object{}
+		}
+		m.objects[kind][at] = stated(o, at.namespace)
+	}
 }
 
 // forget is for an object that is deleted.

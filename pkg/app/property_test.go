@@ -38,7 +38,7 @@ func TestPodsNeverHoldMoreThanTheLedger(t *testing.T) {
 				} else {
 					s.act()
 				}
-				most = max(most, s.held())
+				most = max(most, s.held(allTypes))
 			}
 			assert.Positive(t, most, "there are pods at times")
 			assert.Positive(t, s.counts)
@@ -59,8 +59,10 @@ func (s *simulated) settle() {
 		s.now = s.now.Add(settleAfter)
 		s.countQuietly()
 	}
-	status := s.budget.Status
-	assert.Equal(s.t, []int64{0, 0, 0}, []int64{status.Used, status.Reserved, status.Overlap}, "once everything is gone the ledger is empty")
+	for name, b := range s.budgets {
+		status := b.Status
+		assert.Equal(s.t, []int64{0, 0, 0}, []int64{status.Used, status.Reserved, status.Overlap}, "once everything is gone the ledger of %s is empty", name)
+	}
 }
 
 // countQuietly counts while nothing happens.
@@ -92,6 +94,8 @@ func (s *simulated) act() {
 		},
 		func() { s.with(workload.StatefulSetKind, s.statefulSetController) },
 		func() { s.with(workload.JobKind, s.jobController) },
+		func() { s.with(workload.DaemonSetKind, s.daemonSetController) },
+		func() { s.with(workload.CronJobKind, s.cronJobController) },
 		func() { s.with(workload.HorizontalPodAutoscalerKind, s.autoscaler) },
 		func() { s.with(workload.PodKind, s.kubelet) },
 		s.collector,
@@ -113,7 +117,7 @@ func (s *simulated) with(kind schema.GroupKind, do func(manifest.Object)) {
 // write is something that a tenant writes.
 func (s *simulated) write() {
 	kinds := []schema.GroupKind{workload.DeploymentKind, workload.DeploymentKind, workload.DeploymentKind, workload.ReplicaSetKind, workload.ReplicaSetKind,
-		workload.ReplicationControllerKind, workload.StatefulSetKind, workload.JobKind, workload.PodKind, workload.PodKind}
+		workload.ReplicationControllerKind, workload.StatefulSetKind, workload.JobKind, workload.PodKind, workload.PodKind, workload.DaemonSetKind, workload.CronJobKind}
 	kind := kinds[s.random.IntN(len(kinds))]
 	o := s.any(kind)
 	switch s.random.IntN(9) {
@@ -146,8 +150,13 @@ func (s *simulated) write() {
 	}
 }
 
+// podSpec is one with a few GPUs, of any type or of one.
 func (s *simulated) podSpec() manifest.Object {
-	return manifest.Object{"containers": []any{manifest.Object{"name": "c", "image": "a", "resources": manifest.Object{"limits": manifest.Object{"nvidia.com/gpu": s.random.Int64N(4)}}}}}
+	spec := manifest.Object{"containers": []any{manifest.Object{"name": "c", "image": "a", "resources": manifest.Object{"limits": manifest.Object{"nvidia.com/gpu": s.random.Int64N(4)}}}}}
+	if pin := []string{"", product, otherProduct}[s.random.IntN(3)]; pin != "" {
+		spec["nodeSelector"] = manifest.Object{"nvidia.com/gpu.product": pin}
+	}
+	return spec
 }
 
 // newObject is an object of a kind; two labels are shared by all of them.
@@ -172,6 +181,9 @@ func (s *simulated) newObject(kind schema.GroupKind) manifest.Object {
 		o["spec"] = manifest.Object{"selector": manifest.Object{"matchLabels": label}, "completions": 1 + s.random.Int64N(5),
 			"podReplacementPolicy": []any{"Failed", "TerminatingOrFailed"}[s.random.IntN(2)],
 			"template":             manifest.Object{"metadata": manifest.Object{"labels": label}, "spec": s.podSpec()}}
+	case workload.CronJobKind:
+		o["spec"] = manifest.Object{"jobTemplate": manifest.Object{"spec": manifest.Object{"completions": 1 + s.random.Int64N(5),
+			"template": manifest.Object{"spec": s.podSpec()}}}}
 	default:
 		o["spec"] = manifest.Object{"selector": manifest.Object{"matchLabels": label}, "template": manifest.Object{"metadata": manifest.Object{"labels": label}, "spec": s.podSpec()}}
 	}
@@ -192,6 +204,10 @@ func (s *simulated) changeSpec(kind schema.GroupKind, o manifest.Object) {
 		spec["parallelism"], spec["suspend"] = 1+s.random.Int64N(4), s.random.IntN(3) == 0
 		return
 	}
+	if kind == workload.CronJobKind {
+		manifest.Map(spec, "jobTemplate", "spec")["parallelism"], spec["suspend"] = 1+s.random.Int64N(3), s.random.IntN(3) == 0
+		return
+	}
 	spec["replicas"] = s.random.Int64N(5)
 	if s.random.IntN(2) == 0 {
 		manifest.Map(spec, "template")["spec"] = s.podSpec()
@@ -203,6 +219,9 @@ func (s *simulated) changeSpec(kind schema.GroupKind, o manifest.Object) {
 		if s.random.IntN(4) == 0 {
 			spec["strategy"] = manifest.Object{"type": "Recreate"}
 		}
+	case workload.DaemonSetKind:
+		delete(spec, "replicas")
+		spec["updateStrategy"] = manifest.Object{"rollingUpdate": manifest.Object{"maxSurge": s.random.Int64N(2)}}
 	case workload.StatefulSetKind:
 		spec["updateStrategy"] = manifest.Object{"rollingUpdate": manifest.Object{"partition": s.random.Int64N(4)}}
 	}
@@ -211,8 +230,9 @@ func (s *simulated) changeSpec(kind schema.GroupKind, o manifest.Object) {
 // forge has an object say something of itself: whose it is, or what it is labelled.
 func (s *simulated) forge(kind schema.GroupKind, metadata manifest.Object) {
 	owners := map[schema.GroupKind][]schema.GroupKind{
-		workload.PodKind:        {workload.ReplicaSetKind, workload.StatefulSetKind, workload.JobKind, workload.ReplicationControllerKind, workload.DeploymentKind},
+		workload.PodKind:        {workload.ReplicaSetKind, workload.StatefulSetKind, workload.JobKind, workload.ReplicationControllerKind, workload.DeploymentKind, workload.DaemonSetKind},
 		workload.ReplicaSetKind: {workload.DeploymentKind, workload.ReplicaSetKind},
+		workload.JobKind:        {workload.CronJobKind},
 	}[kind]
 	switch s.random.IntN(3) {
 	case 0:

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -31,14 +32,32 @@ type liveReader struct {
 	reads
 	// lists reads those of what controllers make, of which there may be many.
 	lists cluster.NamespacedSource
+	// mapper knows in which version operators' kinds are served.
+	mapper meta.RESTMapper
 }
 
 // pruned are the kinds of which verdicts need no more than counts do.
 var pruned = []schema.GroupKind{workload.PodKind, workload.ReplicaSetKind, workload.DeploymentKind, workload.HorizontalPodAutoscalerKind}
 
-func (r liveReader) Get(ctx context.Context, kind schema.GroupKind, namespace, name string) (manifest.Object, error) {
+// resourceOf is how the API server serves a kind; false for one of an operator's that it does not serve.
+func (r liveReader) resourceOf(kind schema.GroupKind) (schema.GroupVersionResource, bool, error) {
 	resource, err := resourceOf(kind)
-	if err != nil {
+	if err == nil || r.mapper == nil {
+		return resource, true, err
+	}
+	mapping, err := r.mapper.RESTMapping(kind)
+	switch {
+	case meta.IsNoMatchError(err):
+		return resource, false, nil
+	case err != nil:
+		return resource, false, fmt.Errorf("finding how %s is served: %w", kind, err)
+	}
+	return mapping.Resource, true, nil
+}
+
+func (r liveReader) Get(ctx context.Context, kind schema.GroupKind, namespace, name string) (manifest.Object, error) {
+	resource, served, err := r.resourceOf(kind)
+	if err != nil || !served {
 		return nil, err
 	}
 	o, err := r.one(ctx, resource, namespace, name)
@@ -49,8 +68,8 @@ func (r liveReader) Get(ctx context.Context, kind schema.GroupKind, namespace, n
 }
 
 func (r liveReader) List(ctx context.Context, kind schema.GroupKind, namespace string, selector labels.Selector) ([]manifest.Object, error) {
-	resource, err := resourceOf(kind)
-	if err != nil {
+	resource, served, err := r.resourceOf(kind)
+	if err != nil || !served {
 		return nil, err
 	}
 	if !selector.Empty() && selector.String() == "" {

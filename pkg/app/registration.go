@@ -30,7 +30,7 @@ func newRegistrar(mgr ctrl.Manager, o ClusterOptions, server *endpoints, registr
 		return nil, err
 	}
 	r := registration.New(registration.Options{
-		Reader: mgr.GetAPIReader(), Writer: mgr.GetClient(), Configuration: o.Configuration, Expected: expected,
+		Reader: mgr.GetAPIReader(), Writer: mgr.GetClient(), Configuration: o.Configuration, Expected: expected.WithKinds(o.Operators.Kinds),
 		Ready: server.checks.since,
 		Verifies: func(bundle []byte) error {
 			return verifies(server.source, certificate.ServiceNames(service)[0], bundle)

@@ -307,6 +307,65 @@ func (s *simulated) jobController(job manifest.Object) {
 	}
 }
 
+// nodes of the simulated cluster.
+const simulatedNodes = 3
+
+// daemonSetController has a pod on each node; a rollout may have one more on a node that has an old one,
+// or replaces that.
+func (s *simulated) daemonSetController(set manifest.Object) {
+	const user = "system:serviceaccount:kube-system:daemon-set-controller"
+	byNode := map[string][]manifest.Object{}
+	for _, pod := range s.claim(user, workload.DaemonSetKind, workload.PodKind, set, nil) {
+		node := manifest.Text(pod, "spec", "nodeName")
+		byNode[node] = append(byNode[node], pod)
+	}
+	if deletingNow(set) {
+		return
+	}
+	surge, _ := manifest.Whole(set, "spec", "updateStrategy", "rollingUpdate", "maxSurge")
+	template := manifest.Map(set, "spec", "template", "spec")
+	node := fmt.Sprint("node-", s.random.IntN(simulatedNodes))
+	var old, current []manifest.Object
+	for _, pod := range byNode[node] {
+		asked := clonedObject(manifest.Map(pod, "spec"))
+		delete(asked, "nodeName")
+		switch {
+		case workload.Ended(pod):
+			s.terminate(pod)
+		case deletingNow(pod):
+		case manifest.Equal(asked, template):
+			current = append(current, pod)
+		default:
+			old = append(old, pod)
+		}
+	}
+	switch {
+	case len(current) == 0 && (len(old) == 0 || surge > 0):
+		spec := clonedObject(template)
+		spec["nodeName"] = node
+		s.makePod(user, workload.DaemonSetKind, set, "", spec)
+	case len(old) > 0:
+		s.terminate(old[0])
+	case len(current) > 1:
+		s.terminate(current[0])
+	}
+}
+
+// cronJobController makes a Job, whether the last one has ended or not.
+func (s *simulated) cronJobController(cron manifest.Object) {
+	const user = "system:serviceaccount:kube-system:cronjob-controller"
+	if suspended, _ := manifest.At(cron, "spec", "suspend").(bool); suspended || deletingNow(cron) || s.random.IntN(3) > 0 {
+		return
+	}
+	s.uids++
+	label := manifest.Object{"job": fmt.Sprint("c", s.uids)}
+	spec := clonedObject(manifest.Map(cron, "spec", "jobTemplate", "spec"))
+	spec["selector"] = manifest.Object{"matchLabels": label}
+	manifest.Map(spec, "template")["metadata"] = manifest.Object{"labels": label}
+	s.create(user, workload.JobKind, clonedObject(manifest.Object{"apiVersion": "batch/v1", "kind": "Job", "spec": spec,
+		"metadata": manifest.Object{"name": fmt.Sprintf("%s-%d", nameIn(cron), s.uids), "labels": label, "ownerReferences": reference(workload.CronJobKind, cron)}}))
+}
+
 // autoscaler has an object ask for some number of replicas, up to its limit.
 func (s *simulated) autoscaler(hpa manifest.Object) {
 	target := workload.AutoscalerTarget(hpa)
@@ -335,7 +394,7 @@ func (s *simulated) kubelet(pod manifest.Object) {
 		delete(s.alive, uidOf(pod))
 		s.drop(workload.PodKind, pod)
 		s.note("pod %s is gone", nameIn(pod))
-	case s.alive[uidOf(pod)] == 0 && phase != "":
+	case s.alive[uidOf(pod)].gpus == 0 && phase != "":
 	case phase == "":
 		s.phase(pod, "Running")
 	case s.random.IntN(6) == 0:
@@ -371,7 +430,7 @@ func (s *simulated) collector() {
 		}
 	}
 	for _, pod := range s.all(workload.PodKind) {
-		if s.alive[uidOf(pod)] == 0 && workload.Ended(pod) && s.random.IntN(3) == 0 {
+		if s.alive[uidOf(pod)].gpus == 0 && workload.Ended(pod) && s.random.IntN(3) == 0 {
 			s.drop(workload.PodKind, pod)
 			return
 		}

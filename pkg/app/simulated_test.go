@@ -41,7 +41,8 @@ import (
 const team = "team"
 
 // simulated is a cluster of one namespace in memory: what is stored, the controllers of Kubernetes, a
-// kubelet, the garbage collector, and a budget that the real admission charges and the real count settles.
+// kubelet, the garbage collector, and two budgets, one of a type of GPUs, that the real admission of two
+// replicas charges and the real count settles.
 type simulated struct {
 	t       *testing.T
 	random  *rand.Rand
@@ -51,19 +52,35 @@ type simulated struct {
 	strict  bool
 	maximum int64
 	// alive are the pods that hold their GPUs, whatever their status says, by UID.
-	alive map[string]int64
+	alive map[string]holding
 	// waiting are admitted writes that are not stored yet.
 	waiting []waiting
 	// earlier are the templates that StatefulSets had, by UID: what a ControllerRevision holds.
 	earlier map[string]manifest.Object
 
-	edge    *edge
-	budget  *v1alpha1.GPUBudget
-	tracker ledger.Tracker
-	log     []string
-	counts  int
+	replicas []*replicaOf
+	budgets  map[string]*v1alpha1.GPUBudget
+	trackers map[string]*ledger.Tracker
+	log      []string
+	counts   int
 	// quiet has a list be of one moment.
 	quiet bool
+}
+
+// holding is what a pod holds.
+type holding struct {
+	gpus    int64
+	product string // empty for any
+}
+
+// The budgets: one of every type, and one of a type.
+const allTypes, oneType, product, otherProduct = "all", "one-type", "NVIDIA-L4", "NVIDIA-H100-80GB-HBM3"
+
+// replicaOf is a replica of the webhook with its own cache of budgets, which is old at times.
+type replicaOf struct {
+	*simulated
+	edge   *edge
+	cached map[string]*v1alpha1.GPUBudget
 }
 
 // waiting is a write on its way, until when, and what it is based on.
@@ -78,38 +95,72 @@ const slowest, settleAfter = 10 * time.Second, 15 * time.Second
 
 func simulate(t *testing.T, seed uint64, maximum int64, strict bool) *simulated {
 	s := &simulated{t: t, random: rand.New(rand.NewPCG(seed, 7)), stored: map[schema.GroupKind]map[string]manifest.Object{}, now: time.Unix(1e9, 0),
-		strict: strict, maximum: maximum, alive: map[string]int64{}, earlier: map[string]manifest.Object{}}
-	s.budget = &v1alpha1.GPUBudget{ObjectMeta: metav1.ObjectMeta{Name: "all", UID: "b", Generation: 1, ResourceVersion: "1"},
-		Spec: v1alpha1.GPUBudgetSpec{Max: &maximum, Rollout: v1alpha1.RolloutAllow}}
-	if strict {
-		s.budget.Spec.Rollout = v1alpha1.RolloutStrict
+		strict: strict, maximum: maximum, alive: map[string]holding{}, earlier: map[string]manifest.Object{},
+		budgets: map[string]*v1alpha1.GPUBudget{}, trackers: map[string]*ledger.Tracker{}}
+	s.newBudget(allTypes, maximum)
+	s.newBudget(oneType, maximum*2/3, product)
+	snapshot := &snapshot{policies: policy.Compile(nil), knative: knative.Default(),
+		budgets: policy.CompileBudgets([]v1alpha1.GPUBudget{*s.budgets[allTypes], *s.budgets[oneType]})}
+	for _, b := range s.budgets {
+		b.Status.Rules = policy.Rules(snapshot.policies, snapshot.knative)
+		book, err := ledger.Read(&b.Status)
+		require.NoError(t, err)
+		book.Write(&b.Status, *b.Spec.Max)
 	}
-	snapshot := &snapshot{policies: policy.Compile(nil), knative: knative.Default(), budgets: policy.CompileBudgets([]v1alpha1.GPUBudget{*s.budget})}
-	s.budget.Status.Rules = policy.Rules(snapshot.policies, snapshot.knative)
-	s.budget.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionCounted, Status: metav1.ConditionTrue, ObservedGeneration: 1}}
-	book, err := ledger.Read(&s.budget.Status)
-	require.NoError(t, err)
-	book.Write(&s.budget.Status, maximum)
-	s.edge = &edge{namespaceLabels: nameOnly, revisions: noRevisions, reader: s, charging: &charging{charge: charge.NewCharger(s, nil).Charge}}
-	s.edge.current.Store(snapshot)
+	for range 2 {
+		r := &replicaOf{simulated: s, cached: maps.Clone(s.budgets)}
+		r.edge = &edge{namespaceLabels: nameOnly, revisions: noRevisions, reader: s, charging: &charging{charge: charge.NewCharger(r, nil).Charge}}
+		r.edge.current.Store(snapshot)
+		s.replicas = append(s.replicas, r)
+	}
 	return s
 }
 
-// The budget's store.
-
-func (s *simulated) Cached(context.Context, string) (*v1alpha1.GPUBudget, error) {
-	return s.budget, nil
+func (s *simulated) newBudget(name string, maximum int64, types ...string) {
+	b := &v1alpha1.GPUBudget{ObjectMeta: metav1.ObjectMeta{Name: name, UID: uidFor(name), Generation: 1, ResourceVersion: "1"},
+		Spec: v1alpha1.GPUBudgetSpec{Max: &maximum, GPUTypes: types, Rollout: v1alpha1.RolloutAllow}}
+	if s.strict {
+		b.Spec.Rollout = v1alpha1.RolloutStrict
+	}
+	b.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionCounted, Status: metav1.ConditionTrue, ObservedGeneration: 1}}
+	s.budgets[name], s.trackers[name] = b, &ledger.Tracker{}
 }
-func (s *simulated) Live(context.Context, string) (*v1alpha1.GPUBudget, error) { return s.budget, nil }
+
+// uidFor is a UID for a budget.
+func uidFor(name string) types.UID { return types.UID("uid-" + name) }
+
+// replica is one of the webhook's, whoever the API server's connection goes to. What it has cached may be
+// old.
+func (s *simulated) replica() *edge {
+	for _, r := range s.replicas {
+		if s.random.IntN(3) == 0 {
+			r.cached = maps.Clone(s.budgets)
+		}
+	}
+	return s.replicas[s.random.IntN(len(s.replicas))].edge
+}
+
+// The budgets' store, as a replica sees it.
+
+func (r *replicaOf) Cached(_ context.Context, name string) (*v1alpha1.GPUBudget, error) {
+	return r.cached[name], nil
+}
+
+func (r *replicaOf) Live(_ context.Context, name string) (*v1alpha1.GPUBudget, error) {
+	return r.budgets[name], nil
+}
+
+func (s *simulated) Base(context.Context, *v1alpha1.GPUBudget) (*ledger.Base, error) { return nil, nil }
 
 func (s *simulated) Write(_ context.Context, b *v1alpha1.GPUBudget) (*v1alpha1.GPUBudget, error) {
-	if b.ResourceVersion != s.budget.ResourceVersion {
+	if b.ResourceVersion != s.budgets[b.Name].ResourceVersion {
 		return nil, apierrors.NewConflict(schema.GroupResource{}, b.Name, fmt.Errorf("changed"))
 	}
-	s.budget = b.DeepCopy()
+	stored := b.DeepCopy()
 	n, _ := strconv.Atoi(b.ResourceVersion)
-	s.budget.ResourceVersion = strconv.Itoa(n + 1)
-	return s.budget, nil
+	stored.ResourceVersion = strconv.Itoa(n + 1)
+	s.budgets[b.Name] = stored
+	return stored, nil
 }
 
 // The reader of admission.
@@ -170,35 +221,40 @@ func (s *simulated) Read(_ context.Context, kind cluster.Kind, _ metav1.ListOpti
 	return io.NopCloser(bytes.NewReader(text)), err
 }
 
-// count is one round of the budget's controller: from the list on, the world goes on.
+// count is one round of the budgets' controller: from the list on, the world goes on.
 func (s *simulated) count() {
 	s.counts++
 	listed := s.now
-	book, err := ledger.Read(&s.budget.Status)
-	require.NoError(s.t, err)
-	read := s.budget
+	books, read := map[string]*ledger.Book{}, maps.Clone(s.budgets)
+	for name, b := range read {
+		book, err := ledger.Read(&b.Status)
+		require.NoError(s.t, err)
+		books[name] = book
+	}
 	objects, err := cluster.List(s.t.Context(), s)
 	require.NoError(s.t, err)
-	now := s.edge.current.Load()
+	now := s.replicas[0].edge.current.Load()
 	claimants := usage.All(review.World{Policies: now.policies, Knative: now.knative, Cluster: &review.Cluster{}, NamespaceLabels: func(string) (map[string]string, bool) { return nil, true }}, objects)
-	all := usage.Claims(claimants, now.budgets.All()[0], objects.Namespaces)
-	settled, _, commit := s.tracker.Settle(book, all, nil, listed, settleAfter)
-	if s.budget != read { // admissions charged meanwhile
-		latest, err := ledger.Read(&s.budget.Status)
-		require.NoError(s.t, err)
-		settled = ledger.Rebase(settled, book, latest)
-		require.NotNil(s.t, settled)
-	}
-	after := s.budget.DeepCopy()
-	settled.Write(&after.Status, s.maximum)
-	_, err = s.Write(s.t.Context(), after)
-	require.NoError(s.t, err)
-	commit(settled)
 	text := ""
 	for _, c := range claimants {
 		text += fmt.Sprintf(" %s %s %v %v,", c.Kind, c.Name, c.Parts, c.Overlap)
 	}
-	s.note("count: used %d, reserved %d, overlap %d, listed %s", s.budget.Status.Used, s.budget.Status.Reserved, s.budget.Status.Overlap, text)
+	for _, b := range now.budgets.All() {
+		all := usage.Claims(claimants, b, objects.Namespaces)
+		settled, _, commit := s.trackers[b.Name].Settle(books[b.Name], all, nil, listed, settleAfter)
+		if s.budgets[b.Name] != read[b.Name] { // admissions charged meanwhile
+			latest, err := ledger.Read(&s.budgets[b.Name].Status)
+			require.NoError(s.t, err)
+			settled = ledger.Rebase(settled, books[b.Name], latest)
+			require.NotNil(s.t, settled)
+		}
+		after := s.budgets[b.Name].DeepCopy()
+		settled.Write(&after.Status, *after.Spec.Max)
+		stored, err := s.Write(s.t.Context(), after)
+		require.NoError(s.t, err)
+		commit(settled)
+		s.note("count of %s: used %d, reserved %d, overlap %d, listed %s", b.Name, stored.Status.Used, stored.Status.Reserved, stored.Status.Overlap, text)
+	}
 }
 
 func (s *simulated) note(format string, args ...any) {
@@ -220,7 +276,7 @@ func (s *simulated) admitted(user string, kind schema.GroupKind, subresource str
 		r.OldObject.Raw, err = json.Marshal(old)
 		require.NoError(s.t, err)
 	}
-	response := s.edge.validate(s.t.Context(), r)
+	response := s.replica().validate(s.t.Context(), r)
 	why := ""
 	if response.Result != nil {
 		why = response.Result.Message
@@ -261,7 +317,8 @@ func (s *simulated) create(user string, kind schema.GroupKind, o manifest.Object
 		if s.stored[kind][name] == nil {
 			s.put(kind, o)
 			if kind == workload.PodKind {
-				s.alive[manifest.Text(o, "metadata", "uid")] = workload.CountGPUs(manifest.Map(o, "spec"), nil, workload.BuiltInGPUResources).PerPod
+				s.alive[manifest.Text(o, "metadata", "uid")] = holding{workload.CountGPUs(manifest.Map(o, "spec"), nil, workload.BuiltInGPUResources).PerPod,
+					manifest.Text(o, "spec", "nodeSelector", "nvidia.com/gpu.product")}
 			}
 		}
 	})
@@ -324,7 +381,7 @@ func (s *simulated) scale(user string, kind schema.GroupKind, old manifest.Objec
 	require.NoError(s.t, err)
 	r.OldObject.Raw, err = json.Marshal(of(old))
 	require.NoError(s.t, err)
-	response := s.edge.validate(s.t.Context(), r)
+	response := s.replica().validate(s.t.Context(), r)
 	s.note("scale %s/%s to %d by %s: %t", kind.Kind, name, replicas, user, response.Allowed)
 	if !response.Allowed {
 		return
@@ -336,10 +393,20 @@ func (s *simulated) scale(user string, kind schema.GroupKind, old manifest.Objec
 	})
 }
 
-// skipped tells whether an update does not come to the webhook: that of a controller does not, unless a
-// Deployment adopts a ReplicaSet.
+// skipped tells whether an update does not come to the webhook. Of those of controllers only these come: a
+// ReplicaSet that is adopted or released, and a Pod that is adopted.
 func skipped(user string, kind schema.GroupKind, o, old manifest.Object) bool {
-	return user != tenant && (kind != workload.ReplicaSetKind || controllerUID(old) != "" || controllerUID(o) == "")
+	if user == tenant {
+		return false
+	}
+	now, was := controllerUID(o), controllerUID(old)
+	switch kind {
+	case workload.ReplicaSetKind:
+		return was == now || (was != "" && now != "")
+	case workload.PodKind:
+		return now == "" || was == now
+	}
+	return true
 }
 
 // drop takes an object out of the store; its pods stay alive until the kubelet has ended them.
@@ -347,40 +414,43 @@ func (s *simulated) drop(kind schema.GroupKind, o manifest.Object) {
 	delete(s.stored[kind], manifest.Text(o, "metadata", "name"))
 }
 
-// held is what the pods hold that are alive.
-func (s *simulated) held() int64 {
-	var n int64
-	for _, gpus := range s.alive {
-		n += gpus
+// held is what the pods hold that are alive, of what a budget is about.
+func (s *simulated) held(budget string) (n int64) {
+	for _, h := range s.alive {
+		if budget == allTypes || h.product == "" || h.product == product {
+			n += h.gpus
+		}
 	}
 	return n
 }
 
 // check holds the promise against what is there.
 func (s *simulated) check() {
-	status := s.budget.Status
-	live := s.held()
-	beyond := int64(0)
-	if !s.strict {
-		beyond = status.Overlap
+	for name, b := range s.budgets {
+		status := b.Status
+		live := s.held(name)
+		beyond := int64(0)
+		if !s.strict {
+			beyond = status.Overlap
+		}
+		switch {
+		case live > status.Used+status.Reserved+status.Overlap:
+			s.fail("pods hold more than the ledger", b, live)
+		case live > *b.Spec.Max+beyond:
+			s.fail("pods hold more than the budget", b, live)
+		}
 	}
-	problem := ""
-	switch {
-	case live > status.Used+status.Reserved+status.Overlap:
-		problem = "pods hold more than the ledger"
-	case live > s.maximum+beyond:
-		problem = "pods hold more than the budget"
-	}
-	if problem == "" {
-		return
-	}
+}
+
+func (s *simulated) fail(problem string, b *v1alpha1.GPUBudget, live int64) {
 	for _, line := range s.log[max(0, len(s.log)-60):] {
 		s.t.Log(line)
 	}
 	for _, kind := range workload.Kinds() {
 		for _, o := range s.all(kind.GroupKind) {
-			s.t.Logf("%s, %d alive", described(o), s.alive[uidOf(o)])
+			s.t.Logf("%s, %v alive", described(o), s.alive[uidOf(o)])
 		}
 	}
-	s.t.Fatalf("%s: pods hold %d, the ledger %d used, %d reserved, %d overlap, of %d", problem, live, status.Used, status.Reserved, status.Overlap, s.maximum)
+	status := b.Status
+	s.t.Fatalf("%s: pods hold %d, the ledger of %s %d used, %d reserved, %d overlap, of %d", problem, live, b.Name, status.Used, status.Reserved, status.Overlap, *b.Spec.Max)
 }

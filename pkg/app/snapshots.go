@@ -29,6 +29,8 @@ type snapshots struct {
 	readKnative  func() (*knative.Config, error)
 	// readClasses are the DeviceClasses that the cluster has; nil has none.
 	readClasses func() []workload.DeviceClass
+	// operators are the kinds whose operators make pods; nil for those that the program comes with.
+	operators *workload.Operators
 	// readBudgets reads them as they are stored.
 	readBudgets func(context.Context) ([]manifest.Object, error)
 	// replaced is called after a new snapshot is in use, if it is not nil.
@@ -147,6 +149,9 @@ func (s *snapshots) refreshPolicies(ctx context.Context) error {
 		return fmt.Errorf("reading the policies: %w", err)
 	}
 	s.draft.policies = policy.CompileStored(policies)
+	if s.operators != nil {
+		s.draft.policies = s.draft.policies.WithOperators(*s.operators)
+	}
 	s.metrics.policiesAre(s.draft.policies)
 	s.metrics.adopted(partPolicies)
 	logPolicies(s.log, s.draft.policies)

@@ -18,6 +18,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/certificate"
 	"github.com/kubetorch/webhook/pkg/offline"
 	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // StandaloneOptions configure [Standalone].
@@ -29,6 +30,8 @@ type StandaloneOptions struct {
 	// Inputs are the policies and the Knative configuration.
 	Inputs offline.Inputs
 	HTTP   HTTPOptions
+	// Operators are the kinds whose operators make pods.
+	Operators workload.Operators
 	// ShutdownDelay is how long to go on serving, not ready, once ctx ended.
 	ShutdownDelay time.Duration
 	// Out gets one line as soon as connections are accepted.
@@ -54,7 +57,7 @@ func Standalone(ctx context.Context, o StandaloneOptions) error {
 	}
 
 	registry := prometheus.NewRegistry()
-	e, err := standaloneEdge(o.Inputs, registry, o.Log)
+	e, err := standaloneEdge(o.Inputs, o.Operators, registry, o.Log)
 	if err != nil {
 		return err
 	}
@@ -79,12 +82,12 @@ func Standalone(ctx context.Context, o StandaloneOptions) error {
 }
 
 // standaloneEdge is an edge that knows nothing but inputs.
-func standaloneEdge(inputs offline.Inputs, registry *prometheus.Registry, log logr.Logger) (*edge, error) {
+func standaloneEdge(inputs offline.Inputs, operators workload.Operators, registry *prometheus.Registry, log logr.Logger) (*edge, error) {
 	gauges, err := newSnapshotMetrics(registry)
 	if err != nil {
 		return nil, err
 	}
-	set := policy.Compile(inputs.Policies).WithClasses(inputs.Classes)
+	set := policy.Compile(inputs.Policies).WithClasses(inputs.Classes).WithOperators(operators)
 	gauges.policiesAre(set)
 	gauges.adopted(partPolicies)
 	gauges.adopted(partBudgets)
@@ -94,6 +97,7 @@ func standaloneEdge(inputs offline.Inputs, registry *prometheus.Registry, log lo
 	e.current.Store(&snapshot{policies: set, budgets: policy.CompileBudgets(inputs.Budgets), knative: inputs.Knative})
 	ledgers := charge.NewMemory(inputs.Budgets)
 	e.remembered = newMemory()
+	e.remembered.put(workload.ResourceClaimTemplateKind, inputs.Templates)
 	e.reader = e.remembered
 	e.charging = &charging{charge: ledgers.Charge, release: ledgers.Release, everything: true}
 	return e, nil
@@ -102,7 +106,7 @@ func standaloneEdge(inputs offline.Inputs, registry *prometheus.Registry, log lo
 // StandaloneHandlers are the endpoints of [Standalone] by path, [MutatePath] and
 // [ValidatePath], without a listener.
 func StandaloneHandlers(inputs offline.Inputs, log logr.Logger) (map[string]http.Handler, error) {
-	e, err := standaloneEdge(inputs, prometheus.NewRegistry(), log)
+	e, err := standaloneEdge(inputs, workload.BuiltInOperators(), prometheus.NewRegistry(), log)
 	if err != nil {
 		return nil, err
 	}

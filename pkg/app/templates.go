@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -31,20 +32,18 @@ func (e *edge) templateUsers(ctx context.Context, r *review.Request, w review.Wo
 	before := usage.All(w, objects)
 
 	template := stated(r.Object(), r.Namespace())
-	for i := range objects.ResourceClaimTemplates {
-		if objects.ResourceClaimTemplates[i].Name == manifest.Text(template, "metadata", "name") {
-			objects.ResourceClaimTemplates = append(objects.ResourceClaimTemplates[:i:i], objects.ResourceClaimTemplates[i+1:]...)
-			break
-		}
-	}
-	objects.ResourceClaimTemplates = append(objects.ResourceClaimTemplates, cluster.Of(template))
+	others := slices.DeleteFunc(slices.Clone(objects.ResourceClaimTemplates), func(i cluster.Item) bool {
+		return i.Name == manifest.Text(template, "metadata", "name")
+	})
+	objects.ResourceClaimTemplates = append(others, cluster.Of(template))
 	users.After = objects.Claims()
 	held := map[ledger.Key][]workload.Part{}
 	for _, c := range before {
 		held[c.Key] = append(held[c.Key], c.Parts...)
 	}
 	for _, c := range usage.All(w, objects) {
-		users.Holders = append(users.Holders, review.TemplateHolder{Key: c.Key, Kind: c.Kind, Name: c.Name, Before: held[c.Key], After: c.Parts})
+		holder := review.TemplateHolder{Key: c.Key, Kind: c.Kind, Name: c.Name, Before: held[c.Key], After: c.Parts}
+		users.Holders = append(users.Holders, holder)
 	}
 	return users, nil
 }

@@ -143,8 +143,11 @@ func exceeded(b *policy.Budget, kind, name, bound string, claimed, most int64) F
 func (c *indexed) inventory() *cluster.Objects {
 	o := &cluster.Objects{Namespaces: c.Namespaces, Knative: c.Served}
 	for i := range c.Objects {
-		if into := o.Of(placeOf(c.Objects[i].Object()).kind); into != nil {
+		kind := placeOf(c.Objects[i].Object()).kind
+		if into := o.Of(kind); into != nil {
 			*into = append(*into, c.Objects[i])
+		} else if _, ok := c.Policies.Operators().For(kind); ok {
+			o.Operated = append(o.Operated, c.Objects[i])
 		}
 	}
 	return o

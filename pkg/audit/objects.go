@@ -53,6 +53,9 @@ func index(in Input) *indexed {
 	return c
 }
 
+// GPUResources are what counts as GPUs, the resource claims of the objects' pods among them.
+func (in *Input) GPUResources() workload.GPUResources { return index(*in).gpus() }
+
 // claims are what resource claims of pods are counted by.
 func (c *indexed) claims() *workload.Claims {
 	of := map[schema.GroupKind][]manifest.Object{}

@@ -18,7 +18,7 @@ import (
 // operators'. What belongs to an object that asks for no less in each pod is covered: then that is
 // what is reported. So is what has ended.
 func (c *indexed) pods(o manifest.Object, of schema.GroupKind) (d workload.Usage, covered, concerned bool) {
-	if row, ok := workload.BuiltInOperators().For(of); ok {
+	if row, ok := c.Policies.Operators().For(of); ok {
 		d = workload.OperatorUsage(o, row, c.gpus())
 		return d, c.answered(o, d), d.GPUs.Asked()
 	}
@@ -56,7 +56,7 @@ func (c *indexed) controller(o manifest.Object) manifest.Object {
 	}
 	ref := handover.ControllerOf(o)
 	kind := workload.KindOf(manifest.Object{"apiVersion": ref.Version, "kind": ref.Kind})
-	if _, ok := workload.BuiltInOperators().For(kind); !ok {
+	if _, ok := c.Policies.Operators().For(kind); !ok {
 		return nil
 	}
 	return c.owner(o, kind)
@@ -65,7 +65,7 @@ func (c *indexed) controller(o manifest.Object) manifest.Object {
 // usage measures an object by itself.
 func (c *indexed) usage(o manifest.Object) workload.Usage {
 	kind := workload.KindOf(o)
-	if row, ok := workload.BuiltInOperators().For(kind); ok {
+	if row, ok := c.Policies.Operators().For(kind); ok {
 		return workload.OperatorUsage(o, row, c.gpus())
 	}
 	row, _ := workload.KindFor(kind)

@@ -63,6 +63,8 @@ type Objects struct {
 	ResourceClaims, ResourceClaimTemplates []Item
 	// LimitRanges are those that give devices to containers that ask for none.
 	LimitRanges []Item
+	// Operated are those of the kinds of operators.
+	Operated []Item
 	// Knative is whether the API server serves Knative Services, if they were asked for.
 	Knative bool
 	// Namespaces are the labels of all namespaces, by name.
@@ -75,7 +77,7 @@ func (o *Objects) All() []Item {
 	for _, l := range o.lists() {
 		all = append(all, *l.into...)
 	}
-	return all
+	return append(all, o.Operated...)
 }
 
 // Of are the objects of one kind; nil for a kind that is not listed.
@@ -135,8 +137,8 @@ func (o *Objects) lists() []list {
 // pageSize is how many objects one request asks for.
 const pageSize = 500
 
-// List reads all objects of the kinds, of all kinds if none are named, and the labels of
-// all namespaces. A kind that the API server does not serve has no objects; any other
+// List reads all objects of the kinds, of all kinds and those of operators if none are named, and the
+// labels of all namespaces. A kind that the API server does not serve has no objects; any other
 // failure is an error, and then there is no result.
 //
 // Every kind is read as it is at one moment, not older than the call, but each at a moment
@@ -162,7 +164,14 @@ const pageSize = 500
 // Pods come last: whatever an owner was read to ask for, its pods are those of a later moment. A pod
 // that its controller makes after that is within what its owner asked for then, or admission charged
 // it.
+//
+// Objects of operators' kinds come before all others: what is made of them is listed later.
 func List(ctx context.Context, source Source, kinds ...Kind) (*Objects, error) {
+	return ListWith(ctx, source, workload.BuiltInOperators(), kinds...)
+}
+
+// ListWith reads as List does, with another table of the kinds of operators.
+func ListWith(ctx context.Context, source Source, operators workload.Operators, kinds ...Kind) (*Objects, error) {
 	r := &reading{source: source}
 	o := &Objects{Namespaces: map[string]map[string]string{}}
 	err := r.list(ctx, namespaces, func() { clear(o.Namespaces) }, func(raw []byte) error {
@@ -178,6 +187,11 @@ func List(ctx context.Context, source Source, kinds ...Kind) (*Objects, error) {
 	})
 	if err != nil {
 		return nil, err
+	}
+	if len(kinds) == 0 {
+		if o.Operated, err = r.operated(ctx, operators); err != nil {
+			return nil, err
+		}
 	}
 	for _, each := range o.lists() {
 		if len(kinds) > 0 && !slices.Contains(kinds, each.kind) {
@@ -260,10 +274,11 @@ func (r *reading) missing(ctx context.Context, l list, unchanged bool, children 
 // items reads one kind, as far as they are wanted; those without devices only if all are.
 func (r *reading) items(ctx context.Context, kind Kind, all bool, wanted func(*Item) bool) (items []Item, err error) {
 	err = r.list(ctx, kind, func() { items = nil }, func(raw []byte) error {
-		if !all && !r.concerns(raw, kinds[kind]) {
+		k := r.keptOf(kind)
+		if !all && !r.concerns(raw, k) {
 			return nil
 		}
-		i, err := r.item(raw, kinds[kind])
+		i, err := r.item(raw, k)
 		if err == nil && wanted(&i) {
 			items = append(items, i)
 		}

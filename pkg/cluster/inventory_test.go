@@ -98,7 +98,7 @@ func named(name string) manifest.Object {
 
 // What is listed before and after Deployments and Knative's kinds.
 var (
-	before = []string{"namespaces", "limitranges", "resourceclaimtemplates", "horizontalpodautoscalers"}
+	before = []string{"namespaces", "apis", "limitranges", "resourceclaimtemplates", "horizontalpodautoscalers"}
 	plain  = []string{"cronjobs", "jobs", "replicationcontrollers", "statefulsets", "daemonsets", "replicasets", "resourceclaims", "pods"}
 )
 
@@ -373,6 +373,6 @@ func TestAKindOfAnUnknownGroupHasNoObjects(t *testing.T) {
 		got, err := cluster.List(t.Context(), source)
 		require.NoError(t, err)
 		assert.Equal(t, &cluster.Objects{Namespaces: map[string]map[string]string{}}, got)
-		assert.Equal(t, slices.Repeat([]string{encoding}, 18), encodings)
+		assert.Equal(t, slices.Repeat([]string{encoding}, 19), encodings)
 	}
 }

@@ -157,7 +157,7 @@ func (k *kept) naming(s *shape) *kept {
 // concerns tells whether an object may name a device: the name of one has a slash in it, unlike all
 // else that is looked at.
 func (r *reading) concerns(raw []byte, k *kept) bool {
-	if k.devices == nil {
+	if k == nil || k.devices == nil {
 		return true
 	}
 	text, _, ok := jsonscan.Prune(r.part[:0], raw, k.devices)
@@ -168,7 +168,9 @@ func (r *reading) concerns(raw []byte, k *kept) bool {
 // reading is what the reading of lists shares.
 type reading struct {
 	source Source
-	pool   jsonscan.Pool
+	// operatedKinds are what is kept of operators' kinds.
+	operatedKinds map[Kind]*kept
+	pool          jsonscan.Pool
 	// Scratch space for what is kept of an object, and for a part of that.
 	object, part []byte
 }

@@ -5,17 +5,23 @@ import (
 	"runtime/debug"
 
 	"github.com/kubetorch/webhook/pkg/manifest"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // Lists reads everything for several users, for one at a time: what two lists of a large
 // cluster need is never needed at once.
 type Lists struct {
+	// Operators are the kinds of operators that are read beside Kubernetes' and Knative's own.
+	Operators workload.Operators
+
 	source Source
 	turn   chan struct{}
 }
 
 // NewLists reads from a source.
-func NewLists(source Source) *Lists { return &Lists{source: source, turn: make(chan struct{}, 1)} }
+func NewLists(source Source) *Lists {
+	return &Lists{Operators: workload.BuiltInOperators(), source: source, turn: make(chan struct{}, 1)}
+}
 
 // many objects are worth collecting their garbage at once.
 const many = 1000
@@ -29,12 +35,12 @@ func (l *Lists) Use(ctx context.Context, use func(*Objects), kinds ...Kind) erro
 	case l.turn <- struct{}{}:
 	}
 	defer func() { <-l.turn }()
-	o, err := List(ctx, l.source, kinds...)
+	o, err := ListWith(ctx, l.source, l.Operators, kinds...)
 	if err != nil {
 		return err
 	}
 	use(o)
-	n := 0
+	n := len(o.Operated)
 	for _, l := range o.lists() {
 		n += len(*l.into)
 	}

@@ -2,10 +2,12 @@ package cluster
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
@@ -24,6 +26,12 @@ type Source interface {
 type ClusterSource interface {
 	Source
 	NamespacedSource
+}
+
+// Versions is a Source that knows which groups are served, and so reads the kinds of operators too.
+type Versions interface {
+	// Preferred are the versions that the API server prefers of the groups that it serves.
+	Preferred(ctx context.Context) (map[string]string, error)
 }
 
 // NewSource reads from an API server, uncompressed if the configuration says so. client may be
@@ -70,4 +78,27 @@ func (s source) ReadIn(ctx context.Context, kind Kind, namespace string, options
 		request.SetHeader("Accept-Encoding", "identity")
 	}
 	return request.Stream(ctx)
+}
+
+func (s source) Preferred(ctx context.Context) (map[string]string, error) {
+	request := s.client.Get().AbsPath("apis").SetHeader("Accept", "application/json")
+	if s.plain {
+		request.SetHeader("Accept-Encoding", "identity")
+	}
+	raw, err := request.Do(ctx).Raw()
+	if apierrors.IsNotFound(err) {
+		return nil, nil // it serves none beyond its own
+	}
+	if err != nil {
+		return nil, err
+	}
+	var groups metav1.APIGroupList
+	if err := json.Unmarshal(raw, &groups); err != nil {
+		return nil, err
+	}
+	preferred := make(map[string]string, len(groups.Groups))
+	for _, g := range groups.Groups {
+		preferred[g.Name] = g.PreferredVersion.Version
+	}
+	return preferred, nil
 }

@@ -73,6 +73,7 @@ func runAudit(ctx context.Context, o *options.Audit, in io.Reader, out, errOut i
 		fmt.Fprintf(errOut, "Warning: %s\n", w)
 	}
 	input := audit.Input{Policies: policy.Compile(inputs.Policies).WithClasses(inputs.Classes), Knative: inputs.Knative, Excluded: app.Excluded(o.Namespace, o.KnativeNamespace)}
+	input.Policies = input.Policies.WithOperators(o.Kinds.Operators())
 	budgets, generations := inputs.Budgets, map[string]int64{}
 	if len(o.Files) > 0 {
 		docs, err := offline.ReadDocuments(o.Files, in)
@@ -142,7 +143,7 @@ func readCluster(ctx context.Context, o *options.Audit, input *audit.Input, budg
 		if err != nil {
 			return read, err
 		}
-		if read.budgets, err = (&charge.API{Client: client}).List(ctx); err != nil && !apierrors.IsNotFound(err) {
+		if read.budgets, err = (&charge.API{Client: client, Bases: &charge.Bases{Client: client}}).Flat(ctx); err != nil && !apierrors.IsNotFound(err) {
 			return read, err
 		}
 		for _, p := range stored {
@@ -152,7 +153,7 @@ func readCluster(ctx context.Context, o *options.Audit, input *audit.Input, budg
 			}
 			generations[manifest.Text(p, "metadata", "name")], _ = manifest.Whole(p, "metadata", "generation")
 		}
-		input.Policies = policy.CompileStored(stored)
+		input.Policies = policy.CompileStored(stored).WithOperators(o.Kinds.Operators())
 	}
 	classes, err := cluster.DeviceClasses(ctx, client)
 	if err != nil {
@@ -162,7 +163,7 @@ func readCluster(ctx context.Context, o *options.Audit, input *audit.Input, budg
 	if input.Knative, err = cluster.Knative(ctx, client, o.KnativeNamespace); err != nil {
 		return read, err
 	}
-	objects, err := cluster.List(ctx, source)
+	objects, err := cluster.ListWith(ctx, source, o.Kinds.Operators())
 	if err != nil {
 		return read, err
 	}

@@ -90,7 +90,7 @@ func readPolicies(ctx context.Context, config *rest.Config, client dynamic.Inter
 		}
 		in.Policies = append(in.Policies, p)
 	}
-	in.Budgets, err = (&charge.API{Client: client}).List(ctx)
+	in.Budgets, err = (&charge.API{Client: client, Bases: &charge.Bases{Client: client}}).Flat(ctx)
 	return err
 }
 

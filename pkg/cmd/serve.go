@@ -86,7 +86,8 @@ func runServe(ctx context.Context, o *options.Serve, out, errOut io.Writer) erro
 		Listen: o.Listen, HTTP: http, Config: config,
 		Namespace: o.Namespace, Service: o.Service, CASecret: o.CASecret, Configuration: o.Configuration,
 		CertDir: o.CertDir, LeafLifetime: o.LeafLifetime, CALifetime: o.CALifetime, CAOverlap: o.CAOverlap,
-		KnativeNamespace: o.KnativeNamespace, RequestTimeout: o.RequestTimeout, AuditInterval: o.AuditInterval, OpenReports: o.OpenReports, ShutdownDelay: o.ShutdownDelay, Log: log,
+		KnativeNamespace: o.KnativeNamespace, RequestTimeout: o.RequestTimeout, MaxUnseenShare: o.MaxUnseenShare,
+		AuditInterval: o.AuditInterval, OpenReports: o.OpenReports, ShutdownDelay: o.ShutdownDelay, Operators: o.Kinds.Operators(), Log: log,
 	}))
 }
 
@@ -119,7 +120,7 @@ func serveStandalone(ctx context.Context, o *options.Serve, http app.HTTPOptions
 		log.Info(warning)
 	}
 	return Failed(app.Standalone(ctx, app.StandaloneOptions{
-		Listen: o.Listen, HTTP: http, CertDir: o.CertDir, Inputs: inputs, ShutdownDelay: o.ShutdownDelay, Out: out, Log: log,
+		Listen: o.Listen, HTTP: http, CertDir: o.CertDir, Inputs: inputs, Operators: o.Kinds.Operators(), ShutdownDelay: o.ShutdownDelay, Out: out, Log: log,
 	}))
 }
 

@@ -65,7 +65,7 @@ func runTrace(ctx context.Context, o *options.Diagnose, out io.Writer) error {
 		}
 		objects = append(objects, listed...)
 	}
-	tree := diagnose.Tree(root, objects, s.input.Knative, s.input.Policies.GPUResources())
+	tree := diagnose.Tree(root, objects, s.input.Knative, s.input.GPUResources())
 	budgets := chargedTo(tree, o.Namespace, s.uses)
 	if o.Output == "json" {
 		encoder := json.NewEncoder(out)

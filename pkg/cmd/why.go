@@ -186,7 +186,7 @@ func (s *state) about(x subject) diagnose.Input {
 		}
 	}
 	w := offline.World(docs, offline.Inputs{Knative: s.input.Knative}, namespace)
-	w.Policies, w.Cluster = s.input.Policies, &review.Cluster{Knative: s.input.Served}
+	w.Policies, w.Cluster, w.Documents = s.input.Policies, &review.Cluster{Knative: s.input.Served}, false
 	w.NamespaceLabels = func(name string) (map[string]string, bool) {
 		labels, known := s.input.Namespaces[name]
 		return labels, known

@@ -82,11 +82,11 @@ func node(o manifest.Object, kn *knative.Config, gpus workload.GPUResources) *No
 	case "Deployment":
 		n.claims(workload.DeploymentUsage(o, workload.Controlled{}, gpus))
 	case "ReplicaSet":
-		perPod := workload.CountGPUs(manifest.Map(o, "spec", "template", "spec"), nil, gpus).PerPod
+		perPod := workload.ReplicaSetUsage(o, gpus).GPUs.PerPod
 		replicas, _ := manifest.Whole(o, "spec", "replicas")
 		n.claims(workload.Usage{GPUs: workload.GPUCount{PerPod: perPod}, PeakPods: replicas})
 	case "Pod":
-		n.GPUs = limited(workload.CountGPUs(manifest.Map(o, "spec"), nil, gpus).PerPod)
+		n.GPUs = limited(workload.PodUsage(o, gpus).GPUs.PerPod)
 	}
 	return n
 }

@@ -3,6 +3,7 @@
 package dryrun
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -93,6 +94,9 @@ func Admit(w review.World, raw *admissionv1.AdmissionRequest) (Result, error) {
 	}
 	validating, reply := review.Read(raw)
 	if reply == nil {
+		if err := validating.Resolve(context.Background(), w); err != nil {
+			return r, err
+		}
 		r.Request = validating
 		reply = validating.Validate(w)
 		r.Claims = validating.Claims(w)

@@ -52,7 +52,9 @@ var (
 	BudgetReservations = define(Gauge, "budget_reservations",
 		"Reservations of a GPUBudget: claims of admissions that are not seen stored yet.", "budget").leader()
 	BudgetWorkloads = define(Gauge, "budget_workloads", "Claims in the ledger of a GPUBudget.", "budget").leader()
-	BudgetCharges   = define(Counter, "budget_charges_total",
+	BudgetBytes     = define(Gauge, "budget_bytes",
+		"Size of a GPUBudget as it is stored; etcd takes 1.5 MiB, and from 1 MiB on claims that rise are refused.", "budget").leader()
+	BudgetCharges = define(Counter, "budget_charges_total",
 		"Admissions charged to a GPUBudget; divided by the stored writes it is how many share one.", "budget")
 	BudgetWrites = define(Counter, "budget_writes_total",
 		"Writes of a GPUBudget's ledger by admissions, by budget and result (stored, conflict, error).", "budget", "result")

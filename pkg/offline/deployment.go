@@ -61,7 +61,7 @@ func madeByKnative(o manifest.Object) bool {
 // Knative Service, unless there is no Knative.
 func (o *Outcome) deployment(w review.World, taken names, noKnative bool) {
 	namespace := namespaceOf(o.Object)
-	r := review.ForObject(o.Object, namespace)
+	r := request(o.Object, w)
 	if !expand.ReadIntent(o.Object).Expands() || noKnative {
 		o.Verdict = r.AdmitFixed(w)
 		return

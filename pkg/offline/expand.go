@@ -35,13 +35,14 @@ func Expand(docs []Document, in Inputs) []Outcome {
 	flat := flatten(docs)
 	w := review.World{Policies: policy.Compile(in.Policies).WithClasses(slices.Concat(in.Classes, DeviceClasses(flat))), Knative: in.Knative, NamespaceLabels: namespaces(flat, in.Cluster)}
 	revisions := revisions(flat)
+	stored := in.stored(flat)
 	outcomes := make([]Outcome, len(flat))
 	taken := namesIn(flat)
 	budgets := newLedgers(in)
 	for i, d := range flat {
 		w.Revisions = revisions[namespaceOf(d.Object)]
 		w.Live = beside{namespaceOf(d.Object), flat}
-		w.Reader, w.Budgeted = beside{namespaceOf(d.Object), flat}, true
+		w.Reader, w.Documents, w.Budgeted = beside{namespaceOf(d.Object), stored}, true, true
 		w.Around = around(flat, d.Object)
 		var written manifest.Object
 		if in.KeepWritten || isDeployment(d.Object) {
@@ -86,7 +87,7 @@ func admit(d Document, w review.World, taken names, noKnative bool) Outcome {
 	case review.Operated(kind):
 		o.Concerned = true
 		if o.Verdict.Errors = review.RefuseKind(d.Object, kind); len(o.Verdict.Errors) == 0 {
-			o.Verdict = review.ForObject(d.Object, namespace).Judge(w)
+			o.Verdict = request(d.Object, w).Judge(w)
 		}
 	case !madeByKnative(d.Object):
 		o.Verdict.Errors = review.RefuseKind(d.Object, kind)
@@ -112,6 +113,14 @@ func request(object manifest.Object, w review.World) *review.Request {
 	r := review.ForObject(object, namespaceOf(object))
 	_ = r.Resolve(context.Background(), w) // documents can always be read
 	return r
+}
+
+// stored are documents with the ResourceClaimTemplates that stand beside the policies.
+func (in *Inputs) stored(docs []Document) []Document {
+	for _, t := range in.Templates {
+		docs = append(docs[:len(docs):len(docs)], Document{Object: t})
+	}
+	return docs
 }
 
 // partOf tells whether an object belongs to another document, which is judged in its place.

@@ -29,7 +29,9 @@ type Inputs struct {
 	Budgets  []v1alpha1.GPUBudget
 	// Classes are the DeviceClasses among the documents of the policies.
 	Classes []workload.DeviceClass
-	Knative *knative.Config
+	// Templates are the ResourceClaimTemplates among them.
+	Templates []manifest.Object
+	Knative   *knative.Config
 	// NoKnative stands for a cluster without Knative.
 	NoKnative bool
 	// Cluster is what was read of a cluster; nil where none was asked.
@@ -91,6 +93,10 @@ func compile(policies, configs []Document) (in Inputs, err error) {
 	for _, d := range flatten(policies) {
 		if isDeviceClass(d.Object) {
 			in.Classes = append(in.Classes, workload.ReadDeviceClass(d.Object))
+			continue
+		}
+		if groupKind(d.Object) == workload.ResourceClaimTemplateKind {
+			in.Templates = append(in.Templates, d.Object)
 			continue
 		}
 		name := manifest.Text(d.Object, "metadata", "name")
@@ -160,7 +166,7 @@ func each(errs field.ErrorList) []error {
 
 // isDeviceClass tells whether an object is a DeviceClass, of any version.
 func isDeviceClass(o manifest.Object) bool {
-	return groupKind(o) == schema.GroupKind{Group: "resource.k8s.io", Kind: "DeviceClass"}
+	return groupKind(o) == workload.DeviceClassKind
 }
 
 // DeviceClasses are those among documents.

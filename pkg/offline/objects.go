@@ -2,6 +2,7 @@ package offline
 
 import (
 	"maps"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -36,8 +37,10 @@ func Objects(docs []Document) (objects []manifest.Object, namespaces map[string]
 // World is what requests in a namespace are judged in if the documents are all that exists.
 func World(docs []Document, in Inputs, namespace string) review.World {
 	flat := flatten(docs)
-	w := review.World{Policies: policy.Compile(in.Policies), Knative: in.Knative, NamespaceLabels: namespaces(flat, in.Cluster),
-		Revisions: revisions(flat)[namespace], Live: beside{namespace, flat}}
+	policies := policy.Compile(in.Policies).WithClasses(slices.Concat(in.Classes, DeviceClasses(flat)))
+	w := review.World{Policies: policies, Knative: in.Knative, NamespaceLabels: namespaces(flat, in.Cluster),
+		Revisions: revisions(flat)[namespace], Live: beside{namespace, flat},
+		Reader: beside{namespace, in.stored(flat)}, Documents: true, Budgeted: true}
 	if in.NoKnative {
 		w.Cluster = &review.Cluster{}
 	}

@@ -198,9 +198,9 @@ func (b *Budget) Types() string { return b.types.String() }
 const countingVersion = "v2"
 
 // Rules is a digest of what GPUs are counted by: with other GPU resources, or other
-// defaults of Knative, the same objects claim something else.
+// defaults of Knative or kinds of operators, the same objects claim something else.
 func Rules(s *Set, kn *knative.Config) string {
 	h := sha256.New()
-	fmt.Fprintf(h, "%s %s %d %d %d", countingVersion, s.GPUResources().Digest(), kn.MinScale(), kn.MaxScale(), kn.InitialScale())
+	fmt.Fprintf(h, "%s %s %s %d %d %d", countingVersion, s.GPUResources().Digest(), s.operated().digest, kn.MinScale(), kn.MaxScale(), kn.InitialScale())
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -28,6 +29,8 @@ type Set struct {
 	// gpus the same compiled.
 	counting workload.Counting
 	gpus     workload.GPUResources
+	// operators are the kinds of operators; nil for those that the program comes with.
+	operators *operatorTable
 	// clock tells whether exemptions have ended.
 	clock func() time.Time
 }
@@ -115,6 +118,41 @@ func (s *Set) WithClock(clock func() time.Time) *Set {
 	copied := *s
 	copied.clock = clock
 	return &copied
+}
+
+// operatorTable is a table with its digest.
+type operatorTable struct {
+	workload.Operators
+	digest string
+}
+
+var shippedOperators = sync.OnceValue(func() *operatorTable {
+	o := workload.BuiltInOperators()
+	return &operatorTable{o, o.Digest()}
+})
+
+// WithOperators is the set with another table of operators' kinds.
+func (s *Set) WithOperators(o workload.Operators) *Set {
+	copied := *s
+	copied.operators = &operatorTable{o, o.Digest()}
+	return &copied
+}
+
+// Operators are the kinds whose operators make pods.
+func (s *Set) Operators() workload.Operators { return s.operated().Operators }
+
+func (s *Set) operated() *operatorTable {
+	if s.operators == nil {
+		return shippedOperators()
+	}
+	return s.operators
+}
+
+// CountingAs is the set with the DeviceClasses and the kinds of operators of another.
+func (s *Set) CountingAs(other *Set) *Set {
+	copied := s.WithClasses(other.counting.Classes)
+	copied.operators = other.operators
+	return copied
 }
 
 // WithClasses is the set in a cluster that has these DeviceClasses.

@@ -12,6 +12,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 //go:embed webhooks.json
@@ -39,6 +41,41 @@ func NewExpected(service types.NamespacedName, knativeNamespace string) (Expecte
 		return Expected{}, fmt.Errorf("reading the expected webhooks: %w", err)
 	}
 	return e, nil
+}
+
+// The entries that are about operators' kinds, and about their subresource scale.
+const (
+	operatorsEntry  = "validate-operators.kubetorch.com"
+	scaleEntry      = "validate-scale.kubetorch.com"
+	autoscaledEntry = "validate-autoscaled.kubetorch.com"
+)
+
+// WithKinds adds rules for operators' kinds that the program does not come with: with all conditions, so
+// that what does not change a specification, or is being deleted, is not asked about.
+func (e Expected) WithKinds(kinds []workload.OperatorKind) Expected {
+	e.Validating = slices.Clone(e.Validating)
+	for i := range e.Validating {
+		entry := &e.Validating[i]
+		entry.Rules = slices.Clone(entry.Rules)
+		for _, k := range kinds {
+			if _, shipped := workload.BuiltInOperators().For(k.GroupKind()); shipped {
+				continue
+			}
+			switch {
+			case entry.Name == operatorsEntry:
+				entry.Rules = append(entry.Rules, ruleFor(k, k.Resource, admissionregistrationv1.Create, admissionregistrationv1.Update))
+			case k.Scale && (entry.Name == scaleEntry || entry.Name == autoscaledEntry):
+				entry.Rules = append(entry.Rules, ruleFor(k, k.Resource+"/scale", admissionregistrationv1.Update))
+			}
+		}
+	}
+	return e
+}
+
+func ruleFor(k workload.OperatorKind, resource string, operations ...admissionregistrationv1.OperationType) admissionregistrationv1.RuleWithOperations {
+	return admissionregistrationv1.RuleWithOperations{Operations: operations, Rule: admissionregistrationv1.Rule{
+		APIGroups: []string{k.Group}, APIVersions: []string{"*"}, Resources: []string{resource}, Scope: new(admissionregistrationv1.NamespacedScope),
+	}}
 }
 
 // Difference is how the entries that are installed differ from the expected ones.

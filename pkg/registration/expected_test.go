@@ -9,6 +9,8 @@ import (
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 var service = types.NamespacedName{Namespace: "kubetorch-system", Name: "kubetorch-webhook"}
@@ -133,4 +135,23 @@ func TestConditionsNameKnativesNamespace(t *testing.T) {
 	assert.Contains(t, problems, "validate-scale.kubetorch.com has other matchConditions", "they name knative-serving")
 	e := expected(t)
 	assert.Empty(t, e.compare(e.Validating, installed(t, func(e []Entry) []Entry { return e }), verified).Problems)
+}
+
+func TestKindsOfAFileGetRulesOfTheirOwn(t *testing.T) {
+	e, err := NewExpected(service, "knative-serving")
+	require.NoError(t, err)
+	shipped := workload.BuiltInOperators().Kinds[0]
+	own := workload.OperatorKind{Group: "acme.example", Kind: "Training", Resource: "trainings", Scale: true}
+	with := e.WithKinds([]workload.OperatorKind{shipped, own})
+	added := map[string][]string{}
+	for i, entry := range with.Validating {
+		for _, rule := range entry.Rules[len(e.Validating[i].Rules):] {
+			assert.Equal(t, []string{"acme.example"}, rule.APIGroups)
+			assert.Equal(t, []string{"*"}, rule.APIVersions)
+			added[entry.Name] = append(added[entry.Name], rule.Resources...)
+		}
+	}
+	assert.Equal(t, map[string][]string{
+		"validate-operators.kubetorch.com": {"trainings"}, "validate-scale.kubetorch.com": {"trainings/scale"}, "validate-autoscaled.kubetorch.com": {"trainings/scale"},
+	}, added)
 }

@@ -52,8 +52,12 @@ func (r *Request) ScaleOf(scaled manifest.Object) {
 	with := func(scale manifest.Object) manifest.Object {
 		replicas, _ := manifest.Whole(scale, "spec", "replicas") // 0 is left out
 		o := clone(scaled)
-		if spec := manifest.Map(o, "spec"); spec != nil {
-			spec["replicas"] = replicas
+		path := []string{"spec", "replicas"}
+		if row, ok := r.operators.For(r.of); ok {
+			path = row.ReplicasPath()
+		}
+		if at := manifest.Map(o, path[:len(path)-1]...); at != nil {
+			at[path[len(path)-1]] = replicas
 		}
 		return o
 	}
@@ -86,14 +90,20 @@ func (r *Request) expandedBefore() bool {
 // isDeployment tells whether the request is about a Deployment, or its scale.
 func (r *Request) isDeployment() bool { return r.of == DeploymentKind }
 
-// scaledKind is the kind that a request scales; not ok for other requests.
-func scaledKind(raw *admissionv1.AdmissionRequest) (kind schema.GroupKind, ok bool) {
+// scaledKind is the kind that the request scales; not ok for other requests.
+func (r *Request) scaledKind() (kind schema.GroupKind, ok bool) {
+	raw := r.raw
 	if raw.SubResource != "scale" || raw.Operation != admissionv1.Update {
 		return kind, false
 	}
 	for _, k := range workload.Kinds() {
 		if k.Scale && k.Group == raw.Resource.Group && k.Resource == raw.Resource.Resource {
 			return k.GroupKind, true
+		}
+	}
+	for _, k := range r.operators.Kinds {
+		if k.Scale && k.Group == raw.Resource.Group && k.Resource == raw.Resource.Resource {
+			return k.GroupKind(), true
 		}
 	}
 	return kind, false

@@ -25,7 +25,8 @@ import (
 // present webhook configuration.
 func (w World) recorded(deployment manifest.Object) []string {
 	policies := handover.Exemptions(deployment)
-	if len(policies) == 0 || w.under() != manifest.Text(deployment, "metadata", "annotations", handover.ExemptUnderAnnotation) {
+	under := manifest.Text(deployment, "metadata", "annotations", handover.ExemptUnderAnnotation)
+	if len(policies) == 0 || under != w.under() {
 		return nil
 	}
 	return policies

@@ -68,6 +68,10 @@ var unscalable = func() map[schema.GroupKind]string {
 // copies.
 func RefuseKind(o manifest.Object, kind schema.GroupKind) field.ErrorList {
 	why, ok := unscalable[kind]
+	return refuseLabel(o, kind, why, ok)
+}
+
+func refuseLabel(o manifest.Object, kind schema.GroupKind, why string, ok bool) field.ErrorList {
 	if kind == DeploymentKind { // not of apps/v1, which is converted
 		why, ok = outdated, true
 	}
@@ -88,7 +92,11 @@ func (r *Request) refuseKind() *admissionv1.AdmissionResponse {
 	if r.old != nil && label(r.old) == label(r.object) {
 		return Allow(r.raw.UID)
 	}
-	return r.answer(Verdict{Errors: RefuseKind(r.object, groupKind(r.raw.Kind))})
+	why, ok := unscalable[r.of]
+	if !ok && r.isOperated() {
+		why, ok = operated, true
+	}
+	return r.answer(Verdict{Errors: refuseLabel(r.object, r.of, why, ok)})
 }
 
 func groupKind(kind metav1.GroupVersionKind) schema.GroupKind {

@@ -36,10 +36,16 @@ func ForObject(o manifest.Object, namespace string) *Request {
 	gv, _ := schema.ParseGroupVersion(manifest.Text(o, "apiVersion"))
 	raw := &admissionv1.AdmissionRequest{Operation: admissionv1.Create, Namespace: namespace, Name: manifest.Text(o, "metadata", "name"),
 		Kind: metav1.GroupVersionKind{Group: gv.Group, Version: gv.Version, Kind: manifest.Text(o, "kind")}}
-	r := &Request{raw: raw, of: groupKind(raw.Kind), object: o, name: raw.Name}
+	r := &Request{raw: raw, of: groupKind(raw.Kind), object: o, name: raw.Name, operators: workload.BuiltInOperators()}
 	if r.name == "" {
 		r.name = manifest.Text(o, "metadata", "generateName")
 	}
+	return r
+}
+
+// With has the request go by another table of operators' kinds.
+func (r *Request) With(operators workload.Operators) *Request {
+	r.operators = operators
 	return r
 }
 

@@ -17,16 +17,18 @@ func Operated(kind schema.GroupKind) bool {
 	return ok
 }
 
-// isOperated tells whether the request is about such a kind itself.
-func (r *Request) isOperated() bool { return r.raw.SubResource == "" && Operated(r.of) }
+// IsOperated tells whether the request is about an object of an operator's kind.
+func (r *Request) IsOperated() bool { return r.isOperated() }
 
-// Probes tells whether the claims of a request have to fit and are not charged: what the operator
-// makes of the object is.
-func (r *Request) Probes() bool { return r.isOperated() }
+// isOperated tells whether the request is about such a kind itself, or its scale.
+func (r *Request) isOperated() bool {
+	_, ok := r.operators.For(r.of)
+	return ok && (r.raw.SubResource == "" || r.scale)
+}
 
 // operatedUsage measures the pods that an operator makes of the new and, on UPDATE, of the old object.
 func (r *Request) operatedUsage(w World) (workload.Usage, *workload.Usage) {
-	kind, _ := workload.BuiltInOperators().For(r.of)
+	kind, _ := r.operators.For(r.of)
 	gpus := r.selection(w).GPUResources()
 	d := workload.OperatorUsage(r.object, kind, gpus)
 	if r.old == nil {
@@ -42,29 +44,29 @@ func (r *Request) judgeOperated(w World) Verdict {
 	var v Verdict
 	if d.GPUs.Asked() || (old != nil && old.GPUs.Asked()) { // what has no GPUs is nobody's business here
 		v = r.verdict(r.selection(w), d, old)
+		if !v.silent() && r.madeWithin(w, d) {
+			v = Verdict{}
+		}
 	}
 	v.Demand = d
 	v.Warnings = append(v.Warnings, r.strayParameters()...)
 	return v
 }
 
-// operatedClaims are what has to fit once the object is written: all that it asks for, or on UPDATE
-// what it asks for beyond that. So a gang that cannot start as a whole is refused as a whole.
+// operatedClaims are those of an object of a kind whose operator's account is known: all that it asks
+// for, early, so that a gang that cannot start as a whole is refused as a whole. What its operator makes
+// of it is part of that. Of other kinds what is made is charged.
 func (r *Request) operatedClaims(w World) []Claim {
-	kind, _ := workload.BuiltInOperators().For(r.of)
+	kind, _ := r.operators.For(r.of)
 	if !kind.Charged() {
 		return nil // how many pods there are at a time is for others to say
 	}
 	d, old := r.operatedUsage(w)
-	c := newClaim(r.key(), r.of.Kind, d, nil)
-	c.Name = r.storedName()
-	if old == nil {
+	if c, ok := r.madeClaim(w, d); ok {
 		return []Claim{c}
 	}
-	c.New = workload.Beyond(d.Parts, old.Parts)
-	if d.GPUs.SameRequests(old.GPUs) && d.PeakPods <= old.PeakPods {
-		c.Unknown = nil
-	}
+	c := newClaim(r.key(), r.of.Kind, d, old)
+	c.Name = r.storedName()
 	return []Claim{c}
 }
 

@@ -61,30 +61,31 @@ func TestOperatorsKindsAreBoundedAtTheManifest(t *testing.T) {
 	}
 }
 
-// TestOperatorsKindsAskForWhatTheyAddWithoutBeingCharged: what has to fit is what is beyond the old
-// object, since what the operator made of that is charged already.
-func TestOperatorsKindsAskForWhatTheyAddWithoutBeingCharged(t *testing.T) {
+// TestOperatorsKindsAreChargedAtTheirManifests: a gang is charged as a whole, before anything is made of it.
+func TestOperatorsKindsAreChargedAtTheirManifests(t *testing.T) {
 	parts := func(gpus int64) []workload.Part { return []workload.Part{{GPUs: gpus}} }
+	finished := strings.Replace(jobSet("", "false", "8"), "{apiVersion", `{status: {conditions: [{type: Completed, status: "True"}]}, apiVersion`, 1)
 	for name, test := range map[string]struct {
 		object, old string
-		want        []workload.Part
+		want, was   []workload.Part
+		grows       bool
 	}{
-		"a new one":             {object: jobSet("", "false", "8"), want: parts(64)},
-		"what it grows by":      {object: jobSet("", "false", "8"), old: jobSet("", "false", "6"), want: parts(16)},
-		"unsuspended":           {object: jobSet("", "false", "8"), old: jobSet("", "true", "8"), want: parts(64)},
-		"as large as before":    {object: jobSet("", "false", "8"), old: jobSet(", labels: {a: b}", "false", "8")},
-		"smaller than before":   {object: jobSet("", "false", "1"), old: jobSet("", "false", "8")},
+		"a new one":             {object: jobSet("", "false", "8"), want: parts(64), grows: true},
+		"one that grows":        {object: jobSet("", "false", "8"), old: jobSet("", "false", "6"), want: parts(64), was: parts(48), grows: true},
+		"unsuspended":           {object: jobSet("", "false", "8"), old: jobSet("", "true", "8"), want: parts(64), grows: true},
+		"as large as before":    {object: jobSet("", "false", "8"), old: jobSet(", labels: {a: b}", "false", "8"), want: parts(64), was: parts(64)},
+		"smaller than before":   {object: jobSet("", "false", "1"), old: jobSet("", "false", "8"), want: parts(8), was: parts(64)},
 		"one that is suspended": {object: jobSet("", "true", "8")},
+		"one that has finished": {object: finished, old: jobSet("", "false", "8"), was: parts(64)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, answer := review.Read(jobSetRequest(test.object, test.old))
 			require.Nil(t, answer)
-			assert.True(t, r.Probes())
 			claims := r.Claims(world())
 			require.Len(t, claims, 1)
 			assert.Equal(t, test.want, claims[0].New)
-			assert.Empty(t, claims[0].Old)
-			assert.Equal(t, len(test.want) > 0, review.Grows(claims))
+			assert.Equal(t, test.was, claims[0].Old)
+			assert.Equal(t, test.grows, review.Grows(claims))
 		})
 	}
 	workflow := request(`{apiVersion: argoproj.io/v1alpha1, kind: Workflow, metadata: {name: w, namespace: ml}, spec: {templates: [{container: {resources: {limits: {nvidia.com/gpu: 8}}}}]}}`, "")

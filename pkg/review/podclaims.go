@@ -37,7 +37,7 @@ func (r *Request) readAllClaims(ctx context.Context, w World, in inNamespace) er
 // countBy counts resource claims too.
 func (r *Request) countBy(w World, claims *workload.Claims) {
 	claims.AdminAccess = func(namespace string) bool { return adminAccess(w, namespace) }
-	claims.Assume = w.Cluster == nil // what is not among documents may be in the cluster that they are for
+	claims.Assume = w.Documents || w.Cluster == nil
 	selected := r.selection(w).WithClaims(claims, r.raw.Namespace)
 	r.selected, r.gpus = &selected, selected.GPUResources()
 }

@@ -22,7 +22,7 @@ func (r *Request) judgePods(w World) Verdict {
 		return Verdict{} // part of its Pod, which was judged
 	}
 	v := r.judgeRaised(w, r.verdict(r.selection(w), d, old), func(r *Request) (workload.Usage, *workload.Usage) { return r.podUsage(w) })
-	if !v.silent() && r.byMaker() && r.withinOwner(w, d) {
+	if !v.silent() && ((r.byMaker() && r.withinOwner(w, d)) || r.madeWithin(w, d)) {
 		v = Verdict{}
 	}
 	for _, deployment := range r.related.deployments {
@@ -89,12 +89,19 @@ func (r *Request) podClaims(w World) []Claim {
 	switch {
 	case !kind.Charged:
 		return nil // what it makes is charged
-	case r.of == workload.PodKind && r.old != nil:
-		return r.releasedClaims(w, d)
 	case r.related.root.kind != "":
 		return r.neededClaims(d)
+	case r.of == workload.PodKind && r.old != nil:
+		return r.movedClaims(w, d)
 	case r.of == workload.ResourceClaimKind && r.old != nil:
 		return r.leavingClaims(d)
+	case r.related.operated != nil:
+		if c, ok := r.madeClaim(w, d); ok {
+			return []Claim{c}
+		}
+		own := newClaim(r.key(), r.of.Kind, d, nil)
+		own.Name = r.storedName()
+		return []Claim{own}
 	case r.of == workload.ReplicaSetKind && r.byMaker() && r.related.owner != nil && (r.old == nil || r.related.oldOwner != nil):
 		return nil // part of its Deployment, which was charged
 	}
@@ -114,7 +121,8 @@ func (r *Request) podClaims(w World) []Claim {
 	}
 	own := newClaim(r.key(), r.of.Kind, d, old)
 	own.Name = r.storedName()
-	if owner := r.related.oldOwner; owner != nil && (r.related.orphaned || manifest.Text(owner, "metadata", "deletionTimestamp") == "") {
+	if owner := r.related.oldOwner; owner != nil &&
+		(r.related.orphaned || manifest.Text(owner, "metadata", "deletionTimestamp") == "" || r.lacksPods(d)) {
 		own.Old = nil // its owner's entry, not its own
 	}
 	return append(claims, own)
@@ -131,6 +139,9 @@ func (r *Request) neededClaims(d workload.Usage) []Claim {
 	if need.Held.GPUs > 0 {
 		c.New = []workload.Part{need.Held}
 	}
+	if r.related.needed != nil {
+		c.New, c.Settled = r.related.needed, r.related.fits && left.Pods == 0
+	}
 	claims := []Claim{c}
 	for _, pod := range r.related.left {
 		if u := workload.PodUsage(pod, r.gpus); u.Claim > 0 {
@@ -141,23 +152,34 @@ func (r *Request) neededClaims(d workload.Usage) []Claim {
 	return claims
 }
 
-// releasedClaims are for a Pod that is taken from its controller, which makes another in its place. Where
-// it is changed otherwise it stays whose it is. Its controller lets go of one that was charged when it got
-// other labels; the garbage collector of one whose owner is deleted without its pods, which is refused as
+// lacksPods tells whether an object has fewer pods than it asks for. One that is orphaned has been charged
+// with its owner, whose entry stays until a count has seen that, and so have the pods that it has.
+func (r *Request) lacksPods(d workload.Usage) bool {
+	return r.held(r.related.pods).Active.GPUs < d.Claim
+}
+
+// movedClaims are for a Pod that is taken from its controller, or from the Deployment that waits to adopt
+// it: that makes another in its place. By itself it takes room even if it was counted by itself. Where it is
+// changed otherwise it stays whose it is. Its controller lets go of one that was charged when it got other
+// labels; the garbage collector of one whose owner is deleted without its pods, which is refused as
 // long as the root goes on and there is no room for both.
-func (r *Request) releasedClaims(w World, d workload.Usage) []Claim {
-	ref, ok := workload.Owner(r.old)
-	if r.isResize() || w.Reader == nil || (r.related.owner != nil && manifest.Text(r.related.owner, "metadata", "uid") == ref.UID) {
+func (r *Request) movedClaims(w World, d workload.Usage) []Claim {
+	if r.isResize() || w.Reader == nil {
 		return nil
 	}
-	if !ok || ref.Kind == workload.DaemonSetKind.Kind {
+	switch ref, stated := workload.Owner(r.old); {
+	case r.related.oldOwner == nil && !r.related.awaited && !stated,
+		stated && ref.Kind == workload.DaemonSetKind.Kind:
 		return nil // charged by itself
-	}
-	if r.byKubernetes() && !r.related.orphaned {
+	case stated && r.related.owner != nil && manifest.Text(r.related.owner, "metadata", "uid") == ref.UID,
+		stated && r.byKubernetes() && !r.related.orphaned:
+		return nil
+	case r.related.awaited && r.related.owner == nil &&
+		manifest.Equal(manifest.At(r.old, "metadata", "labels"), manifest.At(r.object, "metadata", "labels")):
 		return nil
 	}
 	c := newClaim(r.key(), r.of.Kind, d, nil)
-	c.Name, c.Beyond = r.storedName(), true
+	c.Name, c.Held, c.Beyond = r.storedName(), true, true
 	return []Claim{c}
 }
 

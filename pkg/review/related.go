@@ -2,7 +2,6 @@ package review
 
 import (
 	"context"
-	"slices"
 
 	admissionv1 "k8s.io/api/admission/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -26,6 +25,14 @@ type related struct {
 	// root holds the claim of a Pod, and need is what it needs with the Pod.
 	root root
 	need workload.Need
+	// awaited is whether a Pod belongs to nobody, and a Deployment selects it, which reckons with it.
+	awaited bool
+	// needed is what a root of an operator's kind needs with the Pod, where that is more than its owner
+	// asks for, and fits whether it was admitted with as much.
+	needed []workload.Part
+	fits   bool
+	// operated is whose an operator's account makes the request's object.
+	operated *operatorRoot
 	// left are pods of earlier children of the root, which are gone: the root has others in their place.
 	left []manifest.Object
 	// orphaned is whether the object is taken from an owner that is being deleted while its root, which
@@ -89,6 +96,9 @@ func (r *Request) Resolve(ctx context.Context, w World) error {
 	if err := r.readClaims(ctx, w, in, r.object, r.old); err != nil {
 		return err
 	}
+	if r.isOperated() {
+		return r.resolveMade(ctx, w, in)
+	}
 	switch r.of {
 	case workload.PodKind:
 		return r.resolvePod(ctx, w, in)
@@ -97,7 +107,10 @@ func (r *Request) Resolve(ctx context.Context, w World) error {
 	case DeploymentKind:
 		return r.resolveDeployment(ctx, w, in)
 	case workload.ReplicaSetKind, workload.ReplicationControllerKind, workload.StatefulSetKind, workload.JobKind:
-		return r.resolveOwner(ctx, w, in)
+		if err := r.resolveOwner(ctx, w, in); err != nil {
+			return err
+		}
+		return r.resolveMade(ctx, w, in)
 	case workload.HorizontalPodAutoscalerKind:
 		return r.resolveTarget(ctx, w, in)
 	}
@@ -214,138 +227,6 @@ func (r *Request) adopters(ctx context.Context, in inNamespace) ([]manifest.Obje
 		}
 	}
 	return found, nil
-}
-
-// resolvePod reads what a Pod that its controller makes belongs to, up to the root, and all that the
-// root needs; and of one that is taken from its controller whose it is.
-func (r *Request) resolvePod(ctx context.Context, w World, in inNamespace) (err error) {
-	if !asksForDevices(r.object) {
-		return nil
-	}
-	if r.old != nil {
-		if r.related.owner, err = in.owner(ctx, r.object); err != nil || r.related.owner != nil {
-			return err
-		}
-		if r.related.oldOwner, err = in.owner(ctx, r.old); err == nil {
-			r.related.orphaned, err = r.isOrphaned(ctx, in)
-		}
-		return err
-	}
-	if !r.byMaker() {
-		return nil
-	}
-	return r.resolveRoot(ctx, w, in, r.object)
-}
-
-// resolveRoot reads what a Pod belongs to, up to the root, and what the root needs with the Pod, which
-// may be stored already.
-func (r *Request) resolveRoot(ctx context.Context, w World, in inNamespace, pod manifest.Object) error {
-	owner, err := in.owner(ctx, pod)
-	if err != nil || owner == nil {
-		return err
-	}
-	r.related.owner = owner
-	switch workload.KindOf(owner) {
-	case workload.DaemonSetKind:
-		return nil // each of its pods is charged by itself
-	case workload.ReplicaSetKind:
-		deployment, err := in.owner(ctx, owner)
-		if err != nil {
-			return err
-		}
-		if deployment != nil {
-			return r.needOfDeployment(ctx, w, in, pod, deployment)
-		}
-	}
-	pods, err := in.children(ctx, workload.PodKind, owner)
-	if err != nil {
-		return err
-	}
-	if err := r.readClaims(ctx, w, in, append(pods, owner)...); err != nil {
-		return err
-	}
-	r.related.root, r.related.need = rootOf(owner), workload.NeedOf(owner, r.held(with(pods, pod)), r.gpus)
-	return nil
-}
-
-// with adds a pod to those that are stored, if it is not among them.
-func with(pods []manifest.Object, pod manifest.Object) []manifest.Object {
-	uid := manifest.Text(pod, "metadata", "uid")
-	return append(except(pods, uid), pod)
-}
-
-// needOfDeployment is for a Pod of a Deployment, which may itself belong to a Revision.
-func (r *Request) needOfDeployment(ctx context.Context, w World, in inNamespace, pod, deployment manifest.Object) error {
-	revision, err := in.owner(ctx, deployment)
-	if err != nil {
-		return err
-	}
-	deployments := []manifest.Object{deployment}
-	r.related.root = rootOf(deployment)
-	if revision != nil {
-		if r.related.root, deployments, err = in.knativeRoot(ctx, revision, deployment); err != nil {
-			return err
-		}
-		if r.related.left, err = in.leftByKnative(ctx); err != nil {
-			return err
-		}
-		if err := r.readClaims(ctx, w, in, r.related.left...); err != nil {
-			return err
-		}
-	}
-	for _, d := range deployments {
-		sets, err := in.children(ctx, workload.ReplicaSetKind, d)
-		if err != nil {
-			return err
-		}
-		pods, loose, err := in.podsOf(ctx, d, sets)
-		if err != nil {
-			return err
-		}
-		if err := r.readClaims(ctx, w, in, slices.Concat(sets, loose, slices.Concat(pods...))...); err != nil {
-			return err
-		}
-		for _, pod := range loose {
-			r.related.left = with(r.related.left, pod)
-		}
-		for i, set := range sets {
-			if manifest.Text(set, "metadata", "uid") == manifest.Text(r.related.owner, "metadata", "uid") {
-				pods[i] = with(pods[i], pod)
-			}
-			r.related.need = r.related.need.Plus(workload.NeedOf(set, r.held(pods[i]), r.gpus))
-		}
-	}
-	return nil
-}
-
-// knativeRoot is what holds the claim of a Revision, and the Deployments of all that it holds the claim
-// for.
-func (in inNamespace) knativeRoot(ctx context.Context, revision, own manifest.Object) (root, []manifest.Object, error) {
-	configuration, err := in.owner(ctx, revision)
-	if err != nil || configuration == nil {
-		return rootOf(revision), []manifest.Object{own}, err
-	}
-	service, err := in.owner(ctx, configuration)
-	if err != nil {
-		return root{}, nil, err
-	}
-	holder := rootOf(configuration)
-	if service != nil {
-		holder = rootOf(service)
-	}
-	revisions, err := in.children(ctx, RevisionKind, configuration)
-	if err != nil {
-		return root{}, nil, err
-	}
-	listed, err := in.List(ctx, DeploymentKind, in.namespace, labels.Everything())
-	if err != nil {
-		return root{}, nil, err
-	}
-	var deployments []manifest.Object
-	for _, revision := range revisions {
-		deployments = append(deployments, belonging(listed, revision)...)
-	}
-	return holder, deployments, nil
 }
 
 func (r *Request) held(pods []manifest.Object) workload.Held { return workload.HeldBy(pods, r.gpus) }

@@ -90,5 +90,6 @@ func (r *Request) leavesPod() bool {
 	same := func(annotation string) bool {
 		return manifest.Text(r.old, "metadata", "annotations", annotation) == manifest.Text(r.object, "metadata", "annotations", annotation)
 	}
-	return owned && (!still || now != ref || !same(resourcev1.PodResourceClaimAnnotation) || !same(resourcev1.ExtendedResourceClaimAnnotation))
+	return owned && (!still || now != ref ||
+		!same(resourcev1.PodResourceClaimAnnotation) || !same(resourcev1.ExtendedResourceClaimAnnotation))
 }

@@ -35,6 +35,9 @@ type World struct {
 	Live    Live
 	// Reader reads what the verdict on what has pods depends on; nil where there is nothing to ask.
 	Reader Reader
+	// Documents is whether that is documents: what is not among them may be in the cluster that they
+	// are for.
+	Documents bool
 	// Budgeted is whether there is a budget at all.
 	Budgeted bool
 	// Self is the user that the controller is to the API server; empty for nobody.
@@ -54,6 +57,8 @@ type Request struct {
 	of schema.GroupKind
 	// scale is whether the objects are what a scale is to be and was.
 	scale bool
+	// operators are the kinds whose operators make pods.
+	operators workload.Operators
 	// related is what was read for what has pods, and gpus what counts as GPUs of it.
 	related related
 	gpus    workload.GPUResources
@@ -73,8 +78,13 @@ var (
 // Read decodes a request. The answer is not nil where there is nothing left to decide:
 // the request concerns nobody here, or cannot be read.
 func Read(raw *admissionv1.AdmissionRequest) (*Request, *admissionv1.AdmissionResponse) {
-	r := &Request{raw: raw, name: raw.Name, of: groupKind(raw.Kind)}
-	if scaled, ok := scaledKind(raw); ok {
+	return ReadWith(raw, workload.BuiltInOperators())
+}
+
+// ReadWith decodes a request as Read does, with another table of operators' kinds.
+func ReadWith(raw *admissionv1.AdmissionRequest, operators workload.Operators) (*Request, *admissionv1.AdmissionResponse) {
+	r := &Request{raw: raw, name: raw.Name, of: groupKind(raw.Kind), operators: operators}
+	if scaled, ok := r.scaledKind(); ok {
 		r.of, r.scale = scaled, true
 	}
 	if !r.concerns() {
@@ -88,7 +98,7 @@ func Read(raw *admissionv1.AdmissionRequest) (*Request, *admissionv1.AdmissionRe
 			r.name = manifest.Text(r.object, "metadata", "generateName")
 		}
 	}
-	if unscalable[r.of] != "" && !r.scale && raw.SubResource == "" {
+	if (unscalable[r.of] != "" || r.isOperated()) && !r.scale && raw.SubResource == "" {
 		if refused := r.refuseKind(); !refused.Allowed || !(r.hasPods() || r.isOperated()) {
 			return nil, refused
 		}
@@ -156,7 +166,7 @@ func (r *Request) decode() (refused *admissionv1.AdmissionResponse) {
 	case r.old != nil:
 		r.identify()
 	}
-	if r.hasPods() && !r.scale {
+	if (r.hasPods() || r.isOperated()) && !r.scale {
 		r.complete(r.object)
 		r.complete(r.old)
 	}

@@ -95,7 +95,8 @@ func (r *Request) templateClaims() []Claim {
 	var claims []Claim
 	for _, h := range r.related.users.Holders {
 		asks := fmt.Sprintf("%s %s, which names this template", h.Kind, h.Name)
-		c := Claim{Key: h.Key, Kind: h.Kind, Name: h.Name, New: h.After, Old: h.Before, Demand: workload.UsageOf(h.After, asks, templatePath)}
+		c := Claim{Key: h.Key, Kind: h.Kind, Name: h.Name, New: h.After, Old: h.Before}
+		c.Demand = workload.UsageOf(h.After, asks, templatePath)
 		if Grows([]Claim{c}) {
 			claims = append(claims, c)
 		}
@@ -107,12 +108,13 @@ func (r *Request) templateClaims() []Claim {
 // names it.
 func (r *Request) uncounted() []Claim {
 	users := &r.related.users
+	by := func(claims *workload.Claims) workload.GPUResources { return r.gpus.WithClaims(claims, r.raw.Namespace) }
 	named := slices.ContainsFunc(users.Objects, func(o manifest.Object) bool {
 		kind, ok := workload.KindFor(workload.KindOf(o))
 		if !ok {
 			return false
 		}
-		before, after := kind.Usage(o, r.gpus.WithClaims(users.Before, r.raw.Namespace)), kind.Usage(o, r.gpus.WithClaims(users.After, r.raw.Namespace))
+		before, after := kind.Usage(o, by(users.Before)), kind.Usage(o, by(users.After))
 		return !after.GPUs.SameRequests(before.GPUs)
 	})
 	if !named {

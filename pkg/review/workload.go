@@ -161,9 +161,12 @@ func (r *Request) keepBookkeeping() []expand.Operation {
 	return patch
 }
 
-// annotate sets an annotation.
+// annotate sets an annotation, unless the metadata is no object: then there is nowhere to set it.
 func (r *Request) annotate(key, value string) []expand.Operation {
 	metadata := manifest.Map(r.object, "metadata")
+	if metadata == nil {
+		return nil
+	}
 	annotations := manifest.Map(metadata, "annotations")
 	if annotations == nil {
 		metadata["annotations"] = manifest.Object{key: value}

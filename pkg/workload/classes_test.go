@@ -61,6 +61,12 @@ func TestAChangeOfClassesIsAChangeOfCounting(t *testing.T) {
 	assert.NotEqual(t, digest(workload.Counting{}), digest(workload.Counting{Classes: []workload.DeviceClass{one}}), "made")
 	assert.NotEqual(t, digest(workload.Counting{Classes: []workload.DeviceClass{one}}), digest(workload.Counting{Classes: []workload.DeviceClass{other}}), "changed")
 	assert.Equal(t, digest(workload.Counting{}), digest(workload.Counting{Classes: []workload.DeviceClass{none}}), "one without a name")
+	selecting := func(name, expression string) []workload.DeviceClass {
+		return []workload.DeviceClass{class(`{metadata: {name: ` + name + `}, spec: {selectors: [{cel: {expression: "` + expression + `"}}]}}`)}
+	}
+	assert.NotEqual(t, digest(workload.Counting{}), digest(workload.Counting{Classes: selecting("gpu.nvidia.com", "true")}), "with selectors")
+	assert.NotEqual(t, digest(workload.Counting{Classes: selecting("gpu.nvidia.com", "true")}), digest(workload.Counting{Classes: selecting("gpu.nvidia.com", "device.driver == 'x'")}), "with others")
+	assert.Equal(t, digest(workload.Counting{}), digest(workload.Counting{Classes: selecting("nic.example.com", "true")}), "of a class without GPUs")
 	a := workload.Counting{Listed: []workload.ListedGPU{{Name: "a/b"}, {Name: "c/d"}}, Not: []string{"x/y", "e/f"}}
 	b := workload.Counting{Listed: []workload.ListedGPU{{Name: "c/d"}, {Name: "a/b"}}, Not: []string{"e/f", "x/y"}}
 	assert.Equal(t, digest(a), digest(b), "the order of policies is no difference")

@@ -1,7 +1,10 @@
 package workload
 
 import (
+	"crypto/sha256"
 	_ "embed"
+	"encoding/hex"
+	"encoding/json"
 	"regexp"
 	"slices"
 	"strings"
@@ -23,15 +26,32 @@ type OperatorKind struct {
 	Group    string `json:"group"`
 	Kind     string `json:"kind"`
 	Resource string `json:"resource"`
-	// Scale is whether the resource has a subresource of that name.
-	Scale bool `json:"scale,omitempty"`
+	// Scale is whether the resource has a subresource of that name, and Replicas the path of the number
+	// that it sets: spec.replicas if it is empty.
+	Scale    bool   `json:"scale,omitempty"`
+	Replicas string `json:"replicas,omitempty"`
 	// Suspend are paths of booleans: while any is true there are no pods.
 	Suspend []string `json:"suspend,omitempty"`
 	// Makers are the service accounts of the operator, as namespace/name. A kind without one
 	// is bounded, and charged by what is made of it.
 	Makers []string `json:"makers,omitempty"`
+	// Children are the kinds of what its makers make of an object, as Kind.group; without any, those of
+	// Kubernetes' own. What of them an object controls is part of its claim.
+	Children []string `json:"children,omitempty"`
+	// Finished says when there are no pods any more, nor will be.
+	Finished *OperatorFinish `json:"finished,omitempty"`
 	// Pods are the groups of pods that are alike.
 	Pods []OperatorPods `json:"pods"`
+}
+
+// OperatorFinish says by what an object's status tells that it has finished. Whatever is made of it all
+// the same is counted.
+type OperatorFinish struct {
+	// Conditions are the types of conditions that are true then.
+	Conditions []string `json:"conditions,omitempty"`
+	// Path is where one of some values stands then.
+	Path   string   `json:"path,omitempty"`
+	Values []string `json:"values,omitempty"`
 }
 
 // OperatorPods are pods that are alike. Exactly one of Template, Spec, Containers and GPU says
@@ -106,6 +126,13 @@ var builtInOperators = sync.OnceValue(func() Operators {
 // BuiltInOperators is the table that the program comes with.
 func BuiltInOperators() Operators { return builtInOperators() }
 
+// Digest names the table: by another one the same objects may be charged otherwise.
+func (o Operators) Digest() string {
+	text, _ := json.Marshal(o) // of strings and numbers
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:8])
+}
+
 // With is the table with the kinds of another one, which replace those of the same name.
 func (o Operators) With(more Operators) Operators {
 	merged := slices.DeleteFunc(slices.Clone(o.Kinds), func(k OperatorKind) bool {
@@ -170,6 +197,7 @@ func (o Operators) validate() field.ErrorList {
 					"must be the namespace/name of a service account"))
 			}
 		}
+		errs = append(errs, k.validateChildren(at)...)
 		errs = append(errs, validatePaths(k.Suspend, at.Child("suspend"), false)...)
 		if len(k.Pods) == 0 {
 			errs = append(errs, field.Required(at.Child("pods"), "say where the pods are described"))

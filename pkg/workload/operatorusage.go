@@ -112,7 +112,7 @@ func (d *Usage) addGroup(o manifest.Object, kind *OperatorKind, p *OperatorPods,
 		}
 	}
 	none := group{}
-	if none.isTrue(o, kind.Suspend) || g.isTrue(o, p.Suspend) || deleting(o) {
+	if none.isTrue(o, kind.Suspend) || g.isTrue(o, p.Suspend) || deleting(o) || kind.finished(o) {
 		return nil
 	}
 	pods, where := p.pods(o, g)

@@ -71,15 +71,19 @@ func TestWhichRequestsAboutPodsCome(t *testing.T) {
 
 		"other labels of a Pod":               {released, "eve", "pods", pod(ofSet+", labels: {a: b}", gpu), pod(ofSet, gpu), "released-pods"},
 		"no owner of a Pod":                   {released, "eve", "pods", pod("", gpu), pod(ofSet, gpu), "released-pods"},
-		"other labels of a Pod of nobody":     {released, "eve", "pods", pod("labels: {a: b}", gpu), pod("", gpu), ""},
+		"other labels of a Pod of nobody":     {released, "eve", "pods", pod("labels: {a: b}", gpu), pod("", gpu), "released-pods"},
 		"other labels of one without devices": {released, "eve", "pods", pod(ofSet+", labels: {a: b}", plain), pod(ofSet, plain), ""},
 		"annotations of a Pod":                {released, "eve", "pods", pod(ofSet+", annotations: {a: b}", gpu), pod(ofSet, gpu), ""},
+		"a controller adopts a Pod":           {released, account + "replicaset-controller", "pods", pod(ofSet, gpu), pod("", gpu), "adopted-pods"},
+		"the shared user adopts a Pod":        {released, shared, "pods", pod(ofSet, gpu), pod("", gpu), "adopted-pods"},
+		"somebody else adopts a Pod":          {released, "eve", "pods", pod(ofSet, gpu), pod("", gpu), "released-pods"},
+		"a controller adopts another Pod":     {released, account + "replicaset-controller", "pods", pod(ofSet, plain), pod("", plain), ""},
+		"a controller labels a Pod":           {released, account + "replicaset-controller", "pods", pod(ofSet+", labels: {a: b}", gpu), pod(ofSet, gpu), ""},
 		"its controller lets a Pod go":        {released, account + "replicaset-controller", "pods", pod("", gpu), pod(ofSet, gpu), "orphaned-pods"},
 		"its owner is deleted without it":     {released, account + "generic-garbage-collector", "pods", pod("", gpu), pod(ofSet, gpu), "orphaned-pods"},
 		"the same by the shared user":         {released, shared, "pods", pod("", gpu), pod(ofSet, gpu), "orphaned-pods"},
 		"of one without devices":              {released, shared, "pods", pod("", plain), pod(ofSet, plain), ""},
 		"a controller marks a Pod":            {released, shared, "pods", pod(ofSet+", labels: {a: b}", gpu), pod(ofSet, gpu), ""},
-		"a controller adopts a Pod":           {released, shared, "pods", pod(ofSet, gpu), pod("", gpu), ""},
 
 		"a StatefulSet":                        {workloads, "eve", "statefulsets", set("", gpu), "", "workloads"},
 		"a StatefulSet without devices":        {workloads, "eve", "statefulsets", set("", plain), "", ""},
@@ -146,7 +150,7 @@ func TestWhichRequestsAboutPodsCome(t *testing.T) {
 // The entries that the API server looks at for a resource.
 var (
 	pods      = []string{"pods", "controlled-pods"}
-	released  = []string{"released-pods", "orphaned-pods"}
+	released  = []string{"released-pods", "adopted-pods", "orphaned-pods"}
 	workloads = []string{"workloads"}
 	scales    = []string{"scale", "autoscaled"}
 )

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -225,8 +226,8 @@ func TestEveryWebhookReachesAPathThatIsServed(t *testing.T) {
 }
 
 // goOn are the entries of what controllers do of their own accord: it goes on while the webhook is away.
-var goOn = []string{"validate-controlled-pods.kubetorch.com", "validate-orphaned-pods.kubetorch.com", "validate-knatives-deployments.kubetorch.com", "validate-autoscaled.kubetorch.com",
-	"validate-controlled-resourceclaims.kubetorch.com"}
+var goOn = []string{"validate-controlled-pods.kubetorch.com", "validate-adopted-pods.kubetorch.com", "validate-orphaned-pods.kubetorch.com",
+	"validate-knatives-deployments.kubetorch.com", "validate-autoscaled.kubetorch.com", "validate-controlled-resourceclaims.kubetorch.com"}
 
 func rulesOf(operations []admissionregistrationv1.OperationType, groups map[string][]string) []admissionregistrationv1.RuleWithOperations {
 	var rules []admissionregistrationv1.RuleWithOperations
@@ -260,9 +261,10 @@ var kindRules = func() map[string][]admissionregistrationv1.RuleWithOperations {
 		"validate-pods.kubetorch.com":                      append(rulesOf(create, map[string][]string{"": {"pods"}}), rulesOf(update, map[string][]string{"": {"pods/resize"}})...),
 		"validate-controlled-pods.kubetorch.com":           rulesOf(create, map[string][]string{"": {"pods"}}),
 		"validate-released-pods.kubetorch.com":             rulesOf(update, map[string][]string{"": {"pods"}}),
+		"validate-adopted-pods.kubetorch.com":              rulesOf(update, map[string][]string{"": {"pods"}}),
 		"validate-orphaned-pods.kubetorch.com":             rulesOf(update, map[string][]string{"": {"pods"}}),
-		"validate-scale.kubetorch.com":                     rulesOf(update, scales),
-		"validate-autoscaled.kubetorch.com":                rulesOf(update, scales),
+		"validate-scale.kubetorch.com":                     append(rulesOf(update, scales), operatorRules("/scale", update, func(k workload.OperatorKind) bool { return k.Scale })...),
+		"validate-autoscaled.kubetorch.com":                append(rulesOf(update, scales), operatorRules("/scale", update, func(k workload.OperatorKind) bool { return k.Scale })...),
 		"validate-horizontalpodautoscalers.kubetorch.com":  rulesOf(write, map[string][]string{"autoscaling": {"horizontalpodautoscalers"}}),
 		"validate-resourceclaims.kubetorch.com":            rulesOf(write, map[string][]string{"resource.k8s.io": {"resourceclaims"}}),
 		"validate-controlled-resourceclaims.kubetorch.com": rulesOf(write, map[string][]string{"resource.k8s.io": {"resourceclaims"}}),
@@ -272,6 +274,29 @@ var kindRules = func() map[string][]admissionregistrationv1.RuleWithOperations {
 		"validate-job-status.kubetorch.com":                rulesOf(update, map[string][]string{"batch": {"jobs/status"}}),
 	}
 }()
+
+// operated are the resources of operators' kinds by their groups, as the table has them, with a suffix.
+func operated(suffix string, wanted func(workload.OperatorKind) bool) (groups []string, resources map[string][]string) {
+	resources = map[string][]string{}
+	for _, k := range workload.BuiltInOperators().Kinds {
+		if wanted(k) {
+			resources[k.Group] = append(resources[k.Group], k.Resource+suffix)
+			slices.Sort(resources[k.Group])
+		}
+	}
+	return slices.Sorted(maps.Keys(resources)), resources
+}
+
+// operatorRules are those for operators' kinds, in any version.
+func operatorRules(suffix string, operations []admissionregistrationv1.OperationType, wanted func(workload.OperatorKind) bool) (rules []admissionregistrationv1.RuleWithOperations) {
+	groups, resources := operated(suffix, wanted)
+	for _, group := range groups {
+		rules = append(rules, admissionregistrationv1.RuleWithOperations{Operations: operations, Rule: admissionregistrationv1.Rule{
+			APIGroups: []string{group}, APIVersions: []string{"*"}, Resources: resources[group], Scope: new(admissionregistrationv1.NamespacedScope),
+		}})
+	}
+	return rules
+}
 
 // TestEveryKindThatMakesPodsIsSentToTheWebhook holds the rules against the table of kinds.
 func TestEveryKindThatMakesPodsIsSentToTheWebhook(t *testing.T) {
@@ -380,7 +405,12 @@ func TestRightsCoverWhatIsRead(t *testing.T) {
 	assert.Equal(t, o.Namespace, secrets.Namespace)
 
 	informer, watch := []string{"list", "watch"}, []string{"get", "list", "watch"}
-	assert.ElementsMatch(t, []rbacv1.PolicyRule{
+	var operators []rbacv1.PolicyRule
+	groups, kinds := operated("", func(workload.OperatorKind) bool { return true })
+	for _, group := range groups {
+		operators = append(operators, rbacv1.PolicyRule{APIGroups: []string{group}, Resources: kinds[group], Verbs: watch})
+	}
+	assert.ElementsMatch(t, append(operators, []rbacv1.PolicyRule{
 		{APIGroups: []string{"policy.kubetorch.com"}, Resources: []string{"computepolicies"}, Verbs: informer},
 		{APIGroups: []string{"resource.k8s.io"}, Resources: []string{"deviceclasses"}, Verbs: informer},
 		{APIGroups: []string{"resource.k8s.io"}, Resources: []string{"resourceclaims", "resourceclaimtemplates"}, Verbs: informer},
@@ -412,7 +442,7 @@ func TestRightsCoverWhatIsRead(t *testing.T) {
 		{APIGroups: []string{"admissionregistration.k8s.io"}, ResourceNames: []string{o.Configuration},
 			Resources: []string{"mutatingwebhookconfigurations", "validatingwebhookconfigurations"},
 			Verbs:     []string{"get", "list", "watch", "patch"}},
-	}, cluster.Rules)
+	}...), cluster.Rules)
 	assert.Equal(t, []rbacv1.PolicyRule{
 		{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"create"}},
 		{APIGroups: []string{""}, Resources: []string{"secrets"}, ResourceNames: []string{o.CASecret}, Verbs: []string{"get", "list", "watch", "update"}},

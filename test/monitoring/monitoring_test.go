@@ -184,6 +184,8 @@ func TestAlertsFire(t *testing.T) {
 		"a budget of nothing":                  {"BudgetFull", "budget_gpus{budget=\"b\",state=\"available\"} 0x60\nbudget_gpus{budget=\"b\",state=\"max\"} 0x60", 30, false},
 		"reservations that stay":               {"BudgetReservationsStuck", `budget_reservations{budget="b"} 2x90`, 60, true},
 		"reservations that come and go":        {"BudgetReservationsStuck", `budget_reservations{budget="b"} ` + strings.Repeat("2 2 0 ", 30), 60, false},
+		"a ledger that grows large":            {"BudgetLarge", `budget_bytes{budget="b"} 600000x60`, 20, true},
+		"a ledger of the usual size":           {"BudgetLarge", `budget_bytes{budget="b"} 30000x60`, 20, false},
 		"a ledger that cannot be written":      {"BudgetWritesFail", `budget_writes_total{budget="b",result="error"} 0+1x60`, 20, true},
 		"conflicts are no failures":            {"BudgetWritesFail", `budget_writes_total{budget="b",result="conflict"} 0+1x60`, 20, false},
 		"audits that fail":                     {"AuditFails", `audit_failures_total 0 1 2 3 4 5 6 7`, 7, true},

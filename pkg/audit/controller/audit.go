@@ -33,6 +33,8 @@ type Auditor struct {
 	Lists  *cluster.Lists
 	// Knative is the configuration in use; an error while there is none.
 	Knative func() (*knative.Config, error)
+	// Complete adds to the policies what else decides what counts; nil adds nothing.
+	Complete func(*policy.Set) *policy.Set
 	// Excluded are the namespaces that admission leaves alone.
 	Excluded []string
 	// Interval is the time from one audit to the next while nothing changes.
@@ -133,6 +135,9 @@ func (a *Auditor) audit(ctx context.Context, now time.Time) error {
 		return err
 	}
 	set := policy.CompileStored(stored)
+	if a.Complete != nil {
+		set = a.Complete(set)
+	}
 	var report audit.Report
 	err = a.Lists.Use(ctx, func(objects *cluster.Objects) {
 		report = audit.Run(audit.Input{Policies: set, Knative: config, Served: objects.Knative, Objects: objects.All(), Namespaces: objects.Namespaces, Excluded: a.Excluded})

@@ -65,6 +65,7 @@ func newCluster(t *testing.T, objects ...runtime.Object) (*dynamicfake.FakeDynam
 		cluster.CronJobs: "CronJobList", cluster.Jobs: "JobList", cluster.ReplicaSets: "ReplicaSetList",
 		cluster.ReplicationControllers: "ReplicationControllerList", cluster.StatefulSets: "StatefulSetList", cluster.DaemonSets: "DaemonSetList",
 		cluster.Pods: "PodList", cluster.HorizontalPodAutoscalers: "HorizontalPodAutoscalerList", cluster.LimitRanges: "LimitRangeList",
+		cluster.ResourceClaims: "ResourceClaimList", cluster.ResourceClaimTemplates: "ResourceClaimTemplateList",
 		cluster.ComputePolicies: "ComputePolicyList", {Version: "v1", Resource: "namespaces"}: "NamespaceList",
 	}, objects...)
 	metrics, err := NewMetrics(prometheus.NewRegistry())

@@ -3,8 +3,10 @@ package charge
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -15,10 +17,18 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
+	"github.com/kubetorch/webhook/pkg/budget/ledger"
 	"github.com/kubetorch/webhook/pkg/policy"
 )
 
 var resource = v1alpha1.GroupVersion.WithResource("gpubudgets")
+
+// MaxBytes is how large a budget an admission may write: etcd takes half as much again, so that what
+// has been admitted can still be settled.
+const MaxBytes = 1 << 20
+
+// ErrTooLarge says that a ledger is nearly as large as can be stored.
+var ErrTooLarge = errors.New("its ledger is nearly as large as the API server can store")
 
 // API is the Store of a cluster.
 type API struct {
@@ -28,6 +38,10 @@ type API struct {
 	// Cache gives a budget as it was a moment ago, not to be changed; nil where there is
 	// none.
 	Cache func(ctx context.Context, name string) (*unstructured.Unstructured, error)
+	// MaxBytes is how large a budget may be that is written; 0 is any size.
+	MaxBytes int
+	// Bases reads what budgets name in their status; nil where none do.
+	Bases *Bases
 
 	mu      sync.Mutex
 	decoded map[string]*v1alpha1.GPUBudget // the latest of each from the cache
@@ -55,6 +69,11 @@ func (a *API) Cached(ctx context.Context, name string) (*v1alpha1.GPUBudget, err
 	return b, nil
 }
 
+// Base is that of a budget's ledger; nil if it has none. It is ErrNoBase if it is not there any more.
+func (a *API) Base(ctx context.Context, b *v1alpha1.GPUBudget) (*ledger.Base, error) {
+	return a.Bases.Of(ctx, b)
+}
+
 // Live is a budget as it is; nil where there is none.
 func (a *API) Live(ctx context.Context, name string) (*v1alpha1.GPUBudget, error) {
 	o, err := a.Client.Resource(resource).Get(ctx, name, metav1.GetOptions{})
@@ -75,6 +94,9 @@ func (a *API) Write(ctx context.Context, b *v1alpha1.GPUBudget) (*v1alpha1.GPUBu
 	body, err := json.Marshal(&stored)
 	if err != nil {
 		return nil, fmt.Errorf("writing GPUBudget %s: %w", b.Name, err)
+	}
+	if a.MaxBytes > 0 && len(body) > a.MaxBytes {
+		return nil, fmt.Errorf("%w: %d KiB, of %d KiB that an admission may write (it lists %d namespaces)", ErrTooLarge, len(body)>>10, a.MaxBytes>>10, len(b.Status.Namespaces))
 	}
 	answer, err := a.Writes.Put().Resource(resource.Resource).Name(b.Name).SubResource("status").
 		SetHeader("Content-Type", "application/json").SetHeader("Accept", "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1").Body(body).DoRaw(ctx)
@@ -120,7 +142,8 @@ func (a *API) Versions(ctx context.Context) (versions, rules map[string]string, 
 	for i := range list.Items {
 		o := &list.Items[i]
 		versions[o.GetName()] = policy.Version(string(o.GetUID()), o.GetGeneration())
-		rules[o.GetName()], _, _ = unstructured.NestedString(o.Object, "status", "rules")
+		stated, _, _ := unstructured.NestedString(o.Object, "status", "rules")
+		rules[o.GetName()] = strings.TrimPrefix(stated, overBase)
 	}
 	return versions, rules, nil
 }

@@ -1,6 +1,8 @@
 package charge
 
 import (
+	"fmt"
+
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/budget/ledger"
 	"github.com/kubetorch/webhook/pkg/policy"
@@ -48,6 +50,11 @@ const (
 	retryUnread    = "its ledger cannot be read, and is being counted again"
 	retryNamespace = "the claims in this namespace are being counted"
 )
+
+// crowded words that a namespace has its share of what is free under way.
+func crowded(share int64) string {
+	return fmt.Sprintf("what this namespace has under way, and is not seen stored yet, holds up to %d %% of what is free, so that other namespaces have room", share)
+}
 
 // obstacle says why a demand cannot be decided with a budget as it is; empty if it can.
 func (d *Demand) obstacle(b *v1alpha1.GPUBudget, book *ledger.Book) string {

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
+	"github.com/kubetorch/webhook/pkg/budget/ledger"
 )
 
 // Store keeps the ledgers of a cluster.
@@ -15,6 +16,9 @@ type Store interface {
 	// by the caller. A budget that does not exist is nil.
 	Cached(ctx context.Context, name string) (*v1alpha1.GPUBudget, error)
 	Live(ctx context.Context, name string) (*v1alpha1.GPUBudget, error)
+	// Base is that of a budget's ledger, as its status names it; nil if it names none. It is ErrNoBase
+	// if it is not there any more.
+	Base(ctx context.Context, b *v1alpha1.GPUBudget) (*ledger.Base, error)
 	// Write stores a status if the budget still has the resource version that it has here,
 	// and returns it as stored; else a Conflict error.
 	Write(ctx context.Context, b *v1alpha1.GPUBudget) (*v1alpha1.GPUBudget, error)
@@ -22,6 +26,11 @@ type Store interface {
 
 // Charger charges the admissions of one webhook replica.
 type Charger struct {
+	// UnseenShare is how much of what a budget's settled claims leave free the reservations of one
+	// namespace may hold that are not seen stored yet, in percent; 0 is any share. It is set
+	// before the first charge.
+	UnseenShare int64
+
 	store   Store
 	metrics *Metrics
 
@@ -69,7 +78,7 @@ func (c *Charger) worker(name string) *worker {
 	defer c.mu.Unlock()
 	w := c.workers[name]
 	if w == nil {
-		w = &worker{name: name, store: c.store, metrics: c.metrics}
+		w = &worker{name: name, store: c.store, metrics: c.metrics, share: c.UnseenShare}
 		c.workers[name] = w
 	}
 	return w

@@ -30,6 +30,8 @@ type memoryStore struct {
 	reads   int
 	writes  int
 	failing error
+	// base reads that of a budget; nil where none has one.
+	base func(*v1alpha1.GPUBudget) (*ledger.Base, error)
 	// raise is called before a write is looked at: another replica's.
 	raise func()
 }
@@ -56,6 +58,13 @@ func (s *memoryStore) Live(_ context.Context, name string) (*v1alpha1.GPUBudget,
 	defer s.mu.Unlock()
 	s.reads++
 	return s.budgets[name], s.failing
+}
+
+func (s *memoryStore) Base(_ context.Context, b *v1alpha1.GPUBudget) (*ledger.Base, error) {
+	if s.base != nil {
+		return s.base(b)
+	}
+	return nil, nil
 }
 
 func (s *memoryStore) Write(_ context.Context, b *v1alpha1.GPUBudget) (*v1alpha1.GPUBudget, error) {

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -90,11 +91,28 @@ func Scope(spec *v1alpha1.GPUBudgetSpec) string {
 // of the limits alone; of several, nobody has seen what was in between.
 func Counted(b *v1alpha1.GPUBudget, rules string) bool {
 	c := meta.FindStatusCondition(b.Status.Conditions, v1alpha1.ConditionCounted)
-	if c == nil || c.Status != "True" || b.Status.Rules != rules {
+	if c == nil || c.Status != "True" || b.Status.Rules != counts(rules, b.Status.Base != nil) {
 		return false
 	}
 	return c.ObservedGeneration == b.Generation ||
 		c.ObservedGeneration == b.Generation-1 && b.Status.Scope != "" && b.Status.Scope == Scope(&b.Spec)
+}
+
+// overBase begins the rules of a ledger with a base. To a version that knows of no bases these are
+// other rules: it lets nothing rise until everything was counted again.
+const overBase = "base:"
+
+// counts are the rules as a ledger with a base, or without one, states them.
+func counts(rules string, base bool) string {
+	if base && rules != "" {
+		return overBase + rules
+	}
+	return rules
+}
+
+// Rules are those that the ledger of a budget was counted by, with a base or without one.
+func Rules(status *v1alpha1.GPUBudgetStatus) string {
+	return strings.TrimPrefix(status.Rules, overBase)
 }
 
 // counting says how long counting is going to take, in seconds; 0 if that is not known.

@@ -36,6 +36,8 @@ type Seen struct {
 	Budgets map[string]string `json:"budgets"`
 	// Rules is the digest of what GPUs are counted by.
 	Rules string `json:"rules"`
+	// Bases is whether it reads ledgers with a base.
+	Bases bool `json:"bases,omitempty"`
 }
 
 // Presence tells the controller, in a Lease, which budgets this replica goes by. Without

@@ -63,6 +63,16 @@ func (r *Replicas) All(ctx context.Context) ([]Seen, error) {
 	return all, nil
 }
 
+// ReadBases tells whether every replica reads ledgers with a base.
+func ReadBases(replicas []Seen) bool {
+	for _, s := range replicas {
+		if !s.Bases {
+			return false
+		}
+	}
+	return len(replicas) > 0
+}
+
 // Agree tells whether every replica goes by a version of a budget, and by the rules.
 func Agree(replicas []Seen, budget, version, rules string) bool {
 	for _, s := range replicas {

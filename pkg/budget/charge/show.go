@@ -15,6 +15,7 @@ func Show(b *v1alpha1.GPUBudget, book *ledger.Book) {
 	limit := Limits(b).Max
 	book.Write(&b.Status, limit)
 	s := &b.Status
+	s.Rules = counts(Rules(s), s.Base != nil)
 	s.Summary = &v1alpha1.BudgetSummary{
 		Max: strconv.FormatInt(limit, 10), Used: words(s.Used), Reserved: words(s.Reserved), Available: strconv.FormatInt(s.Available, 10),
 		Holders: holders(s.Holders),

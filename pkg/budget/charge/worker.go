@@ -2,12 +2,15 @@ package charge
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"strconv"
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/budget/ledger"
@@ -30,6 +33,7 @@ type worker struct {
 	name    string
 	store   Store
 	metrics *Metrics
+	share   int64 // Charger.UnseenShare
 
 	mu      sync.Mutex
 	waiting []*attempt
@@ -137,7 +141,10 @@ func (w *worker) batch(batch []*attempt) {
 		w.known = nil
 		for _, a := range batch {
 			a.answer = Answer{Retry: retryBusy}
-			if !apierrors.IsConflict(err) {
+			switch {
+			case errors.Is(err, ErrTooLarge):
+				a.answer.Retry = err.Error()
+			case !apierrors.IsConflict(err):
 				a.answer.Retry = "its ledger cannot be written or read: " + err.Error()
 			}
 		}
@@ -175,7 +182,7 @@ func (w *worker) decide(now *state, batch []*attempt) (write, refused, rest []*a
 			refused = append(refused, a)
 			continue
 		}
-		switch written := a.charge(now, token); {
+		switch written := a.charge(now, token, w.limits(now.budget)); {
 		case written:
 			write = append(write, a)
 		case a.answer.Admits():
@@ -187,10 +194,33 @@ func (w *worker) decide(now *state, batch []*attempt) (write, refused, rest []*a
 	return write, refused, rest
 }
 
+// limits are those of a budget, with the share of one namespace of what is free where that can keep
+// it from another one.
+func (w *worker) limits(b *v1alpha1.GPUBudget) ledger.Limits {
+	l := Limits(b)
+	if Enforcement(b) == v1alpha1.BudgetDeny && !ofOneNamespace(b.Spec.NamespaceSelector) {
+		l.UnseenShare = w.share
+	}
+	return l
+}
+
+// ofOneNamespace tells whether a selector takes one namespace at most, by its name.
+func ofOneNamespace(s *metav1.LabelSelector) bool {
+	if s == nil {
+		return false
+	}
+	for _, r := range s.MatchExpressions {
+		if r.Key == corev1.LabelMetadataName && r.Operator == metav1.LabelSelectorOpIn && len(r.Values) == 1 {
+			return true
+		}
+	}
+	return s.MatchLabels[corev1.LabelMetadataName] != ""
+}
+
 // charge decides one attempt by a budget as it is, and tells whether that has changed the
 // ledger.
-func (a *attempt) charge(now *state, token string) (written bool) {
-	limits, charges := Limits(now.budget), a.demand.Charges
+func (a *attempt) charge(now *state, token string, limits ledger.Limits) (written bool) {
+	charges := a.demand.Charges
 	if a.answer = (Answer{Outcome: now.book.Try(limits, charges...)}); a.answer.Fits {
 		if a.demand.Unwritten && a.answer.Raised == 0 {
 			return false
@@ -199,6 +229,10 @@ func (a *attempt) charge(now *state, token string) (written bool) {
 			a.answer.Outcome = now.book.Charge(limits, token, charges...)
 		}
 		return !a.dryRun
+	}
+	if a.answer.Crowded {
+		a.answer.Retry, a.answer.After = crowded(limits.UnseenShare), 1
+		return false
 	}
 	a.answer.Holders = now.budget.Status.Holders
 	if len(charges) > 0 {
@@ -224,8 +258,11 @@ func (w *worker) recent(ctx context.Context) (*state, error) {
 	case w.known != nil && !newer(cached.ResourceVersion, w.known.budget.ResourceVersion):
 		return w.known, nil
 	}
-	w.known = read(cached)
-	return w.known, nil
+	now, err := w.read(ctx, cached)
+	if err == nil {
+		w.known = now
+	}
+	return now, err
 }
 
 func (w *worker) live(ctx context.Context) (*state, error) {
@@ -236,15 +273,24 @@ func (w *worker) live(ctx context.Context) (*state, error) {
 	case w.known != nil && w.known.budget.UID == b.UID && w.known.budget.ResourceVersion == b.ResourceVersion:
 		return w.known, nil
 	}
-	return read(b), nil
+	return w.read(ctx, b)
 }
 
-func read(b *v1alpha1.GPUBudget) *state {
-	book, err := ledger.Read(&b.Status)
+// read reads the ledger of a budget. Its base is read of the API server where another one was named
+// before, which is seldom.
+func (w *worker) read(ctx context.Context, b *v1alpha1.GPUBudget) (*state, error) {
+	base, err := w.store.Base(ctx, b)
+	if errors.Is(err, ErrNoBase) {
+		return &state{budget: b}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	book, err := ledger.ReadOver(base, &b.Status)
 	if err != nil {
 		book = nil
 	}
-	return &state{budget: b, book: book}
+	return &state{budget: b, book: book}, nil
 }
 
 // newer tells whether the first of two resource versions is the later one.

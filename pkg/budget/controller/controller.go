@@ -41,9 +41,17 @@ type Store interface {
 	List(ctx context.Context) ([]v1alpha1.GPUBudget, error)
 }
 
+// Bases makes the bases of ledgers, and deletes those that are of no more use.
+type Bases interface {
+	Make(ctx context.Context, b *v1alpha1.GPUBudget, parts [][]byte) (*ledger.Base, error)
+	Sweep(ctx context.Context, b *v1alpha1.GPUBudget, wait time.Duration) (left int, err error)
+}
+
 // Options of a controller.
 type Options struct {
 	Store Store
+	// Bases is nil where every ledger stands in its budget's status.
+	Bases Bases
 	// Inventory reads all objects uncached, and has them counted before it returns.
 	Inventory func(ctx context.Context, count func(*cluster.Objects)) error
 	// Replicas are what all webhook replicas go by.
@@ -74,10 +82,14 @@ type Controller struct {
 type followed struct {
 	uid     types.UID
 	tracker ledger.Tracker
-	// agreed is when every replica went by this generation and these rules.
-	agreed     time.Time
-	generation int64
-	rules      string
+	// swept is whether there are no bases but the one that the status names.
+	swept bool
+	// agreed is when every replica went by this generation and these rules, and the ledger, settled
+	// that often, let nothing rise.
+	agreed      time.Time
+	generation  int64
+	rules       string
+	settlements int64
 }
 
 // New makes a controller.

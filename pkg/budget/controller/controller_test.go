@@ -43,6 +43,8 @@ type fake struct {
 	others  []charge.Seen
 	events  *record.FakeRecorder
 	metrics *Metrics
+	bases   *charge.Bases // nil: there are none
+	earlier bool          // whether the replica is of a version that knows of no bases
 	c       *Controller
 }
 
@@ -63,6 +65,10 @@ func (f *fake) List(context.Context) ([]v1alpha1.GPUBudget, error) {
 		return nil, nil
 	}
 	return []v1alpha1.GPUBudget{*f.budget.DeepCopy()}, nil
+}
+
+func (f *fake) Base(ctx context.Context, b *v1alpha1.GPUBudget) (*ledger.Base, error) {
+	return f.bases.Of(ctx, b)
 }
 
 func (f *fake) Write(_ context.Context, b *v1alpha1.GPUBudget) (*v1alpha1.GPUBudget, error) {
@@ -151,7 +157,7 @@ func start(t *testing.T, maximum int64) *fake {
 	f.c.Replicas = func(context.Context) ([]charge.Seen, error) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		own := charge.Seen{Budgets: map[string]string{"cluster": policy.Version("u", f.seen)}, Rules: f.rules}
+		own := charge.Seen{Budgets: map[string]string{"cluster": policy.Version("u", f.seen)}, Rules: f.rules, Bases: !f.earlier}
 		return append([]charge.Seen{own}, f.others...), nil
 	}
 	go func() { _ = f.c.Run(t.Context()) }()

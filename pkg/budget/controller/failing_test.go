@@ -15,6 +15,7 @@ import (
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/budget/charge"
+	"github.com/kubetorch/webhook/pkg/budget/ledger"
 	"github.com/kubetorch/webhook/pkg/cluster"
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
@@ -52,6 +53,8 @@ func (s *shelf) List(context.Context) ([]v1alpha1.GPUBudget, error) {
 	}
 	return all, nil
 }
+
+func (s *shelf) Base(context.Context, *v1alpha1.GPUBudget) (*ledger.Base, error) { return nil, nil }
 
 func (s *shelf) Write(_ context.Context, b *v1alpha1.GPUBudget) (*v1alpha1.GPUBudget, error) {
 	if err := s.refuses[b.Name]; err != nil {

@@ -1,9 +1,12 @@
 package controller
 
 import (
+	"encoding/json"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
+	"github.com/kubetorch/webhook/pkg/budget/ledger"
 	"github.com/kubetorch/webhook/pkg/metric"
 )
 
@@ -13,14 +16,16 @@ type Metrics struct {
 	gpus         *prometheus.GaugeVec
 	reservations *prometheus.GaugeVec
 	workloads    *prometheus.GaugeVec
+	bytes        *prometheus.GaugeVec
 }
 
 // NewMetrics makes the gauges and registers them.
 func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
 	m := &Metrics{
 		gpus: metric.BudgetGPUs.GaugeVec(), reservations: metric.BudgetReservations.GaugeVec(), workloads: metric.BudgetWorkloads.GaugeVec(),
+		bytes: metric.BudgetBytes.GaugeVec(),
 	}
-	if err := metric.Register(registry, m.gpus, m.reservations, m.workloads); err != nil {
+	if err := metric.Register(registry, m.gpus, m.reservations, m.workloads, m.bytes); err != nil {
 		return nil, err
 	}
 	return m, nil
@@ -34,13 +39,19 @@ func (m *Metrics) show(b *v1alpha1.GPUBudget) {
 		"overlap": b.Status.Overlap, "available": b.Status.Available} {
 		m.gpus.WithLabelValues(b.Name, state).Set(float64(n))
 	}
-	m.reservations.WithLabelValues(b.Name).Set(float64(len(b.Status.Reservations)))
+	if flying, err := ledger.InFlight(&b.Status); err == nil {
+		all, _ := flying.Reservations("")
+		m.reservations.WithLabelValues(b.Name).Set(float64(all))
+	}
 	m.workloads.WithLabelValues(b.Name).Set(float64(b.Status.Workloads))
+	if text, err := json.Marshal(b); err == nil {
+		m.bytes.WithLabelValues(b.Name).Set(float64(len(text)))
+	}
 }
 
 func (m *Metrics) gone(name string) {
 	if m != nil {
-		for _, v := range []*prometheus.GaugeVec{m.gpus, m.reservations, m.workloads} {
+		for _, v := range []*prometheus.GaugeVec{m.gpus, m.reservations, m.workloads, m.bytes} {
 			v.DeletePartialMatch(prometheus.Labels{"budget": name})
 		}
 	}
@@ -51,5 +62,6 @@ func (m *Metrics) forget() {
 		m.gpus.Reset()
 		m.reservations.Reset()
 		m.workloads.Reset()
+		m.bytes.Reset()
 	}
 }

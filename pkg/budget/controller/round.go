@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -53,31 +54,55 @@ func (r *round) budget(ctx context.Context, b *v1alpha1.GPUBudget) (next time.Du
 			}
 		}
 	}
-	book, unreadable := ledger.Read(&b.Status)
+	base, unreadable := r.Store.Base(ctx, b)
+	if unreadable != nil && !errors.Is(unreadable, charge.ErrNoBase) {
+		return soon, unreadable
+	}
+	var book *ledger.Book
+	if unreadable == nil {
+		book, unreadable = ledger.ReadOver(base, &b.Status)
+	}
 	if charge.Counted(b, r.rules) {
 		// Should the ledger be lost, what is under way then has to be waited for.
 		f.agreed = time.Time{}
 	}
-	if charge.Counted(b, r.rules) && unreadable == nil {
+	if charge.Counted(b, r.rules) && unreadable != nil {
+		// A replica may know the base still, and charge until it sees that nothing may rise: only
+		// from then on it is waited for what it has admitted.
+		message := "the ledger could not be read (" + unreadable.Error() + "); everything is counted again"
+		r.condition(after, v1alpha1.ConditionCounted, metav1.ConditionFalse, "WaitingForRequests", message)
+		r.countedBy(f, after)
+		return soon, r.write(ctx, b, after)
+	}
+	if charge.Counted(b, r.rules) {
 		r.holders = usage.Holders(r.all, compiled[0], r.namespaces)
 		settled, next, commit := f.tracker.Settle(book, all, selected, r.listed, r.Wait)
-		stored, err := r.settle(ctx, b, book, settled)
+		stored, err := r.settle(ctx, f, b, base, book, settled)
 		if err != nil {
 			return next, err
 		}
 		commit(stored)
+		if err := r.sweep(ctx, f, b); err != nil {
+			return soon, err
+		}
 		if !r.agree(b) {
 			next = soon // for the limits
 		}
 		return next, nil
 	} else if ready, in, reason, message := r.mayCount(f, b, unreadable); ready {
 		before := book
+		if before == nil {
+			if before, err = ledger.InFlight(&b.Status); err != nil {
+				before = nil // no replica could charge
+			}
+		}
 		book, f.agreed = f.tracker.Rebuild(all.Live, selected, b.Status.Settlements), time.Time{}
-		if charge.Enforcement(b) != v1alpha1.BudgetDeny && before != nil {
+		if (charge.Enforcement(b) != v1alpha1.BudgetDeny || unreadable != nil) && before != nil {
 			book.Keep(before, selected)
 		}
+		book, _ = r.place(ctx, f, b, nil, book)
 		r.holders = usage.Holders(r.all, compiled[0], r.namespaces)
-		after.Status.Rules, after.Status.CountedBy = r.rules, nil
+		after.Status.Rules, after.Status.Base, after.Status.CountedBy = r.rules, nil, nil
 		r.condition(after, v1alpha1.ConditionCounted, metav1.ConditionTrue, "Counted", "every claim is in the ledger")
 	} else {
 		r.condition(after, v1alpha1.ConditionCounted, metav1.ConditionFalse, reason, message)
@@ -93,10 +118,12 @@ const retries = 8
 
 // settle stores a settled ledger, and returns what is stored now. Admissions that charge
 // meanwhile keep what they wrote.
-func (r *round) settle(ctx context.Context, b *v1alpha1.GPUBudget, from, settled *ledger.Book) (*ledger.Book, error) {
+func (r *round) settle(ctx context.Context, f *followed, b *v1alpha1.GPUBudget, base *ledger.Base, from, settled *ledger.Book) (*ledger.Book, error) {
 	for try := 0; ; try++ {
+		var placed *ledger.Book
+		placed, base = r.place(ctx, f, b, base, settled) // another try needs no other base
 		after := b.DeepCopy()
-		r.show(after, settled)
+		r.show(after, placed)
 		err := r.write(ctx, b, after)
 		if !apierrors.IsConflict(err) || try == retries {
 			return settled, err
@@ -108,7 +135,11 @@ func (r *round) settle(ctx context.Context, b *v1alpha1.GPUBudget, from, settled
 		if now == nil || now.UID != b.UID || !charge.Counted(now, r.rules) {
 			return nil, err
 		}
-		book, failed := ledger.Read(&now.Status)
+		read, failed := r.Store.Base(ctx, now)
+		if failed != nil {
+			return nil, err
+		}
+		book, failed := ledger.ReadOver(read, &now.Status)
 		if failed != nil {
 			return nil, err
 		}
@@ -158,8 +189,8 @@ func (r *round) mayCount(f *followed, b *v1alpha1.GPUBudget, unreadable error) (
 		f.agreed = time.Time{}
 		return false, soon, "WaitingForReplicas", r.why(b) + "not every replica of the webhook has seen this generation yet"
 	}
-	if f.agreed.IsZero() || f.generation != b.Generation || f.rules != r.rules {
-		f.agreed, f.generation, f.rules = r.agreed, b.Generation, r.rules
+	if f.agreed.IsZero() || f.generation != b.Generation || f.rules != r.rules || f.settlements != b.Status.Settlements {
+		f.agreed, f.generation, f.rules, f.settlements = r.agreed, b.Generation, r.rules, b.Status.Settlements
 	}
 	if remaining := r.Wait - r.listed.Sub(f.agreed); remaining > 0 {
 		message := fmt.Sprintf("requests that were admitted before may take up to %s; claims may not rise until then", r.Wait)
@@ -173,7 +204,7 @@ func (r *round) mayCount(f *followed, b *v1alpha1.GPUBudget, unreadable error) (
 
 // why says what made another count necessary, if it was not a change of the budget.
 func (r *round) why(b *v1alpha1.GPUBudget) string {
-	if b.Status.Rules == "" || b.Status.Rules == r.rules {
+	if rules := charge.Rules(&b.Status); rules == "" || rules == r.rules {
 		return ""
 	}
 	return "policies, DeviceClasses or Knative's scale defaults make the same objects ask for something else; "

@@ -10,7 +10,7 @@ import (
 // BenchmarkCharge is what the ledger costs an admission beside other claims: to charge it,
 // and to write the status.
 func BenchmarkCharge(b *testing.B) {
-	for _, claims := range []int{10, 1000, 10000} {
+	for _, claims := range []int{10, 1000, 10000, 100000} {
 		b.Run(fmt.Sprintf("claims=%d", claims), func(b *testing.B) {
 			all := Claims{}
 			for i := range claims {
@@ -20,7 +20,17 @@ func BenchmarkCharge(b *testing.B) {
 				}
 				all[namespace][derived(fmt.Sprint(i))] = Amount{GPUs: 4}
 			}
-			book := (&Tracker{}).Rebuild(all, nil, 0)
+			plain := (&Tracker{}).Rebuild(all, nil, 0)
+			from := &v1alpha1.LedgerBase{}
+			parts := plain.Parts()
+			for _, part := range parts {
+				from.Parts = append(from.Parts, v1alpha1.LedgerPart{SHA256: Digest(part)})
+			}
+			base, err := ReadBase(from, parts)
+			if err != nil {
+				b.Fatal(err)
+			}
+			book, _ := plain.Over(base)
 			limits := Limits{Max: Most - 1}
 			var status v1alpha1.GPUBudgetStatus
 			n := int64(0)

@@ -58,7 +58,10 @@ type Claims map[string]map[Key]Amount
 
 // Book is a ledger, read from a status.
 type Book struct {
+	// settled are the claims; beside a base, those that are not as in it, of which one of 0 is no
+	// more. Every namespace that was counted is listed.
 	settled      Claims
+	base         *Base // nil: the status has all claims
 	reservations map[Key]reservation
 	// settlements is how often the ledger was settled.
 	settlements int64
@@ -68,10 +71,22 @@ type Book struct {
 	written map[string]written
 }
 
-// Read reads the ledger of a status. One whose sums are not those of its claims has been
-// damaged, and is an error.
+// Read reads the ledger of a status that has all claims itself, without a base or with an empty
+// one. One whose sums are not those of its claims has been damaged, and is an error.
 func Read(status *v1alpha1.GPUBudgetStatus) (*Book, error) {
-	b, err := read(status)
+	if status.Base == nil || len(status.Base.Parts) > 0 {
+		return ReadOver(nil, status)
+	}
+	empty, err := ReadBase(status.Base, nil)
+	if err != nil {
+		return nil, err
+	}
+	return ReadOver(empty, status)
+}
+
+// ReadOver reads the ledger of a status with its base, nil if it has none.
+func ReadOver(base *Base, status *v1alpha1.GPUBudgetStatus) (*Book, error) {
+	b, err := read(base, status)
 	if err != nil {
 		return nil, err
 	}
@@ -82,8 +97,11 @@ func Read(status *v1alpha1.GPUBudgetStatus) (*Book, error) {
 }
 
 // read reads the claims.
-func read(status *v1alpha1.GPUBudgetStatus) (*Book, error) {
-	b := &Book{settled: make(Claims, len(status.Namespaces)), reservations: make(map[Key]reservation, len(status.Reservations)), settlements: status.Settlements}
+func read(base *Base, status *v1alpha1.GPUBudgetStatus) (*Book, error) {
+	if !base.Is(status.Base) {
+		return nil, fmt.Errorf("status.base: the claims there are not those that were read")
+	}
+	b := &Book{settled: make(Claims, len(status.Namespaces)), settlements: status.Settlements, base: base}
 	for i := range status.Namespaces {
 		n := &status.Namespaces[i]
 		claims, err := decode(n.Claims)
@@ -92,16 +110,32 @@ func read(status *v1alpha1.GPUBudgetStatus) (*Book, error) {
 		}
 		b.settled[n.Name] = claims
 	}
+	if base != nil {
+		for namespace := range base.claims {
+			if !b.Lists(namespace) {
+				return nil, fmt.Errorf("status.namespaces: %s is missing, which has claims in status.base", namespace)
+			}
+		}
+	}
+	return b, b.readReservations(status)
+}
+
+// readReservations reads what is in flight, in both forms.
+func (b *Book) readReservations(status *v1alpha1.GPUBudgetStatus) error {
+	var err error
+	if b.reservations, err = decodeReservations(status.InFlight); err != nil {
+		return fmt.Errorf("status.inFlight: %w", err)
+	}
 	for i := range status.Reservations {
 		r := &status.Reservations[i]
 		key, err := ParseKey(r.Key)
 		if err != nil || r.GPUs < 0 || r.Overlap < 0 {
-			return nil, fmt.Errorf("status.reservations[%s]: unreadable", r.Key)
+			return fmt.Errorf("status.reservations[%s]: unreadable", r.Key)
 		}
 		b.reservations[key] = reservation{Amount: Amount{GPUs: min(Most, r.GPUs), Overlap: min(Most, r.Overlap)},
 			namespace: r.Namespace, kind: r.Kind, name: r.Name, token: r.Token}
 	}
-	return b, nil
+	return nil
 }
 
 // figures are the sums that a status shows.
@@ -113,7 +147,7 @@ func (b *Book) figures() figures {
 	s := b.totals()
 	f := figures{used: s.settled.all.gpus.capped(), reserved: s.beyond.all.gpus.capped(), overlap: s.held().Overlap, workloads: s.claims}
 	for key, r := range b.reservations {
-		if _, there := b.settled[r.namespace][key]; !there {
+		if _, there := b.claim(r.namespace, key); !there {
 			f.workloads++
 		}
 	}
@@ -145,12 +179,18 @@ func (b *Book) shown(status *v1alpha1.GPUBudgetStatus) error {
 // Write puts the ledger and its sums into the status of a budget with a maximum. The same
 // ledger is always written the same way.
 func (b *Book) Write(status *v1alpha1.GPUBudgetStatus, maximum int64) {
-	status.Namespaces, status.Reservations, status.Settlements = nil, nil, b.settlements
+	status.Namespaces, status.Reservations, status.Settlements, status.Base = nil, nil, b.settlements, b.base.ref()
 	f := b.figures()
 	for _, name := range slices.Sorted(maps.Keys(b.settled)) {
 		status.Namespaces = append(status.Namespaces, v1alpha1.NamespaceClaims{Name: name, Used: b.used(name), Claims: b.encoded(name)})
 	}
+	if status.InFlight = nil; b.base != nil {
+		status.InFlight = encodeReservations(b.reservations)
+	}
 	for key, r := range b.reservations {
+		if b.base != nil {
+			break
+		}
 		status.Reservations = append(status.Reservations, v1alpha1.Reservation{Key: key.String(), Namespace: r.namespace,
 			Kind: r.kind, Name: r.name, GPUs: r.GPUs, Overlap: r.Overlap, Token: r.token})
 	}
@@ -162,7 +202,20 @@ func (b *Book) Write(status *v1alpha1.GPUBudgetStatus, maximum int64) {
 
 // amount is what the ledger holds for a key.
 func (b *Book) amount(namespace string, key Key) Amount {
-	return b.settled[namespace][key].Max(b.reservations[key].Amount)
+	settled, _ := b.claim(namespace, key)
+	return settled.Max(b.reservations[key].Amount)
+}
+
+// claim is a settled claim.
+func (b *Book) claim(namespace string, key Key) (a Amount, there bool) {
+	a, there = b.settled[namespace][key]
+	switch {
+	case b.base == nil:
+		return a, there
+	case !there:
+		a = b.base.claims[namespace][key]
+	}
+	return a, a != Amount{}
 }
 
 // Lists tells whether a namespace is listed.
@@ -170,6 +223,7 @@ func (b *Book) Lists(namespace string) bool { _, ok := b.settled[namespace]; ret
 
 // Equal tells whether two ledgers hold the same claims.
 func (b *Book) Equal(other *Book) bool {
+	b, other = b.flat(), other.flat()
 	return maps.Equal(b.reservations, other.reservations) &&
 		maps.EqualFunc(b.settled, other.settled, func(a, b map[Key]Amount) bool { return maps.Equal(a, b) })
 }

@@ -33,6 +33,10 @@ type Limits struct {
 	MaxPerNamespace *int64
 	// Strict is whether the overlap of a rollout must fit too.
 	Strict bool
+	// UnseenShare is how much of what the settled claims leave free the reservations of one namespace
+	// may hold that are not seen stored yet, in percent; 0 is any share. One reservation may hold
+	// more.
+	UnseenShare int64
 }
 
 // Outcome says whether charges fit, and what is left.
@@ -47,6 +51,8 @@ type Outcome struct {
 	PerNamespace bool
 	// Reserved is how much of what is taken belongs to admissions under way.
 	Reserved int64
+	// Crowded is whether the charges would fit, but for what the namespace has under way already.
+	Crowded bool
 }
 
 // Try tells what Charge would do.
@@ -87,6 +93,9 @@ func (b *Book) Try(limits Limits, charges ...Charge) Outcome {
 			o.Fits, o.PerNamespace, o.Free, o.Of = o.Fits && within, true, left, *limits.MaxPerNamespace
 		}
 	}
+	if o.Fits && added.GPUs > 0 && b.crowded(limits, namespace, added, charges) {
+		o.Fits, o.Crowded = false, true
+	}
 	if o.Fits {
 		o.Free = max(0, o.Free-added.GPUs-added.Overlap)
 	} else {
@@ -94,6 +103,29 @@ func (b *Book) Try(limits Limits, charges ...Charge) Outcome {
 	}
 	return o
 }
+
+// crowded tells whether a namespace would have more under way than its share of what is free.
+func (b *Book) crowded(limits Limits, namespace string, added Amount, charges []Charge) bool {
+	if limits.UnseenShare <= 0 {
+		return false
+	}
+	unseen := b.totals().beyond.in[namespace].capped()
+	for _, c := range charges {
+		if r, there := b.reservations[c.Key]; there && r.namespace == namespace {
+			own := b.beyond(r, c.Key) // it is the same reservation afterwards
+			unseen = Amount{GPUs: max(0, unseen.GPUs-own.GPUs), Overlap: max(0, unseen.Overlap-own.Overlap)}
+			added = added.Add(own)
+		}
+	}
+	if unseen.GPUs+unseen.Overlap == 0 {
+		return false // one reservation may hold more
+	}
+	free := free(b.totals().settled.all.capped(), limits.Max)
+	return sum(sum(unseen.GPUs, unseen.Overlap), sum(added.GPUs, added.Overlap)) > share(free, limits.UnseenShare)
+}
+
+// share is so many percent of a number.
+func share(n, percent int64) int64 { return n/100*percent + n%100*percent/100 }
 
 // Charge raises the claims of one admission, all of one namespace, all or none of them. The
 // token marks the entries as touched by this admission. Entries that are as high already

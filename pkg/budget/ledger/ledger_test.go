@@ -299,7 +299,7 @@ func FuzzRead(f *testing.F) {
 	f.Fuzz(func(t *testing.T, claims []byte, key string, gpus int64) {
 		s := v1alpha1.GPUBudgetStatus{Namespaces: []v1alpha1.NamespaceClaims{{Name: "a", Claims: claims}},
 			Reservations: []v1alpha1.Reservation{{Key: key, Namespace: "a", GPUs: gpus}}}
-		b, err := read(&s) // whatever the sums are
+		b, err := read(nil, &s) // whatever the sums are
 		if err != nil {
 			return
 		}

@@ -2,8 +2,10 @@ package ledger
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -57,10 +59,14 @@ type model struct {
 	replicas    [3]replica
 	tokens      int
 	quiet       bool
+	// named is the base that the status names, whether or not it is still stored.
+	named *Base
+	// bases are those that are stored, by the name of their part.
+	bases map[string]*Base
 	// allowed is the maximum, or what was there already when everything was counted.
 	allowed int64
 
-	admitted, refused, retried, rebuilt, lowered, overtaken, rebased int
+	admitted, refused, retried, rebuilt, lowered, overtaken, rebased, folded, lost int
 }
 
 // replica is what one webhook process knows.
@@ -68,11 +74,13 @@ type replica struct {
 	// knows is the generation of the budget that its cache has; 0: it has none.
 	knows  int64
 	cached snapshotOf
+	base   *Base // the latest that it has read
 }
 
 type snapshotOf struct {
 	budget v1alpha1.GPUBudget
 	writes int
+	over   *Base // that a writer puts it over
 }
 
 // request is one admission request on its way.
@@ -93,12 +101,14 @@ type request struct {
 type rounds struct {
 	offset  time.Duration // of its clock
 	tracker Tracker
+	known   *Base // the latest that it has read
 	stage   int
 	base    snapshotOf
 	live    Claims
 	listed  time.Duration
 	acked   time.Duration // when every replica had seen the generation
 	ackedIs int64
+	ackedAt int64 // how often the ledger was settled then
 }
 
 func (m *model) key(id int) Key {
@@ -110,12 +120,19 @@ func (m *model) key(id int) Key {
 
 func (m *model) namespace(id int) string { return "ns" + strconv.Itoa(id%2) }
 
-func (m *model) snapshot() snapshotOf { return snapshotOf{*m.budget.DeepCopy(), m.writes} }
+func (m *model) snapshot() snapshotOf {
+	return snapshotOf{budget: *m.budget.DeepCopy(), writes: m.writes}
+}
 
 // write is an update of the budget's status with compare-and-swap.
 func (m *model) write(base snapshotOf, status v1alpha1.GPUBudgetStatus) bool {
 	if base.writes != m.writes {
 		return false
+	}
+	if named := status.Base; named != nil && !m.named.Is(named) {
+		if m.named = m.stored(named); m.named == nil {
+			m.named = base.over // deleted meanwhile
+		}
 	}
 	m.budget.Status = *status.DeepCopy()
 	m.writes++
@@ -126,10 +143,69 @@ func counted(b *v1alpha1.GPUBudget) bool {
 	return len(b.Status.Conditions) == 1 && b.Status.Conditions[0].ObservedGeneration == b.Generation
 }
 
-func (m *model) book(b *v1alpha1.GPUBudget) *Book {
-	book, err := Read(&b.Status)
+// book is a ledger as somebody reads it who has read a base before; nil if its base is lost.
+func (m *model) book(b *v1alpha1.GPUBudget, known **Base) *Book {
+	if !(*known).Is(b.Status.Base) {
+		*known = nil
+		if b.Status.Base != nil {
+			if *known = m.stored(b.Status.Base); *known == nil {
+				return nil
+			}
+		}
+	}
+	book, err := ReadOver(*known, &b.Status)
 	require.NoError(m.t, err)
 	return book
+}
+
+// stored is the base that a status names; nil if it was deleted.
+func (m *model) stored(named *v1alpha1.LedgerBase) *Base {
+	if len(named.Parts) > 0 {
+		return m.bases[named.Parts[0].Name]
+	}
+	empty, err := ReadBase(named, nil)
+	require.NoError(m.t, err)
+	return empty
+}
+
+// truth is the ledger of the model, whether or not anybody can still read it.
+func (m *model) truth() *Book { return m.book(&m.budget, &m.named) }
+
+// fold stores a new base. Nothing names it yet.
+func (m *model) fold(b *Book) *Book {
+	parts := b.Parts()
+	if len(parts) == 0 {
+		return b.flat()
+	}
+	m.tokens++
+	from := &v1alpha1.LedgerBase{Namespace: "system"}
+	for i, part := range parts {
+		from.Parts = append(from.Parts, v1alpha1.LedgerPart{Name: fmt.Sprintf("%d-%d", m.tokens, i), SHA256: Digest(part)})
+	}
+	base, err := ReadBase(from, parts)
+	require.NoError(m.t, err)
+	m.bases[from.Parts[0].Name] = base
+	over, recent := b.Over(base)
+	require.Zero(m.t, recent)
+	m.folded++
+	return over
+}
+
+// place has a ledger stand in the status, over the base that there is, or over a new one.
+func (m *model) place(b *Book, base *Base) *Book {
+	switch m.r.IntN(5) {
+	case 0:
+		return m.fold(b)
+	case 1:
+		return b.flat()
+	case 2:
+		over, _ := b.Over(m.stored(&v1alpha1.LedgerBase{}))
+		return over
+	}
+	if over, _ := b.Over(base); over != nil {
+		return over
+	}
+	return m.fold(b)
 }
 
 // step lets one actor do one thing.
@@ -143,10 +219,17 @@ func (m *model) step() {
 	case n == 3 && !m.quiet && m.r.IntN(20) == 0:
 		m.changeBudget()
 	case n == 4:
-		m.replicas[m.r.IntN(3)] = replica{knows: m.generation, cached: m.snapshot()} // its watch catches up
+		r := &m.replicas[m.r.IntN(3)]
+		r.knows, r.cached = m.generation, m.snapshot() // its watch catches up
 	case n == 5 && m.r.IntN(10) == 0:
 		c := m.controllers[m.r.IntN(len(m.controllers))]
 		*c = rounds{offset: c.offset} // it crashes; or another one takes over
+	case n == 6 && m.r.IntN(30) == 0 && !m.quiet: // somebody deletes a base
+		for _, name := range slices.Sorted(maps.Keys(m.bases)) {
+			if m.r.IntN(2) == 0 {
+				delete(m.bases, name)
+			}
+		}
 	case n < 11:
 		m.controllerStep(m.controllers[m.r.IntN(len(m.controllers))])
 	case len(m.requests) > 0:
@@ -210,7 +293,11 @@ func (m *model) requestStep(q *request) (ended bool) {
 			m.retried++
 			return true
 		}
-		book := m.book(&q.base.budget)
+		book := m.book(&q.base.budget, &m.replicas[q.replica].base)
+		if book == nil {
+			m.retried++
+			return true
+		}
 		limits := Limits{Max: *q.base.budget.Spec.Max, MaxPerNamespace: q.base.budget.Spec.MaxPerNamespace, Strict: q.base.budget.Spec.Rollout == v1alpha1.RolloutStrict}
 		m.tokens++
 		outcome := book.Charge(limits, strconv.Itoa(m.tokens), Charge{Key: m.key(q.id), Namespace: m.namespace(q.id), Amount: q.want, Rises: true})
@@ -225,7 +312,7 @@ func (m *model) requestStep(q *request) (ended bool) {
 			return false
 		}
 		if outcome.Raised > 0 {
-			all := m.book(&m.budget).totals().held()
+			all := m.truth().totals().held()
 			require.LessOrEqual(m.t, all.GPUs, limits.Max, "an admission took the ledger above the budget")
 		}
 		q.stage = 3
@@ -273,14 +360,23 @@ func (m *model) controllerStep(c *rounds) {
 		c.stage = 0
 		status := *c.base.budget.Status.DeepCopy()
 		if counted(&c.base.budget) {
-			book := m.book(&c.base.budget)
+			c.ackedIs = 0
+			book := m.book(&c.base.budget, &c.known)
+			if book == nil { // nothing may rise from now on
+				m.lost++
+				status.Conditions = nil
+				m.write(c.base, status)
+				return
+			}
 			settled, _, commit := c.tracker.Settle(book, Listed{Live: c.live}, nil, time.Time{}.Add(c.listed), modelWait)
 			for range 2 { // onto what was charged meanwhile
 				if settled.Equal(book) {
 					commit(book)
 					return
 				}
-				settled.Write(&status, *c.base.budget.Spec.Max)
+				placed := m.place(settled, c.known)
+				placed.Write(&status, *c.base.budget.Spec.Max)
+				c.base.over = placed.base
 				if m.write(c.base, status) {
 					if commit(settled); settled.totals().held().GPUs < book.totals().held().GPUs {
 						m.lowered++
@@ -292,7 +388,10 @@ func (m *model) controllerStep(c *rounds) {
 				if !counted(&now.budget) || now.budget.Generation != c.base.budget.Generation {
 					return
 				}
-				next := m.book(&now.budget)
+				next := m.book(&now.budget, &c.known)
+				if next == nil {
+					return
+				}
 				if settled = Rebase(settled, book, next); settled == nil {
 					return
 				}
@@ -306,17 +405,25 @@ func (m *model) controllerStep(c *rounds) {
 				return
 			}
 		}
-		if c.ackedIs != c.base.budget.Generation {
-			c.ackedIs, c.acked = c.base.budget.Generation, m.now+c.offset
+		if c.ackedIs != c.base.budget.Generation || c.ackedAt != status.Settlements {
+			c.ackedIs, c.acked, c.ackedAt = c.base.budget.Generation, m.now+c.offset, status.Settlements
 			return
 		}
 		if c.listed-c.acked < modelWait {
 			return
 		}
-		c.tracker.Rebuild(c.live, nil, c.base.budget.Status.Settlements).Write(&status, *c.base.budget.Spec.Max)
+		book := c.tracker.Rebuild(c.live, nil, c.base.budget.Status.Settlements)
+		if m.book(&c.base.budget, &c.known) == nil {
+			flying, err := InFlight(&status)
+			require.NoError(m.t, err)
+			book.Keep(flying, nil)
+		}
+		book = m.place(book, nil)
+		book.Write(&status, *c.base.budget.Spec.Max)
+		c.base.over = book.base
 		status.Conditions = conditionsFor(c.base.budget.Generation)
 		if m.write(c.base, status) {
-			m.allowed = max(*m.budget.Spec.Max, m.book(&m.budget).totals().held().GPUs)
+			m.allowed = max(*m.budget.Spec.Max, m.truth().totals().held().GPUs)
 			m.rebuilt++
 		}
 	}
@@ -327,7 +434,7 @@ func (m *model) check() {
 	if !counted(&m.budget) {
 		return
 	}
-	book := m.book(&m.budget)
+	book := m.truth()
 	var sum int64
 	for _, o := range m.objects {
 		sum += o.claim.GPUs
@@ -346,7 +453,7 @@ func (m *model) settleDown() {
 	for i := range m.replicas {
 		m.replicas[i] = replica{knows: m.generation, cached: m.snapshot()}
 	}
-	for range 4 {
+	for range 8 {
 		for _, c := range m.controllers {
 			for range 3 {
 				m.controllerStep(c)
@@ -363,7 +470,7 @@ func (m *model) settleDown() {
 		}
 	}
 	require.True(m.t, counted(&m.budget))
-	require.Equal(m.t, (&Tracker{}).Rebuild(m.list(), nil, 0).settled, m.book(&m.budget).settled, "the ledger is not what a recount gives")
+	require.Equal(m.t, (&Tracker{}).Rebuild(m.list(), nil, 0).settled, m.truth().flat().settled, "the ledger is not what a recount gives")
 	require.Empty(m.t, m.budget.Status.Reservations)
 	m.quiet = false
 }
@@ -381,7 +488,7 @@ func TestModelOfTheLedger(t *testing.T) {
 	var sum model
 	for done := 0; done < total; done += perEpisode {
 		t.Run(fmt.Sprintf("episode %d of seed %d", done/perEpisode, seed), func(t *testing.T) {
-			m := &model{t: t, r: rand.New(rand.NewPCG(seed, uint64(done))), objects: map[int]stored{}, generation: 1}
+			m := &model{t: t, r: rand.New(rand.NewPCG(seed, uint64(done))), objects: map[int]stored{}, bases: map[string]*Base{}, generation: 1}
 			m.budget.Generation = 1
 			m.budget.Spec.Max = new(m.r.Int64N(60))
 			for range 2 {
@@ -400,12 +507,14 @@ func TestModelOfTheLedger(t *testing.T) {
 			sum.lowered += m.lowered
 			sum.overtaken += m.overtaken
 			sum.rebased += m.rebased
+			sum.folded += m.folded
+			sum.lost += m.lost
 		})
 		if t.Failed() {
 			return
 		}
 	}
-	t.Logf("admitted %d, refused %d, not counted yet %d, recounts %d, lowered %d, write conflicts %d", sum.admitted, sum.refused, sum.retried, sum.rebuilt, sum.lowered, sum.overtaken)
+	t.Logf("admitted %d, refused %d, not counted yet %d, recounts %d, lowered %d, write conflicts %d, bases %d, lost ones seen %d", sum.admitted, sum.refused, sum.retried, sum.rebuilt, sum.lowered, sum.overtaken, sum.folded, sum.lost)
 	require.Positive(t, sum.admitted)
 	require.Positive(t, sum.refused)
 	require.Positive(t, sum.retried)
@@ -413,4 +522,6 @@ func TestModelOfTheLedger(t *testing.T) {
 	require.Positive(t, sum.lowered)
 	require.Positive(t, sum.overtaken)
 	require.Positive(t, sum.rebased)
+	require.Positive(t, sum.folded)
+	require.Positive(t, sum.lost)
 }

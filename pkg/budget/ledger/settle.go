@@ -57,6 +57,7 @@ type Selected map[string]bool
 // The Tracker goes on from here once commit is called with the ledger that was stored.
 func (tracker *Tracker) Settle(b *Book, all Listed, selected Selected, listed time.Time, wait time.Duration) (settled *Book, next time.Duration, commit func(stored *Book)) {
 	t := tracker
+	b = b.flat()
 	if b.settlements != t.settlements {
 		t = &Tracker{}
 	}
@@ -108,6 +109,7 @@ func Rebase(settled, from, now *Book) *Book {
 	if now.settlements != from.settlements {
 		return nil
 	}
+	settled, from, now = settled.flat(), from.flat(), now.flat()
 	if !maps.EqualFunc(from.settled, now.settled, func(a, b map[Key]Amount) bool { return true }) {
 		return now
 	}

@@ -1,6 +1,9 @@
 package ledger
 
-import "math/bits"
+import (
+	"maps"
+	"math/bits"
+)
 
 // total is an exact sum of numbers from 0 on, of any size: what was added can be taken off
 // again, even where the sum is beyond what a ledger shows.
@@ -36,6 +39,9 @@ type tally struct {
 	all totals
 	in  map[string]totals
 }
+
+// copy is one that may be changed.
+func (t tally) copy() tally { return tally{all: t.all, in: maps.Clone(t.in)} }
 
 // replace has an amount count as it is now instead of as it was.
 func (t *tally) replace(namespace string, before, after Amount) {
@@ -73,11 +79,20 @@ func (b *Book) totals() *sums {
 		return b.sums
 	}
 	b.sums = &sums{settled: tally{in: make(map[string]totals, len(b.settled))}, beyond: tally{in: map[string]totals{}}}
+	if b.base != nil {
+		b.sums.settled, b.sums.claims = b.base.sums.copy(), b.base.count
+	}
 	for namespace, claims := range b.settled {
-		for _, a := range claims {
-			b.sums.settled.replace(namespace, Amount{}, a)
+		for key, a := range claims {
+			before := b.base.claim(namespace, key)
+			b.sums.settled.replace(namespace, before, a)
+			if before != (Amount{}) {
+				b.sums.claims--
+			}
+			if b.base == nil || a != (Amount{}) {
+				b.sums.claims++
+			}
 		}
-		b.sums.claims += int64(len(claims))
 	}
 	for key, r := range b.reservations {
 		b.sums.beyond.replace(r.namespace, Amount{}, b.beyond(r, key))
@@ -87,7 +102,7 @@ func (b *Book) totals() *sums {
 
 // beyond is what a reservation holds more than the settled claim of its key.
 func (b *Book) beyond(r reservation, key Key) Amount {
-	settled := b.settled[r.namespace][key]
+	settled, _ := b.claim(r.namespace, key)
 	return Amount{GPUs: max(0, r.GPUs-settled.GPUs), Overlap: max(0, r.Overlap-settled.Overlap)}
 }
 
@@ -112,7 +127,7 @@ func (b *Book) release(key Key) {
 	delete(b.reservations, key)
 }
 
-// settle makes a settled claim what it is to be; one of 0 is not kept.
+// settle makes a settled claim of a ledger without a base what it is to be; one of 0 is not kept.
 func (b *Book) settle(namespace string, key Key, a Amount) {
 	before, there := b.settled[namespace][key]
 	r, reserved := b.reservations[key]

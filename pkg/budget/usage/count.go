@@ -44,7 +44,7 @@ func All(w review.World, o *cluster.Objects) []Claimant {
 	w.Policies = w.Policies.WithClaims(o.Claims())
 	c := &counter{w: w, gpus: w.Policies.GPUResources(), objects: o, byUID: map[string]*owner{}, revisions: index(o.Revisions), routed: map[name]bool{},
 		configurationUID: map[name]string{}, earlier: map[int][]workload.Part{}, seen: map[int][]workload.Part{}}
-	c.holders = newHolders(o, c.gpus)
+	c.holders = newHolders(o, c.gpus, w.Policies.Operators())
 	for _, items := range [][]cluster.Item{o.Services, o.Routes} {
 		for i := range items {
 			for _, revision := range workload.RoutedRevisions(items[i].Object()) {
@@ -60,8 +60,8 @@ func All(w review.World, o *cluster.Objects) []Claimant {
 	c.deployments()
 	c.seenReplaced()
 	for _, root := range c.holders.roots {
-		if u := c.holders.usage(root, true); len(u.Parts) > 0 {
-			c.addAsked(root.item, root.kind.Kind, keyOf(root.item), u.Parts, c.holders.usage(root, false).Parts)
+		if parts := c.holders.parts(root, true); len(parts) > 0 {
+			c.addAsked(root.item, root.kind.Kind, keyOf(root.item), parts, c.holders.parts(root, false))
 		}
 	}
 	for _, pod := range c.holders.alone {

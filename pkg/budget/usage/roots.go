@@ -9,10 +9,13 @@ import (
 	"github.com/kubetorch/webhook/pkg/workload"
 )
 
-// holder is an object of Kubernetes' own kinds with what belongs to it.
+// holder is an object of Kubernetes' own kinds, or of an operator's, with what belongs to it.
 type holder struct {
 	item *cluster.Item
 	kind schema.GroupKind
+	// row is that of an operator's kind, and made what its operator made of the object.
+	row  *workload.OperatorKind
+	made []*holder
 	// object is read once it is needed.
 	object manifest.Object
 	// pods are what its pods hold; those of a Deployment are those of its ReplicaSets.
@@ -31,8 +34,11 @@ func (h *holder) read() manifest.Object {
 // holders finds what belongs to what: ReplicaSets to Deployments, and pods to the objects whose
 // controllers count them as their own.
 type holders struct {
-	gpus  workload.GPUResources
-	byUID map[string]*holder
+	gpus      workload.GPUResources
+	operators workload.Operators
+	byUID     map[string]*holder
+	// podsByUID are pods that may control something.
+	podsByUID map[string]*cluster.Item
 	// roots are those that hold claims by themselves, Deployments apart, in order.
 	roots []*holder
 	// alone are the pods that belong to no root, with what they hold.
@@ -53,14 +59,15 @@ type scaled struct {
 }
 
 // newHolders looks at what was listed.
-func newHolders(o *cluster.Objects, gpus workload.GPUResources) *holders {
-	h := &holders{gpus: gpus, byUID: make(map[string]*holder, len(o.Deployments)), autoscalers: map[scaled][]manifest.Object{}}
+func newHolders(o *cluster.Objects, gpus workload.GPUResources, operators workload.Operators) *holders {
+	h := &holders{gpus: gpus, operators: operators, byUID: make(map[string]*holder, len(o.Deployments)), autoscalers: map[scaled][]manifest.Object{}}
 	for i := range o.HorizontalPodAutoscalers {
 		item := &o.HorizontalPodAutoscalers[i]
 		autoscaler := item.Object()
 		at := scaled{item.Namespace, workload.AutoscalerTarget(autoscaler)}
 		h.autoscalers[at] = append(h.autoscalers[at], autoscaler)
 	}
+	h.operated(o)
 	for _, l := range []struct {
 		kind  schema.GroupKind
 		items []cluster.Item
@@ -77,6 +84,7 @@ func newHolders(o *cluster.Objects, gpus workload.GPUResources) *holders {
 			h.place(found)
 		}
 	}
+	h.placeMade()
 	for i := range o.Pods {
 		h.pod(&o.Pods[i])
 	}
@@ -111,6 +119,9 @@ func (h *holders) ownerOf(item *cluster.Item, o manifest.Object) *holder {
 func (h *holders) pod(item *cluster.Item) {
 	pod := item.Object()
 	owner := h.ownerOf(item, pod)
+	if owner == nil {
+		owner = h.madeFor(item, pod)
+	}
 	if owner != nil && owner.kind == workload.ReplicaSetKind {
 		if d := h.ownerOf(owner.item, owner.read()); d != nil {
 			owner = d

@@ -33,6 +33,15 @@ func (s Source) Read(_ context.Context, kind cluster.Kind, _ metav1.ListOptions)
 	return io.NopCloser(bytes.NewReader(text)), err
 }
 
+// Preferred are the versions of the groups that are served.
+func (s Source) Preferred(context.Context) (map[string]string, error) {
+	versions := map[string]string{}
+	for kind := range s {
+		versions[kind.Group] = kind.Version
+	}
+	return versions, nil
+}
+
 func missing(kind cluster.Kind) error {
 	return apierrors.NewGenericServerResponse(http.StatusNotFound, "list", kind.GroupResource(), "", "", 0, true)
 }
@@ -64,6 +73,9 @@ var kinds = func() map[schema.GroupKind]cluster.Kind {
 	}
 	for _, kind := range workload.Kinds() {
 		kinds[kind.GroupKind] = kind.GVR()
+	}
+	for _, row := range workload.BuiltInOperators().Kinds {
+		kinds[row.GroupKind()] = cluster.Kind{Group: row.Group, Version: "v1", Resource: row.Resource}
 	}
 	return kinds
 }()

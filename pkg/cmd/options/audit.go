@@ -17,6 +17,7 @@ type Audit struct {
 	Policies         []string
 	KnativeConfigs   []string
 	Output           string
+	Kinds            Kinds
 }
 
 var auditOutputs = []string{"table", "json", "html", "openreports"}
@@ -24,6 +25,7 @@ var auditOutputs = []string{"table", "json", "html", "openreports"}
 // AddFlags adds the flags.
 func (o *Audit) AddFlags(flags *pflag.FlagSet) {
 	o.Cluster.addFlags(flags)
+	o.Kinds.addFlags(flags)
 	flags.StringVar(&o.Namespace, "namespace", "kubetorch-system", "namespace of the webhook, which is left alone")
 	flags.StringVar(&o.KnativeNamespace, "knative-namespace", "knative-serving", "namespace of Knative's ConfigMaps, which is left alone")
 	flags.StringArrayVarP(&o.Files, "filename", "f", nil, "`FILE|DIR|-` with objects, instead of those of the cluster; may be repeated")
@@ -34,7 +36,7 @@ func (o *Audit) AddFlags(flags *pflag.FlagSet) {
 
 // Validate checks the options.
 func (o *Audit) Validate() field.ErrorList {
-	var errs field.ErrorList
+	errs := o.Kinds.validate()
 	if !slices.Contains(auditOutputs, o.Output) {
 		errs = append(errs, field.NotSupported(flag("output"), o.Output, auditOutputs))
 	}

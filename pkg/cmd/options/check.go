@@ -17,11 +17,13 @@ type Check struct {
 	KnativeNamespace string
 	Wait             time.Duration
 	Dial             bool
+	Kinds            Kinds
 }
 
 // AddFlags adds the flags.
 func (o *Check) AddFlags(flags *pflag.FlagSet) {
 	o.Cluster.addFlags(flags)
+	o.Kinds.addFlags(flags)
 	flags.StringVar(&o.Namespace, "namespace", "kubetorch-system", "namespace of the webhook")
 	flags.StringVar(&o.Service, "service", "kubetorch-webhook", "name of the webhook's Service")
 	flags.StringVar(&o.Configuration, "webhook-configuration", "kubetorch-webhook", "name of both webhook configurations")
@@ -32,6 +34,7 @@ func (o *Check) AddFlags(flags *pflag.FlagSet) {
 
 // Validate checks the options.
 func (o *Check) Validate() (errs field.ErrorList) {
+	errs = o.Kinds.validate()
 	for _, name := range []struct {
 		flag, value string
 		check       func(string) []string

@@ -32,6 +32,7 @@ type Serve struct {
 	Configuration    string
 	KnativeNamespace string
 	RequestTimeout   time.Duration
+	MaxUnseenShare   int
 	AuditInterval    time.Duration
 	OpenReports      bool
 
@@ -45,6 +46,7 @@ type Serve struct {
 
 	// In both.
 	CertDir string
+	Kinds   Kinds
 
 	flags *pflag.FlagSet
 }
@@ -66,7 +68,7 @@ const (
 // Flags that make sense in one of the two modes only.
 var (
 	clusterOnly = []string{"api-request-timeout", "kubeconfig", "namespace", "service", "ca-secret", "leaf-lifetime", "ca-lifetime", "ca-overlap",
-		"webhook-configuration", "knative-namespace", "audit-interval", "openreports"}
+		"webhook-configuration", "knative-namespace", "audit-interval", "openreports", "max-unseen-share"}
 	standaloneOnly = []string{"policy", "knative-config", "knative-version"}
 	// selfManaged are of no use where others keep the certificate.
 	selfManaged = []string{"ca-secret", "leaf-lifetime", "ca-lifetime", "ca-overlap"}
@@ -79,6 +81,7 @@ func (o *Serve) AddFlags(flags *pflag.FlagSet) {
 	flags.DurationVar(&o.ShutdownDelay, "shutdown-delay", 0, "how long (`DURATION`) to go on serving, not ready, after SIGTERM")
 	o.HTTP.addFlags(flags)
 	o.Log.addFlags(flags)
+	o.Kinds.addFlags(flags)
 
 	namespace := os.Getenv("POD_NAMESPACE")
 	if namespace == "" {
@@ -94,6 +97,7 @@ func (o *Serve) AddFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.Configuration, "webhook-configuration", "kubetorch-webhook", "name of both webhook configurations")
 	flags.StringVar(&o.KnativeNamespace, "knative-namespace", "knative-serving", "namespace of Knative's ConfigMaps")
 	flags.DurationVar(&o.RequestTimeout, "api-request-timeout", time.Minute, "the API server's --request-timeout (`DURATION`): GPUs that a budget may have lent are freed no earlier")
+	flags.IntVar(&o.MaxUnseenShare, "max-unseen-share", 50, "how much of what is free in a budget, in `PERCENT`, the claims of one namespace may hold that were admitted and are not seen stored yet; one claim may hold more")
 	flags.BoolVar(&o.OpenReports, "openreports", false, "keep a ClusterReport of openreports.io for each policy, where the API server serves them")
 	flags.DurationVar(&o.AuditInterval, "audit-interval", 10*time.Minute, "how often (`DURATION`) what exists is held against the policies; a change of policy has it done at once")
 
@@ -125,6 +129,7 @@ func (o *Serve) Complete() error {
 // Validate checks completed options.
 func (o *Serve) Validate() field.ErrorList {
 	errs := append(o.HTTP.validate(), o.Log.validate()...)
+	errs = append(errs, o.Kinds.validate()...)
 	errs = append(errs, readOnce(map[string][]string{"policy": o.Policies, "knative-config": o.KnativeConfigs})...)
 	if _, port, err := net.SplitHostPort(o.Listen); err != nil {
 		errs = append(errs, field.Invalid(flag("listen"), o.Listen, "must be [HOST]:PORT"))
@@ -136,6 +141,9 @@ func (o *Serve) Validate() field.ErrorList {
 	}
 	if o.RequestTimeout <= 0 && !o.Standalone {
 		errs = append(errs, field.Invalid(flag("api-request-timeout"), o.RequestTimeout.String(), "must be above 0"))
+	}
+	if (o.MaxUnseenShare < 1 || o.MaxUnseenShare > 100) && !o.Standalone {
+		errs = append(errs, field.Invalid(flag("max-unseen-share"), o.MaxUnseenShare, "must be from 1 to 100"))
 	}
 	if o.AuditInterval < minAuditInterval && !o.Standalone {
 		errs = append(errs, field.Invalid(flag("audit-interval"), o.AuditInterval.String(), "must be at least "+minAuditInterval.String()))

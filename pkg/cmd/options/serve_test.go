@@ -27,7 +27,7 @@ func TestServeDefaults(t *testing.T) {
 		Log:       Log{Level: "info", Format: "json"},
 		HTTP:      HTTP{MaxConcurrent: 512, TraceSampling: .01},
 		Namespace: "kubetorch-system", Service: "kubetorch-webhook", CASecret: "kubetorch-webhook-ca",
-		Configuration: "kubetorch-webhook", KnativeNamespace: "knative-serving", RequestTimeout: time.Minute, AuditInterval: 10 * time.Minute,
+		Configuration: "kubetorch-webhook", KnativeNamespace: "knative-serving", RequestTimeout: time.Minute, MaxUnseenShare: 50, AuditInterval: 10 * time.Minute,
 		LeafLifetime: 7 * 24 * time.Hour, CALifetime: 365 * 24 * time.Hour, CAOverlap: 5 * time.Minute,
 	}
 	cluster := common
@@ -88,6 +88,8 @@ func TestServeValidation(t *testing.T) {
 		"traces to nowhere": {[]string{"--trace-endpoint", "collector:4318", "--trace-sampling", "NaN"}, []string{
 			`--trace-endpoint: Invalid value: "collector:4318": must be an http:// or https:// URL without a user`, `--trace-sampling: Invalid value: NaN: must be from 0 to 1`}},
 		"audits that never end":    {[]string{"--audit-interval", "1s"}, []string{`--audit-interval: Invalid value: "1s": must be at least 10s`}},
+		"no share":                 {[]string{"--max-unseen-share", "0"}, []string{"--max-unseen-share: Invalid value: 0: must be from 1 to 100"}},
+		"more than there is":       {[]string{"--max-unseen-share", "101"}, []string{"--max-unseen-share: Invalid value: 101: must be from 1 to 100"}},
 		"audits without a cluster": {[]string{"--standalone", "--audit-interval", "1m"}, []string{"--audit-interval: Forbidden: is of no use with --standalone"}},
 		"names that no object can have": {[]string{"--service", "1a", "--ca-secret", "A"}, []string{
 			`--service: Invalid value: "1a": a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')`,

@@ -28,8 +28,8 @@ const podSpec = `{"containers":[{"name":"main","image":"registry.example.com/ml/
 
 var kinds = []kind{
 	{"Service", schema.GroupVersionResource{Group: "serving.knative.dev", Version: "v1", Resource: "services"},
-		`{"apiVersion":"serving.knative.dev/v1","kind":"Service","metadata":{"labels":{"kubetorch.com/autoscale":"true"},` +
-			`"annotations":{"autoscale.kubetorch.com/max-scale":"1"}},"spec":{"template":{"spec":{"containers":[` +
+		`{"apiVersion":"serving.knative.dev/v1","kind":"Service","metadata":{"labels":{"kubetorch.com/autoscale":"true"}},` +
+			`"spec":{"template":{"metadata":{"annotations":{"autoscaling.knative.dev/max-scale":"1"}},"spec":{"containers":[` +
 			`{"image":"registry.example.com/ml/inference:1.4.2","env":[{"name":"MODEL","value":"llama-3-8b"}],` +
 			`"resources":{"requests":{"cpu":"4","memory":"16Gi"},"limits":{"memory":"16Gi","nvidia.com/gpu":"1"}}}]}}}}`},
 	{"Job", schema.GroupVersionResource{Group: "batch", Version: "v1", Resource: "jobs"},

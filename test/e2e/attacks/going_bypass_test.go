@@ -21,8 +21,8 @@ var statefulSets = schema.GroupVersionResource{Group: "apps", Version: "v1", Res
 // waits and goes are patches that have an object stay when it is deleted, or go.
 const waits, goes = `{metadata: {finalizers: [e2e.kubetorch.com/waits]}}`, `{metadata: {finalizers: []}}`
 
-// orphan deletes an object without what belongs to it.
-func (s *scene) orphan(resource schema.GroupVersionResource, name string) {
+// removeAlone deletes an object without what belongs to it.
+func (s *scene) removeAlone(resource schema.GroupVersionResource, name string) {
 	s.Helper()
 	policy := metav1.DeletePropagationOrphan
 	require.NoError(s, write(func() error {
@@ -75,7 +75,7 @@ func TestPodsThatAreOrphanedWhileTheirDeploymentGoesOnAreHeld(t *testing.T) {
 	require.Len(t, list.Items, 1)
 	set := list.Items[0].GetName()
 	require.NoError(t, s.patch(replicaSets, set, waits))
-	s.orphan(replicaSets, set)
+	s.removeAlone(replicaSets, set)
 	s.refused(s.patch(replicaSets, set, `{metadata: {ownerReferences: []}}`), "it leaves its Deployment while it goes")
 	s.maybeLive(16)
 	for name := range s.podNames() {

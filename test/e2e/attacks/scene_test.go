@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
+	"github.com/kubetorch/webhook/pkg/budget/ledger"
 	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
@@ -296,10 +297,12 @@ func inNamespace(b *v1alpha1.GPUBudget, namespace string) (used int64, inFlight 
 			used = n.Used
 		}
 	}
-	for _, r := range b.Status.Reservations {
-		inFlight = inFlight || r.Namespace == namespace
+	flying, err := ledger.InFlight(&b.Status)
+	if err != nil {
+		return used, true
 	}
-	return used, inFlight
+	_, own := flying.Reservations(namespace)
+	return used, own > 0
 }
 
 // holds asserts the promise with both witnesses, after a recount: the GPUs of live pods were never
@@ -328,7 +331,7 @@ func (s *scene) rests() {
 	s.Helper()
 	harness.Await(s, "a ledger with nothing under way", func() (bool, string) {
 		b := s.status()
-		return len(b.Status.Reservations) == 0, harness.Held(b)
+		return len(b.Status.Reservations)+len(b.Status.InFlight) == 0, harness.Held(b)
 	})
 	s.witnessed(0)
 }

@@ -24,7 +24,7 @@ func TestABudgetFromTheFirstClaimToTheLast(t *testing.T) {
 	assert.Contains(t, status.Message, "asks for 12 GPUs (4 x 3 pods); 8 of 16 are free in budget "+name)
 
 	awaitLedger(t, "the reservation to become use", name, func(s *v1alpha1.GPUBudgetStatus) bool {
-		return s.Used == 8 && s.Reserved == 0 && s.Available == 8 && s.Workloads == 1 && len(s.Reservations) == 0
+		return s.Used == 8 && s.Reserved == 0 && s.Available == 8 && s.Workloads == 1 && len(s.Reservations)+len(s.InFlight) == 0
 	})
 
 	require.NoError(t, create(t, namespace, service("c", 8, 1)))

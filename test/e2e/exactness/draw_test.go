@@ -53,7 +53,8 @@ const (
 
 // drawn are the kinds, each as often as it is drawn.
 var drawn = []kind{
-	plainService, plainService, labelledService, labelledService, plainDeployment, plainDeployment, plainDeployment, labelledDeployment, expandedDeployment,
+	plainService, plainService, labelledService, labelledService,
+	plainDeployment, plainDeployment, plainDeployment, labelledDeployment, expandedDeployment,
 	replicaSet, replicaSet, replicationController, statefulSet, statefulSet, job, job, job, cronJob, daemonSet, pod, pod,
 }
 
@@ -70,7 +71,8 @@ type workload struct {
 }
 
 func randomWorkload(r *rand.Rand) workload {
-	w := workload{kind: drawn[r.IntN(len(drawn))], devices: 1 + r.IntN(8), pods: 1 + r.IntN(6), device: gpu, lingers: r.IntN(6) == 0}
+	w := workload{kind: drawn[r.IntN(len(drawn))], devices: 1 + r.IntN(8), pods: 1 + r.IntN(6), device: gpu}
+	w.lingers = r.IntN(6) == 0
 	switch r.IntN(6) {
 	case 0:
 		w.device = slice
@@ -197,7 +199,8 @@ func (w workload) template(app string) map[string]any {
 func (w workload) object(name string, generated bool) *unstructured.Unstructured {
 	apiVersion, kind := w.apiKind()
 	template := w.template(name)
-	spec := map[string]any{"template": template, "replicas": int64(w.pods), "selector": map[string]any{"matchLabels": map[string]any{"app": name}}}
+	selector := map[string]any{"matchLabels": map[string]any{"app": name}}
+	spec := map[string]any{"template": template, "replicas": int64(w.pods), "selector": selector}
 	u := &unstructured.Unstructured{Object: map[string]any{"apiVersion": apiVersion, "kind": kind, "spec": spec}}
 	parameters := map[string]string{"compute.kubetorch.com/gpus": fmt.Sprint(w.devices)}
 	switch w.kind {
@@ -228,7 +231,8 @@ func (w workload) object(name string, generated bool) *unstructured.Unstructured
 	case job:
 		u.Object["spec"] = w.jobSpec(template)
 	case cronJob:
-		u.Object["spec"] = map[string]any{"schedule": "* * * * *", "concurrencyPolicy": "Forbid", "jobTemplate": map[string]any{"spec": w.jobSpec(template)}}
+		u.Object["spec"] = map[string]any{"schedule": "* * * * *", "concurrencyPolicy": "Forbid",
+			"jobTemplate": map[string]any{"spec": w.jobSpec(template)}}
 	case pod:
 		u.Object["spec"] = template["spec"]
 		u.Object["metadata"] = template["metadata"]
@@ -268,9 +272,9 @@ func annotate(template map[string]any, key, value string) {
 func (w workload) resized(pods int) map[string]any {
 	switch w.kind {
 	case plainService:
-		return templated(map[string]any{"metadata": map[string]any{"annotations": map[string]any{"autoscaling.knative.dev/max-scale": fmt.Sprint(pods)}}})
+		return templated(annotated("autoscaling.knative.dev/max-scale", pods))
 	case labelledService, expandedDeployment:
-		return map[string]any{"metadata": map[string]any{"annotations": map[string]any{"autoscale.kubetorch.com/max-scale": fmt.Sprint(pods)}}}
+		return annotated("autoscale.kubetorch.com/max-scale", pods)
 	case job:
 		return map[string]any{"spec": map[string]any{"parallelism": pods}}
 	case cronJob, daemonSet, pod:
@@ -283,12 +287,17 @@ func (w workload) resized(pods int) map[string]any {
 func (w workload) refitted(devices int) map[string]any {
 	switch w.kind {
 	case labelledService, labelledDeployment, expandedDeployment:
-		return map[string]any{"metadata": map[string]any{"annotations": map[string]any{"compute.kubetorch.com/gpus": fmt.Sprint(devices)}}}
+		return annotated("compute.kubetorch.com/gpus", devices)
 	case job, cronJob, pod: // have what they were made with
 		return map[string]any{"metadata": map[string]any{"labels": map[string]any{"changed": fmt.Sprint(devices)}}}
 	}
 	w.devices = devices
 	return templated(map[string]any{"spec": map[string]any{"containers": []any{w.container()}}})
+}
+
+// annotated is a merge patch of an annotation.
+func annotated(key string, value int) map[string]any {
+	return map[string]any{"metadata": map[string]any{"annotations": map[string]any{key: fmt.Sprint(value)}}}
 }
 
 func templated(template map[string]any) map[string]any {
@@ -337,12 +346,15 @@ func join(to, from map[string]any) {
 func (w workload) autoscaler(r *rand.Rand, name string) *unstructured.Unstructured {
 	apiVersion, kind := w.apiKind()
 	least := 1 + r.IntN(4)
-	u := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "spec": map[string]any{
+	spec := map[string]any{
 		"minReplicas": int64(least), "maxReplicas": int64(least + r.IntN(4)),
 		"scaleTargetRef": map[string]any{"apiVersion": apiVersion, "kind": kind, "name": name},
 		"metrics": []any{map[string]any{"type": "Resource", "resource": map[string]any{"name": "cpu",
 			"target": map[string]any{"type": "Utilization", "averageUtilization": int64(50)}}}},
-	}}}
+	}
+	u := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "spec": spec,
+	}}
 	u.SetName(name)
 	return u
 }

@@ -125,7 +125,9 @@ func newRound(t *testing.T, r *rand.Rand, name string, seen *witness) *round {
 		each := max(20, whole.max/4)
 		spec += fmt.Sprintf("  maxPerNamespace: %d\n", each)
 		for i := range e.namespaces {
-			e.limits = append(e.limits, &limit{budget: name, namespaces: e.namespaces[i : i+1], max: each, strict: whole.strict, part: true})
+			e.limits = append(e.limits, &limit{
+				budget: name, namespaces: e.namespaces[i : i+1], max: each, strict: whole.strict, part: true,
+			})
 		}
 	}
 	harness.ApplyBudget(t, client, name, labels, spec)
@@ -174,9 +176,12 @@ func (e *round) holds(t *testing.T) bool {
 		if !l.strict {
 			room += s.overlap
 		}
-		held = assert.LessOrEqual(t, s.claims, 7*l.max, "sevenths of GPUs that stored objects claim at any time; %s; at %s", l, s.claimsAt) && held
-		held = assert.LessOrEqual(t, s.live, 7*room, "sevenths of GPUs of live pods at any time; %s, overlap %d; at %s", l, s.overlap, s.liveAt) && held
-		held = assert.Zero(t, s.beyond, "sevenths of GPUs of live pods that the ledger did not hold at any time; %s; at %s", l, s.beyondAt) && held
+		held = assert.LessOrEqual(t, s.claims, 7*l.max,
+			"sevenths of GPUs that stored objects claim at any time; %s; at %s", l, s.claimsAt) && held
+		held = assert.LessOrEqual(t, s.live, 7*room,
+			"sevenths of GPUs of live pods at any time; %s, overlap %d; at %s", l, s.overlap, s.liveAt) && held
+		held = assert.Zero(t, s.beyond,
+			"sevenths of GPUs of live pods that the ledger did not hold at any time; %s; at %s", l, s.beyondAt) && held
 	}
 	return held
 }
@@ -198,7 +203,8 @@ func summary(all []*round) string {
 			}
 		}
 	}
-	return fmt.Sprintf("%d of %d budgets were used to the last GPU; of %d GPUs ledgers held %d at most, objects claimed %d, and live pods had %d",
+	return fmt.Sprintf("%d of %d budgets were used to the last GPU; "+
+		"of %d GPUs ledgers held %d at most, objects claimed %d, and live pods had %d",
 		full, budgets, most, held, claims, live)
 }
 

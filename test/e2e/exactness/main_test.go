@@ -63,7 +63,10 @@ func prepare(ctx context.Context, e *harness.Environment) error {
 	}
 	api := client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "nodes"})
 	for i := range nodes {
-		resources := `"cpu":"100000","memory":"100Ti","pods":"100000","` + gpu + `":"1000000","` + slice + `":"1000000","` + card + `":"1000000"`
+		resources := `"cpu":"100000","memory":"100Ti","pods":"100000"`
+		for name := range sevenths {
+			resources += fmt.Sprintf(`,%q:"1000000"`, name)
+		}
 		status := fmt.Sprintf(`{"status":{"capacity":{%[1]s},"allocatable":{%[1]s}}}`, resources)
 		labels := fmt.Sprintf(`{"metadata":{"labels":{%q:%q}}}`, productLabel, l4)
 		if i%2 == 1 {

@@ -49,7 +49,7 @@ func (e *round) settle(t *testing.T) {
 		if same++; now != last {
 			last, same = now, 0
 		}
-		if looks++; looks%50 == 0 {
+		if looks++; looks%100 == 0 {
 			t.Logf("%s after %d looks: %d wait; %s", e.budget, looks, len(e.waiting), now)
 		}
 		if same == harness.Patience {
@@ -74,18 +74,21 @@ func (e *round) settled(t *testing.T) (done bool, state string) {
 			continue
 		}
 		free[l.product] = b.Status.Available
-		want, now := l.replay(history).recount(), map[string]int64{}
+		s := l.replay(history)
+		want, now := s.recount(), map[string]int64{}
 		for _, n := range b.Status.Namespaces {
 			now[n.Name] = n.Used
 		}
 		for _, namespace := range l.namespaces {
 			if now[namespace] != want[namespace] {
 				done = false
-				state += fmt.Sprintf("%s holds %d where a recount finds %d; ", namespace, now[namespace], want[namespace])
+				state += fmt.Sprintf("%s holds %d where a recount finds %d of %v; ",
+					namespace, now[namespace], want[namespace], s.in(namespace))
 			}
 		}
 		state += fmt.Sprintf("%s: %s; ", l, harness.Held(b))
-		done = done && b.Status.Overlap == 0 && b.Status.Reserved == 0 && len(b.Status.Reservations) == 0 && harness.Counted(b)
+		done = done && harness.Counted(b) && b.Status.Overlap == 0 && b.Status.Reserved == 0 &&
+			len(b.Status.Reservations)+len(b.Status.InFlight) == 0
 	}
 	return done && e.retry(free), state
 }
@@ -104,7 +107,8 @@ func (e *round) retry(free map[string]int64) bool {
 		namespace, name := e.namespaces[e.late%len(e.namespaces)], fmt.Sprintf("late-%d", e.late)
 		e.late++
 		err := e.operation(func(ctx context.Context) error {
-			_, err := client.Resource(w.resource()).Namespace(namespace).Create(ctx, w.object(name, false), metav1.CreateOptions{})
+			api := client.Resource(w.resource()).Namespace(namespace)
+			_, err := api.Create(ctx, w.object(name, false), metav1.CreateOptions{})
 			return err
 		})
 		e.answered(err)
@@ -152,7 +156,8 @@ func (e *round) tidy(t *testing.T) (busy bool) {
 				return false
 			}
 			for _, c := range crons.Items {
-				_, err := client.Resource(cronJobs).Namespace(namespace).Patch(ctx, c.GetName(), types.MergePatchType, []byte(`{"spec":{"suspend":true}}`), metav1.PatchOptions{})
+				_, err := client.Resource(cronJobs).Namespace(namespace).Patch(ctx, c.GetName(), types.MergePatchType,
+					[]byte(`{"spec":{"suspend":true}}`), metav1.PatchOptions{})
 				busy = busy || err != nil
 			}
 		}

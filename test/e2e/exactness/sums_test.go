@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -176,7 +177,10 @@ func (s *sums) pod(r *record) {
 // recount is what a ledger at rest has to hold of each namespace: of each root the larger of its claim and
 // what its pods hold.
 func (s *sums) recount() map[string]int64 {
-	held, sets, largest, single := map[types.UID]int64{}, map[types.UID]int64{}, map[types.UID]int64{}, map[types.UID]int64{}
+	// Of each root: what its pods hold, what its ReplicaSets ask for together, the most of one of them, and the
+	// most of one of their pods.
+	held, sets := map[types.UID]int64{}, map[types.UID]int64{}
+	single, largest := map[types.UID]int64{}, map[types.UID]int64{}
 	for _, r := range s.objects {
 		if !r.counts(s.product) {
 			continue
@@ -199,7 +203,7 @@ func (s *sums) recount() map[string]int64 {
 		}
 		claim := r.each * s.pods(r)
 		switch {
-		case r.deleting && r.kind != "Pod":
+		case r.deleting && r.kind != "Pod" && r.kind != "Service": // what is of a Service may still be scaled
 			claim = 0
 		case r.kind == "Deployment":
 			claim = max(max(r.each, largest[uid])*s.pods(r), single[uid])
@@ -229,4 +233,15 @@ func (s *sums) rootOf(r *record) *record {
 		}
 		r = owner
 	}
+}
+
+// in are the objects of a namespace, but for pods that have ended.
+func (s *sums) in(namespace string) (found []*record) {
+	for _, r := range s.objects {
+		if r.namespace == namespace && !r.ended {
+			found = append(found, r)
+		}
+	}
+	slices.SortFunc(found, func(a, b *record) int { return strings.Compare(a.kind+a.name, b.kind+b.name) })
+	return found
 }

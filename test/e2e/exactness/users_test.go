@@ -112,7 +112,8 @@ func (u *users) storm(seed uint64, n, concurrent int) {
 			<-start
 			places <- struct{}{}
 			defer func() { <-places }()
-			s := &user{users: u, r: r, w: randomWorkload(r), name: fmt.Sprintf("w-%d", i), namespace: u.namespaces[r.IntN(len(u.namespaces))]}
+			s := &user{users: u, r: r, w: randomWorkload(r), name: fmt.Sprintf("w-%d", i)}
+			s.namespace = u.namespaces[r.IntN(len(u.namespaces))]
 			s.api = client.Resource(s.w.resource()).Namespace(s.namespace)
 			s.act()
 		})
@@ -177,7 +178,8 @@ func (u *user) make() bool {
 			case how < 25:
 				made, err = u.api.Create(ctx, u.w.object(u.name, true), metav1.CreateOptions{})
 			case how < 50:
-				made, err = u.api.Apply(ctx, u.name, u.w.object(u.name, false), metav1.ApplyOptions{FieldManager: "e2e", Force: true})
+				o := metav1.ApplyOptions{FieldManager: "e2e", Force: true}
+				made, err = u.api.Apply(ctx, u.name, u.w.object(u.name, false), o)
 			default:
 				made, err = u.api.Create(ctx, u.w.object(u.name, false), metav1.CreateOptions{})
 				if apierrors.IsAlreadyExists(err) {
@@ -254,7 +256,8 @@ func (u *user) scaleKnative() {
 	name := made[u.r.IntN(len(made))]
 	merge := fmt.Appendf(nil, `{"spec":{"replicas":%d}}`, u.r.IntN(7))
 	err := u.operation(func(ctx context.Context) error {
-		_, err := asKnative.Resource(deployments).Namespace(u.namespace).Patch(ctx, name, types.MergePatchType, merge, metav1.PatchOptions{})
+		_, err := asKnative.Resource(deployments).Namespace(u.namespace).
+			Patch(ctx, name, types.MergePatchType, merge, metav1.PatchOptions{})
 		return err
 	})
 	if !u.answered(err) && err == nil {
@@ -271,7 +274,8 @@ func (u *user) deletePod() {
 	}
 	grace := []int64{0, 5, 3600}[u.r.IntN(3)]
 	err := u.operation(func(ctx context.Context) error {
-		return client.Resource(pods).Namespace(u.namespace).Delete(ctx, names[u.r.IntN(len(names))], metav1.DeleteOptions{GracePeriodSeconds: &grace})
+		o := metav1.DeleteOptions{GracePeriodSeconds: &grace}
+		return client.Resource(pods).Namespace(u.namespace).Delete(ctx, names[u.r.IntN(len(names))], o)
 	})
 	if err == nil {
 		u.deleted.Add(1)
@@ -281,7 +285,12 @@ func (u *user) deletePod() {
 // remove deletes the workload: in the foreground, the background, or without what it made. Then it
 // may be made anew, and adopt that.
 func (u *user) remove() {
-	policies := []metav1.DeletionPropagation{metav1.DeletePropagationBackground, metav1.DeletePropagationForeground, metav1.DeletePropagationOrphan}
+	policies := []metav1.DeletionPropagation{
+		metav1.DeletePropagationBackground, metav1.DeletePropagationForeground, metav1.DeletePropagationOrphan,
+	}
+	if u.w.resource() == services {
+		policies = policies[:2] // Knative lets nobody take a Service from what it made
+	}
 	policy := policies[u.r.IntN(len(policies))]
 	err := u.operation(func(ctx context.Context) error {
 		return u.api.Delete(ctx, u.name, metav1.DeleteOptions{PropagationPolicy: &policy})
@@ -293,6 +302,9 @@ func (u *user) remove() {
 		u.orphaned.Add(1)
 	}
 	u.deleted.Add(1)
+	if u.w.kind == expandedDeployment && policy == metav1.DeletePropagationOrphan {
+		return // its name is taken by the Knative Service that stays
+	}
 	if u.r.IntN(2) == 0 {
 		err := u.operation(func(ctx context.Context) error {
 			_, err := u.api.Create(ctx, u.w.object(u.name, false), metav1.CreateOptions{})

@@ -95,7 +95,8 @@ func follow(t *testing.T) *witness {
 
 // read reads one object.
 func read(t *testing.T, u *unstructured.Unstructured) *record {
-	r := &record{kind: u.GetKind(), namespace: u.GetNamespace(), name: u.GetName(), uid: u.GetUID(), deleting: u.GetDeletionTimestamp() != nil}
+	r := &record{kind: u.GetKind(), namespace: u.GetNamespace(), name: u.GetName(), uid: u.GetUID()}
+	r.deleting = u.GetDeletionTimestamp() != nil
 	number := func(otherwise int64, path ...string) int64 {
 		n, found, err := unstructured.NestedInt64(u.Object, path...)
 		if err != nil {
@@ -130,7 +131,8 @@ func read(t *testing.T, u *unstructured.Unstructured) *record {
 		phase, _, _ := unstructured.NestedString(u.Object, "status", "phase")
 		r.size, r.ended = 1, phase == "Succeeded" || phase == "Failed"
 	case "Service":
-		text, _, _ := unstructured.NestedString(u.Object, "spec", "template", "metadata", "annotations", "autoscaling.knative.dev/max-scale")
+		text, _, _ := unstructured.NestedString(u.Object,
+			"spec", "template", "metadata", "annotations", "autoscaling.knative.dev/max-scale")
 		if r.size, err = strconv.ParseInt(text, 10, 64); err != nil {
 			t.Errorf("Knative Service %s: max-scale %q", r.name, text)
 		}

@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"errors"
 	"os"
 	"sync"
 	"testing"
@@ -44,9 +45,10 @@ func (d *Disturbances) Disturbing(t *testing.T) (begin func() (end func())) {
 	}
 }
 
-// Kill ends a replica without a warning.
+// Kill ends a replica without a warning, unless it has ended by itself, as one does that has lost touch with
+// the API server.
 func Kill(r *controlplane.Replica) error {
-	if err := r.Process().Signal(os.Kill); err != nil {
+	if err := r.Process().Signal(os.Kill); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
 	<-r.Process().Done()

@@ -23,6 +23,7 @@ const (
 	lists    = "informers list where an API server cannot stream what there is, as before Kubernetes 1.34"
 	again    = "read again after a conflict or a failure"
 	children = "the owner of a child that somebody wrote by hand"
+	bases    = "claims by the hundred stand outside of a budget's status"
 )
 
 // spare are rights that a run of this package may do without, and what they are for.
@@ -51,6 +52,9 @@ var spare = map[string]string{
 	"get pods":                                                                            children,
 	"get replicationcontrollers":                                                          children,
 	"delete leases.coordination.k8s.io":                                                   "of replicas that have been gone for ten minutes",
+	"get configmaps":                                                                      bases,
+	"create configmaps":                                                                   bases,
+	"delete configmaps":                                                                   bases,
 	"patch events":                                                                        "an event that happens again is counted",
 }
 

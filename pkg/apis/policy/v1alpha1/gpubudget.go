@@ -169,13 +169,25 @@ type GPUBudgetStatus struct {
 	// +optional
 	Settlements int64 `json:"settlements,omitempty"`
 
-	// Namespaces are the settled claims. Where spec.namespaceSelector looks at labels,
-	// every namespace that was counted is listed.
+	// Base are the objects that hold the settled claims as they were when there were last too many
+	// new ones to stand here.
+	// +optional
+	Base *LedgerBase `json:"base,omitempty"`
+
+	// Namespaces are the settled claims; beside a base, those that are not as in it. Where
+	// spec.namespaceSelector looks at labels, every namespace that was counted is listed.
 	// +listType=atomic
 	// +optional
 	Namespaces []NamespaceClaims `json:"namespaces,omitempty"`
 
-	// Reservations are the claims of admissions that are not seen stored yet.
+	// InFlight are, beside a base, the claims of admissions that are not seen stored yet: distinct
+	// texts, each with its length before it and their number before all, and one record per
+	// claim: 16 bytes of key, then the numbers of the texts that are its namespace and its token, the
+	// GPUs and the overlap as varints.
+	// +optional
+	InFlight []byte `json:"inFlight,omitempty"`
+
+	// Reservations are, without a base, the claims of admissions that are not seen stored yet.
 	// +listType=atomic
 	// +optional
 	Reservations []Reservation `json:"reservations,omitempty"`
@@ -194,9 +206,27 @@ type NamespaceClaims struct {
 	// Used is the sum of the claims.
 	Used int64 `json:"used"`
 	// Claims holds one record per claim: 16 bytes of key, then the GPUs and the
-	// overlap as varints.
+	// overlap as varints. Beside a base, 0 GPUs without overlap is a claim of the base that is
+	// no more.
 	// +optional
 	Claims []byte `json:"claims,omitempty"`
+}
+
+// LedgerBase are immutable ConfigMaps that hold settled claims of a GPUBudget.
+type LedgerBase struct {
+	// Namespace of the ConfigMaps.
+	Namespace string `json:"namespace"`
+	// Parts are the ConfigMaps. All of them together are the base; without any it is empty.
+	// +listType=atomic
+	Parts []LedgerPart `json:"parts"`
+}
+
+// LedgerPart is one ConfigMap of a base.
+type LedgerPart struct {
+	// Name of the ConfigMap.
+	Name string `json:"name"`
+	// SHA256 of its claims, in hexadecimal digits. Other claims are not believed.
+	SHA256 string `json:"sha256"`
 }
 
 // Reservation is the claim of an admission that is not seen stored yet.

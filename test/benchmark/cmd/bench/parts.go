@@ -34,6 +34,7 @@ var parts = []part{
 	{name: "growth", about: "engines in process, growing", tests: peers, match: "^BenchmarkScale$"},
 	{name: "scale", about: "the webhook in a growing cluster", program: "scale"},
 	{name: "apiserver", about: "a real API server", program: "apiserver"},
+	{name: "charge", about: "charging beside a ResourceQuota", program: "charge"},
 }
 
 var peers = []string{"ours", "gatekeeper", "kubernetes", "kyverno"}

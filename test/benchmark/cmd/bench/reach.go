@@ -37,12 +37,25 @@ func perServer(review, what, from, to string) func(*results) (float64, bool) {
 	}
 }
 
+// added is what one limit adds to the median create, in terms of what another one adds.
+func added(of, to string, where ...string) func(*results) (float64, bool) {
+	return func(r *results) (float64, bool) {
+		r = r.where(append(where, "claims=10", "kind=Service"))
+		free, some := r.summary("p50-ms", "limit=none")
+		with, has := r.summary("p50-ms", "limit="+of)
+		beside, too := r.summary("p50-ms", "limit="+to)
+		return (with.Center - free.Center) / (beside.Center - free.Center), some && has && too && min(with.Center, beside.Center) > free.Center
+	}
+}
+
+// charged are results of one limit with 10 claims in the ledger, one replica.
+func charged(limit, clients string, more ...string) []string {
+	return append(more, "limit="+limit, "clients="+clients, "kind=Service")
+}
+
 var aims = []aim{
 	{"expansion in process: time, to Gatekeeper's", "engine", 0.5, false, "x", ratio("ns/op", "engine=ours", "engine=gatekeeper", "case=expand")},
 	{"expansion in process: allocations, to Gatekeeper's", "engine", 0.25, false, "x", ratio("allocs/op", "engine=ours", "engine=gatekeeper", "case=expand")},
-	{"CPU over TLS, 8 clients: review that does not concern us, to the constant handler's", "tls", 1.5, false, "x", ratio("cpu-s/10k", "server=ours", "server=constant", "case=other", "clients=8")},
-	{"CPU over TLS, 8 clients: update with an empty patch, to the constant handler's", "tls", 2, false, "x", ratio("cpu-s/10k", "server=ours", "server=constant", "case=update", "clients=8")},
-	{"CPU over TLS, 8 clients: expansion, to the constant handler's", "tls", 3, false, "x", ratio("cpu-s/10k", "server=ours", "server=constant", "case=expand", "clients=8")},
 	{"expansion in process: 100 policies, to 1", "growth", 1.1, false, "x", ratio("ns/op", "policies=100", "policies=1", "review=expand")},
 	{"judgement in process: 100 policies, to 1", "growth", 1.1, false, "x", ratio("ns/op", "policies=100", "policies=1", "review=admit")},
 	{"charge in process: 10,000 Services, to 10", "growth", 1.1, false, "x", ratio("ns/op", "services=10000", "services=10", "review=budget")},
@@ -55,6 +68,13 @@ var aims = []aim{
 	{"resident memory, 10,000 Services and 100 policies", "scale", 200, false, "MiB", median("rss-MiB", "state=10000-Services-and-100-policies")},
 	{"start to ready, warm API server, 10 Services", "scale", 1000, false, "ms", median("ready-ms", "services=10")},
 	{"start to ready, warm API server, 10,000 Services", "scale", 1000, false, "ms", median("ready-ms", "services=10000")},
+	{"what a budget adds to the median create, to what a ResourceQuota adds, 1 client", "charge", 1.5, false, "x", added("GPUBudget", "ResourceQuota", "replicas=1", "clients=1")},
+	{"the same, 8 clients", "charge", 1.5, false, "x", added("GPUBudget", "ResourceQuota", "replicas=1", "clients=8")},
+	{"the same, 64 clients", "charge", 1.5, false, "x", added("GPUBudget", "ResourceQuota", "replicas=1", "clients=64")},
+	{"creates per second under a budget, to those under a ResourceQuota, 64 clients", "charge", 0.8, true, "x", ratio("creates/s", "limit=GPUBudget", "limit=ResourceQuota", "clients=64", "replicas=1", "claims=10", "kind=Service")},
+	{"creates per second under a budget: 3 replicas, to 1, 64 clients", "charge", 1, true, "x", ratio("creates/s", "replicas=3", "replicas=1", charged("GPUBudget", "64", "claims=10")...)},
+	{"99th percentile of a create under a budget, 64 clients", "charge", 1000, false, "ms", median("p99-ms", charged("GPUBudget", "64", "claims=10", "replicas=1")...)},
+	{"median create under a budget: 10,000 claims, to 10, 8 clients", "charge", 1.1, false, "x", ratio("p50-ms", "claims=10000", "claims=10", charged("GPUBudget", "8", "replicas=1")...)},
 	{"charging admissions per ledger write, 64 clients", "apiserver", 10, true, "", median("charges/write", "clients=64")},
 }
 

@@ -68,6 +68,7 @@ func page(out *bytes.Buffer, name string, r *results, docs string, data any) err
 		"table":   r.table,
 		"list":    r.list,
 		"loads":   func() []string { return r.values("step-ms/create", "clients") },
+		"keys":    func(key string) []string { return r.values("p50-ms", key) },
 		"clients": func() []string { return r.values("p50-us", "clients") },
 		"reviews": func() []string { return r.values("cpu-s/10k", "review") },
 		"times":   r.times,

@@ -1,0 +1,111 @@
+// Children of an operator's object that its operator did not make, or more of them than it was admitted
+// with.
+
+package app
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+const (
+	jobSetAPI   = "jobset.x-k8s.io/v1alpha2"
+	jobSetMaker = "system:serviceaccount:jobset-system:jobset-controller-manager"
+	groupAPI    = "leaderworkerset.x-k8s.io/v1"
+	groupMaker  = "system:serviceaccount:lws-system:lws-controller-manager"
+	rayAPI      = "ray.io/v1"
+	rayMaker    = "system:serviceaccount:ray-system:kuberay-operator"
+)
+
+// owned has a controller.
+func owned(o, apiVersion, kind, name string) string {
+	return strings.Replace(o, "metadata: {", "metadata: {ownerReferences: ["+ownerOf(apiVersion, kind, name)+"], ", 1)
+}
+
+// TestWhatAnOperatorMakesIsPartOfWhatItWasMadeOf goes through requests one after the other, with a budget
+// of 10 GPUs.
+func TestWhatAnOperatorMakesIsPartOfWhatItWasMadeOf(t *testing.T) {
+	gang := func(replicas int, more string) string {
+		return fmt.Sprintf(`{apiVersion: %s, kind: JobSet, metadata: {name: gang, namespace: team, uid: gang-uid}, spec: {%s replicatedJobs: [{name: w, replicas: %d, template: {spec: {parallelism: 2, completions: 2, template: {spec: %s}}}}]}}`,
+			jobSetAPI, more, replicas, podSpecOf(2))
+	}
+	job := func(n int, spec string) string {
+		return owned(of("batch/v1", "Job", fmt.Sprintf("gang-w-%d", n), spec, 2), jobSetAPI, "JobSet", "gang")
+	}
+	const two = "parallelism: 2, completions: 2"
+	group := func(replicas int) string {
+		return fmt.Sprintf(`{apiVersion: %s, kind: LeaderWorkerSet, metadata: {name: llm, namespace: team, uid: llm-uid}, spec: {replicas: %d, leaderWorkerTemplate: {size: 3, workerTemplate: {spec: %s}}}}`, groupAPI, replicas, podSpecOf(1))
+	}
+	leaders := func(replicas int) string {
+		return owned(of("apps/v1", "StatefulSet", "llm", fmt.Sprintf("replicas: %d", replicas), 1), groupAPI, "LeaderWorkerSet", "llm")
+	}
+	workers := owned(of("apps/v1", "StatefulSet", "llm-0", "replicas: 2", 1), "v1", "Pod", "llm-0")
+	leader := podOf("llm-0", "llm", ownerOf("apps/v1", "StatefulSet", "llm"), 1)
+	ray := func(workers int) string {
+		return fmt.Sprintf(`{apiVersion: %s, kind: RayCluster, metadata: {name: ray, namespace: team, uid: ray-uid}, spec: {headGroupSpec: {template: {spec: {}}}, workerGroupSpecs: [{replicas: %d, maxReplicas: 99, template: {spec: %s}}]}}`, rayAPI, workers, podSpecOf(4))
+	}
+	rayPod := func(n, gpus int) string {
+		return podOf(fmt.Sprintf("ray-%d", n), "ray", ownerOf(rayAPI, "RayCluster", "ray"), gpus)
+	}
+	for name, steps := range map[string][]step{
+		"a JobSet, its Jobs and their pods": {
+			{what: "more than there is", object: gang(3, ""), refused: "asks for 12 GPUs (2 x 6 pods); 10 of 10 are free in budget b"},
+			{what: "the gang", object: gang(2, ""), used: 8},
+			{what: "its first Job", user: jobSetMaker, object: job(0, two), used: 8},
+			{what: "its second", user: jobSetMaker, object: job(1, two), used: 8},
+			{what: "a pod", user: account("job-controller"), object: podOf("gang-w-0-a", "gang-w-0", ownerOf("batch/v1", "Job", "gang-w-0"), 2), used: 8},
+			{what: "another pod", user: account("job-controller"), object: podOf("gang-w-0-b", "gang-w-0", ownerOf("batch/v1", "Job", "gang-w-0"), 2), used: 8},
+			{what: "a Job beyond it", user: jobSetMaker, object: job(2, two), refused: "asks for 4 GPUs (2 x 2 pods); 2 of 10 are free in budget b", used: 8},
+			{what: "a Job that a tenant adds", user: "eve", object: job(3, "parallelism: 1"), used: 10},
+			{what: "that grows", object: gang(3, ""), old: gang(2, ""), refused: "0 of 10 are free", used: 10},
+		},
+		"a JobSet that is unsuspended, with its Jobs": {
+			{what: "a gang that waits", object: gang(2, "suspend: true,")},
+			{what: "its Job", user: jobSetMaker, object: job(0, two+", suspend: true")},
+			{what: "a tenant starts the Job by itself", user: "eve", object: job(0, two), old: job(0, two+", suspend: true"), used: 4},
+			{what: "the gang is to start, and the entries of both count until the next count", user: "system:serviceaccount:kueue-system:kueue-controller-manager", object: gang(2, ""), old: gang(2, "suspend: true,"), refused: "6 of 10 are free", used: 4},
+		},
+		"unsuspended by its queue": {
+			{what: "a gang that waits", object: gang(2, "suspend: true,")},
+			{what: "its Job", user: jobSetMaker, object: job(0, two+", suspend: true")},
+			{what: "the queue", user: "system:serviceaccount:kueue-system:kueue-controller-manager", object: gang(2, ""), old: gang(2, "suspend: true,"), used: 8},
+			{what: "the Job", user: jobSetMaker, object: job(0, two), old: job(0, two+", suspend: true"), used: 8},
+		},
+		"Jobs that only say whose they are": {
+			{what: "the gang", object: gang(1, ""), used: 4},
+			{what: "by a tenant", user: "eve", object: job(0, two), used: 8},
+			{what: "by an account of another namespace", user: "system:serviceaccount:team:jobset-controller-manager", object: job(1, "parallelism: 1"), used: 10},
+			{what: "of no such JobSet", user: jobSetMaker, object: strings.Replace(job(2, two), "gang-uid", "other-uid", 1), refused: "0 of 10 are free", used: 10},
+		},
+		"a JobSet that somebody made smaller": {
+			{what: "the gang", object: gang(2, ""), used: 8},
+			{what: "smaller", object: gang(1, ""), old: gang(2, ""), used: 4},
+			{what: "one Job", user: jobSetMaker, object: job(0, two), used: 4},
+			{what: "another, as before", user: jobSetMaker, object: job(1, two), used: 8},
+		},
+		"a LeaderWorkerSet by leaders, their pods and the workers": {
+			{what: "groups of 3", object: group(2), used: 6},
+			{what: "kubectl scale", subresource: "leaderworkersets/scale", object: scaleTo("llm", 4), old: scaleTo("llm", 2), refused: "asks for 12 GPUs (1 x 12 pods); 4 of 10 are free in budget b", used: 6},
+			{what: "the leaders", user: groupMaker, object: leaders(2), used: 6},
+			{what: "a leader", user: account("statefulset-controller"), object: leader, used: 6},
+			{what: "its workers", user: groupMaker, object: workers, used: 6},
+			{what: "a worker", user: account("statefulset-controller"), object: podOf("llm-0-1", "llm-0", ownerOf("apps/v1", "StatefulSet", "llm-0"), 1), refused: "", used: 6},
+			{what: "scaled to what fits", subresource: "leaderworkersets/scale", object: scaleTo("llm", 3), old: scaleTo("llm", 2), used: 9},
+		},
+		"a RayCluster and its pods": {
+			{what: "a cluster", object: ray(2), used: 8},
+			{what: "a worker", user: rayMaker, object: rayPod(1, 4), used: 8},
+			{what: "another", user: rayMaker, object: rayPod(2, 4), used: 8},
+			{what: "a third", user: rayMaker, object: rayPod(3, 4), refused: "2 of 10 are free", used: 8},
+			{what: "one that a tenant adds", user: "eve", object: rayPod(4, 2), used: 10},
+			{what: "one in place of another, which is gone", old: rayPod(1, 4), deleted: true, used: 10},
+			{what: "it finds the tenant's in its place", user: rayMaker, object: rayPod(5, 4), refused: "0 of 10 are free", used: 10},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e, ledgers := standalone()
+			play(t, e, ledgers, steps)
+		})
+	}
+}

@@ -1,0 +1,167 @@
+// Pods are taken from a Deployment without being deleted, and it makes new ones in their place.
+
+package app
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/kubetorch/webhook/pkg/manifest"
+	"github.com/kubetorch/webhook/pkg/workload"
+)
+
+// orphaned is a simulated cluster whose budget a Deployment has used up, the ReplicaSet of which was deleted
+// without its pods.
+type orphaned struct{ *simulated }
+
+const collectorAccount = "system:serviceaccount:kube-system:generic-garbage-collector"
+
+func newOrphaned(t *testing.T) *orphaned {
+	t.Helper()
+	s := &orphaned{simulate(t, 1, 12, true)}
+	s.make(manifest.Object{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": labelsOf("d", "x"),
+		"spec": manifest.Object{"replicas": int64(2), "selector": manifest.Object{"matchLabels": manifest.Object{"app": "x"}},
+			"strategy": manifest.Object{"type": "Recreate"}, "template": manifest.Object{"metadata": manifest.Object{"labels": manifest.Object{"app": "x"}}, "spec": sixGPUs()}}})
+	s.work()
+	require.EqualValues(t, 12, s.held(allTypes))
+	set := s.any(workload.ReplicaSetKind)
+	s.drop(workload.ReplicaSetKind, set)
+	for _, pod := range s.podsOf([]manifest.Object{set}) {
+		s.let(workload.PodKind, pod)
+	}
+	return s
+}
+
+func sixGPUs() manifest.Object {
+	return manifest.Object{"nodeSelector": manifest.Object{"nvidia.com/gpu.product": otherProduct}, "containers": []any{manifest.Object{"name": "c", "image": "a", "resources": manifest.Object{"limits": manifest.Object{"nvidia.com/gpu": int64(6)}}}}}
+}
+
+func labelsOf(name, app string) manifest.Object {
+	return manifest.Object{"name": name, "labels": manifest.Object{"app": app}}
+}
+
+// make has the tenant make an object, and needs that to be admitted.
+func (s *orphaned) make(o manifest.Object) {
+	s.t.Helper()
+	require.True(s.t, s.create(tenant, workload.KindOf(o), o))
+	s.flush()
+}
+
+// flush stores what is under way.
+func (s *orphaned) flush() {
+	for _, w := range s.waiting {
+		w.store()
+	}
+	s.waiting = nil
+}
+
+// let has the garbage collector take the owner from an object; it tells whether that is admitted.
+func (s *orphaned) let(kind schema.GroupKind, o manifest.Object) bool {
+	return s.update(collectorAccount, kind, "", o, func(o manifest.Object) { delete(manifest.Map(o, "metadata"), "ownerReferences") })
+}
+
+// work has all controllers work, the adopters first, and holds the promise all the time.
+func (s *orphaned) work() {
+	for range 4 {
+		for _, set := range s.all(workload.DaemonSetKind) {
+			s.daemonSetController(set)
+			s.check()
+		}
+		for _, set := range s.all(workload.ReplicaSetKind) {
+			s.replicaSetController(workload.ReplicaSetKind, "replicaset-controller", set)
+			s.check()
+		}
+		for _, d := range s.all(workload.DeploymentKind) {
+			s.deploymentController(d)
+			s.check()
+		}
+		s.flush()
+	}
+}
+
+func TestOrphansThatAnotherAdopts(t *testing.T) {
+	for name, test := range map[string]struct {
+		kind    string
+		counted bool
+	}{
+		"a ReplicaSet": {"ReplicaSet", false}, "a DaemonSet": {"DaemonSet", false},
+		"a ReplicaSet, once they are counted": {"ReplicaSet", true}, "a DaemonSet, once they are counted": {"DaemonSet", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newOrphaned(t)
+			if test.counted {
+				s.countQuietly()
+			}
+			thief := manifest.Object{"apiVersion": "apps/v1", "kind": test.kind, "metadata": labelsOf("thief", "y"), "spec": manifest.Object{
+				"replicas": int64(2), "selector": manifest.Object{"matchLabels": manifest.Object{"app": "x"}},
+				"template": manifest.Object{"metadata": manifest.Object{"labels": manifest.Object{"app": "x"}}, "spec": manifest.Object{"containers": []any{manifest.Object{"name": "c", "image": "a"}}}}}}
+			s.make(thief)
+			s.work()
+			assert.EqualValues(t, 12, s.held(allTypes))
+			var own []manifest.Object
+			for _, set := range s.all(workload.ReplicaSetKind) {
+				if controllerUID(set) != "" {
+					own = append(own, set)
+				}
+			}
+			assert.Len(t, s.podsOf(own), 2, "the Deployment has them again")
+		})
+	}
+}
+
+func TestOrphansWithOtherLabels(t *testing.T) {
+	for name, counted := range map[string]bool{"at once": false, "once they are counted": true} {
+		t.Run(name, func(t *testing.T) {
+			s := newOrphaned(t)
+			if counted {
+				s.countQuietly()
+			}
+			for _, pod := range s.all(workload.PodKind) {
+				assert.False(t, s.update(tenant, workload.PodKind, "", pod, func(o manifest.Object) { manifest.Map(o, "metadata")["labels"] = manifest.Object{"app": "mine"} }))
+				assert.True(t, s.update(tenant, workload.PodKind, "", pod, func(o manifest.Object) { manifest.Map(o, "metadata")["annotations"] = manifest.Object{"a": "b"} }))
+			}
+			s.flush()
+			s.work()
+			assert.EqualValues(t, 12, s.held(allTypes))
+		})
+	}
+}
+
+// Without a Deployment that waits for it a Pod may have any labels, also in a budget that is used up.
+func TestAPodThatNobodyWaitsForMayHaveOtherLabels(t *testing.T) {
+	s := &orphaned{simulate(t, 1, 6, true)}
+	s.make(manifest.Object{"apiVersion": "v1", "kind": "Pod", "metadata": labelsOf("p", "x"), "spec": sixGPUs()})
+	relabel := func() bool {
+		return s.update(tenant, workload.PodKind, "", s.any(workload.PodKind), func(o manifest.Object) { manifest.Map(o, "metadata")["labels"] = manifest.Object{"app": "y"} })
+	}
+	assert.True(t, relabel())
+}
+
+// A ReplicaSet that has none of its pods yet may not become its own root: it was charged with its Deployment.
+func TestAReplicaSetThatIsOrphanedBeforeItsPods(t *testing.T) {
+	s := newOrphaned(t)
+	for _, pod := range s.all(workload.PodKind) { // of an earlier template
+		pod = clonedObject(pod)
+		manifest.Map(pod, "metadata")["labels"] = manifest.Object{"app": "x", "hash": "earlier"}
+		s.put(workload.PodKind, pod)
+	}
+	d := clonedObject(s.any(workload.DeploymentKind))
+	s.put(workload.ReplicaSetKind, manifest.Object{"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": manifest.Object{"name": "d-later", "namespace": team, "uid": "later",
+		"labels": manifest.Object{"app": "x", "hash": "later"}, "ownerReferences": reference(workload.DeploymentKind, d)}, "spec": manifest.Object{"replicas": int64(2),
+		"selector": manifest.Object{"matchLabels": manifest.Object{"app": "x", "hash": "later"}},
+		"template": manifest.Object{"metadata": manifest.Object{"labels": manifest.Object{"app": "x", "hash": "later"}}, "spec": sixGPUs()}}})
+	manifest.Map(d, "metadata")["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+	s.put(workload.DeploymentKind, d)
+	if s.let(workload.ReplicaSetKind, s.stored[workload.ReplicaSetKind]["d-later"]) {
+		s.drop(workload.DeploymentKind, d)
+	}
+	for range 3 {
+		s.now = s.now.Add(settleAfter)
+		s.countQuietly()
+		s.work()
+	}
+	assert.EqualValues(t, 12, s.held(allTypes))
+}

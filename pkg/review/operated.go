@@ -1,0 +1,183 @@
+package review
+
+import (
+	"context"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/kubetorch/webhook/pkg/manifest"
+	"github.com/kubetorch/webhook/pkg/workload"
+)
+
+// operatorRoot is what was read for what an operator makes of an object.
+type operatorRoot struct {
+	// root is the object, and row its kind.
+	root manifest.Object
+	row  *workload.OperatorKind
+	// made is what all else claims that was made of it.
+	made []workload.Part
+}
+
+// usage is what the root asks for by itself.
+func (o *operatorRoot) usage(gpus workload.GPUResources) workload.Usage {
+	return workload.OperatorUsage(o.root, o.row, gpus)
+}
+
+// holds tells whether the root was admitted with all that was made of it, and something beside that.
+func (o *operatorRoot) holds(more []workload.Part, gpus workload.GPUResources) (made []workload.Part, all bool) {
+	u := o.usage(gpus)
+	made = slices.Concat(o.made, more)
+	return made, workload.Sum(workload.WithMade(u.Parts, made)) <= workload.Sum(u.Parts)
+}
+
+// rootOf is the object of an operator's kind that another one is part of, as it is stored; nil if none.
+func (r *Request) rootOf(ctx context.Context, in inNamespace, o manifest.Object) (manifest.Object, *workload.OperatorKind, error) {
+	return r.operators.RootOf(o, func(ref workload.OwnerRef) (manifest.Object, error) {
+		return in.get(ctx, ref.GroupKind, ref.Name)
+	})
+}
+
+// resolveMade reads, for what an operator's account writes, whose it is, and what else was made of that.
+func (r *Request) resolveMade(ctx context.Context, w World, in inNamespace) error {
+	user := r.raw.UserInfo.Username
+	if !r.operators.MadeBy(user) {
+		return nil
+	}
+	root, row, err := r.rootOf(ctx, in, r.object)
+	if err != nil || root == nil || !row.MadeBy(user) {
+		return err
+	}
+	if err := r.readClaims(ctx, w, in, root); err != nil {
+		return err
+	}
+	made, err := r.madeOf(ctx, in, root, row, manifest.Text(r.object, "metadata", "uid"))
+	if err == nil {
+		r.related.operated = &operatorRoot{root, row, made}
+	}
+	return err
+}
+
+// madeOf is what was made of an object of an operator's kind, as a count finds it, without the object of
+// a UID.
+func (r *Request) madeOf(ctx context.Context, in inNamespace, root manifest.Object, row *workload.OperatorKind, without string) ([]workload.Part, error) {
+	pods, err := in.List(ctx, workload.PodKind, in.namespace, labels.Everything())
+	if err != nil {
+		return nil, err
+	}
+	var parts []workload.Part
+	uid := manifest.Text(root, "metadata", "uid")
+	for _, kind := range row.ChildKinds() {
+		listed := pods
+		if kind != workload.PodKind {
+			if listed, err = in.List(ctx, kind, in.namespace, labels.Everything()); err != nil {
+				return nil, err
+			}
+		}
+		children, err := r.childrenOf(ctx, in, uid, listed)
+		if err != nil {
+			return nil, err
+		}
+		for _, child := range children {
+			if manifest.Text(child, "metadata", "uid") == without {
+				continue
+			}
+			claimed, err := r.partsOf(ctx, in, child, pods, without)
+			if err != nil {
+				return nil, err
+			}
+			parts = append(parts, claimed...)
+		}
+	}
+	return parts, nil
+}
+
+// childrenOf are the objects that the one of a UID controls, and StatefulSets that a pod of it does, which
+// leads a group.
+func (r *Request) childrenOf(ctx context.Context, in inNamespace, uid string, listed []manifest.Object) (children []manifest.Object, err error) {
+	for _, o := range listed {
+		ref, ok := workload.Controller(o)
+		switch {
+		case !ok:
+		case ref.UID == uid:
+			children = append(children, o)
+		case ref.GroupKind == workload.PodKind:
+			root, _, err := r.rootOf(ctx, in, o)
+			if err != nil {
+				return nil, err
+			}
+			if root != nil && manifest.Text(root, "metadata", "uid") == uid {
+				children = append(children, o)
+			}
+		}
+	}
+	return children, nil
+}
+
+// partsOf is what one thing claims that an operator made.
+func (r *Request) partsOf(ctx context.Context, in inNamespace, o manifest.Object, pods []manifest.Object, without string) ([]workload.Part, error) {
+	of := workload.KindOf(o)
+	if row, ok := r.operators.For(of); ok {
+		made, err := r.madeOf(ctx, in, o, row, without)
+		return workload.WithMade(workload.OperatorUsage(o, row, r.gpus).Parts, made), err
+	}
+	kind, ok := workload.KindFor(of)
+	if !ok {
+		return nil, nil
+	}
+	u := kind.Usage(o, r.gpus)
+	if of != workload.PodKind {
+		u.Hold(r.held(belonging(pods, o)))
+	}
+	return u.Parts, nil
+}
+
+// madeClaim is for what an operator makes of an object that was admitted with all that is made of it: its
+// entry holds that. What goes beyond it is charged by itself.
+func (r *Request) madeClaim(w World, d workload.Usage) (c Claim, ok bool) {
+	of := r.related.operated
+	if of == nil {
+		return c, false
+	}
+	made, all := of.holds(d.Parts, r.selection(w).GPUResources())
+	if !all {
+		return c, false
+	}
+	holder := rootOf(of.root)
+	return Claim{Key: holder.key, Kind: holder.kind, Name: holder.name, New: made, Demand: d, Held: true, Settled: true}, true
+}
+
+// madeWithin tells whether an operator makes no more of an object in each pod, nor in all, than that was
+// admitted with: then it goes on after a policy became stricter.
+func (r *Request) madeWithin(w World, d workload.Usage) bool {
+	of := r.related.operated
+	if of == nil {
+		return false
+	}
+	gpus := r.selection(w).GPUResources()
+	_, all := of.holds(d.Parts, gpus)
+	return all && d.GPUs.Cmp(of.usage(gpus).GPUs) <= 0
+}
+
+// underOperator has a Pod that a controller of Kubernetes makes for what an operator made charged to the
+// root of that. Within what its owner asks for it was charged with that.
+func (r *Request) underOperator(ctx context.Context, w World, in inNamespace, owner manifest.Object) error {
+	top, row, err := r.rootOf(ctx, in, owner)
+	if err != nil || top == nil {
+		return err
+	}
+	r.related.root = rootOf(top)
+	if r.related.need.Settled() {
+		return nil
+	}
+	if err := r.readClaims(ctx, w, in, top); err != nil {
+		return err
+	}
+	made, err := r.madeOf(ctx, in, top, row, manifest.Text(owner, "metadata", "uid"))
+	if err != nil {
+		return err
+	}
+	of := &operatorRoot{top, row, made}
+	r.related.needed, r.related.fits = of.holds([]workload.Part{r.related.need.Held}, r.gpus)
+	return nil
+}

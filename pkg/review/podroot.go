@@ -1,0 +1,189 @@
+package review
+
+import (
+	"context"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/kubetorch/webhook/pkg/manifest"
+	"github.com/kubetorch/webhook/pkg/workload"
+)
+
+// resolvePod reads what a Pod that its controller makes or adopts belongs to, up to the root, and all that
+// the root needs; and of one that is changed whose it is, and who reckons with it.
+func (r *Request) resolvePod(ctx context.Context, w World, in inNamespace) (err error) {
+	if !asksForDevices(r.object) {
+		return nil
+	}
+	if r.old != nil {
+		if r.related.owner, err = in.owner(ctx, r.object); err != nil {
+			return err
+		}
+		if r.related.oldOwner, err = in.owner(ctx, r.old); err != nil {
+			return err
+		}
+		if r.related.oldOwner == nil {
+			if r.related.awaited, err = in.awaited(ctx, r.old); err != nil {
+				return err
+			}
+		}
+		if r.related.orphaned, err = r.isOrphaned(ctx, in); err != nil {
+			return err
+		}
+		if !r.byMaker() || r.related.owner == nil || sameUID(r.related.owner, r.related.oldOwner) {
+			return nil
+		}
+	}
+	if !r.byMaker() {
+		return r.resolveMade(ctx, w, in)
+	}
+	return r.resolveRoot(ctx, w, in, r.object)
+}
+
+// resolveRoot reads what a Pod belongs to, up to the root, and what the root needs with the Pod, which
+// may be stored already.
+func (r *Request) resolveRoot(ctx context.Context, w World, in inNamespace, pod manifest.Object) error {
+	owner, err := in.owner(ctx, pod)
+	if err != nil || owner == nil {
+		return err
+	}
+	r.related.owner = owner
+	switch workload.KindOf(owner) {
+	case workload.DaemonSetKind:
+		return nil // each of its pods is charged by itself
+	case workload.ReplicaSetKind:
+		deployment, err := in.owner(ctx, owner)
+		if err != nil {
+			return err
+		}
+		if deployment != nil {
+			return r.needOfDeployment(ctx, w, in, pod, deployment)
+		}
+	}
+	pods, err := in.children(ctx, workload.PodKind, owner)
+	if err != nil {
+		return err
+	}
+	if err := r.readClaims(ctx, w, in, append(pods, owner)...); err != nil {
+		return err
+	}
+	r.related.root, r.related.need = rootOf(owner), workload.NeedOf(owner, r.held(with(pods, pod)), r.gpus)
+	return r.underOperator(ctx, w, in, owner)
+}
+
+// with adds a pod to those that are stored, in the place of what is stored of it.
+func with(pods []manifest.Object, pod manifest.Object) []manifest.Object {
+	return append(except(pods, manifest.Text(pod, "metadata", "uid")), pod)
+}
+
+// awaited tells whether a Deployment selects a Pod that belongs to nobody: until a ReplicaSet of it adopts
+// the Pod it makes no other in its place.
+func (in inNamespace) awaited(ctx context.Context, pod manifest.Object) (bool, error) {
+	listed, err := in.List(ctx, DeploymentKind, in.namespace, labels.Everything())
+	if err != nil {
+		return false, err
+	}
+	for _, deployment := range listed {
+		if workload.Selects(deployment, pod) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// sameUID tells whether two objects are there, and are one.
+func sameUID(a, b manifest.Object) bool {
+	uid := manifest.Text(a, "metadata", "uid")
+	return uid != "" && uid == manifest.Text(b, "metadata", "uid")
+}
+
+// needOfDeployment is for a Pod of a Deployment, which may itself belong to a Revision.
+func (r *Request) needOfDeployment(ctx context.Context, w World, in inNamespace, pod, deployment manifest.Object) error {
+	revision, err := in.owner(ctx, deployment)
+	if err != nil {
+		return err
+	}
+	deployments := []manifest.Object{deployment}
+	r.related.root = rootOf(deployment)
+	if revision != nil {
+		if r.related.root, deployments, err = in.knativeRoot(ctx, revision, deployment); err != nil {
+			return err
+		}
+		if r.related.left, err = in.leftByKnative(ctx); err != nil {
+			return err
+		}
+		if err := r.readClaims(ctx, w, in, r.related.left...); err != nil {
+			return err
+		}
+	}
+	for _, d := range deployments {
+		sets, err := in.children(ctx, workload.ReplicaSetKind, d)
+		if err != nil {
+			return err
+		}
+		pods, loose, err := in.podsOf(ctx, d, sets)
+		if err != nil {
+			return err
+		}
+		if err := r.readClaims(ctx, w, in, slices.Concat(sets, loose, slices.Concat(pods...))...); err != nil {
+			return err
+		}
+		loose = except(loose, manifest.Text(pod, "metadata", "uid"))
+		for i, set := range sets {
+			adopted, rest := partition(loose, func(o manifest.Object) bool { return !controlled(o) && workload.Selects(set, o) })
+			pods[i], loose = append(pods[i], adopted...), rest
+			if sameUID(set, r.related.owner) {
+				pods[i] = with(pods[i], pod)
+			}
+			r.related.need = r.related.need.Plus(workload.NeedOf(set, r.held(pods[i]), r.gpus))
+		}
+		for _, pod := range loose {
+			r.related.left = with(r.related.left, pod)
+		}
+	}
+	r.related.left = except(r.related.left, manifest.Text(pod, "metadata", "uid"))
+	return nil
+}
+
+// partition are the objects that something holds of, and the others.
+func partition(objects []manifest.Object, holds func(manifest.Object) bool) (found, others []manifest.Object) {
+	for _, o := range objects {
+		if holds(o) {
+			found = append(found, o)
+		} else {
+			others = append(others, o)
+		}
+	}
+	return found, others
+}
+
+// knativeRoot is what holds the claim of a Revision, and the Deployments of all that it holds the claim
+// for.
+func (in inNamespace) knativeRoot(ctx context.Context, revision, own manifest.Object) (root, []manifest.Object, error) {
+	configuration, err := in.owner(ctx, revision)
+	if err != nil || configuration == nil {
+		return rootOf(revision), []manifest.Object{own}, err
+	}
+	service, err := in.owner(ctx, configuration)
+	if err != nil {
+		return root{}, nil, err
+	}
+	holder := rootOf(configuration)
+	if service != nil {
+		holder = rootOf(service)
+	}
+	revisions, err := in.children(ctx, RevisionKind, configuration)
+	if err != nil {
+		return root{}, nil, err
+	}
+	listed, err := in.List(ctx, DeploymentKind, in.namespace, labels.Everything())
+	if err != nil {
+		return root{}, nil, err
+	}
+	var deployments []manifest.Object
+	for _, revision := range revisions {
+		deployments = append(deployments, belonging(listed, revision)...)
+	}
+	return holder, deployments, nil
+}

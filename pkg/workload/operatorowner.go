@@ -1,0 +1,148 @@
+package workload
+
+import (
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/kubetorch/webhook/pkg/manifest"
+)
+
+// passed are the kinds of Kubernetes that may stand between a pod and an object of an operator's kind.
+var passed = []schema.GroupKind{PodKind, JobKind, ReplicaSetKind, ReplicationControllerKind, StatefulSetKind}
+
+// deepest is how many controllers there are above an object at most: a worker of a LeaderWorkerSet has
+// its StatefulSet, the leader, the leader's StatefulSet and the LeaderWorkerSet.
+const deepest = 6
+
+// ChildKinds are the kinds of what an operator makes of an object; those of Kubernetes' own if the table
+// names none.
+func (k *OperatorKind) ChildKinds() []schema.GroupKind {
+	if len(k.Children) == 0 {
+		return slices.Clone(passed)
+	}
+	kinds := make([]schema.GroupKind, len(k.Children))
+	for i, name := range k.Children {
+		kinds[i] = schema.ParseGroupKind(name)
+	}
+	return kinds
+}
+
+// Controller is the controller that an object states, of whatever kind. It proves nothing by itself.
+func Controller(o manifest.Object) (OwnerRef, bool) {
+	for _, ref := range manifest.Objects(o, "metadata", "ownerReferences") {
+		if controls, _ := ref["controller"].(bool); controls {
+			owner := OwnerRef{KindOf(ref), manifest.Text(ref, "name"), manifest.Text(ref, "uid")}
+			return owner, owner.UID != "" && owner.Name != ""
+		}
+	}
+	return OwnerRef{}, false
+}
+
+// RootOf is the object of an operator's kind that another one is part of, the uppermost of several: by
+// controllers that are there, that have the UID which is stated, and that would count it as their own.
+// get reads a controller, nil where there is none of the name. Nothing is read for an object whose
+// controllers are of other kinds.
+func (o Operators) RootOf(object manifest.Object, get func(OwnerRef) (manifest.Object, error)) (root manifest.Object, row *OperatorKind, err error) {
+	for range deepest {
+		ref, ok := Controller(object)
+		of := KindOf(object)
+		above, operated := o.For(ref.GroupKind)
+		switch {
+		case !ok, !operated && !slices.Contains(passed, ref.GroupKind):
+			return root, row, nil
+		case operated && (!above.Charged() || !slices.Contains(above.ChildKinds(), of)):
+			return root, row, nil
+		}
+		owner, err := get(ref)
+		if err != nil {
+			return nil, nil, err
+		}
+		if owner == nil || manifest.Text(owner, "metadata", "uid") != ref.UID || KindOf(owner) != ref.GroupKind ||
+			manifest.Text(owner, "metadata", "namespace") != manifest.Text(object, "metadata", "namespace") {
+			return root, row, nil
+		}
+		if operated {
+			root, row = owner, above
+		} else if !Belongs(object, owner) && (of != StatefulSetKind || ref.GroupKind != PodKind) {
+			return root, row, nil
+		}
+		object = owner
+	}
+	return root, row, nil
+}
+
+// MadeBy tells whether a user is a service account of any operator.
+func (o Operators) MadeBy(user string) bool {
+	return slices.ContainsFunc(o.Kinds, func(k OperatorKind) bool { return k.MadeBy(user) })
+}
+
+// WithMade is what an object claims, given what it asks for itself and what was made of it: of each type
+// of GPUs the larger of both. What is made of a type counts as part of what may be of any.
+func WithMade(own, made []Part) []Part {
+	more := Beyond(made, own)
+	free := Sum(Beyond(ofAnyType(own), ofAnyType(made)))
+	claimed := slices.Clone(own)
+	for _, p := range more {
+		if p.Type != "" && p.GPUs != Unbounded {
+			part := min(free, p.GPUs)
+			free, p.GPUs = free-part, p.GPUs-part
+		}
+		if p.GPUs > 0 {
+			claimed = append(claimed, p)
+		}
+	}
+	return claimed
+}
+
+func ofAnyType(parts []Part) []Part {
+	return slices.DeleteFunc(slices.Clone(parts), func(p Part) bool { return p.Type != "" })
+}
+
+// finished tells whether the status of an object says that there are no pods of it any more.
+func (k *OperatorKind) finished(o manifest.Object) bool {
+	if k.Finished == nil {
+		return false
+	}
+	for _, c := range manifest.Objects(o, "status", "conditions") {
+		if manifest.Text(c, "status") == "True" && slices.Contains(k.Finished.Conditions, manifest.Text(c, "type")) {
+			return true
+		}
+	}
+	if k.Finished.Path == "" {
+		return false
+	}
+	return slices.Contains(k.Finished.Values, manifest.Text(o, strings.Split(k.Finished.Path, ".")...))
+}
+
+// ReplicasPath is where the subresource scale of a kind sets the number of replicas.
+func (k *OperatorKind) ReplicasPath() []string {
+	if k.Replicas == "" {
+		return []string{"spec", "replicas"}
+	}
+	return strings.Split(k.Replicas, ".")
+}
+
+// validateChildren checks what an operator makes, and how its objects end and are scaled.
+func (k *OperatorKind) validateChildren(at *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	for i, name := range k.Children {
+		if child := schema.ParseGroupKind(name); child.Kind == "" || strings.ToUpper(child.Kind[:1]) != child.Kind[:1] {
+			errs = append(errs, field.Invalid(at.Child("children").Index(i), name, "must be a kind and its group, such as Job.batch or Pod"))
+		}
+	}
+	if k.Replicas != "" {
+		errs = append(errs, validatePath(k.Replicas, at.Child("replicas"), false)...)
+	}
+	if f := k.Finished; f != nil {
+		if (f.Path == "") != (len(f.Values) == 0) || (f.Path == "" && len(f.Conditions) == 0) {
+			errs = append(errs, field.Required(at.Child("finished"), "give conditions, or path and values"))
+		}
+		if f.Path != "" {
+			errs = append(errs, validatePath(f.Path, at.Child("finished", "path"), false)...)
+		}
+	}
+	return errs
+}
