@@ -206,7 +206,7 @@ func addReads(mgr ctrl.Manager, config *rest.Config, o ClusterOptions, e *edge, 
 	if err != nil {
 		return err
 	}
-	e.reader = liveReader{direct, source, mgr.GetRESTMapper()}
+	e.reader = liveReader{reads: direct, mapper: mgr.GetRESTMapper(), lists: source}
 	lists := cluster.NewLists(source)
 	lists.Operators = o.Operators
 	l, err := newLedgers(mgr, config, clientset, recorder, o, e, namespaceReads, lists, presence.Served, registry)

@@ -30,14 +30,11 @@ func resourceOf(kind schema.GroupKind) (schema.GroupVersionResource, error) {
 // liveReader is a review.Reader that asks the API server.
 type liveReader struct {
 	reads
-	// lists reads those of what controllers make, of which there may be many.
-	lists cluster.NamespacedSource
 	// mapper knows in which version operators' kinds are served.
 	mapper meta.RESTMapper
+	// lists reads those of what controllers make, of which there may be many.
+	lists cluster.NamespacedSource
 }
-
-// pruned are the kinds of which verdicts need no more than counts do.
-var pruned = []schema.GroupKind{workload.PodKind, workload.ReplicaSetKind, workload.DeploymentKind, workload.HorizontalPodAutoscalerKind}
 
 // resourceOf is how the API server serves a kind; false for one of an operator's that it does not serve.
 func (r liveReader) resourceOf(kind schema.GroupKind) (schema.GroupVersionResource, bool, error) {
@@ -54,6 +51,9 @@ func (r liveReader) resourceOf(kind schema.GroupKind) (schema.GroupVersionResour
 	}
 	return mapping.Resource, true, nil
 }
+
+// pruned are the kinds of which verdicts need no more than counts do.
+var pruned = []schema.GroupKind{workload.PodKind, workload.ReplicaSetKind, workload.DeploymentKind, workload.HorizontalPodAutoscalerKind}
 
 func (r liveReader) Get(ctx context.Context, kind schema.GroupKind, namespace, name string) (manifest.Object, error) {
 	resource, served, err := r.resourceOf(kind)

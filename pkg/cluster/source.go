@@ -22,16 +22,16 @@ type Source interface {
 	Read(ctx context.Context, kind Kind, options metav1.ListOptions) (io.ReadCloser, error)
 }
 
-// ClusterSource reads lists of all namespaces, and of one.
-type ClusterSource interface {
-	Source
-	NamespacedSource
-}
-
 // Versions is a Source that knows which groups are served, and so reads the kinds of operators too.
 type Versions interface {
 	// Preferred are the versions that the API server prefers of the groups that it serves.
 	Preferred(ctx context.Context) (map[string]string, error)
+}
+
+// ClusterSource reads lists of all namespaces, and of one.
+type ClusterSource interface {
+	Source
+	NamespacedSource
 }
 
 // NewSource reads from an API server, uncompressed if the configuration says so. client may be
