@@ -1,3 +1,5 @@
+// Bypass class: a Deployment adopts what was admitted by itself.
+
 package app
 
 import (

@@ -1,3 +1,5 @@
+// Bypass class: something is taken from its owner or left behind by it, and what that belongs to makes others.
+
 package app
 
 import (

@@ -1,3 +1,5 @@
+// Bypass class: objects that are large where verdicts look, so that reading them takes the memory.
+
 package cluster
 
 import (

@@ -1,3 +1,5 @@
+// Bypass class: a count makes room for what no admission found room for.
+
 package usage
 
 import (
