@@ -1,4 +1,4 @@
-// Bypass class: a Deployment adopts what was admitted by itself.
+// A ReplicaSet that was admitted by itself is adopted by a Deployment that may scale it beyond a bound.
 
 package app
 

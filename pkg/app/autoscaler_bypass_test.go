@@ -1,4 +1,5 @@
-// Bypass class: an autoscaler that nobody was charged for scales what it points at.
+// An autoscaler asks for pods that nobody was charged for: made at the same time as its target, or changed
+// while it waits for a finalizer.
 
 package app
 

@@ -1,4 +1,4 @@
-// Bypass class: something is taken from its owner or left behind by it, and what that belongs to makes others.
+// What is left of an owner that was deleted holds GPUs, while its root makes others under the same entry.
 
 package app
 
@@ -128,21 +128,21 @@ func TestWhatIsOrphanedFromARootThatGoesOnIsCharged(t *testing.T) {
 	owned := strings.Replace(strings.ReplaceAll(set, "app: rs", "app: web"), "uid: rs-uid", "uid: rs-uid, ownerReferences: ["+ownerOf("apps/v1", "Deployment", "web")+"]", 1)
 	family := knativeFamily()
 	service, revision, knatives, replicas := family[0], family[2], family[3], family[4]
-	podsOf := func(set, app string) []string {
-		return []string{podOf(set+"-x", app, ownerOf("apps/v1", "ReplicaSet", set), 4), podOf(set+"-y", app, ownerOf("apps/v1", "ReplicaSet", set), 4)}
-	}
 	for name, c := range map[string]struct {
 		stored  []string
 		taken   string
 		refused string
 	}{
-		"a pod of a ReplicaSet":                      {[]string{gone(set)}, pod, ""},
-		"a pod of a Deployment's ReplicaSet":         {[]string{deployment, gone(owned)}, strings.Replace(pod, "app: rs", "app: web", 1), "asks for 4 GPUs"},
-		"the Deployment goes too":                    {[]string{gone(deployment), gone(owned)}, strings.Replace(pod, "app: rs", "app: web", 1), ""},
-		"a ReplicaSet of a Deployment":               {append(podsOf("rs", "web"), gone(deployment)), owned, ""},
-		"a ReplicaSet of a Revision's Deployment":    {append(slices.Clone(family[:3]), gone(knatives)), replicas, "asks for 8 GPUs"},
-		"that of a Revision by itself":               {[]string{loose(revision), gone(knatives)}, replicas, "asks for 8 GPUs"},
-		"that of a Service that goes too":            {append(podsOf("s-1-a", "s-1"), gone(service), family[1], gone(revision), gone(knatives)), replicas, ""},
+		"a pod of a ReplicaSet":              {[]string{gone(set)}, pod, ""},
+		"a pod of a Deployment's ReplicaSet": {[]string{deployment, gone(owned)}, strings.Replace(pod, "app: rs", "app: web", 1), "asks for 4 GPUs"},
+		"the Deployment goes too":            {[]string{gone(deployment), gone(owned)}, strings.Replace(pod, "app: rs", "app: web", 1), ""},
+		"a ReplicaSet of a Deployment, with its pods": {[]string{gone(deployment), podOf("a", "web", ownerOf("apps/v1", "ReplicaSet", "rs"), 4),
+			podOf("b", "web", ownerOf("apps/v1", "ReplicaSet", "rs"), 4)}, owned, ""},
+		"one that has one of its two pods":        {[]string{gone(deployment), podOf("a", "web", ownerOf("apps/v1", "ReplicaSet", "rs"), 4)}, owned, "asks for 8 GPUs"},
+		"a ReplicaSet of a Revision's Deployment": {append(slices.Clone(family[:3]), gone(knatives)), replicas, "asks for 8 GPUs"},
+		"that of a Revision by itself":            {[]string{loose(revision), gone(knatives)}, replicas, "asks for 8 GPUs"},
+		"that of a Service that goes too": {append([]string{gone(service)}, family[1], gone(revision), gone(knatives),
+			podOf("a", "s-1", ownerOf("apps/v1", "ReplicaSet", "s-1-a"), 4), podOf("b", "s-1", ownerOf("apps/v1", "ReplicaSet", "s-1-a"), 4)), replicas, ""},
 		"its controller lets go of a pod, with room": {[]string{set}, strings.Replace(pod, "app: rs", "app: other", 1), ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,4 +1,4 @@
-// Bypass class: objects that are large where verdicts look, so that reading them takes the memory.
+// Large objects that a verdict has to list take the memory of a replica.
 
 package cluster
 

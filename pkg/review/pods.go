@@ -171,11 +171,13 @@ func (r *Request) movedClaims(w World, d workload.Usage) []Claim {
 	case r.related.oldOwner == nil && !r.related.awaited && !stated,
 		stated && ref.Kind == workload.DaemonSetKind.Kind:
 		return nil // charged by itself
-	case stated && r.related.owner != nil && manifest.Text(r.related.owner, "metadata", "uid") == ref.UID,
-		stated && r.byKubernetes() && !r.related.orphaned:
+	case stated && r.related.owner != nil && manifest.Text(r.related.owner, "metadata", "uid") == ref.UID:
 		return nil
 	case r.related.awaited && r.related.owner == nil &&
 		manifest.Equal(manifest.At(r.old, "metadata", "labels"), manifest.At(r.object, "metadata", "labels")):
+		return nil
+	}
+	if r.byKubernetes() && r.related.owner == nil && !r.related.orphaned {
 		return nil
 	}
 	c := newClaim(r.key(), r.of.Kind, d, nil)

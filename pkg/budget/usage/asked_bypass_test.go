@@ -1,4 +1,4 @@
-// Bypass class: a count makes room for what no admission found room for.
+// What may yet come, and nobody was asked about, raises the entry under which it then passes.
 
 package usage
 
