@@ -133,9 +133,9 @@ func TestWhatIsOrphanedFromARootThatGoesOnIsCharged(t *testing.T) {
 		taken   string
 		refused string
 	}{
-		"a pod of a ReplicaSet":              {[]string{gone(set)}, pod, ""},
-		"a pod of a Deployment's ReplicaSet": {[]string{deployment, gone(owned)}, strings.Replace(pod, "app: rs", "app: web", 1), "asks for 4 GPUs"},
-		"the Deployment goes too":            {[]string{gone(deployment), gone(owned)}, strings.Replace(pod, "app: rs", "app: web", 1), ""},
+		"a pod of a ReplicaSet":                               {[]string{gone(set)}, pod, ""},
+		"a pod of a Deployment's ReplicaSet, which adopts it": {[]string{deployment, gone(owned)}, strings.Replace(pod, "app: rs", "app: web", 1), ""},
+		"the Deployment goes too":                             {[]string{gone(deployment), gone(owned)}, strings.Replace(pod, "app: rs", "app: web", 1), ""},
 		"a ReplicaSet of a Deployment, with its pods": {[]string{gone(deployment), podOf("a", "web", ownerOf("apps/v1", "ReplicaSet", "rs"), 4),
 			podOf("b", "web", ownerOf("apps/v1", "ReplicaSet", "rs"), 4)}, owned, ""},
 		"one that has one of its two pods":        {[]string{gone(deployment), podOf("a", "web", ownerOf("apps/v1", "ReplicaSet", "rs"), 4)}, owned, "asks for 8 GPUs"},

@@ -23,13 +23,13 @@ func (r *Request) resolvePod(ctx context.Context, w World, in inNamespace) (err 
 		if r.related.oldOwner, err = in.owner(ctx, r.old); err != nil {
 			return err
 		}
-		if r.related.oldOwner == nil {
+		if r.related.orphaned, err = r.isOrphaned(ctx, in); err != nil {
+			return err
+		}
+		if r.related.oldOwner == nil || r.related.orphaned {
 			if r.related.awaited, err = in.awaited(ctx, r.old); err != nil {
 				return err
 			}
-		}
-		if r.related.orphaned, err = r.isOrphaned(ctx, in); err != nil {
-			return err
 		}
 		if !r.byMaker() || r.related.owner == nil || sameUID(r.related.owner, r.related.oldOwner) {
 			return nil
