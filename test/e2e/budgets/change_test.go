@@ -114,7 +114,7 @@ func TestABudgetIsIntroducedGently(t *testing.T) {
 	out, err := exec.CommandContext(t.Context(), binary, "audit", "--kubeconfig", cluster.Kubeconfig(), "--policy", file).CombinedOutput()
 	require.NoError(t, err, "a budget that only warns is no failure: %s", out)
 	assert.Regexp(t, namespace+` +Service +old +asks for GPUs without a maximum of pods: its claim is unbounded and leaves nothing of budget `+name+` to others`, string(out))
-	assert.Regexp(t, name+` +Warn +16 +unbounded +0 +Service `+namespace+`/old: unbounded`, string(out))
+	assert.Regexp(t, name+` +Warn +16 +unbounded +0 +Service: unbounded +Service `+namespace+`/old: unbounded`, string(out))
 
 	applyBudget(t, name, named(namespace), "  max: 16\n  enforcement: Warn\n")
 	t.Cleanup(func() { _ = client.Resource(budgets).Delete(context.Background(), name, metav1.DeleteOptions{}) })

@@ -52,6 +52,7 @@ func TestWhatIsWrittenByHandIsChargedByItself(t *testing.T) {
 			}
 			err := makeChild(t, resource, namespace, child(t, kind, "greedy", 2, 7))
 			assert.ErrorContains(t, err, "in budget "+name)
+			awaitUsed(t, name, before)
 			require.NoError(t, makeChild(t, resource, namespace, child(t, kind, "modest", 2, 5)))
 			awaitUsed(t, name, before+10)
 			assert.ErrorContains(t, create(t, namespace, service("b", 3, 1)), "are free in budget "+name)

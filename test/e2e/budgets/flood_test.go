@@ -168,11 +168,9 @@ func flood(t *testing.T) (ebb func()) {
 		all += int64(n)
 		for range n {
 			waves.Go(func() {
-				for first := true; ctx.Err() == nil; first = false {
-					body := &trickle{ctx: ctx, head: *bytes.NewReader([]byte(`{"kind":"AdmissionReview",`))}
-					if first {
-						body.sent = func() { begun.Add(1) }
-					}
+				there := sync.OnceFunc(func() { begun.Add(1) }) // or answered, if it came beyond the ceiling
+				for ctx.Err() == nil {
+					body := &trickle{ctx: ctx, head: *bytes.NewReader([]byte(`{"kind":"AdmissionReview",`)), sent: there}
 					r, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+replica.Address+"/validate?timeout=30s", body)
 					if err != nil {
 						return
@@ -181,6 +179,7 @@ func flood(t *testing.T) (ebb func()) {
 					r.ContentLength = 1000
 					if response, err := transport.RoundTrip(r); err == nil {
 						response.Body.Close()
+						there()
 					}
 				}
 			})
@@ -205,10 +204,7 @@ func (b *trickle) Read(p []byte) (int, error) {
 	if n, err := b.head.Read(p); err == nil {
 		return n, nil
 	}
-	if b.sent != nil {
-		b.sent()
-		b.sent = nil
-	}
+	b.sent()
 	<-b.ctx.Done()
 	return 0, b.ctx.Err()
 }

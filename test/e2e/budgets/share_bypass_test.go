@@ -3,8 +3,11 @@
 package budgets
 
 import (
-	"fmt"
+	"crypto/rand"
 	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -23,15 +26,22 @@ func TestCreatesThatAreRejectedElsewhereStarveNoOtherNamespace(t *testing.T) {
 	newBudgetFor(t, name, "{e2e.kubetorch.com/team: "+namespace+"}", "  max: 20\n")
 	rejects.Percent.Store(100)
 	awaitRejecter(t, namespace)
-	crowded := false
-	for i := range 10 {
-		code, _, status := answer(t, namespace, service(fmt.Sprintf("s-%d", i), 1, 5))
-		if code == http.StatusTooManyRequests && assert.Contains(t, status.Message, "holds up to 50 % of what is free, so that other namespaces have room") {
-			crowded = true
+	// As many at once as it takes, so that they are under way at the same time on a slow machine too.
+	harness.Eventually(t, "a create that is held to the share", func() bool {
+		var crowded atomic.Bool
+		var tenants sync.WaitGroup
+		for range 10 {
+			tenants.Go(func() {
+				code, _, status := answer(t, namespace, service("s-"+strings.ToLower(rand.Text()[:8]), 1, 5))
+				if code == http.StatusTooManyRequests && strings.Contains(status.Message, "holds up to 50 % of what is free, so that other namespaces have room") {
+					crowded.Store(true)
+				}
+			})
 		}
+		tenants.Wait()
 		assert.LessOrEqual(t, budget(t, name).Status.Reserved, int64(10))
-	}
-	assert.True(t, crowded, "nothing was held to the share")
+		return crowded.Load()
+	})
 	require.NoError(t, create(t, other, service("a", 1, 10)))
 	harness.AwaitUsed(t, client, name, 10)
 }

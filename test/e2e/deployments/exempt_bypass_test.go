@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -75,8 +76,11 @@ func TestNobodyExemptsItself(t *testing.T) {
 	_, _, err := l.kubectl("", by("ada", "annotate", "deployment", "app", record)...)
 	require.NoError(t, err)
 	assert.NotContains(t, l.get(deployments, "app").GetAnnotations(), handover.ExemptAnnotation, "not even while there is no label")
+	configuration, err := l.client.Resource(admissionregistrationv1.SchemeGroupVersion.WithResource("validatingwebhookconfigurations")).Get(t.Context(), "kubetorch-webhook", metav1.GetOptions{})
+	require.NoError(t, err)
 	_, err = l.client.Resource(deployments).Namespace(l.namespace).Patch(t.Context(), "app", types.MergePatchType,
-		[]byte(`{"metadata": {"annotations": {"`+handover.ExemptAnnotation+`": "policy-`+l.namespace+`"}}}`), metav1.PatchOptions{}, "status")
+		[]byte(`{"metadata": {"annotations": {"`+handover.ExemptAnnotation+`": "policy-`+l.namespace+`", "`+
+			handover.ExemptUnderAnnotation+`": "`+string(configuration.GetUID())+`"}}}`), metav1.PatchOptions{}, "status")
 	assert.ErrorContains(t, err, "is kept by the webhook")
 	assert.NotContains(t, l.get(deployments, "app").GetAnnotations(), handover.ExemptAnnotation)
 

@@ -174,9 +174,15 @@ func requests() map[string]request {
 		"a HorizontalPodAutoscaler":          {"validate-horizontalpodautoscalers.kubetorch.com", "validate-horizontalpodautoscalers.kubetorch.com", seeded(horizontalAutoscalers, horizontalPodAutoscaler)},
 		"a LimitRange that gives GPUs":       {"validate-limitranges.kubetorch.com", "validate-limitranges.kubetorch.com", seeded(limitRanges, limitRange("nvidia.com/gpu"))},
 		"a LimitRange that gives memory":     {do: seeded(limitRanges, limitRange("memory"))},
-		"a JobSet":                           {"validate-operators.kubetorch.com", "validate-operators.kubetorch.com", seeded(jobSets, jobSet("s"))},
-		"a JobSet's status":                  {do: patchAs("", jobSets, "stored", `{"status":{"restarts":1}}`)},
-		"a policy":                           {"policies.kubetorch.com", "policies.kubetorch.com", func(ctx context.Context) error { return create(ctx, policies, "", policy) }},
+		"a ResourceClaim":                    {"validate-resourceclaims.kubetorch.com", "validate-resourceclaims.kubetorch.com", seeded(resourceClaims, resourceClaim("ResourceClaim"))},
+		"a ResourceClaim by its controller": {"validate-controlled-resourceclaims.kubetorch.com", "", func(ctx context.Context) error {
+			_, err := as(claimController).Resource(resourceClaims).Namespace(seeds).Create(ctx, parse(resourceClaim("ResourceClaim")), metav1.CreateOptions{DryRun: dry.DryRun})
+			return err
+		}},
+		"a ResourceClaimTemplate": {"validate-resourceclaimtemplates.kubetorch.com", "validate-resourceclaimtemplates.kubetorch.com", seeded(resourceClaimTemplates, resourceClaim("ResourceClaimTemplate"))},
+		"a JobSet":                {"validate-operators.kubetorch.com", "validate-operators.kubetorch.com", seeded(jobSets, jobSet("s"))},
+		"a JobSet's status":       {do: patchAs("", jobSets, "stored", `{"status":{"restarts":1}}`)},
+		"a policy":                {"policies.kubetorch.com", "policies.kubetorch.com", func(ctx context.Context) error { return create(ctx, policies, "", policy) }},
 		"a Namespace": {do: func(ctx context.Context) error {
 			return create(ctx, namespaces, "", `{apiVersion: v1, kind: Namespace, metadata: {name: some}}`)
 		}},
@@ -199,6 +205,7 @@ const (
 	horizontalAutoscaler = "system:serviceaccount:kube-system:horizontal-pod-autoscaler"
 	replicaSetController = "system:serviceaccount:kube-system:replicaset-controller"
 	jobController        = "system:serviceaccount:kube-system:job-controller"
+	claimController      = "system:serviceaccount:kube-system:resource-claim-controller"
 	// collector is the garbage collector of all else.
 	collector = "system:serviceaccount:kube-system:generic-garbage-collector"
 	// podCollector is the garbage collector of pods.
@@ -256,6 +263,20 @@ func limits(gpus int) string {
 
 func limitRange(resource string) string {
 	return fmt.Sprintf(`{apiVersion: v1, kind: LimitRange, metadata: {name: some}, spec: {limits: [{type: Container, default: {%[1]s: "1"}, defaultRequest: {%[1]s: "1"}}]}}`, resource)
+}
+
+var (
+	resourceClaims         = schema.GroupVersionResource{Group: "resource.k8s.io", Version: "v1", Resource: "resourceclaims"}
+	resourceClaimTemplates = schema.GroupVersionResource{Group: "resource.k8s.io", Version: "v1", Resource: "resourceclaimtemplates"}
+)
+
+// resourceClaim is a claim of one GPU, or a template of one.
+func resourceClaim(kind string) string {
+	spec := `{devices: {requests: [{name: gpu, exactly: {deviceClassName: gpu.nvidia.com}}]}}`
+	if kind == "ResourceClaimTemplate" {
+		spec = `{spec: ` + spec + `}`
+	}
+	return fmt.Sprintf(`{apiVersion: resource.k8s.io/v1, kind: %s, metadata: {name: some}, spec: %s}`, kind, spec)
 }
 
 // jobSet is a JobSet, as far as the cluster here knows them.
