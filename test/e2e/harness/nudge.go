@@ -16,7 +16,7 @@ import (
 // looked at, and what of Knative's has lost its owner is deleted here.
 func Nudge(ctx context.Context, client dynamic.Interface, namespace string) error {
 	there := map[types.UID]bool{}
-	for _, resource := range []schema.GroupVersionResource{Services, Configurations, Revisions} {
+	for _, resource := range []schema.GroupVersionResource{Services, Configurations, Revisions, Deployments} {
 		api := client.Resource(resource).Namespace(namespace)
 		list, err := api.List(ctx, metav1.ListOptions{})
 		if err != nil {
@@ -29,7 +29,7 @@ func Nudge(ctx context.Context, client dynamic.Interface, namespace string) erro
 			case resource == Services:
 				nudged := fmt.Appendf(nil, `{"metadata":{"annotations":{"e2e.kubetorch.com/nudged":%q}}}`, o.GetResourceVersion())
 				_, err = api.Patch(ctx, o.GetName(), types.MergePatchType, nudged, metav1.PatchOptions{})
-			case owner != nil && !there[owner.UID]:
+			case owner != nil && owner.APIVersion == "serving.knative.dev/v1" && !there[owner.UID]:
 				err = api.Delete(ctx, o.GetName(), metav1.DeleteOptions{})
 			}
 			if err != nil {
