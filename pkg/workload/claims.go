@@ -140,6 +140,10 @@ var (
 	productTerm = regexp.MustCompile(`^device\.attributes\[["'](gpu\.nvidia\.com|gpu\.amd\.com)["']\]\.productName\s*==\s*["']([^"']+)["']$`)
 )
 
+// LongestSelector is how many bytes a CEL expression has at most that is read for a product: many times what
+// a comparison with a product takes.
+const LongestSelector = 1024
+
 // selectedProduct is the product that CEL selectors pin devices to, in the words of feature
 // discovery; empty where they pin to none that the table of products has. All selectors have to
 // hold, and all terms of one that are joined by &&; one with any other term is not read.
@@ -153,6 +157,9 @@ func selectedProduct(selectors []manifest.Object) string {
 }
 
 func comparedProduct(expression string) string {
+	if len(expression) > LongestSelector {
+		return ""
+	}
 	product := ""
 	for term := range strings.SplitSeq(expression, "&&") {
 		term = strings.TrimSpace(term)
