@@ -2,6 +2,7 @@ package workload
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	resourcev1 "k8s.io/api/resource/v1"
@@ -18,6 +19,8 @@ type ClaimCount struct {
 	Product string
 	// Unknown are requests that cannot be counted.
 	Unknown field.ErrorList
+	// products are all that any of them are of.
+	products []string
 }
 
 // CountClaim counts the GPUs of a ResourceClaim, or of a claim made from a template, by its
@@ -121,6 +124,9 @@ func (c *claimCounter) unknown(at *field.Path, detail string) {
 func (c *claimCounter) pin(product string) {
 	if product == "" || (c.count.Product != "" && c.count.Product != product) {
 		c.mixed = true
+	}
+	if product != "" && !slices.Contains(c.count.products, product) {
+		c.count.products = append(c.count.products, product)
 	}
 	c.count.Product = product
 }
