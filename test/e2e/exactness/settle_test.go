@@ -42,19 +42,12 @@ func (e *round) settle(t *testing.T) {
 	slices.SortFunc(e.waiting, func(a, b workload) int { return int(a.claim() - b.claim()) })
 	last, same, looks := "", 0, 0
 	for {
-		done, unequal, now := e.settled(t)
+		done, now := e.settled(t)
 		if done {
 			return
 		}
 		if same++; now != last {
 			last, same = now, 0
-		}
-		if same%50 == 49 {
-			for _, namespace := range unequal {
-				if err := harness.Nudge(context.Background(), client, namespace); err != nil {
-					t.Logf("%s: %v", namespace, err)
-				}
-			}
 		}
 		if looks++; looks%100 == 0 {
 			t.Logf("%s after %d looks: %d wait; %s", e.budget, looks, len(e.waiting), now)
@@ -68,8 +61,8 @@ func (e *round) settle(t *testing.T) {
 }
 
 // settled tells whether nobody waits in vain and every ledger is at rest and equal to a recount; if
-// not, it does something about it, and says for which namespaces it is not, and describes the state.
-func (e *round) settled(t *testing.T) (done bool, unequal []string, state string) {
+// not, it does something about it, and describes the state.
+func (e *round) settled(t *testing.T) (done bool, state string) {
 	t.Helper()
 	busy := e.tidy(t)
 	history := e.witness.history(e.namespaces, e.budgets())
@@ -88,7 +81,7 @@ func (e *round) settled(t *testing.T) (done bool, unequal []string, state string
 		}
 		for _, namespace := range l.namespaces {
 			if now[namespace] != want[namespace] {
-				done, unequal = false, append(unequal, namespace)
+				done = false
 				state += fmt.Sprintf("%s holds %d where a recount finds %d of %v; ",
 					namespace, now[namespace], want[namespace], s.in(namespace))
 			}
@@ -97,7 +90,7 @@ func (e *round) settled(t *testing.T) (done bool, unequal []string, state string
 		done = done && harness.Counted(b) && b.Status.Overlap == 0 && b.Status.Reserved == 0 &&
 			len(b.Status.Reservations)+len(b.Status.InFlight) == 0
 	}
-	return done && e.retry(free), unequal, state
+	return done && e.retry(free), state
 }
 
 // retry has those ask again who wait and would fit, and tells whether there were none.
