@@ -99,12 +99,21 @@ func (e *round) retry(free map[string]int64) bool {
 	var waiting []workload
 	for i, w := range e.waiting {
 		typed, limited := free[h100]
-		limited = limited && w.of(h100)
-		if w.claim() > free[""] || (limited && w.claim() > typed) {
+		namespace, name := e.namespaces[e.late%len(e.namespaces)], fmt.Sprintf("late-%d", e.late)
+		claim, of := w.claim(), w.of(h100)
+		if w.ofTemplate != "" {
+			template := e.witness.template(namespace, w.ofTemplate)
+			if template == nil {
+				waiting = append(waiting, w)
+				continue
+			}
+			claim, of = whole(template.each*int64(w.pods)), template.counts(h100)
+		}
+		limited = limited && of
+		if claim > free[""] || (limited && claim > typed) {
 			waiting = append(waiting, w)
 			continue
 		}
-		namespace, name := e.namespaces[e.late%len(e.namespaces)], fmt.Sprintf("late-%d", e.late)
 		e.late++
 		err := e.operation(func(ctx context.Context) error {
 			api := client.Resource(w.resource()).Namespace(namespace)
@@ -116,9 +125,9 @@ func (e *round) retry(free map[string]int64) bool {
 		case err == nil:
 			none = false
 			e.admitted.Add(1)
-			free[""] -= w.claim()
+			free[""] -= claim
 			if limited {
-				free[h100] -= w.claim()
+				free[h100] -= claim
 			}
 		case apierrors.IsForbidden(err) && len(e.limits) > 2: // of its namespace there may be less
 			waiting = append(waiting, w)
