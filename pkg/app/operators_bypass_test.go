@@ -104,6 +104,15 @@ func TestWhatAnOperatorMakesIsPartOfWhatItWasMadeOf(t *testing.T) {
 			{what: "a cluster", object: ray(1), used: 4},
 			{what: "what scales nothing", object: hpa("h", "{apiVersion: ray.io/v1, kind: RayCluster, name: ray}", 99), used: 4},
 		},
+		"a template that is swapped under a group": {
+			{what: "a template", object: claimTemplate("four", gpuRequests(1))},
+			{what: "a group that names it", object: claiming(strings.Replace(group(2), podSpecOf(1), podSpecOf(0), 1), "{name: g, resourceClaimTemplateName: four}"), used: 6},
+			{what: "a pod of what its operator makes", user: groupMaker, object: claiming(strings.NewReplacer(podSpecOf(1), podSpecOf(0), "namespace: team, uid: llm-uid", "namespace: team, uid: set-uid").Replace(leaders(2)), "{name: g, resourceClaimTemplateName: four}"), used: 6},
+			{what: "the template goes", old: claimTemplate("four", gpuRequests(1)), deleted: true, used: 6},
+			{what: "one with more", object: claimTemplate("four", gpuRequests(2)), refused: "spec.spec.devices.requests: Forbidden: asks for 12 GPUs (LeaderWorkerSet llm, which names this template); 4 of 10 are free in budget b", used: 6},
+			{what: "of what nobody can count", object: claimTemplate("four", "[{name: a, exactly: {deviceClassName: secret}}]"), refused: "devices of DeviceClass secret, which no policy lists", used: 6},
+			{what: "as before", object: claimTemplate("four", gpuRequests(1)), used: 6},
+		},
 		"Jobs that only say whose they are": {
 			{what: "the gang", object: gang(1, ""), used: 4},
 			{what: "by a tenant", user: "eve", object: job(0, two), used: 8},
