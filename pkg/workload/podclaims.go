@@ -238,6 +238,7 @@ func (c *gpuCounter) claims(podSpec manifest.Object) {
 		c.claimed = SaturatingAdd(c.claimed, n.GPUs)
 		mixed = mixed || n.Product == "" || (c.count.product != "" && c.count.product != n.Product)
 		c.count.product = n.Product
+		c.count.products = append(c.count.products, n.products...)
 	}
 	if mixed {
 		c.count.product = ""

@@ -172,6 +172,7 @@ func (e *round) tidy(t *testing.T) (busy bool) {
 		}
 	}
 	if e.tidied%10 == 0 {
+		busy = e.scaleBack() || busy
 		for _, namespace := range e.namespaces {
 			busy = harness.Collect(ctx, client, namespace) != nil || busy
 		}
@@ -180,6 +181,33 @@ func (e *round) tidy(t *testing.T) (busy bool) {
 		e.tidied++
 	}
 	return busy || len(lingering) > 0
+}
+
+// scaleBack has no revision ask for more pods than its Service allows, as Knative's autoscaler sees to every two
+// seconds: until then what it asks for is charged by itself. It tells whether there was any.
+func (e *round) scaleBack() (any bool) {
+	most := map[string]int64{}
+	var made []*record
+	e.witness.each(e.namespaces, func(r *record) {
+		switch {
+		case r.kind == "Service":
+			most[r.namespace+"/"+r.name] = r.size
+		case r.kind == "Deployment" && r.controllerKind == "Revision":
+			made = append(made, r)
+		}
+	})
+	for _, r := range made {
+		match := revisionPods.FindStringSubmatch(r.name)
+		if match == nil {
+			continue
+		}
+		if most, there := most[r.namespace+"/"+match[1]]; there && r.size > most {
+			any = true
+			_, _ = asKnative.Resource(deployments).Namespace(r.namespace).Patch(context.Background(), r.name, types.MergePatchType,
+				fmt.Appendf(nil, `{"spec":{"replicas":%d}}`, most), metav1.PatchOptions{})
+		}
+	}
+	return any
 }
 
 var revisionPods = regexp.MustCompile(`^(.+)-[0-9]{5}-deployment$`)
