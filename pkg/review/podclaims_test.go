@@ -83,6 +83,26 @@ func TestAPodWaitsForItsResourceClaimTemplate(t *testing.T) {
 	}
 }
 
+// TestAControllerIsNotHeldUpByATemplateThatIsNotThere: its client would wait with one of its few workers.
+func TestAControllerIsNotHeldUpByATemplateThatIsNotThere(t *testing.T) {
+	const job = `{apiVersion: batch/v1, kind: Job, metadata: {name: train, namespace: ml}, spec: {template: {spec: {resourceClaims: [{name: a, resourceClaimTemplateName: gpus}], containers: [{name: c}]}}}}`
+	for user, seconds := range map[string]int32{
+		"eve": 2, "system:serviceaccount:ml:cronjob-controller": 2, "system:serviceaccount:kube-system:cronjob-controller": 0, "system:kube-controller-manager": 0,
+	} {
+		raw := request(job, "")
+		raw.Name, raw.Kind, raw.UserInfo.Username = "train", metav1.GroupVersionKind{Group: "batch", Version: "v1", Kind: "Job"}, user
+		w := world(`{metadata: {name: house}, spec: {bounds: {gpusPerPod: {max: 8}}}}`)
+		w.Reader, w.Cluster = storedObjects{}, &review.Cluster{}
+		r, refused := review.Read(raw)
+		require.Nil(t, refused)
+		require.NoError(t, r.Resolve(t.Context(), w))
+		got := validate(r, w)
+		require.NotNil(t, got.Result, user)
+		assert.EqualValues(t, 429, got.Result.Code, user)
+		assert.Equal(t, seconds, got.Result.Details.RetryAfterSeconds, user)
+	}
+}
+
 // TestAnOperatorsObjectWaitsForItsResourceClaimTemplate like a kind of Kubernetes' own: in any of its groups of
 // pods.
 func TestAnOperatorsObjectWaitsForItsResourceClaimTemplate(t *testing.T) {
