@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -19,7 +20,7 @@ import (
 // as the count of a whole cluster does.
 func (e *edge) templateUsers(ctx context.Context, r *review.Request, w review.World) (review.TemplateUsers, error) {
 	var users review.TemplateUsers
-	objects, err := e.inventory(ctx, r.Namespace())
+	objects, err := e.inventory(ctx, r.Namespace(), w.Policies.Operators())
 	if err != nil {
 		return users, err
 	}
@@ -48,8 +49,12 @@ func (e *edge) templateUsers(ctx context.Context, r *review.Request, w review.Wo
 	return users, nil
 }
 
-// inventory reads all objects of a namespace that may have resource claims, as they are stored.
-func (e *edge) inventory(ctx context.Context, namespace string) (*cluster.Objects, error) {
+// operatedAtOnce bounds how many operators' kinds are read at the same time.
+const operatedAtOnce = 8
+
+// inventory reads all objects of a namespace that may have resource claims, as they are stored. Of operators'
+// kinds those are read that the cluster serves.
+func (e *edge) inventory(ctx context.Context, namespace string, operators workload.Operators) (*cluster.Objects, error) {
 	o := &cluster.Objects{}
 	kinds := []schema.GroupKind{workload.ResourceClaimTemplateKind, workload.HorizontalPodAutoscalerKind}
 	for _, k := range workload.Kinds() {
@@ -64,6 +69,19 @@ func (e *edge) inventory(ctx context.Context, namespace string) (*cluster.Object
 		}
 		*o.Of(kind) = cluster.AllOf(listed)
 	}
+	operated := make([][]manifest.Object, len(operators.Kinds))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(operatedAtOnce)
+	for i := range operators.Kinds {
+		group.Go(func() (err error) {
+			operated[i], err = e.reader.List(ctx, operators.Kinds[i].GroupKind(), namespace, labels.Everything())
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	o.Operated = cluster.AllOf(slices.Concat(operated...))
 	return o, nil
 }
 
@@ -71,8 +89,8 @@ func (e *edge) inventory(ctx context.Context, namespace string) (*cluster.Object
 func roots(o *cluster.Objects) []manifest.Object {
 	byUID := map[string]manifest.Object{}
 	var all []manifest.Object
-	for _, k := range workload.Kinds() {
-		for _, item := range *o.Of(k.GroupKind) {
+	add := func(items []cluster.Item) {
+		for _, item := range items {
 			object := item.Object()
 			if !workload.NamesClaims(object) {
 				continue
@@ -81,6 +99,10 @@ func roots(o *cluster.Objects) []manifest.Object {
 			byUID[item.UID] = object
 		}
 	}
+	for _, k := range workload.Kinds() {
+		add(*o.Of(k.GroupKind))
+	}
+	add(o.Operated)
 	var found []manifest.Object
 	for _, object := range all {
 		ref, owned := workload.Owner(object)

@@ -54,14 +54,10 @@ func (r *Request) judgeTemplate(w World) Verdict {
 	for _, o := range users.Objects {
 		user := ForObject(o, r.raw.Namespace)
 		user.raw.UserInfo = r.raw.UserInfo
-		kind, ok := workload.KindFor(user.of)
-		if !ok {
-			continue
-		}
 		selection := user.selection(w)
-		before := kind.Usage(o, selection.WithClaims(users.Before, r.raw.Namespace).GPUResources())
-		after := kind.Usage(o, selection.WithClaims(users.After, r.raw.Namespace).GPUResources())
-		if after.GPUs.SameRequests(before.GPUs) {
+		before, _ := r.usageOf(o, selection.WithClaims(users.Before, r.raw.Namespace).GPUResources())
+		after, ok := r.usageOf(o, selection.WithClaims(users.After, r.raw.Namespace).GPUResources())
+		if !ok || after.GPUs.SameRequests(before.GPUs) {
 			continue // it names others
 		}
 		judged := selection.Judge(after, &before)
@@ -74,6 +70,19 @@ func (r *Request) judgeTemplate(w World) Verdict {
 		v.Warnings = append(v.Warnings, x.Error.Field+" "+x.Error.Detail)
 	}
 	return v
+}
+
+// usageOf measures a stored object of a kind of Kubernetes or of an operator; false for one of another kind.
+func (r *Request) usageOf(o manifest.Object, gpus workload.GPUResources) (workload.Usage, bool) {
+	of := workload.KindOf(o)
+	if kind, ok := workload.KindFor(of); ok {
+		return kind.Usage(o, gpus), true
+	}
+	row, ok := r.operators.For(of)
+	if !ok {
+		return workload.Usage{}, false
+	}
+	return workload.OperatorUsage(o, row, gpus), true
 }
 
 // underTemplate says of violations of what names a template that they are the template's, but for those of
@@ -110,12 +119,9 @@ func (r *Request) uncounted() []Claim {
 	users := &r.related.users
 	by := func(claims *workload.Claims) workload.GPUResources { return r.gpus.WithClaims(claims, r.raw.Namespace) }
 	named := slices.ContainsFunc(users.Objects, func(o manifest.Object) bool {
-		kind, ok := workload.KindFor(workload.KindOf(o))
-		if !ok {
-			return false
-		}
-		before, after := kind.Usage(o, by(users.Before)), kind.Usage(o, by(users.After))
-		return !after.GPUs.SameRequests(before.GPUs)
+		before, _ := r.usageOf(o, by(users.Before))
+		after, ok := r.usageOf(o, by(users.After))
+		return ok && !after.GPUs.SameRequests(before.GPUs)
 	})
 	if !named {
 		return nil
