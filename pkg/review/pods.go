@@ -96,8 +96,8 @@ func (r *Request) podClaims(w World) []Claim {
 	case r.of == workload.ResourceClaimKind && r.old != nil:
 		return r.leavingClaims(d)
 	case r.related.operated != nil:
-		if c, ok := r.madeClaim(w, d); ok {
-			return []Claim{c}
+		if made := r.madeClaims(w, d, old); made != nil {
+			return made
 		}
 		own := newClaim(r.key(), r.of.Kind, d, nil)
 		own.Name = r.storedName()
@@ -121,7 +121,7 @@ func (r *Request) podClaims(w World) []Claim {
 	}
 	own := newClaim(r.key(), r.of.Kind, d, old)
 	own.Name = r.storedName()
-	if owner := r.related.oldOwner; owner != nil &&
+	if owner := r.related.oldOwner; r.related.leaves || owner != nil &&
 		(r.related.orphaned || manifest.Text(owner, "metadata", "deletionTimestamp") == "" || r.lacksPods(d)) {
 		own.Old = nil // its owner's entry, not its own
 	}
@@ -133,16 +133,20 @@ func (r *Request) podClaims(w World) []Claim {
 // less for that: then the ledger as a whole has to have room.
 func (r *Request) neededClaims(d workload.Usage) []Claim {
 	need := r.related.need
-	left := r.held(r.related.left)
+	left := r.leftClaims()
 	c := Claim{Key: r.related.root.key, Kind: r.related.root.kind, Name: r.related.root.name, Demand: d, Unknown: d.GPUs.Unknown,
-		Held: true, Settled: need.Settled() && left.Pods == 0}
+		Held: true, Settled: need.Settled() && len(left) == 0}
 	if need.Held.GPUs > 0 {
 		c.New = []workload.Part{need.Held}
 	}
 	if r.related.needed != nil {
-		c.New, c.Settled = r.related.needed, r.related.fits && left.Pods == 0
+		c.New, c.Settled = r.related.needed, r.related.fits && len(left) == 0
 	}
-	claims := []Claim{c}
+	return append([]Claim{c}, left...)
+}
+
+// leftClaims are for pods that are left behind, each by itself.
+func (r *Request) leftClaims() (claims []Claim) {
 	for _, pod := range r.related.left {
 		if u := workload.PodUsage(pod, r.gpus); u.Claim > 0 {
 			claims = append(claims, Claim{Key: key(pod, workload.PodKind.Kind), Kind: workload.PodKind.Kind, Name: manifest.Text(pod, "metadata", "name"),
@@ -167,6 +171,11 @@ func (r *Request) movedClaims(w World, d workload.Usage) []Claim {
 	if r.isResize() || w.Reader == nil {
 		return nil
 	}
+	c := newClaim(r.key(), r.of.Kind, d, nil)
+	c.Name, c.Held, c.Beyond = r.storedName(), true, true
+	if r.related.leaves {
+		return []Claim{c}
+	}
 	switch ref, stated := workload.Owner(r.old); {
 	case r.related.oldOwner == nil && !r.related.awaited && !stated,
 		stated && ref.Kind == workload.DaemonSetKind.Kind:
@@ -180,8 +189,6 @@ func (r *Request) movedClaims(w World, d workload.Usage) []Claim {
 	if r.byKubernetes() && r.related.owner == nil && !r.related.orphaned {
 		return nil
 	}
-	c := newClaim(r.key(), r.of.Kind, d, nil)
-	c.Name, c.Held, c.Beyond = r.storedName(), true, true
 	return []Claim{c}
 }
 
@@ -192,7 +199,11 @@ func (r *Request) isOrphaned(ctx context.Context, in inNamespace) (bool, error) 
 		return false, nil
 	}
 	goes, err := in.rootGoes(ctx, owner)
-	return !goes, err
+	if err != nil || !goes {
+		return !goes, err
+	}
+	root, _, err := r.rootOf(ctx, in, owner)
+	return root != nil && manifest.Text(root, "metadata", "deletionTimestamp") == "", err
 }
 
 // replicaSetClaim is what a Deployment claims with the request's ReplicaSet. One that somebody else makes

@@ -33,6 +33,10 @@ type related struct {
 	fits   bool
 	// operated is whose an operator's account makes the request's object.
 	operated *operatorRoot
+	// leaves is whether an update takes the object from one of an operator's kind that goes on, and madeOfOld
+	// what its operator made of it, where it is of such a kind itself.
+	leaves    bool
+	madeOfOld []workload.Part
 	// left are pods of earlier children of the root, which are gone: the root has others in their place.
 	left []manifest.Object
 	// orphaned is whether the object is taken from an owner that is being deleted while its root, which
@@ -95,6 +99,11 @@ func (r *Request) Resolve(ctx context.Context, w World) error {
 	}
 	if err := r.readClaims(ctx, w, in, r.object, r.old); err != nil {
 		return err
+	}
+	if r.old != nil && r.of != DeploymentKind {
+		if err := r.resolveLeaving(ctx, w, in); err != nil {
+			return err
+		}
 	}
 	if r.isOperated() {
 		return r.resolveMade(ctx, w, in)
