@@ -36,6 +36,17 @@ func madeFor(pod, entry string) string {
 	return fmt.Sprintf(`, annotations: {resource.kubernetes.io/pod-claim-name: %s}, ownerReferences: [%s]`, entry, ownerOf("v1", "Pod", pod))
 }
 
+// Metadata of claims that Kubernetes holds, and that are to go.
+const (
+	protected = ", finalizers: [resource.kubernetes.io/delete-protection]"
+	deleting  = `, deletionTimestamp: "2026-11-30T00:00:00Z"`
+)
+
+// reserved is a claim that a pod uses.
+func reserved(claim string) string {
+	return strings.Replace(claim, "spec: {", "status: {allocation: {}, reservedFor: [{resource: pods, name: p, uid: p}]}, spec: {", 1)
+}
+
 func extendedFor(pod string) string {
 	return fmt.Sprintf(`, annotations: {resource.kubernetes.io/extended-resource-claim: "true"}, ownerReferences: [%s]`, ownerOf("v1", "Pod", pod))
 }
@@ -102,6 +113,14 @@ func TestDevicesAreChargedHoweverTheyAreClaimed(t *testing.T) {
 			{what: "another claim", object: resourceClaim("yours", "", gpuRequests(6)), refused: "spec.devices.requests: Forbidden: asks for 6 GPUs (devices of one ResourceClaim); 4 of 10 are free in budget b", used: 6},
 			{what: "of anything but GPUs", object: resourceClaim("channel", "", "[{name: a, exactly: {deviceClassName: compute-domain-default-channel.nvidia.com}}]"), used: 6},
 			{what: "deleted", old: resourceClaim("mine", "", gpuRequests(6)), deleted: true},
+		},
+		"a claim that is to go while a pod has its devices": {
+			{what: "made by hand", object: resourceClaim("mine", "", gpuRequests(6)), used: 6},
+			{what: "its protection is taken", object: reserved(resourceClaim("mine", "", gpuRequests(6))), old: reserved(resourceClaim("mine", protected, gpuRequests(6))), refused: "metadata.finalizers: Forbidden: resource.kubernetes.io/delete-protection stays while devices are allocated, or pods use the claim", used: 6},
+			{what: "while it is being deleted", object: reserved(resourceClaim("mine", deleting, gpuRequests(6))), old: reserved(resourceClaim("mine", deleting+protected, gpuRequests(6))), refused: "metadata.finalizers: Forbidden", used: 6},
+			{what: "by the controller of claims", user: claimController, object: reserved(resourceClaim("mine", deleting, gpuRequests(6))), old: reserved(resourceClaim("mine", deleting+protected, gpuRequests(6))), used: 6},
+			{what: "that nobody uses", object: resourceClaim("mine", "", gpuRequests(6)), old: resourceClaim("mine", protected, gpuRequests(6)), used: 6},
+			{what: "its other finalizers", object: reserved(resourceClaim("mine", protected, gpuRequests(6))), old: reserved(resourceClaim("mine", strings.Replace(protected, "]", ", a.b/c]", 1), gpuRequests(6))), used: 6},
 		},
 		"claims of other shapes": {
 			{what: "all that there are", object: resourceClaim("a", "", "[{name: a, exactly: {deviceClassName: gpu.nvidia.com, allocationMode: All}}]"), refused: "asks for 32 GPUs"},

@@ -172,13 +172,33 @@ func (s *simulated) Get(_ context.Context, kind schema.GroupKind, _, name string
 	return nil, nil
 }
 
-func (s *simulated) List(_ context.Context, kind schema.GroupKind, _ string, selector labels.Selector) (found []manifest.Object, err error) {
-	for _, o := range s.all(kind) {
+func (s *simulated) List(ctx context.Context, kind schema.GroupKind, namespace string, selector labels.Selector) ([]manifest.Object, error) {
+	resource, err := cluster.ResourceOf(kind)
+	if err != nil {
+		return nil, err
+	}
+	return cluster.Pruned(ctx, listed{s, kind}, resource, namespace, selector)
+}
+
+// listed is what a world has of a kind, read as from an API server.
+type listed struct {
+	*simulated
+	kind schema.GroupKind
+}
+
+func (s listed) ReadIn(_ context.Context, _ cluster.Kind, _ string, options metav1.ListOptions) (io.ReadCloser, error) {
+	selector, err := labels.Parse(options.LabelSelector)
+	if err != nil {
+		return nil, err
+	}
+	items := []manifest.Object{}
+	for _, o := range s.all(s.kind) {
 		if selector.Matches(labels.Set(manifest.Texts(o, "metadata", "labels"))) {
-			found = append(found, runtime.DeepCopyJSON(o))
+			items = append(items, o)
 		}
 	}
-	return found, nil
+	text, err := json.Marshal(manifest.Object{"items": items, "metadata": manifest.Object{}})
+	return io.NopCloser(bytes.NewReader(text)), err
 }
 
 // all are the objects of a kind in order of their names.

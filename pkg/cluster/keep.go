@@ -17,6 +17,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/parameter"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 type (
@@ -125,7 +126,12 @@ var kinds = map[Kind]*kept{
 }
 
 var (
-	claimSpec     = &shape{Fields: fields{"devices": of("requests")}}
+	// A selector says which product devices are of, or nothing that is counted.
+	selectors = &shape{Fields: fields{"cel": {Fields: fields{"expression": {Longest: workload.LongestSelector*len(`\u0000`) + len(`""`)}}}}}
+	devices   = &shape{Fields: fields{"selectors": selectors}, Key: func([]byte) bool { return true }}
+	request   = &shape{Fields: fields{"exactly": devices, "firstAvailable": devices, "selectors": selectors}, Key: devices.Key}
+
+	claimSpec     = &shape{Fields: fields{"devices": {Fields: fields{"requests": request}}}}
 	plainTemplate = &shape{Fields: fields{"spec": {Fields: pods}}}
 	jobSpec       = &shape{Fields: fields{"parallelism": all, "completions": all, "suspend": all, "managedBy": all,
 		"podReplacementPolicy": all, "selector": all, "template": plainTemplate}}

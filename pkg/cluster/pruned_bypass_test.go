@@ -61,13 +61,31 @@ func TestOfManyLargeObjectsAVerdictKeepsLittle(t *testing.T) {
 	assert.Equal(t, []string{`pods of a, app=d, after ""`, `pods of a, app=d, after "more"`}, source.asked)
 }
 
-// What a verdict lists goes that way by kind: few objects in full, many with what counts look at.
-func TestAReaderListsInFullOnlyKindsOfWhichThereAreFew(t *testing.T) {
+// What a verdict lists of kinds that are counted goes that way: with what counts look at. Others are listed in
+// full, of which no verdict lists more than a few.
+func TestAReaderListsInFullOnlyKindsThatAreNotCounted(t *testing.T) {
 	item := func(kind string) string {
 		return `{"metadata": {}, "items": [{"metadata": {"name": "` + kind + `", "namespace": "a", "annotations": {"b": "c"}}, "spec": {"x": "y"}}]}`
 	}
-	revision := manifest.Object{"apiVersion": "serving.knative.dev/v1", "kind": "Revision",
+	scaled := manifest.Object{"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject",
 		"metadata": manifest.Object{"name": "r", "namespace": "a", "annotations": manifest.Object{"b": "c"}}, "spec": manifest.Object{"x": "y"}}
+	requests := func(expression string) string {
+		return `{"spec": {"devices": {"requests": [{"name": "a", "firstAvailable": [{"name": "b", "deviceClassName": "gpu.nvidia.com", "count": 2,
+			"selectors": [{"cel": {"expression": ` + expression + `}}]}]}]}}}`
+	}
+	template := func(expression string) string {
+		return `{"metadata": {"name": "t", "namespace": "a", "annotations": {"a": "` + strings.Repeat("x", 200_000) + `"}}, "spec": ` + requests(expression) + `}`
+	}
+	ask := func(expression any) any {
+		return manifest.Object{"name": "b", "deviceClassName": "gpu.nvidia.com", "count": int64(2),
+			"selectors": []any{manifest.Object{"cel": manifest.Object{"expression": expression}}}}
+	}
+	claimed := func(expression any) manifest.Object {
+		return manifest.Object{"apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaimTemplate",
+			"metadata": manifest.Object{"name": "t", "namespace": "a", "annotations": manifest.Object{}},
+			"spec": manifest.Object{"spec": manifest.Object{"devices": manifest.Object{"requests": []any{
+				manifest.Object{"name": "a", "firstAvailable": []any{ask(expression)}}}}}}}
+	}
 	pruned := func(apiVersion, kind string) []manifest.Object {
 		return []manifest.Object{{"apiVersion": apiVersion, "kind": kind,
 			"metadata": manifest.Object{"name": kind, "namespace": "a", "annotations": manifest.Object{}}, "spec": manifest.Object{}}}
@@ -79,7 +97,12 @@ func TestAReaderListsInFullOnlyKindsOfWhichThereAreFew(t *testing.T) {
 		want     []manifest.Object
 		asked    []string
 	}{
-		"Revisions are few": {kind: workload.RevisionKind, want: []manifest.Object{revision}},
+		"ScaledObjects are not counted": {kind: schema.GroupKind{Group: "keda.sh", Kind: "ScaledObject"}, want: []manifest.Object{scaled}},
+		"Routes": {kind: workload.RouteKind, texts: []string{item("Route")},
+			want: pruned("serving.knative.dev/v1", "Route"), asked: []string{`routes of a, , after ""`}},
+		"templates of claims, of whose selectors none is kept that nobody reads": {kind: workload.ResourceClaimTemplateKind,
+			texts: []string{`{"metadata": {}, "items": [` + template(`"device.driver == 'a'"`) + `,` + template(`"`+strings.Repeat("x", 10_000)+`"`) + `]}`},
+			want:  []manifest.Object{claimed("device.driver == 'a'"), claimed(nil)}, asked: []string{`resourceclaimtemplates of a, , after ""`}},
 		"Deployments are many": {kind: workload.DeploymentKind, selector: "app=d", texts: []string{item("Deployment")},
 			want: pruned("apps/v1", "Deployment"), asked: []string{`deployments of a, app=d, after ""`}},
 		"ReplicaSets are many, with or without devices": {kind: workload.ReplicaSetKind, texts: []string{item("ReplicaSet")},
@@ -87,8 +110,9 @@ func TestAReaderListsInFullOnlyKindsOfWhichThereAreFew(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			source := &pages{texts: c.texts}
-			client := dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{Revisions: "RevisionList"},
-				&unstructured.Unstructured{Object: runtime.DeepCopyJSON(revision)})
+			client := dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{
+				{Group: "keda.sh", Version: "v1alpha1", Resource: "scaledobjects"}: "ScaledObjectList"},
+				&unstructured.Unstructured{Object: runtime.DeepCopyJSON(scaled)})
 			selector, err := klabels.Parse(c.selector)
 			require.NoError(t, err)
 			got, err := NewReader(client, nil, source).List(t.Context(), c.kind, "a", selector)

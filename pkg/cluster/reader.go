@@ -3,7 +3,6 @@ package cluster
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -70,8 +69,8 @@ func Named(ctx context.Context, r Reader, kind schema.GroupKind, namespace strin
 }
 
 // NewReader is the Reader of an API server. mapper knows in which version it serves operators' kinds; it may
-// be nil. lists reads those kinds of which there may be many, with what counts look at; without it all
-// objects are read in full.
+// be nil. lists reads lists of the kinds that are counted, with what counts look at; without it all objects
+// are read in full.
 func NewReader(client dynamic.Interface, mapper meta.RESTMapper, lists NamespacedSource) Reader {
 	return reader{client, mapper, lists}
 }
@@ -80,11 +79,6 @@ type reader struct {
 	client dynamic.Interface
 	mapper meta.RESTMapper
 	lists  NamespacedSource
-}
-
-// pruned are the kinds of which verdicts need no more than counts do.
-var pruned = []schema.GroupKind{
-	workload.PodKind, workload.ReplicaSetKind, workload.DeploymentKind, workload.HorizontalPodAutoscalerKind,
 }
 
 // resource is how the API server serves a kind; false for one of an operator's that it does not serve.
@@ -126,9 +120,12 @@ func (r reader) List(ctx context.Context, kind schema.GroupKind, namespace strin
 	if !selector.Empty() && selector.String() == "" {
 		return nil, nil // one that takes nothing reads like one that takes everything
 	}
-	if r.lists != nil && slices.Contains(pruned, kind) {
+	if r.lists != nil && kinds[resource] != nil {
 		all, err := Pruned(ctx, r.lists, resource, namespace, selector)
-		if err != nil {
+		switch {
+		case apierrors.IsNotFound(err):
+			return nil, nil // the cluster has no such kind
+		case err != nil:
 			return nil, fmt.Errorf("reading namespace %s: %w", namespace, err)
 		}
 		for _, o := range all {

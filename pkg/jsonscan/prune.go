@@ -11,6 +11,9 @@ type Shape struct {
 	Fields map[string]*Shape
 	// Key tells of further keys whether they are kept, with their whole values.
 	Key func(key []byte) bool
+	// Longest is how many bytes a text that is kept whole may have as JSON, with its quotes; one that has more
+	// is null. 0 is without end.
+	Longest int
 	// Digest is whether Prune gives a digest of the object, of which there must be one.
 	Digest bool
 }
@@ -51,6 +54,9 @@ func (r *pruner) prune(out []byte, s *Shape) ([]byte, bool) {
 	first := r.peek()
 	if (s.Fields == nil && s.Key == nil) || (first != '{' && first != '[') {
 		raw, ok := r.Raw()
+		if s.Longest > 0 && len(raw) > s.Longest {
+			return append(out, "null"...), ok
+		}
 		return append(out, raw...), ok
 	}
 	if first == '{' && s.Digest {

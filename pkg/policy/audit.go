@@ -23,10 +23,11 @@ func (s Selection) Audit(d workload.Usage) []Violation {
 			}
 		}
 	}
-	for _, p := range s.bounds {
-		if slices.ContainsFunc(p.rules, func(r Rule) bool { return r.kind.gpu }) {
-			found = append(found, unlisted(p.name, accelerators)...)
-		}
+	if len(accelerators) == 0 {
+		return found
+	}
+	for _, p := range s.warners() {
+		found = append(found, unlisted(p.name, accelerators)...)
 	}
 	return found
 }

@@ -59,8 +59,12 @@ func (s Selection) Judge(d workload.Usage, old *workload.Usage) Verdict {
 			v.add(gpuRule.violation(&named))
 		}
 	}
-	if gpuRule != nil && (old == nil || !sameNames(d.GPUs.Unlisted, old.GPUs.Unlisted)) {
-		v.Warned = append(v.Warned, unlisted(gpuRule.Policy, d.GPUs.Unlisted)...)
+	if len(d.GPUs.Unlisted) > 0 && len(s.bounds) > 0 && (old == nil || !sameNames(d.GPUs.Unlisted, old.GPUs.Unlisted)) {
+		speaker := s.bounds[0].name
+		if gpuRule != nil {
+			speaker = gpuRule.Policy
+		}
+		v.Warned = append(v.Warned, unlisted(speaker, d.GPUs.Unlisted)...)
 	}
 	if grown := !same || d.Claim > old.Claim || d.PeakPods > old.PeakPods; len(s.invalid) > 0 && grown && (d.Claim > 0 || len(d.GPUs.Unknown) > 0) {
 		v.Denied = append(v.Denied, Violation{Policy: s.invalid[0], Bound: BoundGPUsPerPod, Enforcement: v1alpha1.Deny,
@@ -70,7 +74,21 @@ func (s Selection) Judge(d workload.Usage, old *workload.Usage) Verdict {
 	return v
 }
 
-// unlisted are the accelerators that a policy with bounds on GPUs does not count.
+// warners are the policies that speak of accelerators which none counts: those that bound GPUs, or, where none
+// does, all.
+func (s Selection) warners() []*compiled {
+	bounding := slices.DeleteFunc(slices.Clone(s.bounds), func(p *compiled) bool { return !p.boundsGPUs() })
+	if len(bounding) == 0 {
+		return s.bounds
+	}
+	return bounding
+}
+
+func (p *compiled) boundsGPUs() bool {
+	return slices.ContainsFunc(p.rules, func(r Rule) bool { return r.kind.gpu })
+}
+
+// unlisted are the accelerators that are not counted, as a policy speaks of them.
 func unlisted(policy string, found field.ErrorList) []Violation {
 	var all []Violation
 	for _, e := range found {
@@ -85,9 +103,7 @@ func sameNames(a, b field.ErrorList) bool {
 
 // BoundsGPUs tells whether any bound speaks of GPUs, or might: an invalid policy counts.
 func (s Selection) BoundsGPUs() bool {
-	return len(s.invalid) > 0 || slices.ContainsFunc(s.bounds, func(p *compiled) bool {
-		return slices.ContainsFunc(p.rules, func(r Rule) bool { return r.kind.gpu })
-	})
+	return len(s.invalid) > 0 || slices.ContainsFunc(s.bounds, (*compiled).boundsGPUs)
 }
 
 func (r *Rule) violation(e *field.Error) Violation {

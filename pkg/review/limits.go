@@ -14,7 +14,8 @@ import (
 const (
 	MaxTraffic    = 1000
 	MaxContainers = 250
-	MaxEnv        = 10_000 // in all containers of a pod
+	MaxEnv        = 10_000   // in all containers of a pod
+	MaxSelectors  = 64 << 10 // bytes of CEL expressions, in all requests of a claim
 )
 
 // beyondLimits names the lists of an object that are too long to be judged. One that was as long before may
@@ -29,6 +30,10 @@ func (r *Request) beyondLimits() field.ErrorList {
 	}
 	if r.of == ServiceKind || r.of == RouteKind {
 		check(field.NewPath("spec", "traffic"), MaxTraffic, func(o manifest.Object) int { return len(manifest.List(o, "spec", "traffic")) }, "entries")
+	}
+	if spec := claimSpecPath(r); spec != nil {
+		check(field.NewPath(spec[0], append(spec[1:], "devices", "requests")...), MaxSelectors,
+			func(o manifest.Object) int { return selectorBytes(manifest.Map(o, spec...)) }, "bytes of CEL expressions in all")
 	}
 	path := podSpecPath(r)
 	if path == nil {
@@ -48,6 +53,29 @@ func (r *Request) beyondLimits() field.ErrorList {
 		return n
 	}, "environment variables in all")
 	return errs
+}
+
+// claimSpecPath is where the objects of a request say which devices a claim asks for; nil where they do not.
+func claimSpecPath(r *Request) []string {
+	switch r.of {
+	case workload.ResourceClaimKind:
+		return []string{"spec"}
+	case workload.ResourceClaimTemplateKind:
+		return []string{"spec", "spec"}
+	}
+	return nil
+}
+
+// selectorBytes is how long the CEL expressions of a claim are together.
+func selectorBytes(spec manifest.Object) (n int) {
+	for _, request := range manifest.Objects(spec, "devices", "requests") {
+		for _, of := range append(manifest.Objects(request, "firstAvailable"), manifest.Map(request, "exactly"), request) {
+			for _, selector := range manifest.Objects(of, "selectors") {
+				n += len(manifest.Text(selector, "cel", "expression"))
+			}
+		}
+	}
+	return n
 }
 
 // podSpecPath is where the objects of a request describe their pods; nil where they do not.

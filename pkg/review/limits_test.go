@@ -17,7 +17,17 @@ func TestListsThatAreTooLongToBeJudgedAreRefused(t *testing.T) {
 		return fmt.Sprintf(`{apiVersion: serving.knative.dev/v1, kind: Service, metadata: {name: svc}, spec: {traffic: [%s], template: {spec: {containers: [{image: a, env: [%s]}, %s]}}}}`,
 			many(traffic, "{latestRevision: true}"), many(env, "{name: a, value: b}"), many(containers-1, "{image: b}"))
 	}
+	claim := func(kind, spec string, bytes int) string {
+		of := fmt.Sprintf(`deviceClassName: gpu.nvidia.com, selectors: [{cel: {expression: "%s"}}]`, strings.Repeat("x", bytes/2))
+		return fmt.Sprintf(`{apiVersion: resource.k8s.io/v1, kind: %s, metadata: {name: c}, spec: %s}`, kind,
+			fmt.Sprintf(spec, `{devices: {requests: [{name: a, exactly: {`+of+`}}, {name: b, firstAvailable: [{name: x, `+of+`}]}]}}`))
+	}
 	for name, test := range map[string]struct{ object, old, says string }{
+		"a claim of devices":        {object: claim("ResourceClaim", "%s", review.MaxSelectors)},
+		"a template of such claims": {object: claim("ResourceClaimTemplate", "{spec: %s}", review.MaxSelectors)},
+		"selectors of a claim":      {object: claim("ResourceClaim", "%s", review.MaxSelectors+2), says: `resourceclaim.resource.k8s.io "c" is invalid: spec.devices.requests: Too many: 65538: must have at most 65536 bytes of CEL expressions in all; use fewer`},
+		"selectors of a template":   {object: claim("ResourceClaimTemplate", "{spec: %s}", review.MaxSelectors+2), says: `resourceclaimtemplate.resource.k8s.io "c" is invalid: spec.spec.devices.requests: Too many: 65538: must have at most 65536 bytes of CEL expressions in all; use fewer`},
+
 		"as long as they may be": {object: service(review.MaxTraffic, review.MaxContainers, review.MaxEnv)},
 		"traffic": {object: service(review.MaxTraffic+1, 2, 1),
 			says: `service.serving.knative.dev "svc" is invalid: spec.traffic: Too many: 1001: must have at most 1000 entries; use fewer`},

@@ -230,13 +230,12 @@ func (r *Request) madeClaims(w World, d workload.Usage, old *workload.Usage) []C
 	if !all {
 		return nil
 	}
-	var left []Claim
-	if old == nil || d.Claim > old.Claim {
-		left = r.leftClaims()
-	}
 	holder := rootOf(of.root)
-	c := Claim{Key: holder.key, Kind: holder.kind, Name: holder.name, New: made, Demand: d, Held: true, Settled: len(left) == 0}
-	return append([]Claim{c}, left...)
+	c := Claim{Key: holder.key, Kind: holder.kind, Name: holder.name, New: made, Demand: d, Held: true, Settled: true}
+	if old != nil && d.Claim <= old.Claim {
+		return []Claim{c}
+	}
+	return r.besideLeft(c)
 }
 
 // madeWithin tells whether an operator makes no more of an object in each pod, nor in all, than that was

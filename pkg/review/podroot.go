@@ -35,10 +35,36 @@ func (r *Request) resolvePod(ctx context.Context, w World, in inNamespace) (err 
 			return nil
 		}
 	}
-	if !r.byMaker() {
-		return r.resolveMade(ctx, w, in)
+	if r.byMaker() {
+		err = r.resolveRoot(ctx, w, in, r.object)
+	} else {
+		err = r.resolveMade(ctx, w, in)
 	}
-	return r.resolveRoot(ctx, w, in, r.object)
+	if err != nil || (r.related.root.kind == "" && r.related.operated == nil) {
+		return err
+	}
+	return r.readLeftClaims(ctx, w, in)
+}
+
+// readLeftClaims reads the ResourceClaims in the namespace that were made for pods which are gone or have
+// ended: as long as another pod uses one, its devices are taken. Whose the pods were, nothing tells any more.
+func (r *Request) readLeftClaims(ctx context.Context, w World, in inNamespace) error {
+	if r.gpus.Claims() == nil && !r.gpus.AsksByClass(r.object) {
+		return nil
+	}
+	if r.gpus.Claims() == nil {
+		if err := r.readAllClaims(ctx, w, in); err != nil {
+			return err
+		}
+	}
+	if !r.gpus.Claims().AnyMade() {
+		return nil
+	}
+	pods, err := in.List(ctx, workload.PodKind, in.namespace, labels.Everything())
+	if err == nil {
+		r.related.leftClaims = r.gpus.Claims().Left(pods)
+	}
+	return err
 }
 
 // resolveRoot reads what a Pod belongs to, up to the root, and what the root needs with the Pod, which

@@ -133,25 +133,35 @@ func (r *Request) podClaims(w World) []Claim {
 // less for that: then the ledger as a whole has to have room.
 func (r *Request) neededClaims(d workload.Usage) []Claim {
 	need := r.related.need
-	left := r.leftClaims()
 	c := Claim{Key: r.related.root.key, Kind: r.related.root.kind, Name: r.related.root.name, Demand: d, Unknown: d.GPUs.Unknown,
-		Held: true, Settled: need.Settled() && len(left) == 0}
+		Held: true, Settled: need.Settled()}
 	if need.Held.GPUs > 0 {
 		c.New = []workload.Part{need.Held}
 	}
 	if r.related.needed != nil {
-		c.New, c.Settled = r.related.needed, r.related.fits && len(left) == 0
+		c.New, c.Settled = r.related.needed, r.related.fits
 	}
-	return append([]Claim{c}, left...)
+	return r.besideLeft(c)
 }
 
-// leftClaims are for pods that are left behind, each by itself.
-func (r *Request) leftClaims() (claims []Claim) {
+// besideLeft are the claim of a root with a new pod, and those of what holds GPUs beside the pods of the root:
+// for these the ledger as a whole has to have room.
+func (r *Request) besideLeft(c Claim) []Claim {
+	claims := []Claim{c}
 	for _, pod := range r.related.left {
 		if u := workload.PodUsage(pod, r.gpus); u.Claim > 0 {
 			claims = append(claims, Claim{Key: key(pod, workload.PodKind.Kind), Kind: workload.PodKind.Kind, Name: manifest.Text(pod, "metadata", "name"),
 				New: u.Parts, Demand: u})
 		}
+	}
+	for _, claim := range r.related.leftClaims {
+		if u := workload.ClaimUsage(claim, r.gpus); u.Claim > 0 {
+			claims = append(claims, Claim{Key: key(claim, workload.ResourceClaimKind.Kind), Kind: workload.ResourceClaimKind.Kind,
+				Name: manifest.Text(claim, "metadata", "name"), New: u.Parts, Demand: u})
+		}
+	}
+	if len(claims) > 1 {
+		claims[0].Settled = false
 	}
 	return claims
 }

@@ -2,8 +2,10 @@ package review
 
 import (
 	"context"
+	"slices"
 
 	resourcev1 "k8s.io/api/resource/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/workload"
@@ -74,12 +76,27 @@ func (r *Request) claimedForPod() bool {
 // leavingClaims are for an update of a ResourceClaim, whose devices never change: it is charged where it
 // holds them by itself from then on, and was its Pod's before.
 func (r *Request) leavingClaims(d workload.Usage) []Claim {
+	if r.takesProtection() {
+		why := field.Forbidden(field.NewPath("metadata", "finalizers"), resourcev1.Finalizer+
+			" stays while devices are allocated, or pods use the claim: delete the pods, and the claim, and Kubernetes takes it away")
+		return []Claim{{Key: r.key(), Kind: r.of.Kind, Name: r.storedName(), Demand: d, Unknown: field.ErrorList{why}}}
+	}
 	if !r.leavesPod() {
 		return nil
 	}
 	c := newClaim(r.key(), r.of.Kind, d, nil)
 	c.Name, c.Unknown = r.storedName(), nil
 	return []Claim{c}
+}
+
+// takesProtection tells whether an update has a ResourceClaim go while pods have its devices: somebody else than
+// Kubernetes' controllers takes the finalizer that holds it until then.
+func (r *Request) takesProtection() bool {
+	has := func(o manifest.Object) bool {
+		return slices.Contains(manifest.List(o, "metadata", "finalizers"), any(resourcev1.Finalizer))
+	}
+	used := manifest.At(r.object, "status", "allocation") != nil || len(manifest.List(r.object, "status", "reservedFor")) > 0
+	return r.of == workload.ResourceClaimKind && used && has(r.old) && !has(r.object) && !r.byKubernetes()
 }
 
 // leavesPod tells whether an update takes a ResourceClaim from the Pod that it was counted with: from then

@@ -126,7 +126,7 @@ func ReadWith(raw *admissionv1.AdmissionRequest, operators workload.Operators) (
 // HorizontalPodAutoscalers goes on.
 func (r *Request) onlyEnds() bool {
 	if (!r.hasPods() && !r.isOperated()) || r.scale || r.raw.SubResource == "status" ||
-		manifest.Text(r.object, "metadata", "deletionTimestamp") == "" {
+		manifest.Text(r.object, "metadata", "deletionTimestamp") == "" || r.takesProtection() {
 		return false
 	}
 	same := func(key string) bool {

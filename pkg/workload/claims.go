@@ -2,6 +2,7 @@ package workload
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	resourcev1 "k8s.io/api/resource/v1"
@@ -18,6 +19,8 @@ type ClaimCount struct {
 	Product string
 	// Unknown are requests that cannot be counted.
 	Unknown field.ErrorList
+	// products are all that any of them are of.
+	products []string
 }
 
 // CountClaim counts the GPUs of a ResourceClaim, or of a claim made from a template, by its
@@ -122,6 +125,9 @@ func (c *claimCounter) pin(product string) {
 	if product == "" || (c.count.Product != "" && c.count.Product != product) {
 		c.mixed = true
 	}
+	if product != "" && !slices.Contains(c.count.products, product) {
+		c.count.products = append(c.count.products, product)
+	}
 	c.count.Product = product
 }
 
@@ -140,6 +146,10 @@ var (
 	productTerm = regexp.MustCompile(`^device\.attributes\[["'](gpu\.nvidia\.com|gpu\.amd\.com)["']\]\.productName\s*==\s*["']([^"']+)["']$`)
 )
 
+// LongestSelector is how many bytes a CEL expression has at most that is read for a product: many times what
+// a comparison with a product takes.
+const LongestSelector = 1024
+
 // selectedProduct is the product that CEL selectors pin devices to, in the words of feature
 // discovery; empty where they pin to none that the table of products has. All selectors have to
 // hold, and all terms of one that are joined by &&; one with any other term is not read.
@@ -153,6 +163,9 @@ func selectedProduct(selectors []manifest.Object) string {
 }
 
 func comparedProduct(expression string) string {
+	if len(expression) > LongestSelector {
+		return ""
+	}
 	product := ""
 	for term := range strings.SplitSeq(expression, "&&") {
 		term = strings.TrimSpace(term)

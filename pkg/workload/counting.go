@@ -190,6 +190,8 @@ func (r *rules) byName(name string) counted {
 		return what
 	case looksLikeGPU(name):
 		return counted{kind: unknownGPU}
+	case looksLikeAccelerator(name):
+		return counted{kind: accelerator}
 	}
 	return counted{}
 }

@@ -36,6 +36,8 @@ type GPUCount struct {
 	Assumed []string
 	// product is the one that all GPUs of a pod are claimed to be of; empty for any.
 	product string
+	// products are all that any of them are claimed to be of.
+	products []string
 	// requests are the GPU requests as they stand.
 	requests []gpuRequest
 }

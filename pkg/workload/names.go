@@ -1,6 +1,10 @@
 package workload
 
-import "strings"
+import (
+	"regexp"
+	"slices"
+	"strings"
+)
 
 // DefaultGPUResource is what the parameter gpus asks for unless a policy says otherwise.
 const DefaultGPUResource = "nvidia.com/gpu"
@@ -51,7 +55,8 @@ var builtInQualifiers = []qualifier{
 //
 // Sources: GKE (TPUs), Habana device plugin, AWS Neuron device plugin, Huawei Ascend device
 // plugin, Cambricon device plugin, Hygon DCU device plugin, Enflame, Kunlunxin, Qualcomm
-// Cloud AI, FuriosaAI, Rebellions, Tenstorrent and Graphcore device plugins.
+// Cloud AI, FuriosaAI, Rebellions, Tenstorrent and Graphcore device plugins, Intel NPU device plugin, IBM
+// Spyre operator, Vastai (HAMi, device-config.yaml).
 var builtInAccelerators = []string{
 	"google.com/tpu", "cloud-tpus.google.com/*",
 	"habana.ai/gaudi", "habana.ai/goya", "habana.ai/greco",
@@ -59,16 +64,26 @@ var builtInAccelerators = []string{
 	"huawei.com/Ascend*", "huawei.com/npu*", "cambricon.com/*",
 	"hygon.com/dcu*", "hygon.com/hcu*", "enflame.com/*", "kunlunxin.com/*", "baidu.com/xpu*",
 	"qualcomm.com/qaic*", "furiosa.ai/*", "alpha.furiosa.ai/*", "rebellions.ai/*", "tenstorrent.com/*", "graphcore.ai/*",
+	"npu.intel.com/*", "ibm.com/aiu_*", "ibm.com/spyre_*", "vastaitech.com/*",
 }
 
-// looksLikeGPU tells whether the name of an extended resource speaks of GPUs.
+// nvidiaChip begins the names of NVIDIA's KubeVirt device plugin after its domain: a virtual GPU, or the chip of
+// one that a virtual machine gets whole.
+var nvidiaChip = regexp.MustCompile(`^(GRID_|NVIDIA_|(G[KMPVABH]|TU|AD)[0-9]{2,3})`)
+
+// looksLikeGPU tells whether the name of an extended resource speaks of GPUs, or is one of those that do not
+// say so: shares by CUDA (Tencent's GPU manager), virtual GPUs, DirectX on Windows.
 func looksLikeGPU(name string) bool {
-	for i := 0; i+3 <= len(name); i++ {
-		if name[i]|0x20 == 'g' && name[i+1]|0x20 == 'p' && name[i+2]|0x20 == 'u' {
-			return true
-		}
-	}
-	return false
+	domain, base, _ := strings.Cut(name, "/")
+	lower := strings.ToLower(name)
+	return strings.Contains(lower, "gpu") || strings.Contains(lower, "cuda") ||
+		(domain == "nvidia.com" && nvidiaChip.MatchString(base)) || name == "microsoft.com/directx"
+}
+
+// looksLikeAccelerator tells whether a word in the name of an extended resource is what vendors call one.
+func looksLikeAccelerator(name string) bool {
+	words := strings.FieldsFunc(strings.ToLower(name), func(r rune) bool { return r < 'a' || r > 'z' })
+	return slices.ContainsFunc(words, func(word string) bool { return word == "tpu" || word == "npu" || word == "xpu" })
 }
 
 // ascendPart tells whether a name is one of HAMi's shares of an Ascend device.

@@ -12,9 +12,16 @@ func (d *Usage) pinnedBy(podSpec manifest.Object) {
 	d.GPUType, d.product = typesOf(podSpec, d.GPUs)
 }
 
+// typesOf are the GPU type of a pod, and the product that budgets go by; empty for any. One whose node is of a
+// product, and that claims devices of another, may get both.
 func typesOf(podSpec manifest.Object, n GPUCount) (gpuType, product string) {
 	gpuType, _ = GPUType(podSpec)
 	product = GPUProduct(podSpec)
+	for _, claimed := range n.products {
+		if same, _ := SameProduct(cmp.Or(product, gpuType, claimed), claimed); !same {
+			return "", ""
+		}
+	}
 	return cmp.Or(gpuType, n.product), cmp.Or(product, n.product)
 }
 

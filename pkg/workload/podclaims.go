@@ -2,6 +2,7 @@ package workload
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 
 	resourcev1 "k8s.io/api/resource/v1"
@@ -145,6 +146,44 @@ func (c *Claims) PartOf(claim, pod manifest.Object) bool {
 	return counted != nil && manifest.Text(counted, "metadata", "uid") == manifest.Text(claim, "metadata", "uid")
 }
 
+// AnyMade tells whether any ResourceClaim says that it was made for a pod.
+func (c *Claims) AnyMade() bool { return len(c.made) > 0 }
+
+// Left are the ResourceClaims that say that they were made for pods, and are part of none of those that are
+// there: their pods are gone, or have ended.
+func (c *Claims) Left(pods []manifest.Object) (left []manifest.Object) {
+	byUID := make(map[string]manifest.Object, len(pods))
+	for _, pod := range pods {
+		byUID[manifest.Text(pod, "metadata", "uid")] = pod
+	}
+	for _, uid := range slices.Sorted(maps.Keys(c.made)) {
+		for _, claim := range c.made[uid] {
+			if !c.PartOf(claim, byUID[uid]) {
+				left = append(left, claim)
+			}
+		}
+	}
+	return left
+}
+
+// AsksByClass tells whether the containers of a pod ask for a resource that a class of devices stands behind:
+// the scheduler makes a ResourceClaim for that.
+func (g GPUResources) AsksByClass(pod manifest.Object) bool {
+	rules := g.get()
+	for _, list := range []string{"containers", "initContainers"} {
+		for _, container := range manifest.Objects(pod, "spec", list) {
+			for _, resources := range []string{"limits", "requests"} {
+				for name := range manifest.Map(container, "resources", resources) {
+					if rules.of(name).class != "" {
+						return true
+					}
+				}
+			}
+		}
+	}
+	return false
+}
+
 // WithClaims counts resource claims too, of pods in the one namespace, or, if it is empty, in that which
 // an object states.
 func (g GPUResources) WithClaims(claims *Claims, namespace string) GPUResources {
@@ -199,6 +238,7 @@ func (c *gpuCounter) claims(podSpec manifest.Object) {
 		c.claimed = SaturatingAdd(c.claimed, n.GPUs)
 		mixed = mixed || n.Product == "" || (c.count.product != "" && c.count.product != n.Product)
 		c.count.product = n.Product
+		c.count.products = append(c.count.products, n.products...)
 	}
 	if mixed {
 		c.count.product = ""

@@ -49,13 +49,14 @@ const (
 	cronJob
 	daemonSet
 	pod
+	handMade // a ResourceClaim
 )
 
 // drawn are the kinds, each as often as it is drawn.
 var drawn = []kind{
 	plainService, plainService, labelledService, labelledService,
 	plainDeployment, plainDeployment, plainDeployment, labelledDeployment, expandedDeployment,
-	replicaSet, replicaSet, replicationController, statefulSet, statefulSet, job, job, job, cronJob, daemonSet, pod, pod,
+	replicaSet, replicaSet, replicationController, statefulSet, statefulSet, job, job, job, cronJob, daemonSet, pod, pod, handMade,
 }
 
 // workload asks for some pods with some devices each.
@@ -64,6 +65,10 @@ type workload struct {
 	devices, pods int
 	// device is the name of what is asked for, pin the label of nodes with its type; empty for any.
 	device, pin string
+	// ofTemplate is the ResourceClaimTemplate that its pods have their devices by, in place of a resource; shared
+	// is whether they name the ResourceClaim that is there for all.
+	ofTemplate string
+	shared     bool
 	// lingers is whether its pods take their time when they are deleted.
 	lingers bool
 	// ends is after how many seconds a Job fails; 0 for never.
@@ -90,7 +95,7 @@ func randomWorkload(r *rand.Rand) workload {
 	switch w.kind {
 	case labelledService, labelledDeployment, expandedDeployment: // their parameters are of one name
 		w.device, w.pin = gpu, ""
-	case pod:
+	case pod, handMade:
 		w.pods = 1
 	case daemonSet:
 		w.pin = "kubernetes.io/hostname=gpu-0"
@@ -98,10 +103,11 @@ func randomWorkload(r *rand.Rand) workload {
 	case job:
 		w.ends = []int{0, 0, 5 + r.IntN(20)}[r.IntN(3)]
 	}
+	w.drawClaims(r)
 	return w
 }
 
-// claim is what it asks for, in GPUs.
+// claim is what it asks for, in GPUs; by a template, what a claim of that asks for is its business.
 func (w workload) claim() int64 { return whole(int64(w.devices*w.pods) * sevenths[w.device]) }
 
 // whole is a number of sevenths, rounded up.
@@ -131,6 +137,8 @@ func (w workload) resource() schema.GroupVersionResource {
 		return daemonSets
 	case pod:
 		return pods
+	case handMade:
+		return resourceClaims
 	}
 	return deployments
 }
@@ -154,6 +162,8 @@ func (w workload) apiKind() (apiVersion, kind string) {
 		return "apps/v1", "DaemonSet"
 	case pod:
 		return "v1", "Pod"
+	case handMade:
+		return "resource.k8s.io/v1", "ResourceClaim"
 	}
 	return "apps/v1", "Deployment"
 }
@@ -173,6 +183,10 @@ func (w workload) container() map[string]any {
 	switch w.kind {
 	case labelledService, labelledDeployment, expandedDeployment:
 	default:
+		if w.podClaims() != nil {
+			c["resources"] = map[string]any{"claims": []any{map[string]any{"name": claimEntry}}}
+			break
+		}
 		c["resources"] = map[string]any{"limits": map[string]any{w.device: fmt.Sprint(w.devices)}}
 	}
 	return c
@@ -181,6 +195,9 @@ func (w workload) container() map[string]any {
 // template of its pods, which have a label of this one workload.
 func (w workload) template(app string) map[string]any {
 	spec := map[string]any{"containers": []any{w.container()}}
+	if claims := w.podClaims(); claims != nil {
+		spec["resourceClaims"] = claims
+	}
 	if w.pin != "" {
 		label, value := splitPin(w.pin)
 		spec["nodeSelector"] = map[string]any{label: value}
@@ -236,6 +253,9 @@ func (w workload) object(name string, generated bool) *unstructured.Unstructured
 	case pod:
 		u.Object["spec"] = template["spec"]
 		u.Object["metadata"] = template["metadata"]
+	case handMade:
+		_, product := splitPin(w.pin)
+		u = claimObject(name, w.devices, product, w.devices%3)
 	}
 	if u.SetName(name); generated {
 		u.SetName("")
@@ -277,7 +297,7 @@ func (w workload) resized(pods int) map[string]any {
 		return annotated("autoscale.kubetorch.com/max-scale", pods)
 	case job:
 		return map[string]any{"spec": map[string]any{"parallelism": pods}}
-	case cronJob, daemonSet, pod:
+	case cronJob, daemonSet, pod, handMade:
 		return map[string]any{"metadata": map[string]any{"labels": map[string]any{"changed": fmt.Sprint(pods)}}}
 	}
 	return map[string]any{"spec": map[string]any{"replicas": pods}}
@@ -288,11 +308,15 @@ func (w workload) refitted(devices int) map[string]any {
 	switch w.kind {
 	case labelledService, labelledDeployment, expandedDeployment:
 		return annotated("compute.kubetorch.com/gpus", devices)
-	case job, cronJob, pod: // have what they were made with
+	case job, cronJob, pod, handMade: // have what they were made with
 		return map[string]any{"metadata": map[string]any{"labels": map[string]any{"changed": fmt.Sprint(devices)}}}
 	}
-	w.devices = devices
-	return templated(map[string]any{"spec": map[string]any{"containers": []any{w.container()}}})
+	w.devices, w.ofTemplate = devices, other(w.ofTemplate)
+	spec := map[string]any{"containers": []any{w.container()}}
+	if claims := w.podClaims(); claims != nil {
+		spec["resourceClaims"] = claims
+	}
+	return templated(map[string]any{"spec": spec})
 }
 
 // annotated is a merge patch of an annotation.

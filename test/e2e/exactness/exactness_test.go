@@ -55,6 +55,7 @@ func TestManyUsersNeverExceedABudget(t *testing.T) {
 	}
 	for _, each := range all {
 		each.await(t)
+		each.makeClaims(t, r)
 	}
 
 	other.Percent.Store(15)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -55,10 +56,15 @@ func TestMain(m *testing.M) {
 // prepare gives the nodes types and GPUs under several names, one of which a DeviceClass claims.
 func prepare(ctx context.Context, e *harness.Environment) error {
 	cluster, client = e.Cluster, e.Client
+	for i, product := range []string{l4, h100, l4, h100} {
+		if _, err := client.Resource(resourceSlices).Create(ctx, devicesOf(i, product), metav1.CreateOptions{}); err != nil {
+			return err
+		}
+	}
 	class := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "resource.k8s.io/v1", "kind": "DeviceClass",
-		"metadata": map[string]any{"name": "gpu.nvidia.com"}, "spec": map[string]any{"extendedResourceName": card}}}
-	classes := schema.GroupVersionResource{Group: "resource.k8s.io", Version: "v1", Resource: "deviceclasses"}
-	if _, err := client.Resource(classes).Create(ctx, class, metav1.CreateOptions{}); err != nil {
+		"metadata": map[string]any{"name": deviceClass}, "spec": map[string]any{"extendedResourceName": card,
+			"selectors": []any{map[string]any{"cel": map[string]any{"expression": "device.driver == '" + driver + "'"}}}}}}
+	if _, err := client.Resource(deviceClasses).Create(ctx, class, metav1.CreateOptions{}); err != nil {
 		return err
 	}
 	api := client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "nodes"})
@@ -81,4 +87,19 @@ func prepare(ctx context.Context, e *harness.Environment) error {
 		}
 	}
 	return nil
+}
+
+// devicesOf are devices of a product that every node can use, as many as a ResourceSlice may have. Pods that find
+// none free wait for them, and are counted as others are.
+func devicesOf(i int, product string) *unstructured.Unstructured {
+	name := fmt.Sprintf("gpus-%d", i)
+	var devices []any
+	for n := range 128 {
+		devices = append(devices, map[string]any{"name": fmt.Sprintf("gpu-%d", n), "attributes": map[string]any{
+			"productName": map[string]any{"string": strings.ReplaceAll(product, "-", " ")}}})
+	}
+	return &unstructured.Unstructured{Object: map[string]any{"apiVersion": "resource.k8s.io/v1", "kind": "ResourceSlice",
+		"metadata": map[string]any{"name": name}, "spec": map[string]any{
+			"driver": driver, "allNodes": true, "devices": devices,
+			"pool": map[string]any{"name": name, "generation": int64(1), "resourceSliceCount": int64(1)}}}}
 }

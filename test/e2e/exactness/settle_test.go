@@ -99,12 +99,21 @@ func (e *round) retry(free map[string]int64) bool {
 	var waiting []workload
 	for i, w := range e.waiting {
 		typed, limited := free[h100]
-		limited = limited && w.of(h100)
-		if w.claim() > free[""] || (limited && w.claim() > typed) {
+		namespace, name := e.namespaces[e.late%len(e.namespaces)], fmt.Sprintf("late-%d", e.late)
+		claim, of := w.claim(), w.of(h100)
+		if w.ofTemplate != "" {
+			template := e.witness.template(namespace, w.ofTemplate)
+			if template == nil {
+				waiting = append(waiting, w)
+				continue
+			}
+			claim, of = whole(template.each*int64(w.pods)), template.counts(h100)
+		}
+		limited = limited && of
+		if claim > free[""] || (limited && claim > typed) {
 			waiting = append(waiting, w)
 			continue
 		}
-		namespace, name := e.namespaces[e.late%len(e.namespaces)], fmt.Sprintf("late-%d", e.late)
 		e.late++
 		err := e.operation(func(ctx context.Context) error {
 			api := client.Resource(w.resource()).Namespace(namespace)
@@ -116,9 +125,9 @@ func (e *round) retry(free map[string]int64) bool {
 		case err == nil:
 			none = false
 			e.admitted.Add(1)
-			free[""] -= w.claim()
+			free[""] -= claim
 			if limited {
-				free[h100] -= w.claim()
+				free[h100] -= claim
 			}
 		case apierrors.IsForbidden(err) && len(e.limits) > 2: // of its namespace there may be less
 			waiting = append(waiting, w)
@@ -163,6 +172,7 @@ func (e *round) tidy(t *testing.T) (busy bool) {
 		}
 	}
 	if e.tidied%10 == 0 {
+		busy = e.scaleBack() || busy
 		for _, namespace := range e.namespaces {
 			busy = harness.Collect(ctx, client, namespace) != nil || busy
 		}
@@ -171,6 +181,33 @@ func (e *round) tidy(t *testing.T) (busy bool) {
 		e.tidied++
 	}
 	return busy || len(lingering) > 0
+}
+
+// scaleBack has no revision ask for more pods than its Service allows, as Knative's autoscaler sees to every two
+// seconds: until then what it asks for is charged by itself. It tells whether there was any.
+func (e *round) scaleBack() (any bool) {
+	most := map[string]int64{}
+	var made []*record
+	e.witness.each(e.namespaces, func(r *record) {
+		switch {
+		case r.kind == "Service":
+			most[r.namespace+"/"+r.name] = r.size
+		case r.kind == "Deployment" && r.controllerKind == "Revision":
+			made = append(made, r)
+		}
+	})
+	for _, r := range made {
+		match := revisionPods.FindStringSubmatch(r.name)
+		if match == nil {
+			continue
+		}
+		if most, there := most[r.namespace+"/"+match[1]]; there && r.size > most {
+			any = true
+			_, _ = asKnative.Resource(deployments).Namespace(r.namespace).Patch(context.Background(), r.name, types.MergePatchType,
+				fmt.Appendf(nil, `{"spec":{"replicas":%d}}`, most), metav1.PatchOptions{})
+		}
+	}
+	return any
 }
 
 var revisionPods = regexp.MustCompile(`^(.+)-[0-9]{5}-deployment$`)

@@ -52,6 +52,10 @@ type sums struct {
 	autoscalers map[string]map[types.UID]*record // by target
 	claimed     map[types.UID]int64
 	holding     map[types.UID]int64
+	// made are the ResourceClaims that were made for a pod, by its UID, and templates are what they are made
+	// of, by namespace and name.
+	made      map[types.UID]map[types.UID]*record
+	templates map[string]*record
 	// ledger is what the budget's holds now.
 	ledger     *record
 	sum, alive int64
@@ -59,7 +63,8 @@ type sums struct {
 
 func newSums(l *limit) *sums {
 	return &sums{limit: l, objects: map[types.UID]*record{}, autoscalers: map[string]map[types.UID]*record{},
-		claimed: map[types.UID]int64{}, holding: map[types.UID]int64{}}
+		claimed: map[types.UID]int64{}, holding: map[types.UID]int64{},
+		made: map[types.UID]map[types.UID]*record{}, templates: map[string]*record{}}
 }
 
 // replay goes through what was stored.
@@ -87,8 +92,14 @@ func (s *sums) see(r *record) {
 			delete(s.objects, r.uid)
 		}
 		s.claim(r)
-		if r.kind == "Pod" {
-			s.pod(r)
+		switch r.kind {
+		case "Pod":
+			s.hold(r)
+		case "ResourceClaim":
+			s.hold(r)
+			s.madeFor(r)
+		case "ResourceClaimTemplate":
+			s.template(r)
 		}
 	}
 	if s.sum > s.claims {
@@ -134,8 +145,8 @@ func (s *sums) claimAll(target string) {
 // claim puts what one object claims right.
 func (s *sums) claim(r *record) {
 	claim := int64(0)
-	if !r.gone && r.counts(s.product) && r.root() {
-		claim = r.each * s.pods(r)
+	if !r.gone && r.root() {
+		claim = s.each(r) * s.pods(r)
 	}
 	s.sum += claim - s.claimed[r.uid]
 	s.claimed[r.uid] = claim
@@ -146,6 +157,10 @@ func (r *record) root() bool {
 	switch r.kind {
 	case "Pod":
 		return !r.ended && (r.controllerKind == "" || r.controllerKind == "DaemonSet")
+	case "ResourceClaimTemplate":
+		return false
+	case "ResourceClaim": // of a pod it is part, also when that has gone
+		return r.controllerKind != "Pod"
 	case "Job", "Service":
 		return !r.deleting
 	}
@@ -164,10 +179,11 @@ func (s *sums) pods(r *record) int64 {
 	return size
 }
 
-// pod puts what one pod holds right: until it has ended, or is gone.
-func (s *sums) pod(r *record) {
+// hold puts right what one pod holds by the names of resources, until it has ended or is gone, or what one
+// ResourceClaim holds, whoever uses it, until it is gone.
+func (s *sums) hold(r *record) {
 	holds := int64(0)
-	if !r.gone && !r.ended && r.counts(s.product) {
+	if !r.gone && !r.ended && r.template == "" && r.counts(s.product) {
 		holds = r.each
 	}
 	s.alive += holds - s.holding[r.uid]
@@ -182,31 +198,31 @@ func (s *sums) recount() map[string]int64 {
 	held, sets := map[types.UID]int64{}, map[types.UID]int64{}
 	single, largest := map[types.UID]int64{}, map[types.UID]int64{}
 	for _, r := range s.objects {
-		if !r.counts(s.product) {
-			continue
-		}
-		switch root := s.rootOf(r); {
-		case r.kind == "Pod" && root.uid != r.uid:
-			held[root.uid] += s.holding[r.uid]
+		switch root, each := s.rootOf(r), s.each(r); {
+		case r.kind == "Pod" && root.uid != r.uid && !r.ended:
+			held[root.uid] += each
 		case r.kind == "ReplicaSet" && root.uid != r.uid:
-			sets[root.uid] += r.each * s.pods(r)
-			single[root.uid] = max(single[root.uid], r.each*s.pods(r))
+			sets[root.uid] += each * s.pods(r)
+			single[root.uid] = max(single[root.uid], each*s.pods(r))
 			if s.pods(r) > 0 {
-				largest[root.uid] = max(largest[root.uid], r.each)
+				largest[root.uid] = max(largest[root.uid], each)
 			}
 		}
 	}
 	sums := map[string]int64{}
 	for uid, r := range s.objects {
-		if !r.counts(s.product) || s.rootOf(r).uid != uid || (r.kind == "Pod" && r.ended) {
+		if s.rootOf(r).uid != uid || (r.kind == "Pod" && r.ended) {
 			continue
 		}
-		claim := r.each * s.pods(r)
+		claim := s.each(r) * s.pods(r)
 		switch {
+		case r.kind == "ResourceClaimTemplate", r.kind == "ResourceClaim" && s.partOfPod(r):
+			claim = 0
+		case r.kind == "ResourceClaim":
 		case r.deleting && r.kind != "Pod" && r.kind != "Service": // what is of a Service may still be scaled
 			claim = 0
 		case r.kind == "Deployment":
-			claim = max(max(r.each, largest[uid])*s.pods(r), single[uid])
+			claim = max(max(s.each(r), largest[uid])*s.pods(r), single[uid])
 		}
 		if total := whole(max(claim, held[uid], sets[uid])); total > 0 {
 			sums[r.namespace] += total
@@ -220,6 +236,9 @@ func (s *sums) recount() map[string]int64 {
 func (s *sums) rootOf(r *record) *record {
 	for {
 		owner := s.objects[r.controller]
+		if r.kind == "ResourceClaim" {
+			return r
+		}
 		if r.controllerKind == "Revision" { // what Knative makes is its Service's
 			for _, o := range s.objects {
 				if o.kind == "Service" && o.namespace == r.namespace && isOfService(r.name, o.name) {
@@ -238,7 +257,7 @@ func (s *sums) rootOf(r *record) *record {
 // in are the objects of a namespace, but for pods that have ended.
 func (s *sums) in(namespace string) (found []*record) {
 	for _, r := range s.objects {
-		if r.namespace == namespace && !r.ended {
+		if r.namespace == namespace && (!r.ended || len(s.made[r.uid]) > 0) {
 			found = append(found, r)
 		}
 	}

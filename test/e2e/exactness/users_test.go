@@ -23,15 +23,15 @@ import (
 
 // tally counts what became of requests.
 type tally struct {
-	asked, admitted, refused, rejected, troubled, updated, deleted, orphaned, autoscaled, dryRuns atomic.Int64
+	asked, admitted, refused, rejected, troubled, updated, deleted, orphaned, autoscaled, swapped, dryRuns atomic.Int64
 
 	troubles sync.Map // how often, by what it was
 }
 
 func (t *tally) String() string {
-	return fmt.Sprintf("%d requests: %d creates and %d updates admitted, %d deleted and %d orphaned, %d scaled by Knative's autoscaler, %d dry runs, "+
+	return fmt.Sprintf("%d requests: %d creates and %d updates admitted, %d deleted and %d orphaned, %d scaled by Knative's autoscaler, %d templates and claims made anew, %d dry runs, "+
 		"%d refused by a budget, %d rejected by another webhook, %d failed otherwise",
-		t.asked.Load(), t.admitted.Load(), t.updated.Load(), t.deleted.Load(), t.orphaned.Load(), t.autoscaled.Load(), t.dryRuns.Load(),
+		t.asked.Load(), t.admitted.Load(), t.updated.Load(), t.deleted.Load(), t.orphaned.Load(), t.autoscaled.Load(), t.swapped.Load(), t.dryRuns.Load(),
 		t.refused.Load(), t.rejected.Load(), t.troubled.Load())
 }
 
@@ -39,7 +39,7 @@ func (t *tally) add(other *tally) {
 	for _, each := range [][2]*atomic.Int64{
 		{&t.asked, &other.asked}, {&t.admitted, &other.admitted}, {&t.refused, &other.refused}, {&t.rejected, &other.rejected},
 		{&t.troubled, &other.troubled}, {&t.updated, &other.updated}, {&t.deleted, &other.deleted}, {&t.orphaned, &other.orphaned},
-		{&t.autoscaled, &other.autoscaled}, {&t.dryRuns, &other.dryRuns},
+		{&t.autoscaled, &other.autoscaled}, {&t.swapped, &other.swapped}, {&t.dryRuns, &other.dryRuns},
 	} {
 		each[0].Add(each[1].Load())
 	}
@@ -48,7 +48,7 @@ func (t *tally) add(other *tally) {
 // reasons are the failures that this test provokes.
 var reasons = regexp.MustCompile("failed calling webhook|context deadline exceeded|connection refused|EOF|reset by peer|not known to the others yet|" +
 	"is busy|being counted|has just been changed|lost touch|Timeout|timed out|object has been modified|already exists|not found|no endpoints|" +
-	"field is immutable|being deleted|cannot be read")
+	"field is immutable|being deleted|cannot be read|no such ResourceClaimTemplate")
 
 // detail tells what failed otherwise, and how often.
 func (t *tally) detail() string {
@@ -138,6 +138,8 @@ func (u *user) act() {
 	for u.r.IntN(3) > 0 {
 		time.Sleep(time.Duration(u.r.IntN(800)) * time.Millisecond) // controllers do something meanwhile
 		switch n := u.r.IntN(12); {
+		case u.w.podClaims() != nil && n < 3:
+			u.swap()
 		case n < 7:
 			u.change()
 		case n < 9:
@@ -290,6 +292,9 @@ func (u *user) remove() {
 	}
 	if u.w.resource() == services {
 		policies = policies[:2] // Knative lets nobody take a Service from what it made
+	}
+	if u.w.kind == pod && u.w.ofTemplate != "" {
+		policies = policies[:2] // its claim would have to fit beside it, or it waits for ever
 	}
 	policy := policies[u.r.IntN(len(policies))]
 	err := u.operation(func(ctx context.Context) error {

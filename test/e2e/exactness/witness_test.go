@@ -39,9 +39,12 @@ var (
 	// witnessed are the resources that claims and pods are added up from.
 	witnessed = []schema.GroupVersionResource{
 		services, deployments, replicaSets, replicationControllers, statefulSets, jobs, pods, autoscalers, budgets,
+		resourceClaims, claimTemplates,
 	}
 	// rejected are those that the other webhook is asked about.
-	rejected = []schema.GroupVersionResource{services, deployments, replicaSets, replicationControllers, statefulSets, jobs, pods}
+	rejected = []schema.GroupVersionResource{
+		services, deployments, replicaSets, replicationControllers, statefulSets, jobs, pods, resourceClaims, claimTemplates,
+	}
 )
 
 // asKnative asks in the name of Knative's controllers.
@@ -60,6 +63,8 @@ type record struct {
 	each, size int64
 	// label and value are what its pods are pinned to.
 	label, value string
+	// template is the ResourceClaimTemplate that its pods have their devices by; empty for none.
+	template string
 	// target, least and most are those of an autoscaler.
 	target      string
 	least, most int64
@@ -120,6 +125,15 @@ func read(t *testing.T, u *unstructured.Unstructured) *record {
 		r.held = number(0, "status", "used") + number(0, "status", "reserved")
 		r.overlap = number(0, "status", "overlap")
 		return r
+	case "ResourceClaim":
+		r.size = 1
+		spec, _, _ := unstructured.NestedMap(u.Object, "spec")
+		r.readClaimSpec(spec)
+		return r
+	case "ResourceClaimTemplate":
+		spec, _, _ := unstructured.NestedMap(u.Object, "spec", "spec")
+		r.readClaimSpec(spec)
+		return r
 	case "HorizontalPodAutoscaler":
 		kind, _, _ := unstructured.NestedString(u.Object, "spec", "scaleTargetRef", "kind")
 		name, _, _ := unstructured.NestedString(u.Object, "spec", "scaleTargetRef", "name")
@@ -148,7 +162,7 @@ func read(t *testing.T, u *unstructured.Unstructured) *record {
 		r.size = number(1, "spec", "replicas")
 	}
 	spec, _, _ := unstructured.NestedMap(u.Object, pod...)
-	r.each = devices(spec)
+	r.each, r.template = devices(spec), templateOf(spec)
 	selector, _, _ := unstructured.NestedStringMap(spec, "nodeSelector")
 	for _, label := range []string{productLabel, cloudLabel} {
 		if value := selector[label]; value != "" {
@@ -301,6 +315,9 @@ func (r *record) String() string {
 		state = ", being deleted"
 	case r.ended:
 		state = ", ended"
+	}
+	if r.template != "" {
+		state += ", of template " + r.template
 	}
 	return fmt.Sprintf("%d: %s %s/%s%s: %d pods of %d/7 GPUs, controller %s, ledger %d+%d",
 		r.version, r.kind, r.namespace, r.name, state, r.size, r.each, r.controllerKind, r.held, r.overlap)

@@ -164,9 +164,24 @@ func (e *Environment) changeIgnored(ctx context.Context) error {
 	if e.options.IgnoredAfter == 0 && !e.options.FailIgnored {
 		return nil
 	}
+	return ChangeEntries(ctx, e.Client, func(_ string, entry map[string]any) {
+		if entry["failurePolicy"] != "Ignore" {
+			return
+		}
+		if e.options.IgnoredAfter > 0 {
+			entry["timeoutSeconds"] = int64(e.options.IgnoredAfter / time.Second)
+		}
+		if e.options.FailIgnored {
+			entry["failurePolicy"] = "Fail"
+		}
+	})
+}
+
+// ChangeEntries changes the entries of the validating webhook's configuration.
+func ChangeEntries(ctx context.Context, client dynamic.Interface, change func(name string, entry map[string]any)) error {
 	const name = "kubetorch-webhook"
 	return retry.RetryOnConflict(retry.DefaultBackoff, func() error {
-		u, err := e.Client.Resource(ValidatingHooks).Get(ctx, name, metav1.GetOptions{})
+		u, err := client.Resource(ValidatingHooks).Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
 			return err
 		}
@@ -174,22 +189,14 @@ func (e *Environment) changeIgnored(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for _, entry := range entries {
-			webhook := entry.(map[string]any)
-			if webhook["failurePolicy"] != "Ignore" {
-				continue
-			}
-			if e.options.IgnoredAfter > 0 {
-				webhook["timeoutSeconds"] = int64(e.options.IgnoredAfter / time.Second)
-			}
-			if e.options.FailIgnored {
-				webhook["failurePolicy"] = "Fail"
-			}
+		for _, each := range entries {
+			entry := each.(map[string]any)
+			change(entry["name"].(string), entry)
 		}
 		if err := unstructured.SetNestedSlice(u.Object, entries, "webhooks"); err != nil {
 			return err
 		}
-		_, err = e.Client.Resource(ValidatingHooks).Update(ctx, u, metav1.UpdateOptions{})
+		_, err = client.Resource(ValidatingHooks).Update(ctx, u, metav1.UpdateOptions{})
 		return err
 	})
 }
