@@ -133,6 +133,17 @@ func (c *Claims) Templates() *Claims {
 	return &templates
 }
 
+// Made are the claims without what they are made of: what was charged when it was made. What templates say now
+// of claims that are yet to be made, admissions may not have been asked about.
+func (c *Claims) Made() *Claims {
+	made := *c
+	made.templates = nil
+	return &made
+}
+
+// Templated tells whether there is any template.
+func (c *Claims) Templated() bool { return len(c.templates) > 0 }
+
 // taken is one of a pod's claims, by the pod's UID.
 type taken struct{ pod, entry string }
 
