@@ -17,7 +17,7 @@ type NamespacedSource interface {
 }
 
 // mostPruned is how many bytes a verdict keeps of the objects of one kind in one namespace.
-const mostPruned = 16 << 20
+const mostPruned = 32 << 20
 
 // Pruned are the objects of a kind in one namespace whose labels a selector takes, with what counts look at;
 // of Pods those that ask for devices. One object at a time is read in full, so that what else objects hold,

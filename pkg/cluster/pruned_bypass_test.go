@@ -74,8 +74,8 @@ func TestAVerdictKeepsNoMoreThanALimit(t *testing.T) {
 	got, err := Pruned(t.Context(), list(10), ResourceClaims, "a", klabels.Everything())
 	require.NoError(t, err)
 	assert.Len(t, got, 10)
-	_, err = Pruned(t.Context(), list(20), ResourceClaims, "a", klabels.Everything())
-	assert.ErrorContains(t, err, "resourceclaims.resource.k8s.io hold more than 16 MiB of what verdicts depend on")
+	_, err = Pruned(t.Context(), list(40), ResourceClaims, "a", klabels.Everything())
+	assert.ErrorContains(t, err, "resourceclaims.resource.k8s.io hold more than 32 MiB of what verdicts depend on")
 }
 
 // What a verdict lists of kinds that are counted goes that way: with what counts look at. Others are listed in
