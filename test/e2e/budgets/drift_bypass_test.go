@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/test/e2e/harness"
@@ -46,7 +47,8 @@ func TestUpAndDownAndUpAgainDoesNotDrift(t *testing.T) {
 	}
 	assert.ErrorContains(t, patch(t, deployments, namespace, "a", `{"spec":{"replicas":7}}`), "in budget "+name)
 	// What is still held for the six pods is nobody else's.
-	assert.Error(t, create(t, namespace, service("b", 1, 1)))
+	_, err := client.Resource(services).Namespace(namespace).Create(t.Context(), service("b", 1, 1), metav1.CreateOptions{})
+	assert.Error(t, err)
 	awaitUsed(t, name, 8)
 	assert.NoError(t, create(t, namespace, service("b", 4, 1)))
 	awaitUsed(t, name, 12)

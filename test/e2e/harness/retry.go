@@ -32,7 +32,10 @@ func unanswered(err error) bool {
 func Answered(try func() error) error {
 	lost := false
 	for i := 1; ; i++ {
+		begun := time.Now()
 		err := try()
+		// A client that has been told when to try again has tried before without a word.
+		lost = lost || time.Since(begun) > time.Second
 		if err == nil || i == tries {
 			return err
 		}
@@ -42,8 +45,8 @@ func Answered(try func() error) error {
 			lost = true
 		case lost && strings.Contains(text, "already exists"), lost && apierrors.IsNotFound(err):
 			return nil
-		case strings.Contains(text, "more are reserved by requests under way"):
-			i-- // it becomes free, or somebody's claim; a client may have tried before without a word
+		case lost && strings.Contains(text, "more are reserved by requests under way"):
+			i-- // it becomes free, or the claim of somebody else
 		case strings.Contains(text, "is not seen stored yet, holds up to"):
 			i-- // it is seen, on a busy machine later than a client asks again
 		case strings.Contains(text, "error when replacing") && strings.Contains(text, "the object has been modified"):
