@@ -81,7 +81,8 @@ fuzz: ## Run every fuzz target for FUZZTIME each
 	done
 
 .PHONY: compare
-compare: $(BIN) ## Hold a GPU budget with Gatekeeper and Kyverno too, and count what each admits
+COMPAREFLAGS ?= -page docs/comparison.md
+compare: $(BIN) ## Hold a GPU budget with Gatekeeper, Kyverno and ResourceQuota too, count what each admits, and write docs/comparison.md
 	@$(GO) run ./test/comparison -binary $(BIN) $(COMPAREFLAGS)
 
 .PHONY: resilience

@@ -65,8 +65,11 @@ func (r *Request) operatedClaims(w World) []Claim {
 		return nil // how many pods there are at a time is for others to say
 	}
 	d, old := r.operatedUsage(w)
-	if c, ok := r.madeClaim(w, d); ok {
-		return []Claim{c}
+	if made := r.madeClaims(w, d, old); made != nil {
+		return made
+	}
+	if r.related.leaves {
+		d.Parts, old = workload.WithMade(d.Parts, r.related.madeOfOld), nil // its root's entry, not its own
 	}
 	if r.raised() {
 		_, old = r.byItself().operatedUsage(w)

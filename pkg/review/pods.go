@@ -96,8 +96,8 @@ func (r *Request) podClaims(w World) []Claim {
 	case r.of == workload.ResourceClaimKind && r.old != nil:
 		return r.leavingClaims(d)
 	case r.related.operated != nil:
-		if c, ok := r.madeClaim(w, d); ok {
-			return r.besideLeft(c)
+		if made := r.madeClaims(w, d, old); made != nil {
+			return made
 		}
 		own := newClaim(r.key(), r.of.Kind, d, nil)
 		own.Name = r.storedName()
@@ -121,7 +121,7 @@ func (r *Request) podClaims(w World) []Claim {
 	}
 	own := newClaim(r.key(), r.of.Kind, d, old)
 	own.Name = r.storedName()
-	if owner := r.related.oldOwner; owner != nil &&
+	if owner := r.related.oldOwner; r.related.leaves || owner != nil &&
 		(r.related.orphaned || manifest.Text(owner, "metadata", "deletionTimestamp") == "" || r.lacksPods(d)) {
 		own.Old = nil // its owner's entry, not its own
 	}
@@ -181,6 +181,11 @@ func (r *Request) movedClaims(w World, d workload.Usage) []Claim {
 	if r.isResize() || w.Reader == nil {
 		return nil
 	}
+	c := newClaim(r.key(), r.of.Kind, d, nil)
+	c.Name, c.Held, c.Beyond = r.storedName(), true, true
+	if r.related.leaves {
+		return []Claim{c}
+	}
 	switch ref, stated := workload.Owner(r.old); {
 	case r.related.oldOwner == nil && !r.related.awaited && !stated,
 		stated && ref.Kind == workload.DaemonSetKind.Kind:
@@ -194,8 +199,6 @@ func (r *Request) movedClaims(w World, d workload.Usage) []Claim {
 	if r.byKubernetes() && r.related.owner == nil && !r.related.orphaned {
 		return nil
 	}
-	c := newClaim(r.key(), r.of.Kind, d, nil)
-	c.Name, c.Held, c.Beyond = r.storedName(), true, true
 	return []Claim{c}
 }
 
@@ -206,7 +209,11 @@ func (r *Request) isOrphaned(ctx context.Context, in inNamespace) (bool, error) 
 		return false, nil
 	}
 	goes, err := in.rootGoes(ctx, owner)
-	return !goes, err
+	if err != nil || !goes {
+		return !goes, err
+	}
+	root, _, err := r.rootOf(ctx, in, owner)
+	return root != nil && manifest.Text(root, "metadata", "deletionTimestamp") == "", err
 }
 
 // replicaSetClaim is what a Deployment claims with the request's ReplicaSet. One that somebody else makes

@@ -33,6 +33,10 @@ type related struct {
 	fits   bool
 	// operated is whose an operator's account makes the request's object.
 	operated *operatorRoot
+	// leaves is whether an update takes the object from one of an operator's kind that goes on, and madeOfOld
+	// what its operator made of it, where it is of such a kind itself.
+	leaves    bool
+	madeOfOld []workload.Part
 	// left are pods of earlier children of the root, which are gone: the root has others in their place.
 	left []manifest.Object
 	// leftClaims are ResourceClaims of pods which are gone, of whatever root.
@@ -97,6 +101,11 @@ func (r *Request) Resolve(ctx context.Context, w World) error {
 	}
 	if err := r.readClaims(ctx, w, in, r.object, r.old); err != nil {
 		return err
+	}
+	if r.old != nil && r.of != DeploymentKind {
+		if err := r.resolveLeaving(ctx, w, in); err != nil {
+			return err
+		}
 	}
 	if row, ok := r.operators.For(r.of); ok {
 		return r.resolveOperated(ctx, w, in, row)

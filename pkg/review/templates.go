@@ -14,7 +14,7 @@ import (
 
 // TemplateUsers is what the objects of a namespace hold before and after a ResourceClaimTemplate is made.
 type TemplateUsers struct {
-	// Objects are those with pods that belong to no other of them.
+	// Objects are those with pods that have resource claims.
 	Objects []manifest.Object
 	// Before and After are what their resource claims are counted by.
 	Before, After *workload.Claims
@@ -55,9 +55,12 @@ func (r *Request) judgeTemplate(w World) Verdict {
 		user := ForObject(o, r.raw.Namespace)
 		user.raw.UserInfo = r.raw.UserInfo
 		selection := user.selection(w)
-		before, _ := r.usageOf(o, selection.WithClaims(users.Before, r.raw.Namespace).GPUResources())
-		after, ok := r.usageOf(o, selection.WithClaims(users.After, r.raw.Namespace).GPUResources())
-		if !ok || after.GPUs.SameRequests(before.GPUs) {
+		before, ok := r.usageOf(o, selection.WithClaims(users.Before, r.raw.Namespace).GPUResources())
+		after, _ := r.usageOf(o, selection.WithClaims(users.After, r.raw.Namespace).GPUResources())
+		if !ok {
+			continue
+		}
+		if after.GPUs.SameRequests(before.GPUs) {
 			continue // it names others
 		}
 		judged := selection.Judge(after, &before)
@@ -72,17 +75,15 @@ func (r *Request) judgeTemplate(w World) Verdict {
 	return v
 }
 
-// usageOf measures a stored object of a kind of Kubernetes or of an operator; false for one of another kind.
+// usageOf measures an object with pods, of Kubernetes' own kinds or of an operator's; false for any other.
 func (r *Request) usageOf(o manifest.Object, gpus workload.GPUResources) (workload.Usage, bool) {
-	of := workload.KindOf(o)
-	if kind, ok := workload.KindFor(of); ok {
+	if kind, ok := workload.KindFor(workload.KindOf(o)); ok {
 		return kind.Usage(o, gpus), true
 	}
-	row, ok := r.operators.For(of)
-	if !ok {
-		return workload.Usage{}, false
+	if kind, ok := r.operators.For(workload.KindOf(o)); ok {
+		return workload.OperatorUsage(o, kind, gpus), true
 	}
-	return workload.OperatorUsage(o, row, gpus), true
+	return workload.Usage{}, false
 }
 
 // underTemplate says of violations of what names a template that they are the template's, but for those of
@@ -119,8 +120,8 @@ func (r *Request) uncounted() []Claim {
 	users := &r.related.users
 	by := func(claims *workload.Claims) workload.GPUResources { return r.gpus.WithClaims(claims, r.raw.Namespace) }
 	named := slices.ContainsFunc(users.Objects, func(o manifest.Object) bool {
-		before, _ := r.usageOf(o, by(users.Before))
-		after, ok := r.usageOf(o, by(users.After))
+		before, ok := r.usageOf(o, by(users.Before))
+		after, _ := r.usageOf(o, by(users.After))
 		return ok && !after.GPUs.SameRequests(before.GPUs)
 	})
 	if !named {

@@ -8,10 +8,10 @@ import (
 	"github.com/kubetorch/webhook/test/controlplane"
 )
 
-// rules holds the same rule, a sum of at most 64 GPUs, as each contender writes it.
+// ruleFiles hold the same rule, a sum of at most 64 GPUs, as each contender writes it.
 //
 //go:embed rules
-var rules embed.FS
+var ruleFiles embed.FS
 
 // contender is a webhook that can hold the rule.
 type contender interface {
@@ -21,14 +21,20 @@ type contender interface {
 	Tools() []string
 	// Options are those of its control plane.
 	Options() controlplane.Options
-	// Install starts it on a control plane and puts the rule in force. It returns the
+	// Install starts it on a control plane and puts the rule of a folder in force. It returns the
 	// version that runs.
-	Install(ctx context.Context, cluster *controlplane.ControlPlane, tools map[string]string) (version string, err error)
+	Install(ctx context.Context, cluster *controlplane.ControlPlane, tools map[string]string, rules string) (version string, err error)
 }
 
-// applyRule applies one of the files under rules/.
-func applyRule(ctx context.Context, cluster *controlplane.ControlPlane, name string) error {
-	text, err := rules.ReadFile("rules/" + name)
+// The folders of rules: over Knative Services, and over everything that makes pods.
+const (
+	serviceRules = "rules"
+	kindRules    = "rules/kinds"
+)
+
+// applyRule applies one of the files in a folder of rules.
+func applyRule(ctx context.Context, cluster *controlplane.ControlPlane, folder, name string) error {
+	text, err := ruleFiles.ReadFile(folder + "/" + name)
 	if err != nil {
 		return err
 	}

@@ -29,7 +29,7 @@ func (kubetorch) Options() controlplane.Options {
 	return controlplane.Options{RequestTimeout: requestTimeout}
 }
 
-func (k kubetorch) Install(ctx context.Context, cluster *controlplane.ControlPlane, _ map[string]string) (string, error) {
+func (k kubetorch) Install(ctx context.Context, cluster *controlplane.ControlPlane, _ map[string]string, rules string) (string, error) {
 	root, err := controlplane.RepositoryRoot()
 	if err != nil {
 		return "", err
@@ -41,7 +41,7 @@ func (k kubetorch) Install(ctx context.Context, cluster *controlplane.ControlPla
 	if err != nil {
 		return "", err
 	}
-	if err := applyRule(ctx, cluster, "kubetorch.yaml"); err != nil {
+	if err := applyRule(ctx, cluster, rules, "kubetorch.yaml"); err != nil {
 		return "", err
 	}
 	_, _, err = cluster.Kubectl(ctx, nil, "wait", "gpubudget/comparison", "--for=condition=Counted", "--timeout=2m")

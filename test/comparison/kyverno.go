@@ -24,7 +24,7 @@ func (kyverno) Options() controlplane.Options { return controlplane.Options{} }
 // Install applies Kyverno's own manifests, without what runs in pods, and starts its
 // admission controller with the arguments of its Deployment. It writes its webhook
 // configurations itself.
-func (kyverno) Install(ctx context.Context, cluster *controlplane.ControlPlane, tools map[string]string) (string, error) {
+func (kyverno) Install(ctx context.Context, cluster *controlplane.ControlPlane, tools map[string]string, rules string) (string, error) {
 	m, err := install.PinnedModule(ctx, "kyverno", "github.com/kyverno/kyverno")
 	if err != nil {
 		return "", err
@@ -80,5 +80,5 @@ func (kyverno) Install(ctx context.Context, cluster *controlplane.ControlPlane, 
 	if err != nil {
 		return "", err
 	}
-	return m.Version, applyRule(ctx, cluster, "kyverno.yaml")
+	return m.Version, applyRule(ctx, cluster, rules, "kyverno.yaml")
 }

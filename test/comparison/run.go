@@ -19,22 +19,47 @@ type entrant struct {
 	results []result
 }
 
-// run installs all contenders, each on a control plane of its own, and then lets them take
+// run runs the parts and prints their tables, or puts them into a page.
+func run(ctx context.Context, o options) error {
+	for _, part := range o.partNames() {
+		var text string
+		var err error
+		switch part {
+		case raceName:
+			text, err = runRace(ctx, o)
+		case kindsName:
+			text, err = runKinds(ctx, o)
+		}
+		fmt.Println(text)
+		if err != nil {
+			return fmt.Errorf("part %s: %w", part, err)
+		}
+		if o.page != "" {
+			if err := replace(o.page, part, text); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// runRace installs all contenders, each on a control plane of its own, and then lets them take
 // turns, so that whatever else the machine does meets all of them.
-func run(ctx context.Context, o options) (err error) {
+func runRace(ctx context.Context, o options) (text string, err error) {
 	var tools []string
-	for _, c := range o.contenders() {
+	contenders := o.contenders(raceName)
+	for _, c := range contenders {
 		tools = append(tools, c.Tools()...)
 	}
 	paths, err := controlplane.EnsureTools(ctx, os.Stderr, tools...)
 	if err != nil {
-		return err
+		return "", err
 	}
 	var entrants []*entrant
-	for _, c := range o.contenders() {
+	for _, c := range contenders {
 		e, stop, enterErr := enter(ctx, o, c, paths)
 		if enterErr != nil {
-			return fmt.Errorf("%s: %w", c.Name(), enterErr)
+			return "", fmt.Errorf("%s: %w", c.Name(), enterErr)
 		}
 		defer func() { err = errors.Join(err, stop()) }()
 		entrants = append(entrants, e)
@@ -43,12 +68,11 @@ func run(ctx context.Context, o options) (err error) {
 	for round := range o.rounds {
 		for _, e := range entrants {
 			if err := e.round(ctx, claims, round); err != nil {
-				return fmt.Errorf("%s: %w", e.Name(), err)
+				return "", fmt.Errorf("%s: %w", e.Name(), err)
 			}
 		}
 	}
-	fmt.Print(table(entrants, claims, o.clients))
-	return nil
+	return table(entrants, claims, o.clients), nil
 }
 
 // enter installs a contender. Its control plane runs until stop is called.
@@ -69,7 +93,7 @@ func enter(ctx context.Context, o options, c contender, tools map[string]string)
 		progress("%s: logs are in %s", c.Name(), cluster.LogDir())
 	}
 	e := &entrant{contender: c}
-	if e.version, err = c.Install(ctx, cluster, tools); err != nil {
+	if e.version, err = c.Install(ctx, cluster, tools, serviceRules); err != nil {
 		return nil, nil, err
 	}
 	if e.race, err = newRace(cluster, cmp.Or(options.RequestTimeout, time.Minute), o.clients); err != nil {

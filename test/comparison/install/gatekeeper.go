@@ -28,6 +28,8 @@ type GatekeeperOptions struct {
 	Mutation bool
 	// Namespace is the only one that it covers; empty is all.
 	Namespace string
+	// Pods also has it cover pods and what makes them.
+	Pods bool
 }
 
 // Server is a webhook that runs.
@@ -39,7 +41,7 @@ type Server struct {
 
 // Gatekeeper applies Gatekeeper's own manifests, without what runs in pods, and starts its
 // manager with the arguments of its webhook's Deployment. The webhook covers only Knative
-// Services and fails closed, as its documentation describes: shipped are every kind and
+// Services, or what makes pods, and fails closed, as its documentation describes: shipped are every kind and
 // failurePolicy Ignore.
 func Gatekeeper(ctx context.Context, cluster *controlplane.ControlPlane, o GatekeeperOptions) (*Server, error) {
 	m, err := PinnedModule(ctx, "gatekeeper", "github.com/open-policy-agent/gatekeeper/v3")
@@ -105,6 +107,11 @@ func Gatekeeper(ctx context.Context, cluster *controlplane.ControlPlane, o Gatek
 }
 
 func gatekeeperConfiguration(kind, name, path string, o GatekeeperOptions, port int, ca []byte) Object {
+	rules := []any{webhookRule("serving.knative.dev", "services")}
+	if o.Pods {
+		rules = append(rules, webhookRule("", "pods"), webhookRule("batch", "jobs", "cronjobs"),
+			webhookRule("apps", "deployments", "replicasets", "statefulsets", "daemonsets"))
+	}
 	namespaces := Object{}
 	if o.Namespace != "" {
 		namespaces["matchLabels"] = Object{"kubernetes.io/metadata.name": o.Namespace}
@@ -120,13 +127,14 @@ func gatekeeperConfiguration(kind, name, path string, o GatekeeperOptions, port 
 				"service":  Object{"namespace": gatekeeperNamespace, "name": gatekeeperService, "path": path, "port": port},
 			},
 			"namespaceSelector": namespaces,
-			"rules": []any{Object{
-				"apiGroups": []any{"serving.knative.dev"}, "apiVersions": []any{"v1"}, "resources": []any{"services"},
-				"operations": []any{"CREATE", "UPDATE"},
-			}},
-			"failurePolicy": "Fail", "sideEffects": "None", "timeoutSeconds": 30,
+			"rules":             rules,
+			"failurePolicy":     "Fail", "sideEffects": "None", "timeoutSeconds": 30,
 		}},
 	}
+}
+
+func webhookRule(group string, resources ...any) Object {
+	return Object{"apiGroups": []any{group}, "apiVersions": []any{"v1"}, "resources": resources, "operations": []any{"CREATE", "UPDATE"}}
 }
 
 // writeCertificate writes a certificate for Gatekeeper's Service into a folder of its own.

@@ -59,11 +59,20 @@ func ReadObjects(file string) ([]Object, error) {
 	if err != nil {
 		return nil, err
 	}
+	objects, err := ParseObjects(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return objects, nil
+}
+
+// ParseObjects reads the documents of a manifest.
+func ParseObjects(text []byte) ([]Object, error) {
 	var objects []Object
 	for i, document := range strings.Split("\n"+string(text), "\n---") {
 		var o Object
 		if err := yaml.Unmarshal([]byte(document), &o); err != nil {
-			return nil, fmt.Errorf("reading document %d of %s: %w", i, file, err)
+			return nil, fmt.Errorf("reading document %d: %w", i, err)
 		}
 		if o != nil {
 			objects = append(objects, o)
