@@ -1,6 +1,7 @@
 package workload_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -108,6 +109,38 @@ func TestPodsCountWhatTheirTemplatesClaim(t *testing.T) {
 				assert.Equal(t, map[string]int64{test.product: 3 * test.gpus}, workload.SumsByType(d.Parts))
 				assert.Equal(t, test.product, d.GPUType)
 			}
+		})
+	}
+}
+
+// TestClaimsOfAnEarlierTemplateAreNoRollout: what pods hold beyond what their template says now is claimed, as
+// long as there are no more pods than the Deployment asks for.
+func TestClaimsOfAnEarlierTemplateAreNoRollout(t *testing.T) {
+	const pods = `{resourceClaims: [{name: g, resourceClaimTemplateName: t}], containers: [{name: c}]}`
+	requests := func(n int) string {
+		return fmt.Sprintf(`{devices: {requests: [{name: g, exactly: {deviceClassName: gpu.nvidia.com, count: %d}}]}}`, n)
+	}
+	for name, test := range map[string]struct {
+		made           []int // what the claims of its pods ask for
+		claim, overlap int64
+	}{
+		"as the template says":                   {[]int{1, 1, 1, 1}, 4, 0},
+		"two claims of an earlier template":      {[]int{3, 1, 3, 1}, 8, 0},
+		"all of them":                            {[]int{3, 3, 3, 3}, 12, 0},
+		"a pod of a rollout":                     {[]int{1, 1, 1, 1, 1}, 4, 1},
+		"two pods of a rollout, one of them old": {[]int{1, 1, 1, 1, 1, 3}, 6, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			template := read(`{metadata: {name: t}, spec: {spec: ` + requests(1) + `}}`)
+			var claims, stored []manifest.Object
+			for i, n := range test.made {
+				stored = append(stored, read(fmt.Sprintf(`{apiVersion: v1, kind: Pod, metadata: {name: p%d, uid: p%d}, spec: %s}`, i, i, pods)))
+				claims = append(claims, read(fmt.Sprintf(`{apiVersion: resource.k8s.io/v1, kind: ResourceClaim, metadata: {name: c%d, uid: c%d, annotations: {resource.kubernetes.io/pod-claim-name: g}, ownerReferences: [{apiVersion: v1, kind: Pod, name: p%d, uid: p%d, controller: true}]}, spec: %s}`, i, i, i, i, requests(n))))
+			}
+			gpus := workload.BuiltInGPUResources.WithClaims(workload.NewClaims([]manifest.Object{template}, claims), "")
+			u := workload.DeploymentUsage(read(`{apiVersion: apps/v1, kind: Deployment, spec: {replicas: 4, template: {spec: `+pods+`}}}`),
+				workload.Controlled{Pods: workload.HeldBy(stored, gpus)}, gpus)
+			assert.Equal(t, [2]int64{test.claim, test.overlap}, [2]int64{workload.Sum(u.Parts), workload.Sum(u.Overlap)})
 		})
 	}
 }

@@ -20,7 +20,8 @@ type Controlled struct {
 // and of the ReplicaSets that its controller may scale, times its pods. A paused Deployment whose
 // template has no ReplicaSet has its newest earlier one scaled, even from 0; otherwise only those with
 // replicas are. What its ReplicaSets and pods hold beyond that is the overlap of its rollout, as far
-// as a rollout can have that much, and a claim beyond that.
+// as a rollout can have that much, and a claim beyond that. Of pods with resource claims only those beyond the
+// peak are of a rollout.
 func DeploymentUsage(deployment manifest.Object, c Controlled, gpus GPUResources) Usage {
 	d := fixedUsage(deployment, templateSpec, liveReplicas(deployment), replicasPath, gpus)
 	if !deleting(deployment) {
@@ -31,9 +32,11 @@ func DeploymentUsage(deployment manifest.Object, c Controlled, gpus GPUResources
 	replaced := largest // the most that a pod of a rollout holds
 	var asked Part      // by the ReplicaSets together
 	var single Part     // by one of them: no rollout, but a scale that it has not followed yet
+	var sets int64      // the pods that they ask for together
 	for _, rs := range c.ReplicaSets {
 		u := ReplicaSetUsage(rs, gpus)
 		own := u.part("")
+		sets = SaturatingAdd(sets, u.PeakPods)
 		asked, single = asked.plus(own), single.or(own)
 		replaced = replaced.or(u.perPod())
 		if paused || u.PeakPods > 0 {
@@ -43,7 +46,12 @@ func DeploymentUsage(deployment manifest.Object, c Controlled, gpus GPUResources
 	claim := largest.times(d.PeakPods).or(single)
 	held := asked.or(c.Pods.Active.plus(c.Pods.Terminating))
 	excess := held.beyond(claim)
-	overlap := excess.upTo(replaced.times(RolloutPods(deployment, d.PeakPods)))
+	rollout := RolloutPods(deployment, d.PeakPods)
+	if namesClaims(manifest.Map(deployment, templateSpec...)) {
+		// A pod may hold more than its template says now, by a claim that was made of an earlier one.
+		rollout = min(rollout, max(0, max(sets, c.Pods.Pods)-d.PeakPods))
+	}
+	overlap := excess.upTo(replaced.times(rollout))
 	excess = excess.beyond(overlap)
 	claim.Type = claim.or(held).Type // pods of another type may be among those that are claimed
 	d.Parts, d.Claim = nil, 0

@@ -25,6 +25,7 @@ var (
 	rayClusters  = schema.GroupVersionResource{Group: "ray.io", Version: "v1", Resource: "rayclusters"}
 	trainings    = schema.GroupVersionResource{Group: "acme.example", Version: "v1", Resource: "trainings"}
 	jobs         = schema.GroupVersionResource{Group: "batch", Version: "v1", Resource: "jobs"}
+	autoscalers  = schema.GroupVersionResource{Group: "autoscaling", Version: "v2", Resource: "horizontalpodautoscalers"}
 	statefulSets = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "statefulsets"}
 	pods         = harness.PodResource
 )
@@ -220,8 +221,15 @@ func TestALeaderWorkerSetIsChargedWithItsLeadersAndWorkers(t *testing.T) {
 	s.awaitUsed(6)
 
 	assert.ErrorContains(t, s.patch(groups, "llm", `{"spec":{"replicas":5}}`, "scale"), "asks for 15 GPUs (1 x 15 pods); 6 of 12 are free", "kubectl scale")
+	autoscaler := func(most int) string {
+		return fmt.Sprintf(`{apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, metadata: {name: llm}, spec: {minReplicas: 2, maxReplicas: %d, scaleTargetRef: {apiVersion: leaderworkerset.x-k8s.io/v1, kind: LeaderWorkerSet, name: llm}}}`, most)
+	}
+	_, err := s.create(client, autoscalers, autoscaler(5), nil)
+	assert.ErrorContains(t, err, "spec.maxReplicas: Forbidden: asks for 15 GPUs (1 x 15 pods); 6 of 12 are free")
+	s.must(client, autoscalers, autoscaler(4), nil)
+	s.awaitUsed(12)
 	require.NoError(t, s.patch(groups, "llm", `{"spec":{"replicas":4}}`, "scale"))
-	assert.EqualValues(t, 12, s.held())
+	assert.EqualValues(t, 12, s.held(), "it was charged with what its autoscaler may do")
 	s.remove(groups, "llm")
 	s.awaitUsed(0)
 }
