@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -48,17 +49,26 @@ func (e *edge) templateUsers(ctx context.Context, r *review.Request, w review.Wo
 	return users, nil
 }
 
+// operatedAtOnce bounds how many operators' kinds are read at the same time.
+const operatedAtOnce = 8
+
 // inventory reads all objects of a namespace that may have resource claims, as they are stored: those of
-// operators' kinds before what is made of them.
+// operators' kinds that the cluster serves, before what is made of them.
 func (e *edge) inventory(ctx context.Context, namespace string, operators workload.Operators) (*cluster.Objects, error) {
 	o := &cluster.Objects{}
+	operated := make([][]manifest.Object, len(operators.Kinds))
+	group, all := errgroup.WithContext(ctx)
+	group.SetLimit(operatedAtOnce)
 	for i := range operators.Kinds {
-		listed, err := e.reader.List(ctx, operators.Kinds[i].GroupKind(), namespace, labels.Everything())
-		if err != nil {
-			return nil, err
-		}
-		o.Operated = append(o.Operated, cluster.AllOf(listed)...)
+		group.Go(func() (err error) {
+			operated[i], err = e.reader.List(all, operators.Kinds[i].GroupKind(), namespace, labels.Everything())
+			return err
+		})
 	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	o.Operated = cluster.AllOf(slices.Concat(operated...))
 	kinds := []schema.GroupKind{workload.ResourceClaimTemplateKind, workload.HorizontalPodAutoscalerKind}
 	for _, k := range workload.Kinds() {
 		if k.GroupKind != workload.PodKind {

@@ -314,7 +314,8 @@ func (r *Request) judgeTarget(w World) Verdict {
 func (r *Request) targetClaims(w World) []Claim {
 	target := r.related.target
 	kind, ok := workload.KindFor(workload.KindOf(target))
-	if target == nil || !ok || r.sameAutoscaler() {
+	row, operated := r.operators.For(workload.KindOf(target))
+	if target == nil || (!ok && !operated) || r.sameAutoscaler() {
 		return nil
 	}
 	gpus := r.selection(w).GPUResources()
@@ -322,6 +323,9 @@ func (r *Request) targetClaims(w World) []Claim {
 	before := exceptNamed(r.related.own.autoscalers, manifest.Text(r.object, "metadata", "name"))
 	if r.old != nil && workload.AutoscalerTarget(r.old) == workload.AutoscalerTarget(r.object) {
 		before = append(before, r.old)
+	}
+	if operated {
+		return []Claim{r.atAutoscaler(r.operatedTarget(w, row, now, before))}
 	}
 	measure := func(autoscalers []manifest.Object) (u workload.Usage, key root) {
 		pods := autoscaled(autoscalers, workload.Replicas(target))
@@ -350,9 +354,14 @@ func (r *Request) targetClaims(w World) []Claim {
 			return nil // Knative's own, as its Revision was admitted
 		}
 	}
+	return []Claim{r.atAutoscaler(Claim{Key: holder.key, Kind: holder.kind, Name: holder.name, New: d.Parts, Old: was.Parts, Overlap: d.Overlap, Demand: d, was: was})}
+}
+
+// atAutoscaler places what is wrong with a claim of its target in a HorizontalPodAutoscaler.
+func (r *Request) atAutoscaler(c Claim) Claim {
 	at := field.NewPath("spec", "maxReplicas")
-	d.Paths = map[string]*field.Path{workload.PeakKey: at, knative.MaxScaleKey: at, knative.MinScaleKey: field.NewPath("spec", "minReplicas")}
-	return []Claim{{Key: holder.key, Kind: holder.kind, Name: holder.name, New: d.Parts, Old: was.Parts, Overlap: d.Overlap, Demand: d, was: was}}
+	c.Demand.Paths = map[string]*field.Path{workload.PeakKey: at, knative.MaxScaleKey: at, knative.MinScaleKey: field.NewPath("spec", "minReplicas")}
+	return c
 }
 
 // sameAutoscaler tells whether an update of a HorizontalPodAutoscaler asks for nothing else.

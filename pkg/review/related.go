@@ -107,8 +107,8 @@ func (r *Request) Resolve(ctx context.Context, w World) error {
 			return err
 		}
 	}
-	if r.isOperated() {
-		return r.resolveMade(ctx, w, in)
+	if row, ok := r.operators.For(r.of); ok {
+		return r.resolveOperated(ctx, w, in, row)
 	}
 	switch r.of {
 	case workload.PodKind:
@@ -126,6 +126,17 @@ func (r *Request) Resolve(ctx context.Context, w World) error {
 		return r.resolveTarget(ctx, w, in)
 	}
 	return nil
+}
+
+// resolveOperated reads, for an object of an operator's kind, what scales it, and what it was made of.
+func (r *Request) resolveOperated(ctx context.Context, w World, in inNamespace, row *workload.OperatorKind) (err error) {
+	if row.Scale {
+		target := workload.Target{GroupKind: r.of, Name: manifest.Text(r.object, "metadata", "name")}
+		if r.related.own.autoscalers, err = in.autoscalers(ctx, target); err != nil {
+			return err
+		}
+	}
+	return r.resolveMade(ctx, w, in)
 }
 
 // mayHold tells whether a Deployment, or a ReplicaSet of it, may ask for devices: its template does, or
@@ -235,7 +246,8 @@ func (r *Request) held(pods []manifest.Object) workload.Held { return workload.H
 // resolveTarget reads what a HorizontalPodAutoscaler points at.
 func (r *Request) resolveTarget(ctx context.Context, w World, in inNamespace) (err error) {
 	target := workload.AutoscalerTarget(r.object)
-	if kind, ok := workload.KindFor(target.GroupKind); !ok || !kind.Scale {
+	row, operated := r.operators.For(target.GroupKind)
+	if kind, ok := workload.KindFor(target.GroupKind); (!ok || !kind.Scale) && (!operated || !row.Scale) {
 		return nil // what it scales is charged by its pods
 	}
 	if r.related.target, err = in.get(ctx, target.GroupKind, target.Name); err != nil || r.related.target == nil {
@@ -245,6 +257,9 @@ func (r *Request) resolveTarget(ctx context.Context, w World, in inNamespace) (e
 		return err
 	}
 	object := r.related.target
+	if operated {
+		return r.readClaims(ctx, w, in, object)
+	}
 	if target.GroupKind == workload.ReplicaSetKind {
 		if object, err = in.owner(ctx, r.related.target); err != nil {
 			return err
