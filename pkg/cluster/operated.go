@@ -3,6 +3,9 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -29,7 +32,7 @@ func (r *reading) operated(ctx context.Context, operators workload.Operators) ([
 			continue
 		}
 		kind := Kind{Group: row.Group, Version: version, Resource: row.Resource}
-		r.operatedKinds[kind] = keep(kind, row.Kind, true, none, everything, everything)
+		r.operatedKinds[kind] = keepOperated(kind, &row)
 		items, err := r.items(ctx, kind, true, func(*Item) bool { return true })
 		if err != nil && !apierrors.IsNotFound(err) { // of a group, not every kind is there
 			return nil, err
@@ -77,8 +80,83 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// everything of a specification may be what a table of kinds speaks of.
-var everything = &shape{}
+// scalar keeps a number, a text or a boolean; of anything else, that it is there.
+var scalar = &shape{Fields: fields{}}
+
+// keepOperated keeps of an operator's kind what its row speaks of.
+func keepOperated(kind Kind, row *workload.OperatorKind) *kept {
+	object := &shape{Fields: fields{"spec": none}}
+	add := func(prefix string, leaf *shape, paths ...string) {
+		for _, path := range paths {
+			if below, ok := strings.CutPrefix(path, "."); ok {
+				path = prefix + "." + below
+			}
+			if path != "" {
+				object = merged(object, at(path, leaf))
+			}
+		}
+	}
+	add("", scalar, row.Suspend...)
+	add("", scalar, row.Replicas)
+	if row.Finished != nil {
+		add("", scalar, row.Finished.Path)
+		add("", of("type", "status"), "status.conditions")
+	}
+	for i := range row.Pods {
+		p := &row.Pods[i]
+		add("", scalar, p.Each)
+		add(p.Each, &shape{Fields: fields{"spec": {Fields: pods}}}, p.Template)
+		add(p.Each, &shape{Fields: pods}, p.Spec)
+		add(p.Each, containers, p.Containers...)
+		add(p.Each, containers, p.Lists...)
+		add(p.Each, all, p.NodeSelector)
+		add(p.Each, scalar, p.Suspend...)
+		if p.GPU != nil {
+			add(p.Each, scalar, p.GPU.Name, p.GPU.Quantity)
+			add(p.Each, all, p.GPU.NodeSelector)
+			add(p.Each, pods["affinity"], p.GPU.Affinity)
+		}
+		for _, c := range p.Counts {
+			add(p.Each, scalar, c.Path, c.AtLeast, c.AtMost, c.OneLessWith)
+			if c.UpTo != nil {
+				add(p.Each, scalar, c.UpTo.Path, c.UpTo.When)
+			}
+		}
+	}
+	return keep(kind, row.Kind, true, none, object.Fields["spec"], object.Fields["status"])
+}
+
+// at is what keeps a leaf at a path of a table of operators' kinds. The elements of a list are kept as the
+// list is.
+func at(path string, leaf *shape) *shape {
+	names := strings.Split(path, ".")
+	for _, name := range slices.Backward(names) {
+		name = strings.TrimSuffix(name, "[*]")
+		if each, ok := strings.CutSuffix(name, "{*}"); ok {
+			name, leaf = each, &shape{Fields: fields{}, Each: leaf}
+		}
+		leaf = &shape{Fields: fields{name: leaf}}
+	}
+	return leaf
+}
+
+// merged keeps what either of two shapes does.
+func merged(a, b *shape) *shape {
+	switch {
+	case a == nil || b == all:
+		return b
+	case b == nil || a == all:
+		return a
+	}
+	m := &shape{Fields: maps.Clone(a.Fields), Each: a.Each}
+	if b.Each != nil {
+		m.Each = merged(a.Each, b.Each)
+	}
+	for name, s := range b.Fields {
+		m.Fields[name] = merged(m.Fields[name], s)
+	}
+	return m
+}
 
 // keptOf is what is kept of a kind.
 func (r *reading) keptOf(kind Kind) *kept {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	klabels "k8s.io/apimachinery/pkg/labels"
@@ -107,6 +108,8 @@ func TestAReaderListsInFullOnlyKindsThatAreNotCounted(t *testing.T) {
 		return []manifest.Object{{"apiVersion": apiVersion, "kind": kind,
 			"metadata": manifest.Object{"name": kind, "namespace": "a", "annotations": manifest.Object{}}, "spec": manifest.Object{}}}
 	}
+	mapper := meta.NewDefaultRESTMapper([]schema.GroupVersion{{Group: "ray.io", Version: "v1"}})
+	mapper.Add(schema.GroupVersionKind{Group: "ray.io", Version: "v1", Kind: "RayCluster"}, meta.RESTScopeNamespace)
 	for name, c := range map[string]struct {
 		kind     schema.GroupKind
 		selector string
@@ -115,6 +118,10 @@ func TestAReaderListsInFullOnlyKindsThatAreNotCounted(t *testing.T) {
 		asked    []string
 	}{
 		"ScaledObjects are not counted": {kind: schema.GroupKind{Group: "keda.sh", Kind: "ScaledObject"}, want: []manifest.Object{scaled}},
+		"operators' kinds": {kind: schema.GroupKind{Group: "ray.io", Kind: "RayCluster"}, texts: []string{item("RayCluster")},
+			want: []manifest.Object{{"apiVersion": "ray.io/v1", "kind": "RayCluster",
+				"metadata": manifest.Object{"name": "RayCluster", "namespace": "a", "annotations": manifest.Object{}}, "spec": manifest.Object{"x": "y"}}},
+			asked: []string{`rayclusters of a, , after ""`}},
 		"Routes": {kind: workload.RouteKind, texts: []string{item("Route")},
 			want: pruned("serving.knative.dev/v1", "Route"), asked: []string{`routes of a, , after ""`}},
 		"templates of claims, of whose selectors none is kept that nobody reads": {kind: workload.ResourceClaimTemplateKind,
@@ -132,7 +139,7 @@ func TestAReaderListsInFullOnlyKindsThatAreNotCounted(t *testing.T) {
 				&unstructured.Unstructured{Object: runtime.DeepCopyJSON(scaled)})
 			selector, err := klabels.Parse(c.selector)
 			require.NoError(t, err)
-			got, err := NewReader(client, nil, source).List(t.Context(), c.kind, "a", selector)
+			got, err := NewReader(client, mapper, source).List(t.Context(), c.kind, "a", selector)
 			require.NoError(t, err)
 			assert.Equal(t, c.want, got)
 			assert.Equal(t, c.asked, source.asked)

@@ -120,8 +120,12 @@ func (r reader) List(ctx context.Context, kind schema.GroupKind, namespace strin
 	if !selector.Empty() && selector.String() == "" {
 		return nil, nil // one that takes nothing reads like one that takes everything
 	}
-	if r.lists != nil && kinds[resource] != nil {
-		all, err := Pruned(ctx, r.lists, resource, namespace, selector)
+	of := kinds[resource]
+	if _, err := ResourceOf(kind); err != nil {
+		of = keep(resource, kind.Kind, true, none, all, all) // an operator's: any of its fields may count
+	}
+	if r.lists != nil && of != nil {
+		all, err := pruned(ctx, r.lists, resource, of, namespace, selector)
 		switch {
 		case apierrors.IsNotFound(err):
 			return nil, nil // the cluster has no such kind

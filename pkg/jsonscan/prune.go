@@ -9,6 +9,8 @@ import (
 // keeps the whole value.
 type Shape struct {
 	Fields map[string]*Shape
+	// Each is what is kept of all further keys; nil is nothing.
+	Each *Shape
 	// Key tells of further keys whether they are kept, with their whole values.
 	Key func(key []byte) bool
 	// Longest is how many bytes a text that is kept whole may have as JSON, with its quotes; one that has more
@@ -31,7 +33,7 @@ func (s *Shape) of(key []byte) *Shape {
 	if s.Key != nil && s.Key(key) {
 		return whole
 	}
-	return nil
+	return s.Each
 }
 
 // Prune appends what a shape keeps of a JSON text. What is kept is not checked for keys that
@@ -52,7 +54,7 @@ type pruner struct {
 
 func (r *pruner) prune(out []byte, s *Shape) ([]byte, bool) {
 	first := r.peek()
-	if (s.Fields == nil && s.Key == nil) || (first != '{' && first != '[') {
+	if (s.Fields == nil && s.Key == nil && s.Each == nil) || (first != '{' && first != '[') {
 		raw, ok := r.Raw()
 		if s.Longest > 0 && len(raw) > s.Longest {
 			return append(out, "null"...), ok
