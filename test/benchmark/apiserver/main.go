@@ -157,7 +157,7 @@ func (b *bench) create(ctx context.Context, with string, clients []dynamic.Inter
 			before.api.Sum(stepDuration+"_sum", `operation="CREATE"`, fmt.Sprintf("type=%q", step))
 		fmt.Printf("%s/step=%s %d %.3f step-ms/create", name, step, b.creates, 1e3*whole/float64(b.creates))
 		if with != "none" {
-			call, err := mean(before.api, after.api, webhookDuration, owners[with], `operation="CREATE"`, fmt.Sprintf("type=%q", kind))
+			call, err := after.api.Mean(before.api, webhookDuration, owners[with], `operation="CREATE"`, fmt.Sprintf("type=%q", kind))
 			if err != nil {
 				return err
 			}
@@ -226,12 +226,3 @@ const (
 	stepDuration    = "apiserver_admission_step_admission_duration_seconds"
 	webhookDuration = "apiserver_admission_webhook_admission_duration_seconds"
 )
-
-// mean is that of a histogram between two looks.
-func mean(before, after cluster.Metrics, name string, match ...string) (float64, error) {
-	n := after.Sum(name+"_count", match...) - before.Sum(name+"_count", match...)
-	if n == 0 {
-		return 0, fmt.Errorf("the API server counted no %s with %s", name, match)
-	}
-	return (after.Sum(name+"_sum", match...) - before.Sum(name+"_sum", match...)) / n, nil
-}

@@ -21,17 +21,23 @@ import (
 	"github.com/kubetorch/webhook/test/controlplane"
 )
 
-// requestTimeout is the API server's. A budget is in force only after it.
-const requestTimeout = 5 * time.Second
+// short is a request timeout of the API server. A budget is in force only after it.
+const short = 5 * time.Second
 
 // Cluster is a control plane that runs.
 type Cluster struct {
 	*controlplane.ControlPlane
 	binary, root string
+	timeout      time.Duration
 }
 
-// Start starts one. The webhook's binary is for Webhook.
+// Start starts one with a short request timeout. The webhook's binary is for Webhook.
 func Start(ctx context.Context, binary string) (*Cluster, error) {
+	return StartPatient(ctx, binary, short)
+}
+
+// StartPatient starts one whose API server has a request timeout. A budget is in force only after it.
+func StartPatient(ctx context.Context, binary string, requestTimeout time.Duration) (*Cluster, error) {
 	root, err := controlplane.RepositoryRoot()
 	if err != nil {
 		return nil, err
@@ -44,7 +50,7 @@ func Start(ctx context.Context, binary string) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Cluster{c, binary, root}, nil
+	return &Cluster{c, binary, root, requestTimeout}, nil
 }
 
 // Apply applies a manifest.
@@ -78,7 +84,7 @@ func (c *Cluster) Webhook(ctx context.Context) (*Webhook, error) {
 func (c *Cluster) Webhooks(ctx context.Context, replicas int) ([]*Webhook, error) {
 	w, err := c.InstallWebhook(ctx, controlplane.WebhookOptions{
 		Binary: c.binary, Manifests: filepath.Join(c.root, "deploy"), Replicas: replicas,
-		ExtraArgs: []string{"--api-request-timeout", requestTimeout.String(), "--log-level", "error"},
+		ExtraArgs: []string{"--api-request-timeout", c.timeout.String(), "--log-level", "error"},
 	})
 	if err != nil {
 		return nil, err
@@ -124,6 +130,36 @@ func (w *Webhook) Again(ctx context.Context) (time.Duration, error) {
 		case <-time.After(2 * time.Millisecond):
 		}
 	}
+}
+
+// Settled waits until a webhook that nobody asks has done what it does after a start or a
+// change, with pauses between; at most a minute, since what it does all the time is part of its cost.
+func (w *Webhook) Settled(ctx context.Context) error {
+	pid := w.Process().PID()
+	const look, quiet = 2 * time.Second, 5
+	seen := 0
+	for range 30 {
+		before, err := load.CPU(pid)
+		if err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(look):
+		}
+		after, err := load.CPU(pid)
+		if err != nil {
+			return err
+		}
+		if seen++; after-before >= look/50 {
+			seen = 0
+		}
+		if seen == quiet {
+			break
+		}
+	}
+	return nil
 }
 
 // Gatekeeper installs Gatekeeper with the defaults and bounds of the in-process benchmark.

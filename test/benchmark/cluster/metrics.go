@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+
+	"github.com/kubetorch/webhook/test/comparison/install"
 )
 
 // Metrics are the lines of a page of metrics: a name with labels and a value.
@@ -34,6 +36,15 @@ lines:
 	return total
 }
 
+// Mean is that of a histogram since the metrics were as before, in those lines whose labels have all texts.
+func (m Metrics) Mean(before Metrics, name string, labels ...string) (float64, error) {
+	n := m.Sum(name+"_count", labels...) - before.Sum(name+"_count", labels...)
+	if n == 0 {
+		return 0, fmt.Errorf("there is no new %s with %s", name, labels)
+	}
+	return (m.Sum(name+"_sum", labels...) - before.Sum(name+"_sum", labels...)) / n, nil
+}
+
 func parse(text []byte) Metrics {
 	m := Metrics{}
 	lines := bufio.NewScanner(bytes.NewReader(text))
@@ -51,7 +62,11 @@ func parse(text []byte) Metrics {
 
 // APIMetrics are those of the API server.
 func (c *Cluster) APIMetrics(ctx context.Context) (Metrics, error) {
-	text, _, err := c.Kubectl(ctx, nil, "get", "--raw", "/metrics")
+	var text string
+	err := install.Await(ctx, "metrics of the API server", func(ctx context.Context) (err error) {
+		text, _, err = c.Kubectl(ctx, nil, "get", "--raw", "/metrics") // cut off by its request timeout on a busy machine
+		return err
+	})
 	return parse([]byte(text)), err
 }
 

@@ -174,42 +174,12 @@ func (s *scene) ready(ctx context.Context, services int) error {
 	return nil
 }
 
-// settled waits until a webhook that nobody asks has done what it does after a start or a
-// change, with pauses between; at most a minute, since what it does all the time is part of its cost.
-func (s *scene) settled(ctx context.Context) error {
-	pid := s.webhook.Process().PID()
-	const look, quiet = 2 * time.Second, 5
-	seen := 0
-	for range 30 {
-		before, err := load.CPU(pid)
-		if err != nil {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(look):
-		}
-		after, err := load.CPU(pid)
-		if err != nil {
-			return err
-		}
-		if seen++; after-before >= look/50 {
-			seen = 0
-		}
-		if seen == quiet {
-			break
-		}
-	}
-	return nil
-}
-
 // resources prints the memory and the CPU time of a webhook that nobody asks, and the most
 // memory since it started.
 func (s *scene) resources(ctx context.Context, state string) error {
 	progress("idle with %s", state)
 	pid := s.webhook.Process().PID()
-	if err := s.settled(ctx); err != nil {
+	if err := s.webhook.Settled(ctx); err != nil {
 		return err
 	}
 	before, err := load.CPU(pid)
@@ -237,7 +207,7 @@ func (s *scene) resources(ctx context.Context, state string) error {
 
 // measure prints what reviews cost with a number of something, beside the constant handler.
 func (s *scene) measure(ctx context.Context, what string, n int) error {
-	if err := s.settled(ctx); err != nil {
+	if err := s.webhook.Settled(ctx); err != nil {
 		return err
 	}
 	for round := range s.rounds {

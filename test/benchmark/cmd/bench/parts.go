@@ -34,6 +34,7 @@ var parts = []part{
 	{name: "growth", about: "engines in process, growing", tests: peers, match: "^BenchmarkScale$"},
 	{name: "scale", about: "the webhook in a growing cluster", program: "scale"},
 	{name: "apiserver", about: "a real API server", program: "apiserver"},
+	{name: "plain", about: "pods that the webhook has nothing to do with", program: "plain"},
 	{name: "charge", about: "charging beside a ResourceQuota", program: "charge"},
 }
 

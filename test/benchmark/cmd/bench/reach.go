@@ -53,6 +53,9 @@ func charged(limit, clients string, more ...string) []string {
 	return append(more, "limit="+limit, "clients="+clients, "kind=Service")
 }
 
+// populated is the state in which part plain ends.
+const populated = "50000-plain-pods,-10000-pods-with-GPUs-of-1000-workloads"
+
 var aims = []aim{
 	{"expansion in process: time, to Gatekeeper's", "engine", 0.5, false, "x", ratio("ns/op", "engine=ours", "engine=gatekeeper", "case=expand")},
 	{"expansion in process: allocations, to Gatekeeper's", "engine", 0.25, false, "x", ratio("allocs/op", "engine=ours", "engine=gatekeeper", "case=expand")},
@@ -68,9 +71,15 @@ var aims = []aim{
 	{"resident memory, 10,000 Services and 100 policies", "scale", 200, false, "MiB", median("rss-MiB", "state=10000-Services-and-100-policies")},
 	{"start to ready, warm API server, 10 Services", "scale", 1000, false, "ms", median("ready-ms", "services=10")},
 	{"start to ready, warm API server, 10,000 Services", "scale", 1000, false, "ms", median("ready-ms", "services=10000")},
+	{"median create of a plain pod: with the webhook, to without, 1 client", "plain", 1.05, false, "x", ratio("p50-ms", "webhook=with", "webhook=without", "clients=1")},
+	{"median create of a plain pod: with the webhook, to without, 8 clients", "plain", 1.05, false, "x", ratio("p50-ms", "webhook=with", "webhook=without", "clients=8")},
+	{"calls about plain pods", "plain", 0, false, "", median("calls", "webhook=with", "clients=8")},
+	{"resident memory: 50,000 plain pods, to none", "plain", 1.1, false, "x", ratio("rss-MiB", "state=50000-plain-pods", "state=0-plain-pods")},
+	{"most resident memory, 50,000 plain pods and 10,000 with GPUs of 1,000 workloads", "plain", 200, false, "MiB", median("rss-peak-MiB", "state="+populated)},
+	{"reading those for a recount", "plain", 10, false, "s", median("list-s", "state="+populated)},
 	{"what a budget adds to the median create, to what a ResourceQuota adds, 1 client", "charge", 1.5, false, "x", added("GPUBudget", "ResourceQuota", "replicas=1", "clients=1")},
-	{"the same, 8 clients", "charge", 1.5, false, "x", added("GPUBudget", "ResourceQuota", "replicas=1", "clients=8")},
-	{"the same, 64 clients", "charge", 1.5, false, "x", added("GPUBudget", "ResourceQuota", "replicas=1", "clients=64")},
+	{"what a budget adds to the median create, to what a ResourceQuota adds, 8 clients", "charge", 1.5, false, "x", added("GPUBudget", "ResourceQuota", "replicas=1", "clients=8")},
+	{"what a budget adds to the median create, to what a ResourceQuota adds, 64 clients", "charge", 1.5, false, "x", added("GPUBudget", "ResourceQuota", "replicas=1", "clients=64")},
 	{"creates per second under a budget, to those under a ResourceQuota, 64 clients", "charge", 0.8, true, "x", ratio("creates/s", "limit=GPUBudget", "limit=ResourceQuota", "clients=64", "replicas=1", "claims=10", "kind=Service")},
 	{"creates per second under a budget: 3 replicas, to 1, 64 clients", "charge", 1, true, "x", ratio("creates/s", "replicas=3", "replicas=1", charged("GPUBudget", "64", "claims=10")...)},
 	{"99th percentile of a create under a budget, 64 clients", "charge", 1000, false, "ms", median("p99-ms", charged("GPUBudget", "64", "claims=10", "replicas=1")...)},
@@ -78,13 +87,16 @@ var aims = []aim{
 	{"charging admissions per ledger write, 64 clients", "apiserver", 10, true, "", median("charges/write", "clients=64")},
 }
 
-// reach is a table of what was to reach and what was measured.
-func reach(all map[string]*results) string {
+// reach is a table of what was to reach and what was measured, here or before.
+func reach(all map[string]*results, before written) string {
 	var b strings.Builder
 	b.WriteString("| | aim | measured | |\n|---|---:|---:|---|")
 	for _, a := range aims {
 		r := all[a.part]
 		if r == nil {
+			if row := before.row(a.what); row != "" {
+				b.WriteString("\n" + row)
+			}
 			continue
 		}
 		value, some := a.value(r)

@@ -16,12 +16,17 @@ import (
 //go:embed parts
 var templates embed.FS
 
-// render writes benchmarks.md and the plots from the results.
+// render writes benchmarks.md and the plots from the results. Parts that have none stay as they are.
 func render(from, docs string) error {
 	if err := os.MkdirAll(filepath.Join(docs, "benchmarks"), 0o755); err != nil {
 		return err
 	}
+	before, err := readPage(docs)
+	if err != nil {
+		return err
+	}
 	all := map[string]*results{}
+	kept := map[string]string{}
 	var have []string
 	for _, p := range parts {
 		r, err := read(filepath.Join(from, p.name+".txt"))
@@ -30,21 +35,30 @@ func render(from, docs string) error {
 		}
 		if len(r.lines) > 0 {
 			all[p.name] = r
+		}
+		section, err := before.section(p.name)
+		if err != nil {
+			return err
+		}
+		if all[p.name] != nil || section != "" {
 			have = append(have, p.name)
 		}
+		kept[p.name] = section
 	}
 	if len(have) == 0 {
 		return fmt.Errorf("there are no results in %s", from)
 	}
 	var sections bytes.Buffer
 	for _, name := range have {
-		if err := page(&sections, name, all[name], docs, all[name].config); err != nil {
+		if all[name] == nil {
+			sections.WriteString(kept[name])
+		} else if err := page(&sections, name, all[name], docs, all[name].config); err != nil {
 			return err
 		}
 		sections.WriteByte('\n')
 	}
 	var whole bytes.Buffer
-	data := map[string]any{"Reach": reach(all), "Conditions": conditionsTable(have, all), "Sections": strings.TrimSpace(sections.String())}
+	data := map[string]any{"Reach": reach(all, before), "Conditions": conditionsTable(have, all, before), "Sections": strings.TrimSpace(sections.String())}
 	if err := page(&whole, "page", &results{}, docs, data); err != nil {
 		return err
 	}
@@ -52,10 +66,14 @@ func render(from, docs string) error {
 }
 
 // conditionsTable says of each part when and on what it was measured.
-func conditionsTable(have []string, all map[string]*results) string {
+func conditionsTable(have []string, all map[string]*results, before written) string {
 	var b strings.Builder
 	b.WriteString("| part | commit | date | machine | count, time |\n|---|---|---|---|---|")
 	for _, name := range have {
+		if all[name] == nil {
+			b.WriteString("\n" + before.row("`"+name+"`"))
+			continue
+		}
 		c := all[name].config
 		fmt.Fprintf(&b, "\n| `%s` | %s | %s | %s CPUs, %s, %s/%s, %s | %s, %s |", name, c["commit"], c["date"],
 			c["cpus"], c["cpu"], c["goos"], c["goarch"], c["go"], c["count"], c["time"])

@@ -121,13 +121,13 @@ func text(v float64, unit string) string {
 		return short(v/1e3) + " µs"
 	case "B/op":
 		return short(v/1024) + " KiB"
-	case "p50-us", "p99-us", "p99.9-us":
+	case "p50-us", "p99-us", "p99.9-us", "request-us", "admit-us", "validate-us", "mutating-us", "validating-us":
 		return short(v) + " µs"
 	case "p50-ms", "p99-ms", "ready-ms", "step-ms/create", "webhook-ms/call", "apiserver-cpu-ms/create", "webhook-cpu-ms/create":
 		return short(v) + " ms"
-	case "cpu-s/10k":
+	case "cpu-s/10k", "list-s", "count-s":
 		return short(v) + " s"
-	case "rss-MiB", "rss-idle-MiB", "rss-peak-MiB":
+	case "rss-MiB", "rss-idle-MiB", "rss-peak-MiB", "heap-MiB", "kept-MiB", "apiserver-rss-MiB":
 		return short(v) + " MiB"
 	default:
 		return short(v)
