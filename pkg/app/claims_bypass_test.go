@@ -1,5 +1,5 @@
 // Devices are claimed where nobody counts them: by a template that is swapped, a claim that many share, or one
-// that only says whose it is.
+// that only says whose it is; and under what names a template it is made anew with more.
 
 package app
 
@@ -10,6 +10,11 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"sigs.k8s.io/yaml"
+
+	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
+	"github.com/kubetorch/webhook/pkg/knative"
+	"github.com/kubetorch/webhook/pkg/policy"
 )
 
 const (
@@ -159,6 +164,53 @@ func TestDevicesAreChargedHoweverTheyAreClaimed(t *testing.T) {
 					assert.EqualValues(t, 403, answer.Result.Code, s.what)
 				}
 				assert.Equal(t, s.used, ledgers.Status("b").Used, s.what)
+			}
+		})
+	}
+}
+
+// TestATemplateThatIsMadeAnewHasToBeWithinTheBoundsOfWhatNamesIt, of whatever kind that is: bounds of 2 GPUs in
+// each pod, and 4 in each workload.
+func TestATemplateThatIsMadeAnewHasToBeWithinTheBoundsOfWhatNamesIt(t *testing.T) {
+	var p v1alpha1.ComputePolicy
+	require.NoError(t, yaml.Unmarshal([]byte(`{metadata: {name: p}, spec: {bounds: {gpusPerPod: {max: 2}, gpusPerWorkload: {max: 4}}}}`), &p))
+	const entry = "{name: g, resourceClaimTemplateName: one}"
+	spec := fmt.Sprintf("{resourceClaims: [%s], containers: [{name: c, image: a}]}", entry)
+	ray := fmt.Sprintf(`{apiVersion: %s, kind: RayCluster, metadata: {name: ray, namespace: team, uid: ray-uid}, spec: {headGroupSpec: {template: {spec: {}}}, workerGroupSpecs: [{replicas: 3, maxReplicas: 3, template: {spec: %s}}]}}`, rayAPI, spec)
+	gang := fmt.Sprintf(`{apiVersion: %s, kind: JobSet, metadata: {name: gang, namespace: team, uid: gang-uid}, spec: {replicatedJobs: [{name: w, template: {spec: {template: {spec: %s}}}}]}}`, jobSetAPI, spec)
+	rollout := fmt.Sprintf(`{apiVersion: argoproj.io/v1alpha1, kind: Rollout, metadata: {name: roll, namespace: team, uid: roll-uid}, spec: {replicas: 3, template: {spec: %s}}}`, spec)
+	deployment := claiming(of("apps/v1", "Deployment", "web", "replicas: 1", 0), entry)
+	set := func(replicas int) string {
+		return owned(claiming(of("apps/v1", "ReplicaSet", "web", fmt.Sprintf("replicas: %d", replicas), 0), entry), "apps/v1", "Deployment", "web")
+	}
+	job := claiming(of("batch/v1", "Job", "run", "parallelism: 1", 0), entry)
+	greedy := claiming(podOf("run-a", "run", ownerOf("batch/v1", "Job", "run"), 0), entry+", {name: h, resourceClaimTemplateName: one}")
+	for name, c := range map[string]struct {
+		stored  []string
+		gpus    int
+		refused string
+	}{
+		"a RayCluster":               {[]string{ray}, 2, "spec.spec.devices.requests: Forbidden: with it RayCluster ray asks for 6 GPUs"},
+		"within them":                {[]string{ray}, 1, ""},
+		"a JobSet":                   {[]string{gang}, 3, "with it JobSet gang asks for 3 GPUs per pod"},
+		"a Rollout":                  {[]string{rollout}, 2, "with it Rollout roll asks for 6 GPUs"},
+		"a Deployment":               {[]string{deployment}, 3, "with it Deployment web asks for 3 GPUs per pod"},
+		"its ReplicaSet":             {[]string{set(1)}, 3, "with it ReplicaSet web asks for 3 GPUs per pod"},
+		"an earlier one":             {[]string{set(0)}, 3, ""},
+		"a pod of more than its Job": {[]string{job, greedy}, 2, "with it Pod run-a asks for 4 GPUs per pod"},
+		"one that has ended":         {[]string{job, ended(greedy)}, 2, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := working()
+			e.current.Store(&snapshot{policies: policy.Compile([]v1alpha1.ComputePolicy{p}), budgets: policy.CompileBudgets(nil), knative: knative.Default()})
+			e.charging = &charging{}
+			m := newMemory()
+			e.reader = m
+			remember(t, m, c.stored...)
+			answer := e.validate(t.Context(), requestOf(t, step{object: claimTemplate("one", gpuRequests(c.gpus)), user: "eve"}))
+			require.Equal(t, c.refused == "", answer.Allowed, "%+v", answer.Result)
+			if c.refused != "" {
+				assert.Contains(t, answer.Result.Message, c.refused)
 			}
 		})
 	}

@@ -45,6 +45,13 @@ func TestWhatAnOperatorMakesIsPartOfWhatItWasMadeOf(t *testing.T) {
 	ray := func(workers int) string {
 		return fmt.Sprintf(`{apiVersion: %s, kind: RayCluster, metadata: {name: ray, namespace: team, uid: ray-uid}, spec: {headGroupSpec: {template: {spec: {}}}, workerGroupSpecs: [{replicas: %d, maxReplicas: 99, template: {spec: %s}}]}}`, rayAPI, workers, podSpecOf(4))
 	}
+	const (
+		groupTarget = "{apiVersion: leaderworkerset.x-k8s.io/v1, kind: LeaderWorkerSet, name: llm}"
+		torchTarget = "{apiVersion: kubeflow.org/v1, kind: PyTorchJob, name: train}"
+	)
+	torch := func(workers int) string {
+		return fmt.Sprintf(`{apiVersion: kubeflow.org/v1, kind: PyTorchJob, metadata: {name: train, namespace: team, uid: train-uid}, spec: {pytorchReplicaSpecs: {Master: {template: {spec: %[1]s}}, Worker: {replicas: %[2]d, template: {spec: %[1]s}}}}}`, podSpecOf(2), workers)
+	}
 	rayPod := func(n, gpus int) string {
 		return podOf(fmt.Sprintf("ray-%d", n), "ray", ownerOf(rayAPI, "RayCluster", "ray"), gpus)
 	}
@@ -71,6 +78,40 @@ func TestWhatAnOperatorMakesIsPartOfWhatItWasMadeOf(t *testing.T) {
 			{what: "its Job", user: jobSetMaker, object: job(0, two+", suspend: true")},
 			{what: "the queue", user: "system:serviceaccount:kueue-system:kueue-controller-manager", object: gang(2, ""), old: gang(2, "suspend: true,"), used: 8},
 			{what: "the Job", user: jobSetMaker, object: job(0, two), old: job(0, two+", suspend: true"), used: 8},
+		},
+		"an autoscaler over a group": {
+			{what: "the group", object: group(1), used: 3},
+			{what: "more than there is", object: hpa("h", groupTarget, 4), refused: "spec.maxReplicas: Forbidden: asks for 12 GPUs (1 x 12 pods); 7 of 10 are free in budget b", used: 3},
+			{what: "what fits", object: hpa("h", groupTarget, 3), used: 9},
+			{what: "the autoscaler scales", user: account("horizontal-pod-autoscaler"), subresource: "leaderworkersets/scale", object: scaleTo("llm", 3), old: scaleTo("llm", 1), used: 9},
+			{what: "beyond it", subresource: "leaderworkersets/scale", object: scaleTo("llm", 4), old: scaleTo("llm", 1), refused: "asks for 12 GPUs", used: 9},
+			{what: "the autoscaler may do more", object: hpa("h", groupTarget, 5), old: hpa("h", groupTarget, 3), refused: "asks for 15 GPUs", used: 9},
+			{what: "the group's template changes", object: strings.Replace(group(1), "size: 3", "size: 4", 1), old: group(1), refused: "asks for 12 GPUs (1 x 12 pods)", used: 9},
+			{what: "of another group", object: hpa("i", strings.Replace(groupTarget, "llm", "other", 1), 99), used: 9},
+		},
+		"an autoscaler that was there before": {
+			{what: "it waits for its target", object: hpa("h", groupTarget, 4)},
+			{what: "a group that it may take too far", object: group(1), refused: "asks for 12 GPUs (1 x 12 pods); 10 of 10 are free in budget b"},
+			{what: "a group at 0, which it leaves alone", object: group(0)},
+			{what: "scaled up", subresource: "leaderworkersets/scale", object: scaleTo("llm", 1), old: scaleTo("llm", 0), refused: "asks for 12 GPUs"},
+		},
+		"an autoscaler over a kind whose count stands elsewhere": {
+			{what: "a training job", object: torch(1), used: 4},
+			{what: "its workers", object: hpa("h", torchTarget, 5), refused: "asks for 12 GPUs (2 x 1 pod + 2 x 5 pods)", used: 4},
+			{what: "as many as fit", object: hpa("h", torchTarget, 2), used: 6},
+		},
+		"an autoscaler over a kind without a subresource scale": {
+			{what: "a cluster", object: ray(1), used: 4},
+			{what: "what scales nothing", object: hpa("h", "{apiVersion: ray.io/v1, kind: RayCluster, name: ray}", 99), used: 4},
+		},
+		"a template that is swapped under a group": {
+			{what: "a template", object: claimTemplate("four", gpuRequests(1))},
+			{what: "a group that names it", object: claiming(strings.Replace(group(2), podSpecOf(1), podSpecOf(0), 1), "{name: g, resourceClaimTemplateName: four}"), used: 6},
+			{what: "a pod of what its operator makes", user: groupMaker, object: claiming(strings.NewReplacer(podSpecOf(1), podSpecOf(0), "namespace: team, uid: llm-uid", "namespace: team, uid: set-uid").Replace(leaders(2)), "{name: g, resourceClaimTemplateName: four}"), used: 6},
+			{what: "the template goes", old: claimTemplate("four", gpuRequests(1)), deleted: true, used: 6},
+			{what: "one with more", object: claimTemplate("four", gpuRequests(2)), refused: "spec.spec.devices.requests: Forbidden: asks for 12 GPUs (LeaderWorkerSet llm, which names this template); 4 of 10 are free in budget b", used: 6},
+			{what: "of what nobody can count", object: claimTemplate("four", "[{name: a, exactly: {deviceClassName: secret}}]"), refused: "devices of DeviceClass secret, which no policy lists", used: 6},
+			{what: "as before", object: claimTemplate("four", gpuRequests(1)), used: 6},
 		},
 		"Jobs that only say whose they are": {
 			{what: "the gang", object: gang(1, ""), used: 4},

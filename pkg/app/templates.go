@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -19,7 +20,7 @@ import (
 // as the count of a whole cluster does.
 func (e *edge) templateUsers(ctx context.Context, r *review.Request, w review.World) (review.TemplateUsers, error) {
 	var users review.TemplateUsers
-	objects, err := e.inventory(ctx, r.Namespace())
+	objects, err := e.inventory(ctx, r.Namespace(), w.Policies.Operators())
 	if err != nil {
 		return users, err
 	}
@@ -27,7 +28,7 @@ func (e *edge) templateUsers(ctx context.Context, r *review.Request, w review.Wo
 		set, _ := w.NamespaceLabels(r.Namespace())
 		objects.Namespaces = map[string]map[string]string{r.Namespace(): set}
 	}
-	users.Objects = roots(objects)
+	users.Objects = claimants(objects)
 	users.Before = objects.Claims()
 	before := usage.All(w, objects)
 
@@ -48,9 +49,26 @@ func (e *edge) templateUsers(ctx context.Context, r *review.Request, w review.Wo
 	return users, nil
 }
 
-// inventory reads all objects of a namespace that may have resource claims, as they are stored.
-func (e *edge) inventory(ctx context.Context, namespace string) (*cluster.Objects, error) {
+// operatedAtOnce bounds how many operators' kinds are read at the same time.
+const operatedAtOnce = 8
+
+// inventory reads all objects of a namespace that may have resource claims, as they are stored: those of
+// operators' kinds that the cluster serves, before what is made of them.
+func (e *edge) inventory(ctx context.Context, namespace string, operators workload.Operators) (*cluster.Objects, error) {
 	o := &cluster.Objects{}
+	operated := make([][]manifest.Object, len(operators.Kinds))
+	group, all := errgroup.WithContext(ctx)
+	group.SetLimit(operatedAtOnce)
+	for i := range operators.Kinds {
+		group.Go(func() (err error) {
+			operated[i], err = e.reader.List(all, operators.Kinds[i].GroupKind(), namespace, labels.Everything())
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	o.Operated = cluster.AllOf(slices.Concat(operated...))
 	kinds := []schema.GroupKind{workload.ResourceClaimTemplateKind, workload.HorizontalPodAutoscalerKind}
 	for _, k := range workload.Kinds() {
 		if k.GroupKind != workload.PodKind {
@@ -67,25 +85,22 @@ func (e *edge) inventory(ctx context.Context, namespace string) (*cluster.Object
 	return o, nil
 }
 
-// roots are the objects with pods that have resource claims and belong to no other of them.
-func roots(o *cluster.Objects) []manifest.Object {
-	byUID := map[string]manifest.Object{}
-	var all []manifest.Object
+// claimants are the objects whose pods have resource claims, each by itself: whose an object says that it is
+// does not tell that it asks for no more than that. An earlier ReplicaSet of a Deployment without pods, what is
+// finished and pods that have ended get no claims any more.
+func claimants(o *cluster.Objects) (found []manifest.Object) {
+	lists := [][]cluster.Item{o.Operated}
 	for _, k := range workload.Kinds() {
-		for _, item := range *o.Of(k.GroupKind) {
-			object := item.Object()
-			if !workload.NamesClaims(object) {
-				continue
-			}
-			all = append(all, object)
-			byUID[item.UID] = object
-		}
+		lists = append(lists, *o.Of(k.GroupKind))
 	}
-	var found []manifest.Object
-	for _, object := range all {
-		ref, owned := workload.Owner(object)
-		if owner := byUID[ref.UID]; !owned || owner == nil || !workload.Belongs(object, owner) {
-			found = append(found, object)
+	for _, items := range lists {
+		for i := range items {
+			object := items[i].Object()
+			ref, _ := workload.Owner(object)
+			earlier := ref.GroupKind == workload.DeploymentKind && workload.Replicas(object) == 0
+			if workload.NamesClaims(object) && !workload.Over(object) && !earlier {
+				found = append(found, object)
+			}
 		}
 	}
 	return found

@@ -86,6 +86,9 @@ func (r *Request) Claims(ctx context.Context, w World) ([]Claim, error) {
 	case r.isOperated():
 		return r.operatedClaims(w), nil
 	case r.of == workload.HorizontalPodAutoscalerKind:
+		if row, ok := r.operators.For(workload.KindOf(r.related.target)); ok && !row.Charged() {
+			return nil, nil // what is made of it is charged
+		}
 		return r.targetClaims(w), nil
 	case r.of == workload.LimitRangeKind:
 		return r.limitRangeClaims(), nil

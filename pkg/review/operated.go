@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/workload"
@@ -17,6 +18,11 @@ type operatorRoot struct {
 	row  *workload.OperatorKind
 	// made is what all else claims that was made of it.
 	made []workload.Part
+	// nearest is what controls the request's object where that was made of the root itself: nothing of it
+	// is in made, but in nearestMade.
+	nearest     manifest.Object
+	nearestRow  *workload.OperatorKind
+	nearestMade []workload.Part
 }
 
 // usage is what the root asks for by itself.
@@ -27,6 +33,9 @@ func (o *operatorRoot) usage(gpus workload.GPUResources) workload.Usage {
 // holds tells whether the root was admitted with all that was made of it, and something beside that.
 func (o *operatorRoot) holds(more []workload.Part, gpus workload.GPUResources) (made []workload.Part, all bool) {
 	u := o.usage(gpus)
+	if o.nearest != nil {
+		more = workload.WithMade(workload.OperatorUsage(o.nearest, o.nearestRow, gpus).Parts, slices.Concat(o.nearestMade, more))
+	}
 	made = slices.Concat(o.made, more)
 	return made, workload.Sum(workload.WithMade(u.Parts, made)) <= workload.Sum(u.Parts)
 }
@@ -51,10 +60,87 @@ func (r *Request) resolveMade(ctx context.Context, w World, in inNamespace) erro
 	if err := r.readClaims(ctx, w, in, root); err != nil {
 		return err
 	}
-	made, err := r.madeOf(ctx, in, root, row, manifest.Text(r.object, "metadata", "uid"))
-	if err == nil {
-		r.related.operated = &operatorRoot{root, row, made}
+	of := &operatorRoot{root: root, row: row}
+	without := manifest.Text(r.object, "metadata", "uid")
+	ref, _ := workload.Controller(r.object)
+	if nearest, ok := r.operators.For(ref.GroupKind); ok && ref.UID != manifest.Text(root, "metadata", "uid") {
+		if of.nearest, err = in.get(ctx, ref.GroupKind, ref.Name); err != nil || of.nearest == nil {
+			return err
+		}
+		if of.nearestMade, err = r.madeOf(ctx, in, of.nearest, nearest, without); err != nil {
+			return err
+		}
+		of.nearestRow, without = nearest, ref.UID
 	}
+	if of.made, err = r.madeOf(ctx, in, root, row, without); err != nil {
+		return err
+	}
+	r.related.operated = of
+	if r.related.left, err = r.abandoned(ctx, in, row); err != nil {
+		return err
+	}
+	return r.readClaims(ctx, w, in, r.related.left...)
+}
+
+// abandoned are the pods of a namespace that nothing answers for any more: they have no controller, or one
+// of the kinds that an operator makes of such objects, which is gone. The operator makes others in the place
+// of what it made. Which object they were of, nothing tells that a tenant could not write.
+func (r *Request) abandoned(ctx context.Context, in inNamespace, row *workload.OperatorKind) (left []manifest.Object, err error) {
+	there := map[schema.GroupKind]map[string]bool{} // by UID
+	kinds := row.ChildKinds()
+	for i := 0; i < len(kinds); i++ {
+		kind := kinds[i]
+		if kind == workload.PodKind || there[kind] != nil {
+			continue
+		}
+		listed, err := in.List(ctx, kind, in.namespace, labels.Everything())
+		if err != nil {
+			return nil, err
+		}
+		there[kind] = map[string]bool{}
+		for _, o := range listed {
+			there[kind][manifest.Text(o, "metadata", "uid")] = true
+		}
+		if below, ok := r.operators.For(kind); ok {
+			kinds = append(kinds, below.ChildKinds()...)
+		}
+	}
+	pods, err := in.List(ctx, workload.PodKind, in.namespace, labels.Everything())
+	if err != nil {
+		return nil, err
+	}
+	for _, pod := range pods {
+		ref, stated := workload.Controller(pod)
+		if known := there[ref.GroupKind]; !stated || (known != nil && !known[ref.UID]) {
+			left = append(left, pod)
+		}
+	}
+	return left, nil
+}
+
+// resolveLeaving reads whether an update takes an object from the one of an operator's kind that answered for
+// it: that goes on, and its operator makes another in the object's place.
+func (r *Request) resolveLeaving(ctx context.Context, w World, in inNamespace) error {
+	ref, ok := workload.Controller(r.old)
+	if now, still := workload.Controller(r.object); !ok || (still && now == ref) {
+		return nil
+	}
+	if _, ofKubernetes := workload.Owner(r.old); ofKubernetes {
+		return nil // what it belongs to is read for it
+	}
+	root, _, err := r.rootOf(ctx, in, r.old)
+	if err != nil || root == nil || manifest.Text(root, "metadata", "deletionTimestamp") != "" {
+		return err // then what is left is counted by itself
+	}
+	r.related.leaves = true
+	row, ok := r.operators.For(r.of)
+	if !ok || !row.Charged() {
+		return nil
+	}
+	if err := r.readClaims(ctx, w, in, r.old); err != nil {
+		return err
+	}
+	r.related.madeOfOld, err = r.madeOf(ctx, in, r.old, row, "")
 	return err
 }
 
@@ -132,19 +218,24 @@ func (r *Request) partsOf(ctx context.Context, in inNamespace, o manifest.Object
 	return u.Parts, nil
 }
 
-// madeClaim is for what an operator makes of an object that was admitted with all that is made of it: its
-// entry holds that. What goes beyond it is charged by itself.
-func (r *Request) madeClaim(w World, d workload.Usage) (c Claim, ok bool) {
+// madeClaims are for what an operator makes of an object that was admitted with all that is made of it: its
+// entry holds that. None if it goes beyond that: then it is charged by itself. What asks for more than it did
+// has to have room beside the pods that are left behind.
+func (r *Request) madeClaims(w World, d workload.Usage, old *workload.Usage) []Claim {
 	of := r.related.operated
 	if of == nil {
-		return c, false
+		return nil
 	}
 	made, all := of.holds(d.Parts, r.selection(w).GPUResources())
 	if !all {
-		return c, false
+		return nil
 	}
 	holder := rootOf(of.root)
-	return Claim{Key: holder.key, Kind: holder.kind, Name: holder.name, New: made, Demand: d, Held: true, Settled: true}, true
+	c := Claim{Key: holder.key, Kind: holder.kind, Name: holder.name, New: made, Demand: d, Held: true, Settled: true}
+	if old != nil && d.Claim <= old.Claim {
+		return []Claim{c}
+	}
+	return r.besideLeft(c)
 }
 
 // madeWithin tells whether an operator makes no more of an object in each pod, nor in all, than that was
@@ -177,7 +268,7 @@ func (r *Request) underOperator(ctx context.Context, w World, in inNamespace, ow
 	if err != nil {
 		return err
 	}
-	of := &operatorRoot{top, row, made}
+	of := &operatorRoot{root: top, row: row, made: made}
 	r.related.needed, r.related.fits = of.holds([]workload.Part{r.related.need.Held}, r.gpus)
 	return nil
 }

@@ -30,11 +30,14 @@ func (r *Request) isOperated() bool {
 func (r *Request) operatedUsage(w World) (workload.Usage, *workload.Usage) {
 	kind, _ := r.operators.For(r.of)
 	gpus := r.selection(w).GPUResources()
-	d := workload.OperatorUsage(r.object, kind, gpus)
+	measure := func(o manifest.Object) workload.Usage {
+		return workload.OperatorUsage(kind.Autoscaled(o, r.related.own.autoscalers), kind, gpus)
+	}
+	d := measure(r.object)
 	if r.old == nil {
 		return d, nil
 	}
-	old := workload.OperatorUsage(r.old, kind, gpus)
+	old := measure(r.old)
 	return d, &old
 }
 
@@ -43,7 +46,7 @@ func (r *Request) judgeOperated(w World) Verdict {
 	d, old := r.operatedUsage(w)
 	var v Verdict
 	if d.GPUs.Asked() || (old != nil && old.GPUs.Asked()) { // what has no GPUs is nobody's business here
-		v = r.verdict(r.selection(w), d, old)
+		v = r.judgeRaised(w, r.verdict(r.selection(w), d, old), func(r *Request) (workload.Usage, *workload.Usage) { return r.operatedUsage(w) })
 		if !v.silent() && r.madeWithin(w, d) {
 			v = Verdict{}
 		}
@@ -62,12 +65,28 @@ func (r *Request) operatedClaims(w World) []Claim {
 		return nil // how many pods there are at a time is for others to say
 	}
 	d, old := r.operatedUsage(w)
-	if c, ok := r.madeClaim(w, d); ok {
-		return []Claim{c}
+	if made := r.madeClaims(w, d, old); made != nil {
+		return made
+	}
+	if r.related.leaves {
+		d.Parts, old = workload.WithMade(d.Parts, r.related.madeOfOld), nil // its root's entry, not its own
+	}
+	if r.raised() {
+		_, old = r.byItself().operatedUsage(w)
 	}
 	c := newClaim(r.key(), r.of.Kind, d, old)
 	c.Name = r.storedName()
 	return []Claim{c}
+}
+
+// operatedTarget is what a HorizontalPodAutoscaler's target of an operator's kind asks for once that is stored,
+// and asked for before.
+func (r *Request) operatedTarget(w World, row *workload.OperatorKind, now, before []manifest.Object) Claim {
+	target, gpus := r.related.target, r.selection(w).GPUResources()
+	d := workload.OperatorUsage(row.Autoscaled(target, now), row, gpus)
+	was := workload.OperatorUsage(row.Autoscaled(target, before), row, gpus)
+	holder := rootOf(target)
+	return Claim{Key: holder.key, Kind: holder.kind, Name: holder.name, New: d.Parts, Old: was.Parts, Demand: d, was: was}
 }
 
 // strayParameters warn of our parameters where they mean nothing.

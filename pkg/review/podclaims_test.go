@@ -82,3 +82,66 @@ func TestAPodWaitsForItsResourceClaimTemplate(t *testing.T) {
 		})
 	}
 }
+
+// TestAControllerIsNotHeldUpByATemplateThatIsNotThere: its client would wait with one of its few workers.
+func TestAControllerIsNotHeldUpByATemplateThatIsNotThere(t *testing.T) {
+	const job = `{apiVersion: batch/v1, kind: Job, metadata: {name: train, namespace: ml}, spec: {template: {spec: {resourceClaims: [{name: a, resourceClaimTemplateName: gpus}], containers: [{name: c}]}}}}`
+	for user, seconds := range map[string]int32{
+		"eve": 2, "system:serviceaccount:ml:cronjob-controller": 2, "system:serviceaccount:kube-system:cronjob-controller": 0, "system:kube-controller-manager": 0,
+	} {
+		raw := request(job, "")
+		raw.Name, raw.Kind, raw.UserInfo.Username = "train", metav1.GroupVersionKind{Group: "batch", Version: "v1", Kind: "Job"}, user
+		w := world(`{metadata: {name: house}, spec: {bounds: {gpusPerPod: {max: 8}}}}`)
+		w.Reader, w.Cluster = storedObjects{}, &review.Cluster{}
+		r, refused := review.Read(raw)
+		require.Nil(t, refused)
+		require.NoError(t, r.Resolve(t.Context(), w))
+		got := validate(r, w)
+		require.NotNil(t, got.Result, user)
+		assert.EqualValues(t, 429, got.Result.Code, user)
+		assert.Equal(t, seconds, got.Result.Details.RetryAfterSeconds, user)
+	}
+}
+
+// TestAnOperatorsObjectWaitsForItsResourceClaimTemplate like a kind of Kubernetes' own: in any of its groups of
+// pods.
+func TestAnOperatorsObjectWaitsForItsResourceClaimTemplate(t *testing.T) {
+	const pods = `{spec: {resourceClaims: [{name: a, resourceClaimTemplateName: gpus}], containers: [{name: c}]}}`
+	for at, object := range map[string]string{
+		"spec.replicatedJobs[0].template.spec.template.spec": `{apiVersion: jobset.x-k8s.io/v1alpha2, kind: JobSet, metadata: {name: o, namespace: ml}, spec: {replicatedJobs: [{name: w, template: {spec: {template: ` + pods + `}}}]}}`,
+		"spec.leaderWorkerTemplate.workerTemplate.spec":      `{apiVersion: leaderworkerset.x-k8s.io/v1, kind: LeaderWorkerSet, metadata: {name: o, namespace: ml}, spec: {leaderWorkerTemplate: {workerTemplate: ` + pods + `}}}`,
+		"spec.workerGroupSpecs[1].template.spec":             `{apiVersion: ray.io/v1, kind: RayCluster, metadata: {name: o, namespace: ml}, spec: {headGroupSpec: {template: {spec: {}}}, workerGroupSpecs: [{replicas: 1, template: {spec: {}}}, {replicas: 1, template: ` + pods + `}]}}`,
+		"spec.pytorchReplicaSpecs[Worker].template.spec":     `{apiVersion: kubeflow.org/v1, kind: PyTorchJob, metadata: {name: o, namespace: ml}, spec: {pytorchReplicaSpecs: {Worker: {template: ` + pods + `}}}}`,
+	} {
+		t.Run(at, func(t *testing.T) {
+			o, err := manifest.Decode(jsonOf(object))
+			require.NoError(t, err)
+			kind := workload.KindOf(o)
+			answer := func(gpus string) *metav1.Status {
+				raw := request(object, "")
+				raw.Name, raw.Kind = "o", metav1.GroupVersionKind{Group: kind.Group, Version: "v1", Kind: kind.Kind}
+				w := world(`{metadata: {name: house}, spec: {bounds: {gpusPerPod: {max: 8}}}}`)
+				stored := storedObjects{}
+				if gpus != "" {
+					template, err := manifest.Decode(jsonOf(`{apiVersion: resource.k8s.io/v1, kind: ResourceClaimTemplate, metadata: {name: gpus, namespace: ml}, spec: {spec: {devices: {requests: [{name: g, exactly: {deviceClassName: gpu.nvidia.com, count: ` + gpus + `}}]}}}}`))
+					require.NoError(t, err)
+					stored[workload.ResourceClaimTemplateKind] = []manifest.Object{template}
+				}
+				w.Reader, w.Cluster = stored, &review.Cluster{}
+				r, refused := review.Read(raw)
+				require.Nil(t, refused)
+				require.NoError(t, r.Resolve(t.Context(), w))
+				return validate(r, w).Result
+			}
+			missing := answer("")
+			require.NotNil(t, missing)
+			assert.Contains(t, missing.Message, at+`.resourceClaims[0].resourceClaimTemplateName: Not found: "gpus": there is no such ResourceClaimTemplate`)
+			assert.EqualValues(t, 429, missing.Code)
+			assert.Nil(t, answer("8"), "as many as are allowed")
+			tooMany := answer("9")
+			require.NotNil(t, tooMany)
+			assert.Contains(t, tooMany.Message, "asks for 9 GPUs per pod; policy house allows at most 8")
+			assert.EqualValues(t, 403, tooMany.Code)
+		})
+	}
+}

@@ -96,8 +96,8 @@ func (r *Request) podClaims(w World) []Claim {
 	case r.of == workload.ResourceClaimKind && r.old != nil:
 		return r.leavingClaims(d)
 	case r.related.operated != nil:
-		if c, ok := r.madeClaim(w, d); ok {
-			return r.besideLeft(c)
+		if made := r.madeClaims(w, d, old); made != nil {
+			return made
 		}
 		own := newClaim(r.key(), r.of.Kind, d, nil)
 		own.Name = r.storedName()
@@ -121,7 +121,7 @@ func (r *Request) podClaims(w World) []Claim {
 	}
 	own := newClaim(r.key(), r.of.Kind, d, old)
 	own.Name = r.storedName()
-	if owner := r.related.oldOwner; owner != nil &&
+	if owner := r.related.oldOwner; r.related.leaves || owner != nil &&
 		(r.related.orphaned || manifest.Text(owner, "metadata", "deletionTimestamp") == "" || r.lacksPods(d)) {
 		own.Old = nil // its owner's entry, not its own
 	}
@@ -181,6 +181,11 @@ func (r *Request) movedClaims(w World, d workload.Usage) []Claim {
 	if r.isResize() || w.Reader == nil {
 		return nil
 	}
+	c := newClaim(r.key(), r.of.Kind, d, nil)
+	c.Name, c.Held, c.Beyond = r.storedName(), true, true
+	if r.related.leaves {
+		return []Claim{c}
+	}
 	switch ref, stated := workload.Owner(r.old); {
 	case r.related.oldOwner == nil && !r.related.awaited && !stated,
 		stated && ref.Kind == workload.DaemonSetKind.Kind:
@@ -194,8 +199,6 @@ func (r *Request) movedClaims(w World, d workload.Usage) []Claim {
 	if r.byKubernetes() && r.related.owner == nil && !r.related.orphaned {
 		return nil
 	}
-	c := newClaim(r.key(), r.of.Kind, d, nil)
-	c.Name, c.Held, c.Beyond = r.storedName(), true, true
 	return []Claim{c}
 }
 
@@ -206,7 +209,11 @@ func (r *Request) isOrphaned(ctx context.Context, in inNamespace) (bool, error) 
 		return false, nil
 	}
 	goes, err := in.rootGoes(ctx, owner)
-	return !goes, err
+	if err != nil || !goes {
+		return !goes, err
+	}
+	root, _, err := r.rootOf(ctx, in, owner)
+	return root != nil && manifest.Text(root, "metadata", "deletionTimestamp") == "", err
 }
 
 // replicaSetClaim is what a Deployment claims with the request's ReplicaSet. One that somebody else makes
@@ -307,7 +314,8 @@ func (r *Request) judgeTarget(w World) Verdict {
 func (r *Request) targetClaims(w World) []Claim {
 	target := r.related.target
 	kind, ok := workload.KindFor(workload.KindOf(target))
-	if target == nil || !ok || r.sameAutoscaler() {
+	row, operated := r.operators.For(workload.KindOf(target))
+	if target == nil || (!ok && !operated) || r.sameAutoscaler() {
 		return nil
 	}
 	gpus := r.selection(w).GPUResources()
@@ -315,6 +323,9 @@ func (r *Request) targetClaims(w World) []Claim {
 	before := exceptNamed(r.related.own.autoscalers, manifest.Text(r.object, "metadata", "name"))
 	if r.old != nil && workload.AutoscalerTarget(r.old) == workload.AutoscalerTarget(r.object) {
 		before = append(before, r.old)
+	}
+	if operated {
+		return []Claim{r.atAutoscaler(r.operatedTarget(w, row, now, before))}
 	}
 	measure := func(autoscalers []manifest.Object) (u workload.Usage, key root) {
 		pods := autoscaled(autoscalers, workload.Replicas(target))
@@ -343,9 +354,14 @@ func (r *Request) targetClaims(w World) []Claim {
 			return nil // Knative's own, as its Revision was admitted
 		}
 	}
+	return []Claim{r.atAutoscaler(Claim{Key: holder.key, Kind: holder.kind, Name: holder.name, New: d.Parts, Old: was.Parts, Overlap: d.Overlap, Demand: d, was: was})}
+}
+
+// atAutoscaler places what is wrong with a claim of its target in a HorizontalPodAutoscaler.
+func (r *Request) atAutoscaler(c Claim) Claim {
 	at := field.NewPath("spec", "maxReplicas")
-	d.Paths = map[string]*field.Path{workload.PeakKey: at, knative.MaxScaleKey: at, knative.MinScaleKey: field.NewPath("spec", "minReplicas")}
-	return []Claim{{Key: holder.key, Kind: holder.kind, Name: holder.name, New: d.Parts, Old: was.Parts, Overlap: d.Overlap, Demand: d, was: was}}
+	c.Demand.Paths = map[string]*field.Path{workload.PeakKey: at, knative.MaxScaleKey: at, knative.MinScaleKey: field.NewPath("spec", "minReplicas")}
+	return c
 }
 
 // sameAutoscaler tells whether an update of a HorizontalPodAutoscaler asks for nothing else.

@@ -6,6 +6,9 @@ import "github.com/kubetorch/webhook/pkg/workload"
 // ask for before is then no measure of what it had: one may have been written at the same time as its target,
 // so that nothing was charged for it.
 func (r *Request) raised() bool {
+	if row, ok := r.operators.For(r.of); ok {
+		return r.old != nil && row.Scale && row.ReplicasOf(r.object) > row.ReplicasOf(r.old)
+	}
 	return r.old != nil && r.of != workload.PodKind && r.of != workload.JobKind && workload.Replicas(r.object) > workload.Replicas(r.old)
 }
 

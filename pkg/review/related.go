@@ -33,6 +33,10 @@ type related struct {
 	fits   bool
 	// operated is whose an operator's account makes the request's object.
 	operated *operatorRoot
+	// leaves is whether an update takes the object from one of an operator's kind that goes on, and madeOfOld
+	// what its operator made of it, where it is of such a kind itself.
+	leaves    bool
+	madeOfOld []workload.Part
 	// left are pods of earlier children of the root, which are gone: the root has others in their place.
 	left []manifest.Object
 	// leftClaims are ResourceClaims of pods which are gone, of whatever root.
@@ -98,8 +102,13 @@ func (r *Request) Resolve(ctx context.Context, w World) error {
 	if err := r.readClaims(ctx, w, in, r.object, r.old); err != nil {
 		return err
 	}
-	if r.isOperated() {
-		return r.resolveMade(ctx, w, in)
+	if r.old != nil && r.of != DeploymentKind {
+		if err := r.resolveLeaving(ctx, w, in); err != nil {
+			return err
+		}
+	}
+	if row, ok := r.operators.For(r.of); ok {
+		return r.resolveOperated(ctx, w, in, row)
 	}
 	switch r.of {
 	case workload.PodKind:
@@ -117,6 +126,17 @@ func (r *Request) Resolve(ctx context.Context, w World) error {
 		return r.resolveTarget(ctx, w, in)
 	}
 	return nil
+}
+
+// resolveOperated reads, for an object of an operator's kind, what scales it, and what it was made of.
+func (r *Request) resolveOperated(ctx context.Context, w World, in inNamespace, row *workload.OperatorKind) (err error) {
+	if row.Scale {
+		target := workload.Target{GroupKind: r.of, Name: manifest.Text(r.object, "metadata", "name")}
+		if r.related.own.autoscalers, err = in.autoscalers(ctx, target); err != nil {
+			return err
+		}
+	}
+	return r.resolveMade(ctx, w, in)
 }
 
 // mayHold tells whether a Deployment, or a ReplicaSet of it, may ask for devices: its template does, or
@@ -226,7 +246,8 @@ func (r *Request) held(pods []manifest.Object) workload.Held { return workload.H
 // resolveTarget reads what a HorizontalPodAutoscaler points at.
 func (r *Request) resolveTarget(ctx context.Context, w World, in inNamespace) (err error) {
 	target := workload.AutoscalerTarget(r.object)
-	if kind, ok := workload.KindFor(target.GroupKind); !ok || !kind.Scale {
+	row, operated := r.operators.For(target.GroupKind)
+	if kind, ok := workload.KindFor(target.GroupKind); (!ok || !kind.Scale) && (!operated || !row.Scale) {
 		return nil // what it scales is charged by its pods
 	}
 	if r.related.target, err = in.get(ctx, target.GroupKind, target.Name); err != nil || r.related.target == nil {
@@ -236,6 +257,9 @@ func (r *Request) resolveTarget(ctx context.Context, w World, in inNamespace) (e
 		return err
 	}
 	object := r.related.target
+	if operated {
+		return r.readClaims(ctx, w, in, object)
+	}
 	if target.GroupKind == workload.ReplicaSetKind {
 		if object, err = in.owner(ctx, r.related.target); err != nil {
 			return err

@@ -132,7 +132,7 @@ func (r *Request) onlyEnds() bool {
 	same := func(key string) bool {
 		return manifest.Equal(manifest.At(r.old, "metadata", key), manifest.At(r.object, "metadata", key))
 	}
-	return !r.hasPods() || (same("labels") && same("ownerReferences"))
+	return same("ownerReferences") && (!r.hasPods() || same("labels"))
 }
 
 // concerns tells whether a request is judged here.

@@ -14,7 +14,7 @@ import (
 
 // TemplateUsers is what the objects of a namespace hold before and after a ResourceClaimTemplate is made.
 type TemplateUsers struct {
-	// Objects are those with pods that belong to no other of them.
+	// Objects are those with pods that have resource claims.
 	Objects []manifest.Object
 	// Before and After are what their resource claims are counted by.
 	Before, After *workload.Claims
@@ -54,13 +54,12 @@ func (r *Request) judgeTemplate(w World) Verdict {
 	for _, o := range users.Objects {
 		user := ForObject(o, r.raw.Namespace)
 		user.raw.UserInfo = r.raw.UserInfo
-		kind, ok := workload.KindFor(user.of)
+		selection := user.selection(w)
+		before, ok := r.usageOf(o, selection.WithClaims(users.Before, r.raw.Namespace).GPUResources())
+		after, _ := r.usageOf(o, selection.WithClaims(users.After, r.raw.Namespace).GPUResources())
 		if !ok {
 			continue
 		}
-		selection := user.selection(w)
-		before := kind.Usage(o, selection.WithClaims(users.Before, r.raw.Namespace).GPUResources())
-		after := kind.Usage(o, selection.WithClaims(users.After, r.raw.Namespace).GPUResources())
 		if after.GPUs.SameRequests(before.GPUs) {
 			continue // it names others
 		}
@@ -74,6 +73,17 @@ func (r *Request) judgeTemplate(w World) Verdict {
 		v.Warnings = append(v.Warnings, x.Error.Field+" "+x.Error.Detail)
 	}
 	return v
+}
+
+// usageOf measures an object with pods, of Kubernetes' own kinds or of an operator's; false for any other.
+func (r *Request) usageOf(o manifest.Object, gpus workload.GPUResources) (workload.Usage, bool) {
+	if kind, ok := workload.KindFor(workload.KindOf(o)); ok {
+		return kind.Usage(o, gpus), true
+	}
+	if kind, ok := r.operators.For(workload.KindOf(o)); ok {
+		return workload.OperatorUsage(o, kind, gpus), true
+	}
+	return workload.Usage{}, false
 }
 
 // underTemplate says of violations of what names a template that they are the template's, but for those of
@@ -110,12 +120,9 @@ func (r *Request) uncounted() []Claim {
 	users := &r.related.users
 	by := func(claims *workload.Claims) workload.GPUResources { return r.gpus.WithClaims(claims, r.raw.Namespace) }
 	named := slices.ContainsFunc(users.Objects, func(o manifest.Object) bool {
-		kind, ok := workload.KindFor(workload.KindOf(o))
-		if !ok {
-			return false
-		}
-		before, after := kind.Usage(o, by(users.Before)), kind.Usage(o, by(users.After))
-		return !after.GPUs.SameRequests(before.GPUs)
+		before, ok := r.usageOf(o, by(users.Before))
+		after, _ := r.usageOf(o, by(users.After))
+		return ok && !after.GPUs.SameRequests(before.GPUs)
 	})
 	if !named {
 		return nil

@@ -256,6 +256,11 @@ func (r *Request) answer(v Verdict) *admissionv1.AdmissionResponse {
 	if v.Refused() {
 		a.AuditAnnotations = refusedBy(a.AuditAnnotations, v.Denied)
 		a.Result = v.Status(r.raw.Kind.Group, r.raw.Kind.Kind, r.name)
+		if r.byKubernetes() {
+			// Told when to ask again, a controller's client waits there and then, ten times over, and with it one
+			// of the few workers that all namespaces share. Untold it goes on with others, and comes back.
+			a.Result.Details.RetryAfterSeconds = 0
+		}
 		return a
 	}
 	if len(v.Patch) > 0 {

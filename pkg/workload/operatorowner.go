@@ -1,6 +1,7 @@
 package workload
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -123,6 +124,34 @@ func (k *OperatorKind) ReplicasPath() []string {
 		return []string{"spec", "replicas"}
 	}
 	return strings.Split(k.Replicas, ".")
+}
+
+// ReplicasOf is the number that the subresource scale of an object reads, 1 where none is stated.
+func (k *OperatorKind) ReplicasOf(o manifest.Object) int64 { return count(o, 1, k.ReplicasPath()...) }
+
+// Autoscaled is an object that asks for as many replicas as HorizontalPodAutoscalers that point at it may have
+// it ask for.
+func (k *OperatorKind) Autoscaled(o manifest.Object, autoscalers []manifest.Object) manifest.Object {
+	var peak int64
+	replicas, path := k.ReplicasOf(o), k.ReplicasPath()
+	for _, autoscaler := range autoscalers {
+		peak = max(peak, AutoscalerPeak(autoscaler, replicas))
+	}
+	if !k.Scale || peak <= replicas || manifest.Map(o, path[:len(path)-1]...) == nil {
+		return o // what describes no pods has none to scale
+	}
+	return with(o, peak, path...)
+}
+
+// with is an object with another number at a path; what of it is the same is shared.
+func with(o manifest.Object, number int64, path ...string) manifest.Object {
+	copied := maps.Clone(o)
+	if len(path) == 1 {
+		copied[path[0]] = number
+		return copied
+	}
+	copied[path[0]] = with(manifest.Map(o, path[0]), number, path[1:]...)
+	return copied
 }
 
 // validateChildren checks what an operator makes, and how its objects end and are scaled.

@@ -333,6 +333,11 @@ func TestTheSchemaRefusesWhatTheChartDoesNotKnow(t *testing.T) {
 		"a flag that is a value":      {`extraArgs=["--listen=:8443"]`, "extraArgs"},
 		"a label that selects":        {`podLabels={"app.kubernetes.io/name":"other"}`, "podLabels"},
 		"a variable that is set":      {`env=[{"name":"POD_NAME","value":"x"}]`, "env"},
+		"a kind without a resource":   {`operatorKinds=[{"group":"acme.com","kind":"Train","pods":[{"template":"spec.template"}]}]`, "resource"},
+		"a kind without pods":         {`operatorKinds=[{"group":"acme.com","kind":"Train","resource":"trains","pods":[]}]`, "pods"},
+		"a row of other words":        {`operatorKinds=[{"group":"acme.com","kind":"Train","resource":"trains","maker":"acme/operator","pods":[{"template":"spec.template"}]}]`, "maker"},
+		"an account without its home": {`operatorKinds=[{"group":"acme.com","kind":"Train","resource":"trains","makers":["operator"],"pods":[{"template":"spec.template"}]}]`, "makers"},
+		"a table in the table":        {`operatorKinds={"kinds":[]}`, "operatorKinds"},
 		"a label that is none":        {`monitoring.rules={"enabled":true,"labels":{"release":"a b"}}`, "release"},
 	} {
 		t.Run(name, func(t *testing.T) {

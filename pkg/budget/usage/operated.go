@@ -82,7 +82,12 @@ func (h *holders) parts(found *holder, autoscaled bool) []workload.Part {
 	if found.row == nil {
 		return h.usage(found, autoscaled).Parts
 	}
-	own := workload.OperatorUsage(found.read(), found.row, h.gpus).Parts
+	o := found.read()
+	if autoscaled {
+		target := scaled{found.item.Namespace, workload.Target{GroupKind: found.kind, Name: found.item.Name}}
+		o = found.row.Autoscaled(o, h.autoscalers[target])
+	}
+	own := workload.OperatorUsage(o, found.row, h.gpus).Parts
 	var made []workload.Part
 	for _, child := range found.made {
 		made = append(made, h.parts(child, autoscaled)...)

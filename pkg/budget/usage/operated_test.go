@@ -41,6 +41,12 @@ func TestWhatOperatorsMakeIsCountedOnce(t *testing.T) {
 	pod := func(name, owner string, gpus int, more string) string {
 		return of("v1", "Pod", name, owner, `spec: `+pods(gpus, more)+`, status: {phase: Running}`)
 	}
+	group := func(replicas int) string {
+		return of("leaderworkerset.x-k8s.io/v1", "LeaderWorkerSet", "llm", "", fmt.Sprintf(`spec: {replicas: %d, leaderWorkerTemplate: {size: 2, workerTemplate: {spec: %s}}}`, replicas, pods(1, "")))
+	}
+	autoscaler := func(target string, most int) string {
+		return of("autoscaling/v2", "HorizontalPodAutoscaler", "of-"+target, "", fmt.Sprintf(`spec: {maxReplicas: %d, scaleTargetRef: {apiVersion: leaderworkerset.x-k8s.io/v1, kind: LeaderWorkerSet, name: %s}}`, most, target))
+	}
 	ofGang := owner("jobset.x-k8s.io/v1", "JobSet", "gang")
 	ray := of("ray.io/v1", "RayCluster", "ray", owner("ray.io/v1", "RayJob", "train"), `spec: {workerGroupSpecs: [{replicas: 3, template: {spec: `+pods(2, "")+`}}]}`)
 	rayJob := of("ray.io/v1", "RayJob", "train", "", `spec: {rayClusterSpec: {workerGroupSpecs: [{replicas: 3, template: {spec: `+pods(2, "")+`}}]}}`)
@@ -51,7 +57,9 @@ func TestWhatOperatorsMakeIsCountedOnce(t *testing.T) {
 		"a JobSet before anything is made of it": {[]string{gang(3, "", "")}, []string{"JobSet gang 6"}},
 		"with its Jobs and their pods": {[]string{gang(3, "", ""), job("gang-0", ofGang, 1, 2), job("gang-1", ofGang, 1, 2), pod("gang-0-x", owner("batch/v1", "Job", "gang-0"), 2, "")},
 			[]string{"JobSet gang 6"}},
-		"with more than it asks for": {[]string{gang(1, "", ""), job("gang-0", ofGang, 1, 2), job("gang-1", ofGang, 3, 2)}, []string{"JobSet gang 2 + 6"}},
+		"a group that an autoscaler may scale": {[]string{group(1), autoscaler("llm", 4), autoscaler("other", 9)}, []string{"LeaderWorkerSet llm 8"}},
+		"one at 0 that it leaves alone":        {[]string{group(0), autoscaler("llm", 4)}, nil},
+		"with more than it asks for":           {[]string{gang(1, "", ""), job("gang-0", ofGang, 1, 2), job("gang-1", ofGang, 3, 2)}, []string{"JobSet gang 2 + 6"}},
 		"suspended, while pods are there": {[]string{gang(3, "suspend: true,", ""), strings.Replace(job("gang-0", ofGang, 1, 2), "parallelism", "suspend: true, parallelism", 1), pod("gang-0-x", owner("batch/v1", "Job", "gang-0"), 2, "")},
 			[]string{"JobSet gang 2"}},
 		"a Job that names another JobSet of the name": {[]string{gang(3, "", ""), job("gang-0", strings.Replace(ofGang, "u-JobSet", "v-JobSet", 1), 1, 2)},

@@ -34,7 +34,7 @@ func TestWhatAnotherWebhookRejectsIsFreed(t *testing.T) {
 	})
 	begun := time.Now()
 	other.Percent.Store(0)
-	err := create(t, namespace, service("b", 1, 1))
+	_, err := client.Resource(services).Namespace(namespace).Create(t.Context(), service("b", 1, 1), metav1.CreateOptions{})
 	assert.ErrorContains(t, err, "more are reserved by requests under way, and may become free")
 	awaitUsed(t, name, 8)
 	assert.Greater(t, time.Since(begun), requestTimeout, "freed while the request may still be under way")

@@ -138,7 +138,7 @@ func (u *user) act() {
 	for u.r.IntN(3) > 0 {
 		time.Sleep(time.Duration(u.r.IntN(800)) * time.Millisecond) // controllers do something meanwhile
 		switch n := u.r.IntN(12); {
-		case u.w.podClaims() != nil && n < 3:
+		case u.w.podClaims() != nil && n < 5:
 			u.swap()
 		case n < 7:
 			u.change()

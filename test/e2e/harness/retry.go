@@ -42,8 +42,8 @@ func Answered(try func() error) error {
 			lost = true
 		case lost && strings.Contains(text, "already exists"), lost && apierrors.IsNotFound(err):
 			return nil
-		case lost && strings.Contains(text, "more are reserved by requests under way"):
-			i-- // it becomes free, or the claim of somebody else
+		case strings.Contains(text, "more are reserved by requests under way"):
+			i-- // it becomes free, or somebody's claim; a client may have tried before without a word
 		case strings.Contains(text, "is not seen stored yet, holds up to"):
 			i-- // it is seen, on a busy machine later than a client asks again
 		case strings.Contains(text, "error when replacing") && strings.Contains(text, "the object has been modified"):

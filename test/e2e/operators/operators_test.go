@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -282,4 +283,46 @@ func TestOurLabelIsRefusedOnOperatorsKinds(t *testing.T) {
 		assert.ErrorContains(t, err, "metadata.labels[kubetorch.com/autoscale]", resource.Resource)
 		assert.ErrorContains(t, err, "cannot be expanded", resource.Resource)
 	}
+}
+
+// A tenant may write what an operator made: the operator makes another in the place of what is taken from
+// its object, or deleted without its pods, or with pods that take their time to end.
+func TestWhatATenantTakesFromAnOperatorIsHeld(t *testing.T) {
+	s := newScene(t, 16)
+	ray, sets := s.as("kuberay-operator/kuberay-operator"), s.as("jobset-system/jobset-controller-manager")
+	cluster := s.must(client, rayClusters, `{apiVersion: ray.io/v1, kind: RayCluster, metadata: {name: ray}, spec: {headGroupSpec: {template: {spec: {}}}, workerGroupSpecs: [{groupName: w, replicas: 1, maxReplicas: 1, template: {spec: `+containers(8)+`}}]}}`, nil)
+	s.must(ray, pods, `{apiVersion: v1, kind: Pod, metadata: {name: ray-w-1}, spec: `+containers(8)+`}`, cluster)
+	gang := s.must(client, jobSets, jobSet("gang", 1, 8, ""), nil)
+	s.must(sets, jobs, job("gang-w-0", 8, ""), gang)
+	s.awaitPods(2)
+	const taken = `{"metadata":{"ownerReferences":null}}`
+	assert.ErrorContains(t, s.patch(pods, "ray-w-1", taken), "0 of 16 are free in budget "+s.budget)
+	assert.ErrorContains(t, s.patch(jobs, "gang-w-0", taken), "0 of 16 are free in budget "+s.budget)
+
+	background := metav1.DeletePropagationBackground
+	orphan := metav1.DeletePropagationOrphan
+	list, err := client.Resource(pods).Namespace(s.namespace).List(t.Context(), metav1.ListOptions{LabelSelector: "job-name=gang-w-0"})
+	require.NoError(t, err)
+	require.Len(t, list.Items, 1)
+	pod := list.Items[0].GetName()
+	require.NoError(t, s.patch(pods, pod, `{"metadata":{"finalizers":["e2e.kubetorch.com/stays"]}}`))
+	require.NoError(t, client.Resource(jobs).Namespace(s.namespace).Delete(t.Context(), "gang-w-0", metav1.DeleteOptions{PropagationPolicy: &background}))
+	harness.Await(t, "the Job to be gone", func() (bool, string) {
+		_, err := client.Resource(jobs).Namespace(s.namespace).Get(t.Context(), "gang-w-0", metav1.GetOptions{})
+		return apierrors.IsNotFound(err), fmt.Sprint(err)
+	})
+	_, err = s.create(sets, jobs, job("gang-w-0", 8, ""), gang)
+	assert.ErrorContains(t, err, "are free in budget "+s.budget, "its pod is there still")
+	require.NoError(t, s.patch(pods, pod, `{"metadata":{"finalizers":null}}`))
+	s.awaitPods(1)
+	harness.Await(t, "room for the Job again", func() (bool, string) {
+		_, err := s.create(sets, jobs, job("gang-w-0", 8, ""), gang)
+		return err == nil, fmt.Sprint(err)
+	})
+	s.awaitPods(2)
+
+	require.NoError(t, client.Resource(jobs).Namespace(s.namespace).Delete(t.Context(), "gang-w-0", metav1.DeleteOptions{PropagationPolicy: &orphan}))
+	_, err = s.create(sets, jobs, job("gang-w-1", 8, ""), gang)
+	assert.ErrorContains(t, err, "are free in budget "+s.budget, "the orphan is there still")
+	s.awaitPods(2)
 }
