@@ -66,7 +66,7 @@ func (b *bench) grow(ctx context.Context) error {
 
 // withGPUs is a workload whose pods have a GPU each.
 const withGPUs = `{apiVersion: %s, kind: %s, metadata: {name: train-%d}, spec: {%s, template: {metadata: {labels: {app: train-%[3]d}},
-  spec: {%s containers: [{name: main, image: "registry.example.com/ml/train:1.4.2", args: [-m, train], env: [{name: MODEL, value: llama-3-8b}],
+  spec: {%[5]s containers: [{name: main, image: "registry.example.com/ml/train:1.4.2", args: [-m, train], env: [{name: MODEL, value: llama-3-8b}],
   resources: {requests: {cpu: "4", memory: 16Gi}, limits: {memory: 16Gi, nvidia.com/gpu: "1"}}}]}}}}`
 
 // workload is the manifest of a workload with a number: ReplicaSets, StatefulSets and Jobs by turns.
@@ -82,7 +82,10 @@ func (b *bench) workload(i int) (schema.GroupVersionResource, *unstructured.Unst
 		spec = fmt.Sprintf("parallelism: %d, completions: %[1]d", b.podsPerEach)
 	}
 	o := &unstructured.Unstructured{}
-	err := yaml.Unmarshal(fmt.Appendf(nil, withGPUs, version, kind, i, spec, pods), &o.Object)
+	text, err := yaml.YAMLToJSON(fmt.Appendf(nil, withGPUs, version, kind, i, spec, pods))
+	if err == nil {
+		err = o.UnmarshalJSON(text)
+	}
 	return version.WithResource(resource), o, err
 }
 
