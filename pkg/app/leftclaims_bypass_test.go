@@ -26,6 +26,16 @@ func TestAClaimThatOutlivesItsPodIsNoRoomForTheNextOne(t *testing.T) {
 	}
 	user := claiming(podOf("user", "x", "", 0), "{name: g, resourceClaimName: set-0-g}")
 	made := func(pod string) string { return resourceClaim(pod+"-g", madeFor(pod, "g"), gpuRequests(4)) }
+	deleted := func(claim string) string {
+		return strings.Replace(claim, "metadata: {", "metadata: {deletionTimestamp: x, finalizers: [resource.kubernetes.io/delete-protection], ", 1)
+	}
+	inUse := func(claim string, uids ...string) string {
+		users := ""
+		for _, uid := range uids {
+			users += "{resource: pods, name: p, uid: " + uid + "}, "
+		}
+		return strings.Replace(claim, "spec: {", "status: {allocation: {}, reservedFor: ["+users+"]}, spec: {", 1)
+	}
 	deployment := claiming(of("apps/v1", "Deployment", "set", "replicas: 2", 0), four)
 	replicaSet := strings.Replace(claiming(of("apps/v1", "ReplicaSet", "set", "replicas: 2", 0), four), "uid: set-uid", "uid: rs-uid, ownerReferences: ["+ownerOf("apps/v1", "Deployment", "set")+"]", 1)
 	rsPod := func(name string) string {
@@ -49,6 +59,8 @@ func TestAClaimThatOutlivesItsPodIsNoRoomForTheNextOne(t *testing.T) {
 		"none is left":                                      {set(four), []string{setPod("set-0"), made("set-0")}, statefulSets, setPod("set-1"), ""},
 		"one of a pod that is gone":                         {set(four), []string{user, made("set-0")}, statefulSets, setPod("set-1"), full},
 		"that nobody uses, until it is deleted":             {set(four), []string{made("set-0")}, statefulSets, setPod("set-1"), full},
+		"being deleted, while another pod uses it":          {set(four), []string{user, inUse(deleted(made("set-0")), "set-0-uid", "user-uid")}, statefulSets, setPod("set-1"), full},
+		"being deleted, after its own pod":                  {set(four), []string{inUse(deleted(made("set-0")), "set-0-uid")}, statefulSets, setPod("set-1"), ""},
 		"of a pod that has ended":                           {set(four), []string{ended(setPod("set-0")), user, made("set-0")}, statefulSets, setPod("set-1"), full},
 		"of another pod of its name":                        {set(four), []string{strings.Replace(setPod("set-0"), "set-0-uid", "new-uid", 1), user, made("set-0")}, statefulSets, setPod("set-1"), full},
 		"of whatever root":                                  {set(four), []string{made("other-0")}, statefulSets, setPod("set-1"), full},

@@ -282,6 +282,10 @@ func (r *reading) items(ctx context.Context, kind Kind, all bool, wanted func(*I
 		if err == nil && wanted(&i) {
 			items = append(items, i)
 		}
+		if err == nil && r.most > 0 && r.taken > r.most {
+			err = fmt.Errorf("%s hold more than %d MiB of what verdicts depend on, their labels included; delete some, or spread them over several namespaces",
+				kind.GroupResource(), r.most>>20)
+		}
 		return err
 	})
 	if err != nil {

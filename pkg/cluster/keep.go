@@ -177,6 +177,8 @@ type reading struct {
 	// operatedKinds are what is kept of operators' kinds.
 	operatedKinds map[Kind]*kept
 	pool          jsonscan.Pool
+	// taken is how many bytes are kept, and most how many may be; 0 is any number.
+	taken, most int
 	// Scratch space for what is kept of an object, and for a part of that.
 	object, part []byte
 }
@@ -223,6 +225,7 @@ func (r *reading) kept(raw []byte, k *kept) (Item, bool) {
 	if !ok {
 		return Item{}, false
 	}
+	r.taken += len(object)
 	b, _, ok := jsonscan.Prune(r.part[:0], object, k.head)
 	r.part = b[:0]
 	if !ok {
@@ -257,6 +260,7 @@ func (r *reading) kept(raw []byte, k *kept) (Item, bool) {
 			return Item{}, false
 		}
 		i.whole = string(text)
+		r.taken += len(text)
 	}
 	return i, true
 }

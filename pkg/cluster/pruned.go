@@ -16,11 +16,15 @@ type NamespacedSource interface {
 	ReadIn(ctx context.Context, kind Kind, namespace string, options metav1.ListOptions) (io.ReadCloser, error)
 }
 
+// mostPruned is how many bytes a verdict keeps of the objects of one kind in one namespace.
+const mostPruned = 32 << 20
+
 // Pruned are the objects of a kind in one namespace whose labels a selector takes, with what counts look at;
 // of Pods those that ask for devices. One object at a time is read in full, so that what else objects hold,
-// such as large annotations, takes no memory, however many there are.
+// such as large annotations, takes no memory, however many there are. It is an error if what counts look at,
+// labels among it, is more than a verdict may keep.
 func Pruned(ctx context.Context, source NamespacedSource, kind Kind, namespace string, selector klabels.Selector) ([]manifest.Object, error) {
-	r := &reading{source: narrowed{source, namespace, selector.String()}}
+	r := &reading{source: narrowed{source, namespace, selector.String()}, most: mostPruned}
 	items, err := r.items(ctx, kind, kind != Pods, func(*Item) bool { return true })
 	if err != nil {
 		return nil, err

@@ -61,6 +61,23 @@ func TestOfManyLargeObjectsAVerdictKeepsLittle(t *testing.T) {
 	assert.Equal(t, []string{`pods of a, app=d, after ""`, `pods of a, app=d, after "more"`}, source.asked)
 }
 
+// Whatever is kept, a verdict keeps no more than so much of it: labels, for instance, have no end.
+func TestAVerdictKeepsNoMoreThanALimit(t *testing.T) {
+	var labels strings.Builder
+	for n := range 8_000 {
+		fmt.Fprintf(&labels, `"%s%d": "%s",`, strings.Repeat("k", 50), n, strings.Repeat("v", 60))
+	}
+	item := `{"metadata": {"name": "c", "namespace": "a", "labels": {` + labels.String() + ` "app": "d"}}, "spec": {"devices": {}}}`
+	list := func(n int) *pages {
+		return &pages{texts: []string{`{"metadata": {}, "items": [` + strings.Repeat(item+",", n-1) + item + `]}`}}
+	}
+	got, err := Pruned(t.Context(), list(10), ResourceClaims, "a", klabels.Everything())
+	require.NoError(t, err)
+	assert.Len(t, got, 10)
+	_, err = Pruned(t.Context(), list(40), ResourceClaims, "a", klabels.Everything())
+	assert.ErrorContains(t, err, "resourceclaims.resource.k8s.io hold more than 32 MiB of what verdicts depend on")
+}
+
 // What a verdict lists of kinds that are counted goes that way: with what counts look at. Others are listed in
 // full, of which no verdict lists more than a few.
 func TestAReaderListsInFullOnlyKindsThatAreNotCounted(t *testing.T) {

@@ -133,6 +133,17 @@ func (c *Claims) Templates() *Claims {
 	return &templates
 }
 
+// Made are the claims without what they are made of: what was charged when it was made. What templates say now
+// of claims that are yet to be made, admissions may not have been asked about.
+func (c *Claims) Made() *Claims {
+	made := *c
+	made.templates = nil
+	return &made
+}
+
+// Templated tells whether there is any template.
+func (c *Claims) Templated() bool { return len(c.templates) > 0 }
+
 // taken is one of a pod's claims, by the pod's UID.
 type taken struct{ pod, entry string }
 
@@ -150,7 +161,8 @@ func (c *Claims) PartOf(claim, pod manifest.Object) bool {
 func (c *Claims) AnyMade() bool { return len(c.made) > 0 }
 
 // Left are the ResourceClaims that say that they were made for pods, and are part of none of those that are
-// there: their pods are gone, or have ended.
+// there: their pods are gone, or have ended. Those that are being deleted, and that no other pod uses, no pod will
+// use again.
 func (c *Claims) Left(pods []manifest.Object) (left []manifest.Object) {
 	byUID := make(map[string]manifest.Object, len(pods))
 	for _, pod := range pods {
@@ -158,12 +170,19 @@ func (c *Claims) Left(pods []manifest.Object) (left []manifest.Object) {
 	}
 	for _, uid := range slices.Sorted(maps.Keys(c.made)) {
 		for _, claim := range c.made[uid] {
-			if !c.PartOf(claim, byUID[uid]) {
+			if !c.PartOf(claim, byUID[uid]) && (!deleting(claim) || usedByOthers(claim, uid)) {
 				left = append(left, claim)
 			}
 		}
 	}
 	return left
+}
+
+// usedByOthers tells whether a ResourceClaim is reserved for anything else than the pod of a UID.
+func usedByOthers(claim manifest.Object, pod string) bool {
+	return slices.ContainsFunc(manifest.Objects(claim, "status", "reservedFor"), func(user manifest.Object) bool {
+		return manifest.Text(user, "uid") != pod
+	})
 }
 
 // AsksByClass tells whether the containers of a pod ask for a resource that a class of devices stands behind:

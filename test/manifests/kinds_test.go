@@ -28,7 +28,6 @@ func TestWhichRequestsAboutPodsCome(t *testing.T) {
 		account  = "system:serviceaccount:kube-system:"
 		shared   = "system:kube-controller-manager"
 		ofSet    = `ownerReferences: [{apiVersion: apps/v1, kind: ReplicaSet, name: r, uid: u, controller: true}]`
-		ofNodes  = `ownerReferences: [{apiVersion: apps/v1, kind: DaemonSet, name: d, uid: u, controller: true}]`
 		ofOthers = `ownerReferences: [{apiVersion: example.com/v1, kind: ReplicaSet, name: r, uid: u, controller: true}]`
 		ofWeb    = `ownerReferences: [{apiVersion: apps/v1, kind: Deployment, name: r, uid: u, controller: true}]`
 	)
@@ -63,9 +62,6 @@ func TestWhichRequestsAboutPodsCome(t *testing.T) {
 		"a Pod of a ReplicaSet":                        {pods, account + "replicaset-controller", "pods", pod(ofSet, gpu), "", "controlled-pods"},
 		"a Pod of a ReplicaSet, without devices":       {pods, account + "replicaset-controller", "pods", pod(ofSet, plain), "", ""},
 		"a Pod of a ReplicaSet, by the shared user":    {pods, shared, "pods", pod(ofSet, gpu), "", "controlled-pods"},
-		"a Pod of a DaemonSet":                         {pods, account + "daemon-set-controller", "pods", pod(ofNodes, gpu), "", "pods"},
-		"a Pod of a DaemonSet, without devices":        {pods, account + "daemon-set-controller", "pods", pod(ofNodes, plain), "", ""},
-		"a Pod of a DaemonSet, by the shared user":     {pods, shared, "pods", pod(ofNodes, gpu), "", "pods"},
 		"a Pod of a ReplicaSet, by a tenant":           {pods, "eve", "pods", pod(ofSet, gpu), "", "pods"},
 		"a Pod of a ReplicaSet, by another controller": {pods, account + "job-controller", "pods", pod(ofSet, gpu), "", "pods"},
 		"a Pod of another group's ReplicaSet":          {pods, account + "replicaset-controller", "pods", pod(ofOthers, gpu), "", "pods"},

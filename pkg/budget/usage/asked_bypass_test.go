@@ -24,6 +24,11 @@ const (
 	scalerText = `{apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, metadata: {name: h, namespace: a}, spec: {scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}, maxReplicas: 10}}`
 )
 
+// claiming has pods claim devices by a template in place of a resource.
+func claiming(object string) string {
+	return sub(object, "containers: [{resources: {limits: {nvidia.com/gpu: 8}}}]", "resourceClaims: [{name: g, resourceClaimTemplateName: t}], containers: [{name: c}]")
+}
+
 // A count makes no room for what no admission found room for: pods pass where their root's entry holds
 // them, so an entry is raised only to what admissions were asked about and to what pods hold.
 func TestWhatMayYetComeRaisesNoEntry(t *testing.T) {
@@ -46,6 +51,10 @@ func TestWhatMayYetComeRaisesNoEntry(t *testing.T) {
 		"traffic to it, that only a status says":               {append([]string{forged, earlier}, family[1:]...), amounts{16, 8}},
 		"two earlier revisions that a status says have pods":   {append(family, sub(earlier, idle, "status: {}"), sub(earlier, idle, "status: {}", "svc-00001", "svc-00000", "uid: r1", "uid: r0")), amounts{24, 8}},
 		"a PodAutoscaler that was written by itself, for pods": {[]string{sub(targetText, "replicas: 1", "replicas: 0"), sub(autoscalerText, "svc-00002-deployment", "web")}, amounts{32, 0}},
+		"a template of claims that is made anew while":         {[]string{templateOf("t", 4), claiming(sub(targetText, "kind: Deployment", "kind: StatefulSet", "replicas: 1", "replicas: 3"))}, amounts{12, 0}},
+		"by a Deployment":                                      {[]string{templateOf("t", 4), claiming(sub(targetText, "replicas: 1", "replicas: 3")), claiming(setText)}, amounts{12, 0}},
+		"by a pod":                                             {[]string{templateOf("t", 4), claiming(sub(podText, "controller: true", "controller: false"))}, amounts{4, 0}},
+		"claims that were made of one":                         {[]string{templateOf("t", 4), claiming(targetText), claiming(setText), claiming(podText), claimOf("c", madeFor("00000000-0000-4000-8000-000000000013", "pod-claim-name", "g"), 2)}, amounts{4, 2}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var b v1alpha1.GPUBudget

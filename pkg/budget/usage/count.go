@@ -43,7 +43,7 @@ func All(w review.World, o *cluster.Objects) []Claimant {
 		}
 	}
 	for _, pod := range c.holders.alone {
-		c.add(pod.item, workload.PodKind.Kind, keyOf(pod.item), pod.parts)
+		c.addAsked(pod.item, workload.PodKind.Kind, keyOf(pod.item), pod.parts, pod.asked)
 	}
 	c.resourceClaims()
 	return c.claimants

@@ -87,12 +87,13 @@ func (h *holders) parts(found *holder, autoscaled bool) []workload.Part {
 		target := scaled{found.item.Namespace, workload.Target{GroupKind: found.kind, Name: found.item.Name}}
 		o = found.row.Autoscaled(o, h.autoscalers[target])
 	}
-	own := workload.OperatorUsage(o, found.row, h.gpus).Parts
+	gpus, held := h.counting(found, !autoscaled)
+	own := workload.OperatorUsage(o, found.row, gpus).Parts
 	var made []workload.Part
 	for _, child := range found.made {
 		made = append(made, h.parts(child, autoscaled)...)
 	}
-	if all := found.pods.All(); all.GPUs > 0 {
+	if all := held.All(); all.GPUs > 0 {
 		made = append(made, all)
 	}
 	return workload.WithMade(own, made)

@@ -20,6 +20,8 @@ type holder struct {
 	object manifest.Object
 	// pods are what its pods hold; those of a Deployment are those of its ReplicaSets.
 	pods workload.Held
+	// charged is what of it does not hang on what templates of claims say now.
+	charged workload.Held
 	// sets are the ReplicaSets of a Deployment.
 	sets []manifest.Object
 }
@@ -34,7 +36,10 @@ func (h *holder) read() manifest.Object {
 // holders finds what belongs to what: ReplicaSets to Deployments, and pods to the objects whose
 // controllers count them as their own.
 type holders struct {
-	gpus      workload.GPUResources
+	gpus workload.GPUResources
+	// charged counts without templates of claims, which may have been made anew while what names them was
+	// admitted: what they say raises no entry. It is nil where there are none.
+	charged   *workload.GPUResources
 	operators workload.Operators
 	byUID     map[string]*holder
 	// podsByUID are pods that may control something.
@@ -48,8 +53,8 @@ type holders struct {
 }
 
 type alonePod struct {
-	item  *cluster.Item
-	parts []workload.Part
+	item         *cluster.Item
+	parts, asked []workload.Part
 }
 
 // scaled is what an autoscaler scales.
@@ -61,6 +66,10 @@ type scaled struct {
 // newHolders looks at what was listed.
 func newHolders(o *cluster.Objects, gpus workload.GPUResources, operators workload.Operators) *holders {
 	h := &holders{gpus: gpus, operators: operators, byUID: make(map[string]*holder, len(o.Deployments)), autoscalers: map[scaled][]manifest.Object{}}
+	if claims := gpus.Claims(); claims != nil && claims.Templated() {
+		charged := gpus.WithClaims(claims.Made(), "")
+		h.charged = &charged
+	}
 	for i := range o.HorizontalPodAutoscalers {
 		item := &o.HorizontalPodAutoscalers[i]
 		autoscaler := item.Object()
@@ -129,11 +138,29 @@ func (h *holders) pod(item *cluster.Item) {
 	}
 	if owner != nil && owner.kind != workload.DaemonSetKind {
 		owner.pods.Add(pod, h.gpus)
+		if h.charged != nil {
+			owner.charged.Add(pod, *h.charged)
+		}
 		return
 	}
-	if u := workload.PodUsage(pod, h.gpus); len(u.Parts) > 0 {
-		h.alone = append(h.alone, alonePod{item, u.Parts})
+	u := workload.PodUsage(pod, h.gpus)
+	if len(u.Parts) == 0 {
+		return
 	}
+	asked := u.Parts
+	if h.charged != nil {
+		asked = workload.PodUsage(pod, *h.charged).Parts
+	}
+	h.alone = append(h.alone, alonePod{item, u.Parts, asked})
+}
+
+// counting is how what an object asks for, and what its pods hold, is counted: as it may come to be, or as
+// admissions were asked about it.
+func (h *holders) counting(found *holder, asked bool) (workload.GPUResources, workload.Held) {
+	if asked && h.charged != nil {
+		return *h.charged, found.charged
+	}
+	return h.gpus, found.pods
 }
 
 // peak is the most pods that autoscalers may have an object ask for; 0 without one.
@@ -171,8 +198,9 @@ func (h *holders) usage(found *holder, autoscaled bool) workload.Usage {
 	if autoscaled {
 		o = h.autoscaled(found)
 	}
-	u := kind.Usage(o, h.gpus)
-	u.Hold(found.pods)
+	gpus, held := h.counting(found, !autoscaled)
+	u := kind.Usage(o, gpus)
+	u.Hold(held)
 	return u
 }
 
@@ -190,7 +218,8 @@ func (h *holders) deployment(found *holder, peak int64, service manifest.Object)
 // with, and what its pods hold. Its controller writes the ReplicaSets and nobody is asked, so that these
 // raise no entry, as little as what autoscalers may yet ask for.
 func (h *holders) asked(found *holder, peak int64) workload.Usage {
-	return workload.DeploymentUsage(found.read(), workload.Controlled{Pods: found.pods, Autoscaled: peak}, h.gpus)
+	gpus, held := h.counting(found, true)
+	return workload.DeploymentUsage(found.read(), workload.Controlled{Pods: held, Autoscaled: peak}, gpus)
 }
 
 // empty tells whether nothing belongs to an object.

@@ -9,11 +9,13 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
@@ -217,6 +219,11 @@ func TestAnotherSelectorOfAClassIsAnotherWayOfCounting(t *testing.T) {
 		made(t, deviceClasses, "", class("gpu.nvidia.com", selector, card))
 	}
 	anew(`device.attributes["gpu.nvidia.com"].productName == "NVIDIA H200"`)
+	harness.Await(t, "a condition that says what changed", func() (bool, string) {
+		c := meta.FindStatusCondition(harness.Budget(t, client, name).Status.Conditions, v1alpha1.ConditionCounted)
+		return c != nil && c.Status == metav1.ConditionFalse && strings.HasPrefix(c.Message,
+			"policies, DeviceClasses or Knative's scale defaults make the same objects ask for something else; "), fmt.Sprint(c)
+	})
 	harness.AwaitUsed(t, client, name, 0) // no L4 any more
 	code, _ := answer(t, namespace, job("other", 5, ofTemplate))
 	assert.Equal(t, 201, code, "devices of another type are nothing to this budget")

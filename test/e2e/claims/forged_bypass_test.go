@@ -8,11 +8,14 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
@@ -20,7 +23,7 @@ import (
 	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
-func TestAClaimThatIsForgedOrLeftBehindCountsByItself(t *testing.T) {
+func TestAClaimThatIsForgedCountsByItself(t *testing.T) {
 	t.Parallel()
 	namespace, name := budget(t, 10)
 	made(t, claimTemplates, namespace, template("gpus", 4))
@@ -40,15 +43,18 @@ func TestAClaimThatIsForgedOrLeftBehindCountsByItself(t *testing.T) {
 	_, err = client.Resource(podResource).Namespace(namespace).Patch(t.Context(), "waits", types.MergePatchType,
 		[]byte(`{"status":{"extendedResourceClaimStatus":{"resourceClaimName":"two-forged","requestMappings":[{"containerName":"c","resourceName":"`+card+`","requestName":"r"}]}}}`), metav1.PatchOptions{}, "status")
 	require.ErrorContains(t, err, "status.extendedResourceClaimStatus: Forbidden: only the scheduler may say")
-	remove(t, podResource, namespace, "waits", metav1.DeletePropagationBackground)
-	harness.AwaitUsed(t, client, name, 7)
 
 	// The pod's own claim is taken from it: the pod could get another.
 	_, err = client.Resource(resourceClaims).Namespace(namespace).Patch(t.Context(), own.GetName(), types.MergePatchType, []byte(`{"metadata":{"ownerReferences":null}}`), metav1.PatchOptions{})
-	require.ErrorContains(t, err, "asks for 4 GPUs (devices of one ResourceClaim); 3 of 10 are free")
+	require.ErrorContains(t, err, "asks for 4 GPUs (devices of one ResourceClaim); 2 of 10 are free")
+}
 
-	// The pod goes and leaves its claims behind.
-	remove(t, resourceClaims, namespace, "two-forged", metav1.DeletePropagationBackground)
+func TestAClaimThatItsPodLeavesBehindCountsByItself(t *testing.T) {
+	t.Parallel()
+	namespace, name := budget(t, 10)
+	made(t, claimTemplates, namespace, template("gpus", 4))
+	made(t, podResource, namespace, pod("one", ofTemplate))
+	own := awaitClaims(t, namespace, 1)[0]
 	harness.AwaitUsed(t, client, name, 4)
 	remove(t, podResource, namespace, "one", metav1.DeletePropagationOrphan)
 	harness.Eventually(t, "the claim without its pod", func() bool {
@@ -78,4 +84,39 @@ func answer(t *testing.T, namespace, text string) (code int, message string) {
 		return response.StatusCode, ""
 	}
 	return response.StatusCode, strings.ReplaceAll(string(raw), `\"`, `"`)
+}
+
+// TestAClaimThatAnotherPodUsesIsNoRoomForItsOwnersNextPod: a claim that was made for a pod goes on while another
+// pod, which asks for no device by itself, uses it.
+func TestAClaimThatAnotherPodUsesIsNoRoomForItsOwnersNextPod(t *testing.T) {
+	t.Parallel()
+	namespace, name := budget(t, 4)
+	made(t, claimTemplates, namespace, template("gpus", 4))
+	made(t, statefulSets, namespace, running("StatefulSet", "store", 1, ofTemplate))
+	own := awaitClaims(t, namespace, 1)[0].GetName()
+	harness.AwaitUsed(t, client, name, 4)
+	made(t, podResource, namespace, pod("user", "{name: gpu, resourceClaimName: "+own+"}"))
+	harness.Eventually(t, "the claim in use by both", func() bool {
+		stored, err := client.Resource(resourceClaims).Namespace(namespace).Get(context.Background(), own, metav1.GetOptions{})
+		if err != nil {
+			return false
+		}
+		users, _, _ := unstructured.NestedSlice(stored.Object, "status", "reservedFor")
+		return len(users) == 2
+	})
+	remove(t, podResource, namespace, "store-0", metav1.DeletePropagationBackground)
+	harness.Eventually(t, "the next pod, refused", func() bool {
+		list, err := client.Resource(events).Namespace(namespace).List(context.Background(), metav1.ListOptions{})
+		return err == nil && slices.ContainsFunc(list.Items, func(e unstructured.Unstructured) bool {
+			text, _, _ := unstructured.NestedString(e.Object, "message")
+			return strings.Contains(text, "0 of 4 are free in budget "+name)
+		})
+	})
+	assert.Equal(t, own, awaitClaims(t, namespace, 1)[0].GetName())
+	remove(t, podResource, namespace, "user", metav1.DeletePropagationBackground)
+	harness.Eventually(t, "the next pod, with a claim of its own", func() bool {
+		list, err := client.Resource(resourceClaims).Namespace(namespace).List(context.Background(), metav1.ListOptions{})
+		return err == nil && len(list.Items) == 1 && list.Items[0].GetName() != own
+	})
+	harness.AwaitUsed(t, client, name, 4)
 }

@@ -52,6 +52,7 @@ var (
 	resourceSlices = schema.GroupVersionResource{Group: "resource.k8s.io", Version: "v1", Resource: "resourceslices"}
 	resourceClaims = schema.GroupVersionResource{Group: "resource.k8s.io", Version: "v1", Resource: "resourceclaims"}
 	claimTemplates = schema.GroupVersionResource{Group: "resource.k8s.io", Version: "v1", Resource: "resourceclaimtemplates"}
+	events         = schema.GroupVersionResource{Version: "v1", Resource: "events"}
 	jobs           = schema.GroupVersionResource{Group: "batch", Version: "v1", Resource: "jobs"}
 	statefulSets   = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "statefulsets"}
 	deployments    = harness.Deployments
