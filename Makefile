@@ -32,6 +32,7 @@ unit: ## Run the tests that need no control plane
 	@cd test/monitoring && $(GO) test ./...
 	@cd test/quota && $(GO) test ./...
 	@cd hack/release && $(GO) test ./...
+	@cd bench && $(GO) test ./cmd/... ./comparison/...
 
 # Packages at once, each with a control plane of its own: one a core. They often wait.
 E2E_PACKAGES ?= $(shell n=$$(nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2); echo $$((n < 4 ? n : 4)))
@@ -81,9 +82,9 @@ fuzz: ## Run every fuzz target for FUZZTIME each
 	done
 
 .PHONY: compare
-COMPAREFLAGS ?= -page docs/comparison.md
+COMPAREFLAGS ?= -page ../docs/comparison.md
 compare: $(BIN) ## Hold a GPU budget with Gatekeeper, Kyverno and ResourceQuota too, count what each admits, and write docs/comparison.md
-	@$(GO) run ./test/comparison -binary $(BIN) $(COMPAREFLAGS)
+	@cd bench && $(GO) run ./comparison $(COMPAREFLAGS)
 
 .PHONY: resilience
 RESILIENCEFLAGS ?= -page docs/resilience.md
@@ -92,12 +93,12 @@ resilience: $(BIN) tools ## Send 200 admissions a second while replicas, certifi
 
 .PHONY: bench
 bench: $(BIN) tools ## Measure beside the peers and write docs/benchmarks.md; BENCHFLAGS="-count 2 -time 50ms" is short
-	@cd test/benchmark && $(GO) run ./cmd/bench $(BENCHFLAGS)
+	@cd bench && $(GO) run ./cmd/bench $(BENCHFLAGS)
 
 .PHONY: bench-gate
 bench-gate: ## Fail if a review allocates more than its limit, or costs too much in terms of Kubernetes' own policies
 	@echo "== allocations and ratios"
-	@cd test/benchmark && $(GO) test -count=1 -p 1 ./...
+	@cd bench && $(GO) test -count=1 -p 1 ./...
 
 .PHONY: build
 build: $(BIN) ## Build bin/kubetorch-webhook
@@ -182,7 +183,7 @@ vulnerabilities: $(GENTOOLS)/govulncheck ## Look known vulnerabilities of what i
 
 # All modules but those that pin other projects' programs, whose own tests' modules are not all
 # to be had.
-MODULES := $(filter-out test/comparison/% test/benchmark/gatekeeper test/benchmark/kyverno test/controlplane/tools/certmanager,$(patsubst %/,%,$(dir $(shell git ls-files '*go.mod'))))
+MODULES := $(filter-out bench/comparison/% bench/gatekeeper bench/kyverno test/controlplane/tools/certmanager,$(patsubst %/,%,$(dir $(shell git ls-files '*go.mod'))))
 
 .PHONY: verify
 verify: generate ## Fail if generated files, go.mod or formatting are out of date
@@ -199,7 +200,7 @@ lint: $(GENTOOLS)/staticcheck ## Run go vet and staticcheck
 	@cd test/monitoring && $(GO) vet ./...
 	@cd test/quota && $(GO) vet ./...
 	@cd test/controlplane/programs/gpus && $(GO) vet ./...
-	@cd test/benchmark && $(GO) vet ./...
+	@cd bench && $(GO) vet ./...
 	@cd hack/release && $(GO) vet ./...
 	@$(GENTOOLS)/staticcheck ./...
 	@echo "== vet and staticcheck found nothing"

@@ -10,7 +10,7 @@ import (
 )
 
 func BenchmarkScan(b *testing.B) {
-	raw, err := os.ReadFile("../../test/benchmark/reviews/testdata/expanded.json")
+	raw, err := os.ReadFile("../../bench/reviews/testdata/expanded.json")
 	require.NoError(b, err)
 	for name, read := range map[string]func() bool{
 		"raw": func() bool {

@@ -21,7 +21,7 @@ import (
 // What the new and the stored state share is not changed under the stored one, so answers
 // are those of two states that were read apart.
 func TestAnswersDoNotDependOnWhatTheStatesShare(t *testing.T) {
-	raw, err := os.ReadFile("../../test/benchmark/reviews/testdata/expanded.json")
+	raw, err := os.ReadFile("../../bench/reviews/testdata/expanded.json")
 	require.NoError(t, err)
 	old := strings.TrimSpace(string(raw))
 	for name, change := range map[string][]string{

@@ -56,7 +56,7 @@ const (
 	CertManagerWebhook    = "cert-manager-webhook"
 )
 
-// Other projects' webhooks, which test/comparison runs.
+// Other projects' webhooks, which bench/comparison runs.
 const (
 	Gatekeeper = "gatekeeper"
 	Kyverno    = "kyverno"
@@ -74,22 +74,22 @@ const (
 // Modules under test/ that pin the tools. They are apart from the root module
 // and from each other because their dependencies clash.
 const (
-	kubernetesModule  = "controlplane/tools/kubernetes"
-	knativeModule     = "controlplane/tools/knative"
-	servingModule     = "controlplane/tools/serving"
-	nodeModule        = "controlplane/tools/node"
-	containerdModule  = "controlplane/tools/containerd"
-	metricsModule     = "controlplane/tools/metrics"
-	certManagerModule = "controlplane/tools/certmanager"
-	helmModule        = "controlplane/tools/helm"
-	gatekeeperModule  = "comparison/gatekeeper"
-	kyvernoModule     = "comparison/kyverno"
+	kubernetesModule  = "test/controlplane/tools/kubernetes"
+	knativeModule     = "test/controlplane/tools/knative"
+	servingModule     = "test/controlplane/tools/serving"
+	nodeModule        = "test/controlplane/tools/node"
+	containerdModule  = "test/controlplane/tools/containerd"
+	metricsModule     = "test/controlplane/tools/metrics"
+	certManagerModule = "test/controlplane/tools/certmanager"
+	helmModule        = "test/controlplane/tools/helm"
+	gatekeeperModule  = "bench/comparison/gatekeeper"
+	kyvernoModule     = "bench/comparison/kyverno"
 )
 
 // tool is one entry of the cache under .cache/bin.
 type tool struct {
 	name      string
-	pinnedIn  string // folder under test/
+	pinnedIn  string // folder of the repository
 	module    string // the module whose version the cache entry carries
 	pkg       string // the main package; empty for manifests
 	tags      string // build tags, if any
@@ -236,7 +236,7 @@ func resolve(root string, names []string) ([]cacheEntry, error) {
 			return nil, fmt.Errorf("unknown tool %q", name)
 		}
 		entry := cacheEntry{tool: tools[i]}
-		entry.modDir = filepath.Join(root, "test", filepath.FromSlash(entry.pinnedIn))
+		entry.modDir = filepath.Join(root, filepath.FromSlash(entry.pinnedIn))
 
 		goMod, err := os.ReadFile(filepath.Join(entry.modDir, "go.mod"))
 		if err != nil {
