@@ -134,7 +134,7 @@ func (p *Process) tail() string {
 
 // patience is how long anything may take on a busy machine. Where it never comes, the end of
 // a process mostly says so earlier.
-const patience = 3 * time.Minute
+const patience = 10 * time.Minute
 
 // await polls probe until it succeeds. It gives up when ctx or the timeout
 // ends or when one of the processes does; the error then carries the last

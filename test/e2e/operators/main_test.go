@@ -39,6 +39,7 @@ func TestMain(m *testing.M) {
 		ControlPlane: controlplane.Options{RequestTimeout: requestTimeout, WithoutKnative: true},
 		Replicas:     2,
 		IgnoredAfter: 4 * time.Second,
+		FailIgnored:  true, // what nobody answers for on a busy machine is asked again
 		ExtraArgs:    []string{"--api-request-timeout", requestTimeout.String(), "--kinds-file", kinds},
 		Before: func(ctx context.Context, e *harness.Environment) error {
 			cluster, client = e.Cluster, e.Client
