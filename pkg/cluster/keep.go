@@ -120,7 +120,8 @@ var kinds = map[Kind]*kept{
 	HorizontalPodAutoscalers: keep(HorizontalPodAutoscalers, "HorizontalPodAutoscaler", false, none,
 		of("scaleTargetRef", "minReplicas", "maxReplicas"), nil),
 	ResourceClaims: keep(ResourceClaims, "ResourceClaim", true,
-		of(resourcev1.PodResourceClaimAnnotation, resourcev1.ExtendedResourceClaimAnnotation), claimSpec, nil),
+		of(resourcev1.PodResourceClaimAnnotation, resourcev1.ExtendedResourceClaimAnnotation), claimSpec,
+		&shape{Fields: fields{"reservedFor": of("uid")}}),
 	ResourceClaimTemplates: keep(ResourceClaimTemplates, "ResourceClaimTemplate", true, none, &shape{Fields: fields{"spec": claimSpec}}, nil),
 	LimitRanges:            keep(LimitRanges, "LimitRange", false, none, of("limits"), nil).naming(of("spec")),
 }

@@ -124,6 +124,15 @@ func TestAReaderListsInFullOnlyKindsThatAreNotCounted(t *testing.T) {
 			asked: []string{`rayclusters of a, , after ""`}},
 		"Routes": {kind: workload.RouteKind, texts: []string{item("Route")},
 			want: pruned("serving.knative.dev/v1", "Route"), asked: []string{`routes of a, , after ""`}},
+		"claims, with whose they are and who uses them": {kind: workload.ResourceClaimKind, texts: []string{`{"metadata": {}, "items": [{"metadata": {
+			"name": "c", "namespace": "a", "deletionTimestamp": "x", "annotations": {"resource.kubernetes.io/pod-claim-name": "g", "b": "c"},
+			"ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u", "controller": true, "blockOwnerDeletion": true}]},
+			"spec": {"devices": {"constraints": []}}, "status": {"allocation": {"devices": {}}, "reservedFor": [{"resource": "pods", "name": "q", "uid": "v"}]}}]}`},
+			want: []manifest.Object{{"apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaim", "metadata": manifest.Object{
+				"name": "c", "namespace": "a", "deletionTimestamp": "x", "annotations": manifest.Object{"resource.kubernetes.io/pod-claim-name": "g"},
+				"ownerReferences": []any{manifest.Object{"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u", "controller": true}}},
+				"spec": manifest.Object{"devices": manifest.Object{}}, "status": manifest.Object{"reservedFor": []any{manifest.Object{"uid": "v"}}}}},
+			asked: []string{`resourceclaims of a, , after ""`}},
 		"templates of claims, of whose selectors none is kept that nobody reads": {kind: workload.ResourceClaimTemplateKind,
 			texts: []string{`{"metadata": {}, "items": [` + template(`"device.driver == 'a'"`) + `,` + template(`"`+strings.Repeat("x", 10_000)+`"`) + `]}`},
 			want:  []manifest.Object{claimed("device.driver == 'a'"), claimed(nil)}, asked: []string{`resourceclaimtemplates of a, , after ""`}},

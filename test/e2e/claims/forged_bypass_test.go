@@ -105,12 +105,18 @@ func TestAClaimThatAnotherPodUsesIsNoRoomForItsOwnersNextPod(t *testing.T) {
 		return len(users) == 2
 	})
 	remove(t, podResource, namespace, "store-0", metav1.DeletePropagationBackground)
-	harness.Eventually(t, "the next pod, refused", func() bool {
+	harness.Await(t, "the next pod, refused", func() (bool, string) {
 		list, err := client.Resource(events).Namespace(namespace).List(context.Background(), metav1.ListOptions{})
-		return err == nil && slices.ContainsFunc(list.Items, func(e unstructured.Unstructured) bool {
+		if err != nil {
+			return false, err.Error()
+		}
+		var said []string
+		for _, e := range list.Items {
 			text, _, _ := unstructured.NestedString(e.Object, "message")
-			return strings.Contains(text, "0 of 4 are free in budget "+name)
-		})
+			said = append(said, text)
+		}
+		refused := func(text string) bool { return strings.Contains(text, "0 of 4 are free in budget "+name) }
+		return slices.ContainsFunc(said, refused), strings.Join(said, "; ")
 	})
 	assert.Equal(t, own, awaitClaims(t, namespace, 1)[0].GetName())
 	remove(t, podResource, namespace, "user", metav1.DeletePropagationBackground)
