@@ -138,9 +138,9 @@ var (
 		"podReplacementPolicy": all, "selector": all, "template": plainTemplate}}
 )
 
-// controller keeps an object with spec.replicas.
+// controller keeps an object with spec.replicas, of a StatefulSet with the ordinals that its pods have.
 func controller(kind Kind, name string) *kept {
-	return keep(kind, name, false, none, &shape{Fields: fields{"replicas": all, "selector": all, "template": plainTemplate}}, nil).
+	return keep(kind, name, false, none, &shape{Fields: fields{"replicas": all, "selector": all, "ordinals": all, "template": plainTemplate}}, nil).
 		withDevices("spec", "template", "spec")
 }
 
