@@ -97,6 +97,8 @@ type round struct {
 	limits []*limit
 	// tidied is how often what goes on for ever was ended.
 	tidied int
+	// looked is how often controllers were asked to look again.
+	looked int
 	// late is how many asked again.
 	late int
 }
