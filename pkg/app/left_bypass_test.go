@@ -3,6 +3,7 @@
 package app
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,8 +11,11 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/kubetorch/webhook/pkg/budget/charge"
+	"github.com/kubetorch/webhook/pkg/cluster"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/review"
 	"github.com/kubetorch/webhook/pkg/workload"
@@ -67,13 +71,16 @@ func TestPodsOfADeletedRevisionAreNoRoomForThoseOfTheNextOne(t *testing.T) {
 		counted bool
 		refused string
 	}{
-		"none":                                {},
-		"one that fits beside them":           {left: []string{strings.Replace(earlier("old"), "gpu: 4", "gpu: 2", 1)}},
-		"two":                                 {left: []string{earlier("a"), earlier("b")}, refused: "2 of 10 are free in budget b"},
-		"two that are counted by themselves":  {left: []string{earlier("a"), earlier("b")}, counted: true, refused: "0 of 10 are free in budget b"},
-		"two that have ended":                 {left: []string{ended(earlier("a")), ended(earlier("b"))}},
-		"two that were made for no Revision":  {left: []string{plain(earlier("a")), plain(earlier("b"))}},
-		"the Service's own, beside the other": {left: []string{strings.Replace(next.object, "s-1-a-x", "s-1-a-y", 2)}},
+		"none":                                   {},
+		"one that fits beside them":              {left: []string{strings.Replace(earlier("old"), "gpu: 4", "gpu: 2", 1)}},
+		"two":                                    {left: []string{earlier("a"), earlier("b")}, refused: "2 of 10 are free in budget b"},
+		"two that are counted by themselves":     {left: []string{earlier("a"), earlier("b")}, counted: true, refused: "0 of 10 are free in budget b"},
+		"two that have ended":                    {left: []string{ended(earlier("a")), ended(earlier("b"))}},
+		"a Revision whose Configuration is gone": {left: []string{leftRevision(4)}, refused: "2 of 10 are free in budget b"},
+		"one that is counted by itself":          {left: []string{leftRevision(4)}, counted: true, refused: "0 of 10 are free in budget b"},
+		"one that fits beside them, of a Revision alone": {left: []string{leftRevision(2)}},
+		"two that were made for no Revision":             {left: []string{plain(earlier("a")), plain(earlier("b"))}},
+		"the Service's own, beside the other":            {left: []string{strings.Replace(next.object, "s-1-a-x", "s-1-a-y", 2)}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e, ledgers := standalone()
@@ -94,6 +101,12 @@ func TestPodsOfADeletedRevisionAreNoRoomForThoseOfTheNextOne(t *testing.T) {
 			assert.Contains(t, answer.Result.Message, c.refused)
 		})
 	}
+}
+
+// leftRevision is one that asks for some GPUs in its one pod.
+func leftRevision(gpus int) string {
+	return strings.Replace(knativeObject("serving.knative.dev/v1", "Revision", "s-0", controlledBy("serving.knative.dev/v1", "Configuration", "gone"), strings.Trim(podSpecOf(gpus), "{}")),
+		"metadata: {", `metadata: {annotations: {autoscaling.knative.dev/max-scale: "1"}, `, 1)
 }
 
 func ended(pod string) string {
@@ -181,6 +194,45 @@ func TestAReplicaSetThatIsBeingDeletedDoesNotLeaveItsDeployment(t *testing.T) {
 			assert.Contains(t, answer.Result.Message, "2 of 10 are free in budget b")
 			gone := strings.Replace(set, "finalizers: [a/b]", "finalizers: []", 1)
 			assert.True(t, e.validate(t.Context(), requestOf(t, step{user: "eve", object: gone, old: set})).Allowed, "its finalizer")
+		})
+	}
+}
+
+// goneFromLists is a reader of a cluster where objects of a kind went after they were read by their names.
+type goneFromLists struct {
+	cluster.Reader
+	kind schema.GroupKind
+}
+
+func (g goneFromLists) List(ctx context.Context, kind schema.GroupKind, namespace string, selector labels.Selector) ([]manifest.Object, error) {
+	if kind == g.kind {
+		return nil, nil
+	}
+	return g.Reader.List(ctx, kind, namespace, selector)
+}
+
+// The garbage collector takes the owners of a Pod while they are read, and another Service has the entry of the
+// one that was deleted. The Pod is part of neither.
+func TestAPodWhoseOwnersGoWhileTheyAreReadIsCharged(t *testing.T) {
+	next := step{user: account("replicaset-controller"), object: strings.Replace(podOf("s-1-a-x", "s-1", controlledBy("apps/v1", "ReplicaSet", "s-1-a"), 4), "labels: {", "labels: {serving.knative.dev/revisionUID: x, ", 1)}
+	old := strings.Replace(podOf("old", "s-0", controlledBy("apps/v1", "ReplicaSet", "s-0-a"), 4), "labels: {", "labels: {serving.knative.dev/revisionUID: u0, ", 1)
+	for name, kind := range map[string]schema.GroupKind{
+		"its ReplicaSet": workload.ReplicaSetKind, "its Deployment": workload.DeploymentKind, "its Revision": review.RevisionKind,
+	} {
+		t.Run(name, func(t *testing.T) {
+			for held, refused := range map[int64]string{6: "asks for 4 GPUs (4 x 1 pod); 0 of 10 are free in budget b", 2: ""} {
+				e, ledgers := standalone()
+				family := append(knativeFamily(), old)
+				remember(t, e.remembered, family...)
+				e.reader = goneFromLists{e.remembered, kind}
+				hold(t, ledgers, old, 4) // counted already
+				hold(t, ledgers, family[0], held)
+				answer := e.validate(t.Context(), requestOf(t, next))
+				require.Equal(t, refused == "", answer.Allowed, "%+v", answer.Result)
+				if refused != "" {
+					assert.Contains(t, answer.Result.Message, refused)
+				}
+			}
 		})
 	}
 }

@@ -235,7 +235,7 @@ func (r *Request) madeClaims(w World, d workload.Usage, old *workload.Usage) []C
 	if old != nil && d.Claim <= old.Claim {
 		return []Claim{c}
 	}
-	return r.besideLeft(c)
+	return r.besideLeft(w, c)
 }
 
 // madeWithin tells whether an operator makes no more of an object in each pod, nor in all, than that was

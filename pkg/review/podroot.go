@@ -124,7 +124,8 @@ func sameUID(a, b manifest.Object) bool {
 	return uid != "" && uid == manifest.Text(b, "metadata", "uid")
 }
 
-// needOfDeployment is for a Pod of a Deployment, which may itself belong to a Revision.
+// needOfDeployment is for a Pod of a Deployment, which may itself belong to a Revision. A Pod whose owners are
+// going while they are read is part of none of them, and is charged by itself.
 func (r *Request) needOfDeployment(ctx context.Context, w World, in inNamespace, pod, deployment manifest.Object) error {
 	revision, err := in.owner(ctx, deployment)
 	if err != nil {
@@ -136,13 +137,15 @@ func (r *Request) needOfDeployment(ctx context.Context, w World, in inNamespace,
 		if r.related.root, deployments, err = in.knativeRoot(ctx, revision, deployment); err != nil {
 			return err
 		}
-		if r.related.left, err = in.leftByKnative(ctx); err != nil {
+		if r.related.left, r.related.leftRevisions, err = in.leftByKnative(ctx); err != nil {
 			return err
 		}
-		if err := r.readClaims(ctx, w, in, r.related.left...); err != nil {
+		r.related.leftRevisions = except(r.related.leftRevisions, manifest.Text(revision, "metadata", "uid"))
+		if err := r.readClaims(ctx, w, in, slices.Concat(r.related.left, r.related.leftRevisions)...); err != nil {
 			return err
 		}
 	}
+	counted := false
 	for _, d := range deployments {
 		sets, err := in.children(ctx, workload.ReplicaSetKind, d)
 		if err != nil {
@@ -162,7 +165,7 @@ func (r *Request) needOfDeployment(ctx context.Context, w World, in inNamespace,
 			})
 			pods[i], loose = append(pods[i], adopted...), rest
 			if sameUID(set, r.related.owner) {
-				pods[i] = with(pods[i], pod)
+				pods[i], counted = with(pods[i], pod), true
 			}
 			r.related.need = r.related.need.Plus(workload.NeedOf(set, r.held(pods[i]), r.gpus))
 		}
@@ -171,6 +174,9 @@ func (r *Request) needOfDeployment(ctx context.Context, w World, in inNamespace,
 		}
 	}
 	r.related.left = except(r.related.left, manifest.Text(pod, "metadata", "uid"))
+	if !counted {
+		r.related.root, r.related.need, r.related.left, r.related.leftRevisions = root{}, workload.Need{}, nil, nil
+	}
 	return nil
 }
 

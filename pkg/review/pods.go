@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/kubetorch/webhook/pkg/knative"
@@ -90,7 +91,7 @@ func (r *Request) podClaims(w World) []Claim {
 	case !kind.Charged:
 		return nil // what it makes is charged
 	case r.related.root.kind != "":
-		return r.neededClaims(d)
+		return r.neededClaims(w, d)
 	case r.of == workload.PodKind && r.old != nil:
 		return r.movedClaims(w, d)
 	case r.of == workload.ResourceClaimKind && r.old != nil:
@@ -131,7 +132,7 @@ func (r *Request) podClaims(w World) []Claim {
 // neededClaims are for a Pod that its controller makes: what the root needs with it, and what earlier pods of
 // the root hold that it has others in the place of. These may be counted already, and the root's entry is no
 // less for that: then the ledger as a whole has to have room.
-func (r *Request) neededClaims(d workload.Usage) []Claim {
+func (r *Request) neededClaims(w World, d workload.Usage) []Claim {
 	need := r.related.need
 	c := Claim{Key: r.related.root.key, Kind: r.related.root.kind, Name: r.related.root.name, Demand: d, Unknown: d.GPUs.Unknown,
 		Held: true, Settled: need.Settled()}
@@ -141,23 +142,27 @@ func (r *Request) neededClaims(d workload.Usage) []Claim {
 	if r.related.needed != nil {
 		c.New, c.Settled = r.related.needed, r.related.fits
 	}
-	return r.besideLeft(c)
+	return r.besideLeft(w, c)
 }
 
 // besideLeft are the claim of a root with a new pod, and those of what holds GPUs beside the pods of the root:
 // for these the ledger as a whole has to have room.
-func (r *Request) besideLeft(c Claim) []Claim {
+func (r *Request) besideLeft(w World, c Claim) []Claim {
 	claims := []Claim{c}
-	for _, pod := range r.related.left {
-		if u := workload.PodUsage(pod, r.gpus); u.Claim > 0 {
-			claims = append(claims, Claim{Key: key(pod, workload.PodKind.Kind), Kind: workload.PodKind.Kind, Name: manifest.Text(pod, "metadata", "name"),
-				New: u.Parts, Demand: u})
-		}
-	}
-	for _, claim := range r.related.leftClaims {
-		if u := workload.ClaimUsage(claim, r.gpus); u.Claim > 0 {
-			claims = append(claims, Claim{Key: key(claim, workload.ResourceClaimKind.Kind), Kind: workload.ResourceClaimKind.Kind,
-				Name: manifest.Text(claim, "metadata", "name"), New: u.Parts, Demand: u})
+	for _, left := range []struct {
+		kind    schema.GroupKind
+		objects []manifest.Object
+		usage   func(manifest.Object) workload.Usage
+	}{
+		{workload.PodKind, r.related.left, func(o manifest.Object) workload.Usage { return workload.PodUsage(o, r.gpus) }},
+		{RevisionKind, r.related.leftRevisions, func(o manifest.Object) workload.Usage { return workload.RevisionUsage(o, w.Knative, r.gpus) }},
+		{workload.ResourceClaimKind, r.related.leftClaims, func(o manifest.Object) workload.Usage { return workload.ClaimUsage(o, r.gpus) }},
+	} {
+		for _, o := range left.objects {
+			if u := left.usage(o); u.Claim > 0 {
+				claims = append(claims, Claim{Key: key(o, left.kind.Kind), Kind: left.kind.Kind, Name: manifest.Text(o, "metadata", "name"),
+					New: u.Parts, Demand: u, Beyond: true})
+			}
 		}
 	}
 	if len(claims) > 1 {

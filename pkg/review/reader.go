@@ -143,24 +143,28 @@ var ofRevisions = func() labels.Selector {
 }()
 
 // leftByKnative are the pods that were made for Revisions, and that no Revision answers for any more: it is
-// gone, or its Deployment or ReplicaSet is. Which Service they were of, nothing tells that a tenant
-// could not write.
-func (r inNamespace) leftByKnative(ctx context.Context) (left []manifest.Object, err error) {
+// gone, or its Deployment or ReplicaSet is; and the Revisions whose Configuration is gone. Which Service they
+// were of, nothing tells that a tenant could not write.
+func (r inNamespace) leftByKnative(ctx context.Context) (left, revisions []manifest.Object, err error) {
 	pods, err := r.List(ctx, workload.PodKind, r.namespace, ofRevisions)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	answers := map[string]manifest.Object{} // by UID, from Revisions down
+	answers := map[string]manifest.Object{} // by UID, from Configurations down
 	for _, level := range []struct {
 		kind     schema.GroupKind
 		selector labels.Selector
-	}{{RevisionKind, labels.Everything()}, {DeploymentKind, ofRevisions}, {workload.ReplicaSetKind, ofRevisions}} {
+	}{{ConfigurationKind, labels.Everything()}, {RevisionKind, labels.Everything()}, {DeploymentKind, ofRevisions}, {workload.ReplicaSetKind, ofRevisions}} {
 		listed, err := r.List(ctx, level.kind, r.namespace, level.selector)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		for _, o := range listed {
-			if level.kind == RevisionKind || belongsTo(o, answers) {
+			belongs := belongsTo(o, answers)
+			if level.kind == RevisionKind && !belongs {
+				revisions = append(revisions, o)
+			}
+			if belongs || level.kind == RevisionKind || level.kind == ConfigurationKind {
 				answers[manifest.Text(o, "metadata", "uid")] = o
 			}
 		}
@@ -170,7 +174,7 @@ func (r inNamespace) leftByKnative(ctx context.Context) (left []manifest.Object,
 			left = append(left, pod)
 		}
 	}
-	return left, nil
+	return left, revisions, nil
 }
 
 // belongsTo tells whether an object belongs to one of some owners.

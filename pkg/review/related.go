@@ -39,6 +39,8 @@ type related struct {
 	madeOfOld []workload.Part
 	// left are pods of earlier children of the root, which are gone: the root has others in their place.
 	left []manifest.Object
+	// leftRevisions are those in the namespace whose Configuration is gone: each counts by itself.
+	leftRevisions []manifest.Object
 	// leftClaims are ResourceClaims of pods which are gone, of whatever root.
 	leftClaims []manifest.Object
 	// orphaned is whether the object is taken from an owner that is being deleted while its root, which
