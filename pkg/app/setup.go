@@ -89,7 +89,7 @@ func (s *setup) addAll() error {
 	if err != nil {
 		return err
 	}
-	e, reader := s.edge, cluster.NewReader(s.dynamic, s.mgr.GetRESTMapper(), nil)
+	e, reader := s.edge, cluster.NewReader(s.dynamic, s.mgr.GetRESTMapper(), s.source)
 	me := &ownUser{client: s.typed.AuthenticationV1().SelfSubjectReviews()}
 	e.namespaceLabels = s.namespaces.labels
 	e.revisions = func(ctx context.Context, namespace string, names []string) (map[string]map[string]any, error) {
@@ -97,8 +97,7 @@ func (s *setup) addAll() error {
 	}
 	e.self = me.name
 	e.registered = registered(s.mgr.GetAPIReader(), s.Configuration)
-	e.neighbours = &neighbours{Reader: reader, served: s.knative.Served}
-	e.reader = cluster.NewReader(s.dynamic, s.mgr.GetRESTMapper(), s.source)
+	e.neighbours, e.reader = &neighbours{Reader: reader, served: s.knative.Served}, reader
 	e.decided = gauges.decided
 	l, err := s.ledgers()
 	if err != nil {

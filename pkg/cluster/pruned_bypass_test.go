@@ -13,11 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	klabels "k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	dynamicfake "k8s.io/client-go/dynamic/fake"
 
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/workload"
@@ -77,16 +74,21 @@ func TestAVerdictKeepsNoMoreThanALimit(t *testing.T) {
 	assert.Len(t, got, 10)
 	_, err = Pruned(t.Context(), list(40), ResourceClaims, "a", klabels.Everything())
 	assert.ErrorContains(t, err, "resourceclaims.resource.k8s.io hold more than 32 MiB of what verdicts depend on")
+
+	// Of what is only warned of it is less: all kinds of that are listed at the same time.
+	ingresses := schema.GroupKind{Group: "networking.k8s.io", Kind: "Ingress"}
+	_, err = NewReader(nil, nil, list(3)).List(t.Context(), ingresses, "a", klabels.Everything())
+	require.NoError(t, err)
+	_, err = NewReader(nil, nil, list(6)).List(t.Context(), ingresses, "a", klabels.Everything())
+	assert.ErrorContains(t, err, "ingresses.networking.k8s.io hold more than 4 MiB of what verdicts depend on")
 }
 
-// What a verdict lists of kinds that are counted goes that way: with what counts look at. Others are listed in
-// full, of which no verdict lists more than a few.
-func TestAReaderListsInFullOnlyKindsThatAreNotCounted(t *testing.T) {
+// All that a verdict lists goes that way: of kinds that are counted with what counts look at, of others with what
+// points at a Deployment or its pods.
+func TestAReaderKeepsWhatVerdictsLookAt(t *testing.T) {
 	item := func(kind string) string {
 		return `{"metadata": {}, "items": [{"metadata": {"name": "` + kind + `", "namespace": "a", "annotations": {"b": "c"}}, "spec": {"x": "y"}}]}`
 	}
-	scaled := manifest.Object{"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject",
-		"metadata": manifest.Object{"name": "r", "namespace": "a", "annotations": manifest.Object{"b": "c"}}, "spec": manifest.Object{"x": "y"}}
 	requests := func(expression string) string {
 		return `{"spec": {"devices": {"requests": [{"name": "a", "firstAvailable": [{"name": "b", "deviceClassName": "gpu.nvidia.com", "count": 2,
 			"selectors": [{"cel": {"expression": ` + expression + `}}]}]}]}}}`
@@ -117,7 +119,13 @@ func TestAReaderListsInFullOnlyKindsThatAreNotCounted(t *testing.T) {
 		want     []manifest.Object
 		asked    []string
 	}{
-		"ScaledObjects are not counted": {kind: schema.GroupKind{Group: "keda.sh", Kind: "ScaledObject"}, want: []manifest.Object{scaled}},
+		"ScaledObjects, with what they scale": {kind: schema.GroupKind{Group: "keda.sh", Kind: "ScaledObject"}, texts: []string{item("ScaledObject")},
+			want: pruned("keda.sh/v1alpha1", "ScaledObject"), asked: []string{`scaledobjects of a, , after ""`}},
+		"core Services, with where they send requests": {kind: schema.GroupKind{Kind: "Service"}, texts: []string{`{"metadata": {}, "items": [{"metadata": {"name": "s"},
+			"spec": {"selector": {"app": "a"}, "ports": [{"port": 80}], "externalName": "b"}, "status": {"loadBalancer": {}}}]}`},
+			want: []manifest.Object{{"apiVersion": "v1", "kind": "Service", "metadata": manifest.Object{"name": "s"},
+				"spec": manifest.Object{"selector": manifest.Object{"app": "a"}, "ports": []any{manifest.Object{"port": int64(80)}}}}},
+			asked: []string{`services of a, , after ""`}},
 		"operators' kinds": {kind: schema.GroupKind{Group: "ray.io", Kind: "RayCluster"}, texts: []string{item("RayCluster")},
 			want: []manifest.Object{{"apiVersion": "ray.io/v1", "kind": "RayCluster",
 				"metadata": manifest.Object{"name": "RayCluster", "namespace": "a", "annotations": manifest.Object{}}, "spec": manifest.Object{"x": "y"}}},
@@ -143,12 +151,9 @@ func TestAReaderListsInFullOnlyKindsThatAreNotCounted(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			source := &pages{texts: c.texts}
-			client := dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{
-				{Group: "keda.sh", Version: "v1alpha1", Resource: "scaledobjects"}: "ScaledObjectList"},
-				&unstructured.Unstructured{Object: runtime.DeepCopyJSON(scaled)})
 			selector, err := klabels.Parse(c.selector)
 			require.NoError(t, err)
-			got, err := NewReader(client, mapper, source).List(t.Context(), c.kind, "a", selector)
+			got, err := NewReader(nil, mapper, source).List(t.Context(), c.kind, "a", selector)
 			require.NoError(t, err)
 			assert.Equal(t, c.want, got)
 			assert.Equal(t, c.asked, source.asked)

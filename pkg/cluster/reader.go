@@ -29,8 +29,6 @@ const (
 	// readsAtOnce bounds the requests that one Named makes at the same time, and
 	// readsByName how many objects it reads one at a time: of more, all are listed.
 	readsAtOnce, readsByName = 8, 32
-	// readPage is how many objects one answer to a list of a namespace holds.
-	readPage = 250
 )
 
 // Named are the objects of a kind that have one of the names, by name.
@@ -69,8 +67,7 @@ func Named(ctx context.Context, r Reader, kind schema.GroupKind, namespace strin
 }
 
 // NewReader is the Reader of an API server. mapper knows in which version it serves operators' kinds; it may
-// be nil. lists reads lists of the kinds that are counted, with what counts look at; without it all objects
-// are read in full.
+// be nil. lists reads lists, of which is kept what verdicts look at.
 func NewReader(client dynamic.Interface, mapper meta.RESTMapper, lists NamespacedSource) Reader {
 	return reader{client, mapper, lists}
 }
@@ -120,40 +117,18 @@ func (r reader) List(ctx context.Context, kind schema.GroupKind, namespace strin
 	if !selector.Empty() && selector.String() == "" {
 		return nil, nil // one that takes nothing reads like one that takes everything
 	}
-	of := kinds[resource]
-	if _, err := ResourceOf(kind); err != nil {
-		of = keep(resource, kind.Kind, true, none, all, all) // an operator's: any of its fields may count
+	of, most := keptOf(kind, resource)
+	all, err := pruned(ctx, r.lists, resource, of, most, namespace, selector)
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, nil // the cluster has no such kind
+	case err != nil:
+		return nil, fmt.Errorf("reading namespace %s: %w", namespace, err)
 	}
-	if r.lists != nil && of != nil {
-		all, err := pruned(ctx, r.lists, resource, of, namespace, selector)
-		switch {
-		case apierrors.IsNotFound(err):
-			return nil, nil // the cluster has no such kind
-		case err != nil:
-			return nil, fmt.Errorf("reading namespace %s: %w", namespace, err)
-		}
-		for _, o := range all {
-			stating(o, kind, resource)
-		}
-		return all, nil
+	for _, o := range all {
+		stating(o, kind, resource)
 	}
-	options := metav1.ListOptions{Limit: readPage, LabelSelector: selector.String()}
-	var all []manifest.Object
-	for {
-		page, err := r.client.Resource(resource).Namespace(namespace).List(ctx, options)
-		if apierrors.IsNotFound(err) {
-			return nil, nil // the cluster has no such kind
-		}
-		if err != nil {
-			return nil, fmt.Errorf("listing %s of namespace %s: %w", resource.GroupResource(), namespace, err)
-		}
-		for i := range page.Items {
-			all = append(all, stating(page.Items[i].Object, kind, resource))
-		}
-		if options.Continue = page.GetContinue(); options.Continue == "" {
-			return all, nil
-		}
-	}
+	return all, nil
 }
 
 // stating states the kind in an object, which lists may leave out.

@@ -1,8 +1,11 @@
 package cluster_test
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -40,6 +43,22 @@ func fake(objects ...runtime.Object) *dynamicfake.FakeDynamicClient {
 	}, objects...)
 }
 
+// lists reads lists of a fake API server as its text.
+type lists struct{ *dynamicfake.FakeDynamicClient }
+
+func (l lists) ReadIn(ctx context.Context, kind cluster.Kind, namespace string, options metav1.ListOptions) (io.ReadCloser, error) {
+	list, err := l.Resource(kind).Namespace(namespace).List(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	text, err := list.MarshalJSON()
+	return io.NopCloser(bytes.NewReader(text)), err
+}
+
+func reader(c *dynamicfake.FakeDynamicClient) cluster.Reader {
+	return cluster.NewReader(c, nil, lists{c})
+}
+
 // verbs are the requests that were made.
 func verbs(c *dynamicfake.FakeDynamicClient) map[string]int {
 	n := map[string]int{}
@@ -51,7 +70,7 @@ func verbs(c *dynamicfake.FakeDynamicClient) map[string]int {
 
 func TestObjectsThatDoNotExistAreLeftOut(t *testing.T) {
 	c := fake(revision("a"), revision("b"))
-	got, err := cluster.Named(t.Context(), cluster.NewReader(c, nil, nil), workload.RevisionKind, "team", []string{"a", "gone", "b"})
+	got, err := cluster.Named(t.Context(), reader(c), workload.RevisionKind, "team", []string{"a", "gone", "b"})
 	require.NoError(t, err)
 	assert.Equal(t, map[string]map[string]any{"a": revision("a").Object, "b": revision("b").Object}, got)
 	assert.Equal(t, map[string]int{"get revisions": 3}, verbs(c))
@@ -63,7 +82,7 @@ func TestManyNamesTakeOneList(t *testing.T) {
 	for i := range 32 {
 		names = append(names, fmt.Sprint("gone-", i))
 	}
-	got, err := cluster.Named(t.Context(), cluster.NewReader(c, nil, nil), workload.RevisionKind, "team", names)
+	got, err := cluster.Named(t.Context(), reader(c), workload.RevisionKind, "team", names)
 	require.NoError(t, err)
 	assert.Equal(t, map[string]map[string]any{"a": revision("a").Object, "b": revision("b").Object}, got)
 	assert.Equal(t, map[string]int{"list revisions": 1}, verbs(c))
@@ -83,7 +102,7 @@ func TestListsAreReadToTheirEnd(t *testing.T) {
 		}
 		return true, list, nil
 	})
-	found, err := cluster.NewReader(c, nil, nil).List(t.Context(), workload.RevisionKind, "team", labels.Everything())
+	found, err := reader(c).List(t.Context(), workload.RevisionKind, "team", labels.Everything())
 	require.NoError(t, err)
 	var names []string
 	for _, o := range found {
@@ -103,14 +122,14 @@ func TestObjectsAreAllReadOrNone(t *testing.T) {
 	for i := range 20 { // more than are read at once
 		names = append(names, fmt.Sprint("c", i))
 	}
-	got, err := cluster.Named(t.Context(), cluster.NewReader(c, nil, nil), workload.RevisionKind, "team", names)
+	got, err := cluster.Named(t.Context(), reader(c), workload.RevisionKind, "team", names)
 	assert.ErrorContains(t, err, "reading revisions.serving.knative.dev team/b: ")
 	assert.Nil(t, got)
 	for i := range 32 {
 		names = append(names, fmt.Sprint("d", i))
 	}
-	got, err = cluster.Named(t.Context(), cluster.NewReader(c, nil, nil), workload.RevisionKind, "team", names)
-	assert.ErrorContains(t, err, "listing revisions.serving.knative.dev of namespace team: ")
+	got, err = cluster.Named(t.Context(), reader(c), workload.RevisionKind, "team", names)
+	assert.ErrorContains(t, err, "reading namespace team: ")
 	assert.Nil(t, got)
 }
 
@@ -119,7 +138,7 @@ func TestAKindThatIsNotServedHasNoObjects(t *testing.T) {
 	c.PrependReactor("*", "*", func(clienttesting.Action) (bool, runtime.Object, error) {
 		return true, nil, &apierrors.StatusError{ErrStatus: metav1.Status{Code: 404, Reason: metav1.StatusReasonNotFound}}
 	})
-	r := cluster.NewReader(c, nil, nil)
+	r := reader(c)
 	found, err := r.List(t.Context(), workload.PodAutoscalerKind, "team", labels.Everything())
 	require.NoError(t, err)
 	assert.Empty(t, found)

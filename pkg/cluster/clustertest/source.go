@@ -102,3 +102,8 @@ func List(t testing.TB, objects ...manifest.Object) *cluster.Objects {
 	require.NoError(t, err)
 	return o
 }
+
+// ReadIn answers with all objects of a kind, whatever their namespace.
+func (s Source) ReadIn(ctx context.Context, kind cluster.Kind, _ string, options metav1.ListOptions) (io.ReadCloser, error) {
+	return s.Read(ctx, kind, options)
+}
