@@ -4,6 +4,7 @@ package attacks
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -108,10 +109,8 @@ func TestWhatIsMadeAnewIsHeldWithWhatTerminates(t *testing.T) {
 		deleted schema.GroupVersionResource
 		name    string
 	}{
-		"a Revision of a Service": {knativeService("a", 8, 2, lingering), revisions, "a-00001"},
-		"the Service of a labelled Deployment": {strings.NewReplacer("labels: {app: x}}, spec", `labels: {app: x, kubetorch.com/autoscale: "true"},
-			annotations: {autoscale.kubetorch.com/max-scale: "2", autoscale.kubetorch.com/initial-scale: "2"}}, spec`, "{name: app,", "{name: app, ports: [{containerPort: 8080}],").
-			Replace(workload("apps/v1", "Deployment", "a", 8, 2, lingers)), services, "a"},
+		"a Revision of a Service":              {knativeService("a", 8, 2, lingering), revisions, "a-00001"},
+		"the Service of a labelled Deployment": {labelled(8, 2, lingers), services, "a"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -131,6 +130,37 @@ func TestWhatIsMadeAnewIsHeldWithWhatTerminates(t *testing.T) {
 			s.rests()
 		})
 	}
+}
+
+// The Service that our controller makes anew has the entry of the one that somebody deleted, of which a Revision
+// stays, with its pods, for as long as it waits for a finalizer.
+func TestWhatIsMadeAnewIsHeldWithARevisionThatWaitsForAFinalizer(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, 16, strict)
+	s.apply(s.tenant, labelled(8, 2, ""))
+	s.awaitLive(16)
+	require.NoError(t, s.patch(revisions, "a-00001", waits))
+	s.remove(services, "a")
+	harness.Eventually(t, "another Service", func() bool { return s.exists(services, "a") })
+	s.maybeLive(16)
+	// Of another template, a Revision with another name.
+	for _, value := range []string{"1", "2"} {
+		_ = s.patch(deployments, "a", `{spec: {template: {metadata: {annotations: {e2e.kubetorch.com/version: "`+value+`"}}}}}`)
+		s.maybeLive(16)
+	}
+	b := s.status()
+	assert.LessOrEqual(t, s.live(), s.max)
+	assert.GreaterOrEqual(t, b.Status.Used+b.Status.Reserved+b.Status.Overlap, s.live())
+	require.NoError(t, s.patch(revisions, "a-00001", goes))
+	s.awaitLive(16)
+	s.rests()
+}
+
+// labelled is a Deployment that becomes a Knative Service of at most so many pods, which it begins with.
+func labelled(gpus, pods int, annotations string) string {
+	return strings.NewReplacer("labels: {app: x}}, spec", fmt.Sprintf(`labels: {app: x, kubetorch.com/autoscale: "true"},
+			annotations: {autoscale.kubetorch.com/max-scale: "%[1]d", autoscale.kubetorch.com/initial-scale: "%[1]d"}}, spec`, pods),
+		"{name: app,", "{name: app, ports: [{containerPort: 8080}],").Replace(workload("apps/v1", "Deployment", "a", gpus, pods, annotations))
 }
 
 // The controller of StatefulSets makes the pods of other ordinals before it ends those that it had.
