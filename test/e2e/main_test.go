@@ -22,11 +22,13 @@ var (
 // knativeConfig lets manifests name images by tag, which Knative would look up in their
 // registry, and allows what GPU pods need.
 var knativeConfig = map[string]map[string]string{
-	"config-deployment": {"registries-skipping-tag-resolving": "kind.local,ko.local,dev.local,index.docker.io"},
+	"config-deployment": {"registries-skipping-tag-resolving": "kind.local,ko.local,dev.local,index.docker.io,ghcr.io"},
 	"config-features": {
 		"kubernetes.podspec-nodeselector":      "enabled",
 		"kubernetes.podspec-tolerations":       "enabled",
 		"kubernetes.podspec-priorityclassname": "enabled",
+		// What kubetorch's own Knative has besides, for its clients' containers.
+		"kubernetes.containerspec-addcapabilities": "enabled",
 	},
 }
 
