@@ -96,7 +96,7 @@ func (a *API) Write(ctx context.Context, b *v1alpha1.GPUBudget) (*v1alpha1.GPUBu
 		return nil, fmt.Errorf("writing GPUBudget %s: %w", b.Name, err)
 	}
 	if a.MaxBytes > 0 && len(body) > a.MaxBytes {
-		return nil, fmt.Errorf("%w: %d KiB, of %d KiB that an admission may write (it lists %d namespaces)", ErrTooLarge, len(body)>>10, a.MaxBytes>>10, len(b.Status.Namespaces))
+		return nil, fmt.Errorf("%w: %d KiB, of %d KiB that an admission may write (it lists %d namespaces); the platform team may split it into budgets of fewer namespaces", ErrTooLarge, len(body)>>10, a.MaxBytes>>10, len(b.Status.Namespaces))
 	}
 	answer, err := a.Writes.Put().Resource(resource.Resource).Name(b.Name).SubResource("status").
 		SetHeader("Content-Type", "application/json").SetHeader("Accept", "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1").Body(body).DoRaw(ctx)

@@ -80,3 +80,30 @@ func TestWriteComparesAndSwaps(t *testing.T) {
 		})
 	}
 }
+
+// Near what etcd takes nothing is sent: what a count writes besides has room still.
+func TestWriteSendsNoLedgerThatIsTooLarge(t *testing.T) {
+	sent := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		sent++
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{ResourceVersion: "9"}})
+	}))
+	defer server.Close()
+	writes, err := charge.NewWriter(&rest.Config{Host: server.URL}, server.Client())
+	require.NoError(t, err)
+	api := &charge.API{Writes: writes, MaxBytes: charge.MaxBytes}
+	ledger := func(bytes int) *v1alpha1.GPUBudget {
+		claims := make([]byte, bytes*3/4) // base64 in JSON
+		return &v1alpha1.GPUBudget{ObjectMeta: metav1.ObjectMeta{Name: "cluster", ResourceVersion: "7"},
+			Status: v1alpha1.GPUBudgetStatus{Namespaces: []v1alpha1.NamespaceClaims{{Name: "a", Claims: claims}, {Name: "b"}}}}
+	}
+	_, err = api.Write(t.Context(), ledger(charge.MaxBytes-2048))
+	require.NoError(t, err)
+	require.Equal(t, 1, sent)
+	_, err = api.Write(t.Context(), ledger(charge.MaxBytes))
+	assert.ErrorIs(t, err, charge.ErrTooLarge)
+	assert.EqualError(t, err, "its ledger is nearly as large as the API server can store: 1024 KiB, of 1024 KiB that an admission may write "+
+		"(it lists 2 namespaces); the platform team may split it into budgets of fewer namespaces")
+	assert.Equal(t, 1, sent)
+}

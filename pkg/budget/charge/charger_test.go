@@ -188,6 +188,25 @@ func TestBudgetsAreChargedTogetherOrNotAtAll(t *testing.T) {
 	assert.EqualValues(t, 3, taken(t, s, "b"))
 }
 
+// large takes no larger ledger.
+type large struct{ *memoryStore }
+
+func (large) Write(context.Context, *v1alpha1.GPUBudget) (*v1alpha1.GPUBudget, error) {
+	return nil, fmt.Errorf("%w: so large", ErrTooLarge)
+}
+
+func TestALedgerThatIsTooLargeRefusesAndSaysSo(t *testing.T) {
+	s := newStore(counted("cluster", 10))
+	c := NewCharger(large{s}, nil)
+	for range 2 {
+		a := c.Charge(t.Context(), []Demand{demand("cluster", "x", 1)}, false)[0]
+		assert.Equal(t, Answer{Retry: ErrTooLarge.Error() + ": so large"}, a)
+		assert.Zero(t, taken(t, s, "cluster"))
+	}
+	a := c.Charge(t.Context(), []Demand{demand("cluster", "x", 1)}, true)[0]
+	assert.True(t, a.Fits, "a dry run writes nothing")
+}
+
 func TestABudgetThatIsGoneAsksForNothing(t *testing.T) {
 	a := NewCharger(newStore(), nil).Charge(t.Context(), []Demand{demand("cluster", "x", 1)}, false)[0]
 	assert.True(t, a.Fits)
