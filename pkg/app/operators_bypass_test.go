@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 const (
@@ -147,6 +150,55 @@ func TestWhatAnOperatorMakesIsPartOfWhatItWasMadeOf(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			e, ledgers := standalone()
 			play(t, e, ledgers, steps)
+		})
+	}
+}
+
+// TestWhatAnOperatorMakesBeyondItsObjectIsChargedOnce: a budget of 10 GPUs. A RayService moves from one RayCluster to
+// another, a group brings pods beside those that it replaces. The count finds what is stored of it in the entry of
+// the root.
+func TestWhatAnOperatorMakesBeyondItsObjectIsChargedOnce(t *testing.T) {
+	spec := fmt.Sprintf(`headGroupSpec: {template: {spec: {}}}, workerGroupSpecs: [{replicas: 2, template: {spec: %s}}]`, podSpecOf(2))
+	service := fmt.Sprintf(`{apiVersion: %s, kind: RayService, metadata: {name: serve, namespace: team, uid: serve-uid}, spec: {rayClusterConfig: {%s}}}`, rayAPI, spec)
+	cluster := func(name string) string {
+		return owned(fmt.Sprintf(`{apiVersion: %s, kind: RayCluster, metadata: {name: %s, namespace: team, uid: %s-uid}, spec: {%s}}`, rayAPI, name, name, spec), rayAPI, "RayService", "serve")
+	}
+	worker := func(of, name string) string { return podOf(name, of, ownerOf(rayAPI, "RayCluster", of), 2) }
+	group := fmt.Sprintf(`{apiVersion: %s, kind: LeaderWorkerSet, metadata: {name: llm, namespace: team, uid: llm-uid}, spec: {replicas: 2, leaderWorkerTemplate: {size: 1, workerTemplate: {spec: %s}}}}`, groupAPI, podSpecOf(2))
+	leaders := func(replicas int) string {
+		return owned(of("apps/v1", "StatefulSet", "llm", fmt.Sprintf("replicas: %d", replicas), 2), groupAPI, "LeaderWorkerSet", "llm")
+	}
+	for name, c := range map[string]struct {
+		root   string
+		stored []string
+		// held is what the ledger has for the root, and others for somebody else.
+		held, others int64
+		step
+	}{
+		"another RayCluster":                  {service, []string{cluster("one")}, 4, 2, step{user: rayMaker, object: cluster("two"), used: 10}},
+		"without room":                        {service, []string{cluster("one")}, 4, 3, step{user: rayMaker, object: cluster("two"), refused: "3 of 10 are free"}},
+		"its pod, once it is counted":         {service, []string{cluster("one"), cluster("two")}, 8, 2, step{user: rayMaker, object: worker("two", "a"), used: 10}},
+		"another pod of it":                   {service, []string{cluster("one"), cluster("two"), worker("two", "a")}, 8, 2, step{user: rayMaker, object: worker("two", "b"), used: 10}},
+		"a pod beyond it":                     {service, []string{cluster("one"), cluster("two"), worker("two", "a"), worker("two", "b")}, 8, 2, step{user: rayMaker, object: worker("two", "c"), refused: "0 of 10 are free"}},
+		"its pod before it is counted":        {service, []string{cluster("one"), cluster("two")}, 4, 4, step{user: rayMaker, object: worker("two", "a"), refused: "2 of 10 are free"}},
+		"a surge of leaders":                  {group, []string{leaders(2)}, 4, 4, step{user: groupMaker, object: leaders(3), old: leaders(2), used: 10}},
+		"a further one, before it is counted": {group, []string{leaders(3)}, 4, 4, step{user: groupMaker, object: leaders(4), old: leaders(3), used: 10}},
+		"without room for it":                 {group, []string{leaders(2)}, 4, 5, step{user: groupMaker, object: leaders(3), old: leaders(2), refused: "1 of 10 are free"}},
+		"the surge ends":                      {group, []string{leaders(3)}, 6, 4, step{user: groupMaker, object: leaders(2), old: leaders(3), used: 10}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e, ledgers := standalone()
+			e.charging.everything = false // as in a cluster
+			remember(t, e.remembered, append(c.stored, c.root)...)
+			hold(t, ledgers, c.root, c.held)
+			hold(t, ledgers, podOf("other", "other", "", 1), c.others)
+			answer := e.validate(t.Context(), requestOf(t, c.step))
+			require.Equal(t, c.refused == "", answer.Allowed, "%+v", answer.Result)
+			if c.refused != "" {
+				assert.Contains(t, answer.Result.Message, c.refused)
+				return
+			}
+			assert.Equal(t, c.used, ledgers.Status("b").Used)
 		})
 	}
 }

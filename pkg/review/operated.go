@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/kubetorch/webhook/pkg/budget/ledger"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/workload"
 )
@@ -30,14 +31,19 @@ func (o *operatorRoot) usage(gpus workload.GPUResources) workload.Usage {
 	return workload.OperatorUsage(o.root, o.row, gpus)
 }
 
-// holds tells whether the root was admitted with all that was made of it, and something beside that.
-func (o *operatorRoot) holds(more []workload.Part, gpus workload.GPUResources) (made []workload.Part, all bool) {
-	u := o.usage(gpus)
-	if o.nearest != nil {
-		more = workload.WithMade(workload.OperatorUsage(o.nearest, o.nearestRow, gpus).Parts, slices.Concat(o.nearestMade, more))
+// holds tells whether the root, or what is stored of what was made of it, was admitted with all that, and
+// something more in the place of what that had. What an operator makes beyond its object, such as the RayCluster
+// that a RayService moves to, is charged by itself when it is made, and its pods are part of it.
+func (o *operatorRoot) holds(more, had []workload.Part, gpus workload.GPUResources) (made []workload.Part, all bool) {
+	own := o.usage(gpus).Parts
+	with := func(parts []workload.Part) []workload.Part {
+		if o.nearest != nil {
+			parts = workload.WithMade(workload.OperatorUsage(o.nearest, o.nearestRow, gpus).Parts, slices.Concat(o.nearestMade, parts))
+		}
+		return slices.Concat(o.made, parts)
 	}
-	made = slices.Concat(o.made, more)
-	return made, workload.Sum(workload.WithMade(u.Parts, made)) <= workload.Sum(u.Parts)
+	made = with(more)
+	return made, workload.Sum(workload.WithMade(own, made)) <= workload.Sum(workload.WithMade(own, with(had)))
 }
 
 // rootOf is the object of an operator's kind that another one is part of, as it is stored; nil if none.
@@ -226,7 +232,11 @@ func (r *Request) madeClaims(w World, d workload.Usage, old *workload.Usage) []C
 	if of == nil {
 		return nil
 	}
-	made, all := of.holds(d.Parts, r.selection(w).GPUResources())
+	var had []workload.Part
+	if old != nil {
+		had = old.Parts
+	}
+	made, all := of.holds(d.Parts, had, r.selection(w).GPUResources())
 	if !all {
 		return nil
 	}
@@ -238,6 +248,17 @@ func (r *Request) madeClaims(w World, d workload.Usage, old *workload.Usage) []C
 	return r.besideLeft(w, c)
 }
 
+// beyondRoot is for what an operator makes beyond what its object was admitted with. The count finds what is stored
+// of it in the root's entry, so that an update is charged for what it adds, by itself until a count has seen it.
+func (r *Request) beyondRoot(d workload.Usage, old *workload.Usage) Claim {
+	c := newClaim(r.key(), r.of.Kind, d, nil)
+	c.Name = r.storedName()
+	if old != nil {
+		c.Key, c.New = ledger.ForUID(r.raw.UID), workload.Beyond(d.Parts, old.Parts)
+	}
+	return c
+}
+
 // madeWithin tells whether an operator makes no more of an object in each pod, nor in all, than that was
 // admitted with: then it goes on after a policy became stricter.
 func (r *Request) madeWithin(w World, d workload.Usage) bool {
@@ -246,7 +267,7 @@ func (r *Request) madeWithin(w World, d workload.Usage) bool {
 		return false
 	}
 	gpus := r.selection(w).GPUResources()
-	_, all := of.holds(d.Parts, gpus)
+	_, all := of.holds(d.Parts, nil, gpus)
 	return all && d.GPUs.Cmp(of.usage(gpus).GPUs) <= 0
 }
 
@@ -269,6 +290,6 @@ func (r *Request) underOperator(ctx context.Context, w World, in inNamespace, ow
 		return err
 	}
 	of := &operatorRoot{root: top, row: row, made: made}
-	r.related.needed, r.related.fits = of.holds([]workload.Part{r.related.need.Held}, r.gpus)
+	r.related.needed, r.related.fits = of.holds([]workload.Part{r.related.need.Held}, nil, r.gpus)
 	return nil
 }

@@ -68,6 +68,9 @@ func (r *Request) operatedClaims(w World) []Claim {
 	if made := r.madeClaims(w, d, old); made != nil {
 		return made
 	}
+	if r.related.operated != nil {
+		return []Claim{r.beyondRoot(d, old)}
+	}
 	if r.related.leaves {
 		d.Parts, old = workload.WithMade(d.Parts, r.related.madeOfOld), nil // its root's entry, not its own
 	}

@@ -100,9 +100,7 @@ func (r *Request) podClaims(w World) []Claim {
 		if made := r.madeClaims(w, d, old); made != nil {
 			return made
 		}
-		own := newClaim(r.key(), r.of.Kind, d, nil)
-		own.Name = r.storedName()
-		return []Claim{own}
+		return []Claim{r.beyondRoot(d, old)}
 	case r.of == workload.ReplicaSetKind && r.byMaker() && r.related.owner != nil && (r.old == nil || r.related.oldOwner != nil):
 		return nil // part of its Deployment, which was charged
 	}
