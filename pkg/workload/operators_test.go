@@ -60,6 +60,7 @@ func TestUsageOfOperatorsKinds(t *testing.T) {
 		"a SparkApplication":                   {"sparkoperator.k8s.io", "SparkApplication", `{spec: {driver: {cores: 1}, executor: {instances: 4, gpu: {name: nvidia.com/gpu, quantity: 2}}}}`, 8, 2, 4, "8 GPUs (2 x 4 pods)"},
 		"whose executors come and go":          {"sparkoperator.k8s.io", "SparkApplication", `{spec: {dynamicAllocation: {enabled: true, maxExecutors: 9}, executor: {instances: 4, gpu: {name: nvidia.com/gpu, quantity: 1}}}}`, 9, 1, 9, "9 GPUs (1 x 9 pods)"},
 		"a Workflow's largest step":            {"argoproj.io", "Workflow", `{spec: {templates: [{name: a, container: {resources: {limits: {nvidia.com/gpu: 4}}}, sidecars: [{resources: {limits: {nvidia.com/gpu: 1}}}]}, {name: b, script: {resources: {limits: {nvidia.com/gpu: 2}}}}, {name: dag, dag: {}}]}}`, 7, 5, 2, "7 GPUs (5 x 1 pod + 2 x 1 pod)"},
+		"containers of one step's pod":         {"argoproj.io", "Workflow", `{spec: {templates: [{containerSet: {containers: [{resources: {limits: {nvidia.com/gpu: 4}}}, {resources: {limits: {nvidia.com/gpu: 1}}}]}}]}}`, 5, 5, 1, "5 GPUs (5 x 1 pod)"},
 		"a CronWorkflow":                       {"argoproj.io", "CronWorkflow", `{spec: {workflowSpec: {templates: [{container: {resources: {limits: {nvidia.com/gpu: 4}}}}]}}}`, 4, 4, 1, "4 GPUs (4 x 1 pod)"},
 		"a Rollout":                            {"argoproj.io", "Rollout", `{spec: {replicas: 3, template: ` + twoGPUs + `}}`, 6, 2, 3, "6 GPUs (2 x 3 pods)"},
 		"one whose template is a Deployment's": {"argoproj.io", "Rollout", `{spec: {replicas: 3, workloadRef: {name: web}}}`, 0, 0, 0, "0 GPUs (0 x 0 pods)"},
@@ -82,6 +83,50 @@ func TestUsageOfOperatorsKinds(t *testing.T) {
 			assert.Equal(t, test.claim, workload.Sum(d.Parts))
 		})
 	}
+}
+
+// Each kind's words for an object that has no pods now, and for one that is done with them.
+func TestOperatorsKindsThatAreSuspendedOrHaveFinishedClaimNothing(t *testing.T) {
+	ray := `headGroupSpec: {template: ` + oneGPU + `}`
+	roles := func(list string) string { return list + `: {Worker: {replicas: 2, template: ` + oneGPU + `}}` }
+	const suspended, run, done, failed = "suspend: true,", "runPolicy: {suspend: true},", `{conditions: [{type: Succeeded, status: "True"}]}`, `{conditions: [{type: Failed, status: "True"}]}`
+	volcano := `tasks: [{template: ` + oneGPU + `}]`
+	for kind, c := range map[schema.GroupKind]struct {
+		spec string
+		// suspends stand before the rest of the spec; statuses say that there are no pods any more.
+		suspends, statuses []string
+	}{
+		{Group: "jobset.x-k8s.io", Kind: "JobSet"}:                {`replicatedJobs: [{template: {spec: {template: ` + oneGPU + `}}}]`, []string{suspended}, []string{`{conditions: [{type: Completed, status: "True"}]}`, failed}},
+		{Group: "ray.io", Kind: "RayCluster"}:                     {ray, []string{suspended}, nil},
+		{Group: "ray.io", Kind: "RayJob"}:                         {"rayClusterSpec: {" + ray + "}", []string{suspended}, []string{"{jobDeploymentStatus: Complete}", "{jobDeploymentStatus: Failed}"}},
+		{Group: "ray.io", Kind: "RayService"}:                     {"rayClusterConfig: {" + ray + "}", []string{suspended}, nil},
+		{Group: "kubeflow.org", Kind: "PyTorchJob"}:               {roles("pytorchReplicaSpecs"), []string{run}, []string{done, failed}},
+		{Group: "kubeflow.org", Kind: "TFJob"}:                    {roles("tfReplicaSpecs"), []string{run}, []string{done, failed}},
+		{Group: "kubeflow.org", Kind: "XGBoostJob"}:               {roles("xgbReplicaSpecs"), []string{run}, []string{done, failed}},
+		{Group: "kubeflow.org", Kind: "PaddleJob"}:                {roles("paddleReplicaSpecs"), []string{run}, []string{done, failed}},
+		{Group: "kubeflow.org", Kind: "MXJob"}:                    {roles("mxReplicaSpecs"), []string{run}, []string{done, failed}},
+		{Group: "kubeflow.org", Kind: "JAXJob"}:                   {roles("jaxReplicaSpecs"), []string{run}, []string{done, failed}},
+		{Group: "kubeflow.org", Kind: "MPIJob"}:                   {roles("mpiReplicaSpecs"), []string{run}, []string{done, failed}},
+		{Group: "sparkoperator.k8s.io", Kind: "SparkApplication"}: {`executor: {instances: 1, gpu: {name: nvidia.com/gpu, quantity: 1}}`, []string{suspended}, nil},
+		{Group: "argoproj.io", Kind: "Workflow"}:                  {`templates: [{container: {resources: {limits: {nvidia.com/gpu: 1}}}}]`, []string{suspended}, nil},
+		{Group: "argoproj.io", Kind: "CronWorkflow"}:              {`workflowSpec: {templates: [{container: {resources: {limits: {nvidia.com/gpu: 1}}}}]}`, []string{suspended}, nil},
+		{Group: "batch.volcano.sh", Kind: "Job"}:                  {volcano, nil, []string{"{state: {phase: Completed}}", "{state: {phase: Failed}}", "{state: {phase: Terminated}}"}},
+	} {
+		t.Run(kind.Kind, func(t *testing.T) {
+			claim := func(suspend, status string) int64 {
+				return operatorUsage(t, kind, "{spec: {"+suspend+c.spec+"}, status: "+status+"}").Claim
+			}
+			require.Positive(t, claim("", "{}"))
+			assert.Positive(t, claim("", `{conditions: [{type: Running, status: "True"}], jobDeploymentStatus: Running, state: {phase: Running}}`))
+			for _, suspend := range c.suspends {
+				assert.Zero(t, claim(suspend, "{}"), suspend)
+			}
+			for _, status := range c.statuses {
+				assert.Zero(t, claim("", status), status)
+			}
+		})
+	}
+	assert.Zero(t, operatorUsage(t, schema.GroupKind{Group: "ray.io", Kind: "RayService"}, "{spec: {rayClusterConfig: {suspend: true, "+ray+"}}}").Claim)
 }
 
 func TestOperatorsKindsNameTheirPlaces(t *testing.T) {

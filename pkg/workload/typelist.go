@@ -50,7 +50,7 @@ func (l TypeList) MayBe(pin string) bool {
 	}
 	for i := range l.entries {
 		e := &l.entries[i]
-		if e.matches(pin) || e.matches(base) || meets(meant, e.products) || meets(extended, e.products) {
+		if e.matches(pin) || e.matches(base) || sameProduct(e.base, base) || meets(meant, e.products) || meets(extended, e.products) {
 			return true
 		}
 		byTable := len(meant) > 0 && len(e.products) > 0
@@ -60,6 +60,13 @@ func (l TypeList) MayBe(pin string) bool {
 		}
 	}
 	return false
+}
+
+// sameProduct tells whether a name, or a glob, is that of a product as feature discovery writes it from another
+// driver's generation: these put NVIDIA before it or not (NVIDIA-GeForce-RTX-3090, GeForce-RTX-3090).
+func sameProduct(listed, name string) bool {
+	const vendor = "NVIDIA-"
+	return globMatches(strings.TrimPrefix(listed, vendor), strings.TrimPrefix(name, vendor))
 }
 
 // Includes tells whether GPUs that are pinned to a type are of listed ones, whichever
@@ -72,7 +79,7 @@ func (l TypeList) Includes(pin string) bool {
 	listed := map[string]bool{}
 	for i := range l.entries {
 		e := &l.entries[i]
-		if globMatches(e.text, pin) || globMatches(e.text, base) {
+		if globMatches(e.text, pin) || globMatches(e.text, base) || sameProduct(e.text, base) {
 			return true
 		}
 		if e.text == e.base {

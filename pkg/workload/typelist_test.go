@@ -29,7 +29,7 @@ func TestTypesInAnyVendorsWords(t *testing.T) {
 		"a list that is not understood": {[]string{"gold"}, []string{"gold", "NVIDIA-L4", "l4", "NVIDIA-RTX-A6000"}, nil},
 		"one of several that is not":    {[]string{"NVIDIA-L4", "gold"}, []string{"gold", "NVIDIA-H200", "l4"}, nil},
 		"a product that the table lacks": {[]string{"NVIDIA-GeForce-RTX-5090"},
-			[]string{"NVIDIA-GeForce-RTX-5090", "NVIDIA-GeForce-RTX-5090-SHARED", "l4", "gold"}, []string{"NVIDIA-L4", "NVIDIA-RTX-A6000"}},
+			[]string{"NVIDIA-GeForce-RTX-5090", "NVIDIA-GeForce-RTX-5090-SHARED", "GeForce-RTX-5090", "l4", "gold"}, []string{"NVIDIA-L4", "NVIDIA-RTX-A6000"}},
 		"a shared product":   {[]string{"NVIDIA-L4-SHARED"}, []string{"NVIDIA-L4-SHARED", "NVIDIA-L4", "l4"}, []string{"NVIDIA-H200"}},
 		"AMD's":              {[]string{"AMD_Instinct_MI300X_OAM"}, []string{"AMD_Instinct_MI300X", "MI300X", "AMD_Instinct_MI300X_HF"}, []string{"AMD_Instinct_MI210", "NVIDIA-L4", "l4"}},
 		"no list at all":     {nil, []string{"", "NVIDIA-L4", "gold"}, nil},
