@@ -4,6 +4,7 @@
 package app
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 const (
@@ -213,5 +215,19 @@ func TestATemplateThatIsMadeAnewHasToBeWithinTheBoundsOfWhatNamesIt(t *testing.T
 				assert.Contains(t, answer.Result.Message, c.refused)
 			}
 		})
+	}
+}
+
+// Claims that look at devices in use take none of them, where the namespace's label allows such claims.
+func TestAdministratorsClaimsTakeNoneWhereTheirNamespaceAllowsThem(t *testing.T) {
+	requests := "[{name: a, exactly: {deviceClassName: gpu.nvidia.com, count: 8, adminAccess: true}}]"
+	for label, used := range map[string]int64{"true": 0, "false": 8} {
+		e, ledgers := standalone()
+		e.namespaceLabels = func(context.Context, string) (map[string]string, bool, error) {
+			return map[string]string{workload.AdminAccessLabel: label}, true, nil
+		}
+		answer := e.validate(t.Context(), requestOf(t, step{object: resourceClaim("a", "", requests), user: "eve"}))
+		require.True(t, answer.Allowed, "%+v", answer.Result)
+		assert.Equal(t, used, ledgers.Status("b").Used, label)
 	}
 }

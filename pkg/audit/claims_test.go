@@ -40,3 +40,13 @@ func TestTheAuditCountsDevicesHoweverTheyAreClaimed(t *testing.T) {
 	_, use = audit.Budgets(in, budget(t, `{max: 40}`))
 	assert.Equal(t, uses, use[0].Kinds)
 }
+
+// Claims that look at devices in use take none of them, where the namespace's label allows such claims.
+func TestTheAuditCountsNoAdministratorsClaimsWhereTheirNamespaceAllowsThem(t *testing.T) {
+	for label, want := range map[string][]string{"true": nil, "false": {"strict Deny gpusPerPod ResourceClaim ml/mine"}} {
+		in := input(t, []string{two}, made("resource.k8s.io/v1", "ResourceClaim", "mine", "",
+			`spec: {devices: {requests: [{name: g, exactly: {deviceClassName: gpu.nvidia.com, count: 5, adminAccess: true}}]}}`))
+		in.Namespaces["ml"]["resource.kubernetes.io/admin-access"] = label
+		assert.Equal(t, want, lines(audit.Run(in)), label)
+	}
+}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/kubetorch/webhook/pkg/cluster/clustertest"
 	"github.com/kubetorch/webhook/pkg/manifest"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 func templateOf(name string, gpus int) string {
@@ -69,5 +70,18 @@ func TestWhatResourceClaimsHold(t *testing.T) {
 			}
 			assert.Equal(t, test.want, counted(All(world(), clustertest.List(t, listed...))), "what is kept of a list")
 		})
+	}
+}
+
+// Claims that look at devices in use take none of them, where the namespace's label allows such claims.
+func TestAdministratorsClaimsHoldNothingWhereTheirNamespaceAllowsThem(t *testing.T) {
+	admin := func(claim string) string { return strings.Replace(claim, "count: ", "adminAccess: true, count: ", 1) }
+	for label, want := range map[string]map[string]sums{
+		"true": {"ResourceClaim plain": {gpus: 1}}, "false": {"ResourceClaim plain": {gpus: 1}, "ResourceClaim mine": {gpus: 4}, "Pod p": {gpus: 2}},
+	} {
+		full := objects(t, admin(claimOf("mine", "", 4)), claimOf("plain", "", 1), admin(templateOf("t", 2)),
+			claimsPod(byItself("p", "p"), "{name: g, resourceClaimTemplateName: t}", "phase: Running"))
+		full.Namespaces = map[string]map[string]string{"a": {workload.AdminAccessLabel: label}}
+		assert.Equal(t, want, counted(All(world(), full)), label)
 	}
 }
