@@ -166,7 +166,7 @@ func TestWhatAnOperatorMakesBeyondItsObjectIsChargedOnce(t *testing.T) {
 	worker := func(of, name string) string { return podOf(name, of, ownerOf(rayAPI, "RayCluster", of), 2) }
 	group := fmt.Sprintf(`{apiVersion: %s, kind: LeaderWorkerSet, metadata: {name: llm, namespace: team, uid: llm-uid}, spec: {replicas: 2, leaderWorkerTemplate: {size: 1, workerTemplate: {spec: %s}}}}`, groupAPI, podSpecOf(2))
 	leaders := func(replicas int) string {
-		return owned(of("apps/v1", "StatefulSet", "llm", fmt.Sprintf("replicas: %d", replicas), 2), groupAPI, "LeaderWorkerSet", "llm")
+		return owned(strings.Replace(of("apps/v1", "StatefulSet", "llm", fmt.Sprintf("replicas: %d", replicas), 2), "uid: llm-uid", "uid: leaders-uid", 1), groupAPI, "LeaderWorkerSet", "llm")
 	}
 	for name, c := range map[string]struct {
 		root   string
@@ -184,7 +184,9 @@ func TestWhatAnOperatorMakesBeyondItsObjectIsChargedOnce(t *testing.T) {
 		"a surge of leaders":                  {group, []string{leaders(2)}, 4, 4, step{user: groupMaker, object: leaders(3), old: leaders(2), used: 10}},
 		"a further one, before it is counted": {group, []string{leaders(3)}, 4, 4, step{user: groupMaker, object: leaders(4), old: leaders(3), used: 10}},
 		"without room for it":                 {group, []string{leaders(2)}, 4, 5, step{user: groupMaker, object: leaders(3), old: leaders(2), refused: "1 of 10 are free"}},
-		"the surge ends":                      {group, []string{leaders(3)}, 6, 4, step{user: groupMaker, object: leaders(2), old: leaders(3), used: 10}},
+		"leaders of another group, with more of them": {group, []string{leaders(2)}, 4, 4, step{user: groupMaker, object: strings.ReplaceAll(leaders(3), "name: llm, namespace", "name: two, namespace"),
+			old: strings.NewReplacer("name: llm, namespace", "name: two, namespace", "name: llm, uid: llm-uid", "name: other, uid: other-uid").Replace(leaders(2)), refused: "2 of 10 are free"}},
+		"the surge ends": {group, []string{leaders(3)}, 6, 4, step{user: groupMaker, object: leaders(2), old: leaders(3), used: 10}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e, ledgers := standalone()

@@ -233,7 +233,7 @@ func (r *Request) madeClaims(w World, d workload.Usage, old *workload.Usage) []C
 		return nil
 	}
 	var had []workload.Part
-	if old != nil {
+	if old != nil && r.staysMade() {
 		had = old.Parts
 	}
 	made, all := of.holds(d.Parts, had, r.selection(w).GPUResources())
@@ -248,12 +248,20 @@ func (r *Request) madeClaims(w World, d workload.Usage, old *workload.Usage) []C
 	return r.besideLeft(w, c)
 }
 
+// staysMade tells whether an update leaves an object with what controls it: only then has that's entry what the
+// object had.
+func (r *Request) staysMade() bool {
+	was, ok := workload.Controller(r.old)
+	now, still := workload.Controller(r.object)
+	return ok && still && was == now
+}
+
 // beyondRoot is for what an operator makes beyond what its object was admitted with. The count finds what is stored
 // of it in the root's entry, so that an update is charged for what it adds, by itself until a count has seen it.
 func (r *Request) beyondRoot(d workload.Usage, old *workload.Usage) Claim {
 	c := newClaim(r.key(), r.of.Kind, d, nil)
 	c.Name = r.storedName()
-	if old != nil {
+	if old != nil && r.staysMade() {
 		c.Key, c.New = ledger.ForUID(r.raw.UID), workload.Beyond(d.Parts, old.Parts)
 	}
 	return c
