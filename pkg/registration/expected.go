@@ -43,29 +43,37 @@ func NewExpected(service types.NamespacedName, knativeNamespace string) (Expecte
 	return e, nil
 }
 
-// The entries that are about operators' kinds, and about their subresource scale.
+// The entries that are about operators' kinds, and about their subresources.
 const (
 	operatorsEntry  = "validate-operators.kubetorch.com"
+	statusEntry     = "validate-operator-status.kubetorch.com"
 	scaleEntry      = "validate-scale.kubetorch.com"
 	autoscaledEntry = "validate-autoscaled.kubetorch.com"
 )
 
-// WithKinds adds rules for operators' kinds that the program does not come with: with all conditions, so
-// that what does not change a specification, or is being deleted, is not asked about.
+// WithKinds adds the rules that operators' kinds of a platform team lack: with all conditions, so that what does
+// not change a specification, or is being deleted, is not asked about.
 func (e Expected) WithKinds(kinds []workload.OperatorKind) Expected {
 	e.Validating = slices.Clone(e.Validating)
 	for i := range e.Validating {
 		entry := &e.Validating[i]
 		entry.Rules = slices.Clone(entry.Rules)
 		for _, k := range kinds {
-			if _, shipped := workload.BuiltInOperators().For(k.GroupKind()); shipped {
-				continue
-			}
+			resource, operations := k.Resource, []admissionregistrationv1.OperationType{admissionregistrationv1.Update}
 			switch {
 			case entry.Name == operatorsEntry:
-				entry.Rules = append(entry.Rules, ruleFor(k, k.Resource, admissionregistrationv1.Create, admissionregistrationv1.Update))
+				operations = append([]admissionregistrationv1.OperationType{admissionregistrationv1.Create}, operations...)
 			case k.Scale && (entry.Name == scaleEntry || entry.Name == autoscaledEntry):
-				entry.Rules = append(entry.Rules, ruleFor(k, k.Resource+"/scale", admissionregistrationv1.Update))
+				resource += "/scale"
+			case k.Finished != nil && entry.Name == statusEntry:
+				resource += "/status"
+			default:
+				continue
+			}
+			if !slices.ContainsFunc(entry.Rules, func(r admissionregistrationv1.RuleWithOperations) bool {
+				return slices.Contains(r.APIGroups, k.Group) && slices.Contains(r.Resources, resource)
+			}) {
+				entry.Rules = append(entry.Rules, ruleFor(k, resource, operations...))
 			}
 		}
 	}

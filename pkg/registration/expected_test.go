@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/kubetorch/webhook/pkg/workload"
@@ -137,21 +138,45 @@ func TestConditionsNameKnativesNamespace(t *testing.T) {
 	assert.Empty(t, e.compare(e.Validating, installed(t, func(e []Entry) []Entry { return e }), verified).Problems)
 }
 
-func TestKindsOfAFileGetRulesOfTheirOwn(t *testing.T) {
-	e, err := NewExpected(service, "knative-serving")
-	require.NoError(t, err)
-	shipped := workload.BuiltInOperators().Kinds[0]
-	own := workload.OperatorKind{Group: "acme.example", Kind: "Training", Resource: "trainings", Scale: true}
-	with := e.WithKinds([]workload.OperatorKind{shipped, own})
-	added := map[string][]string{}
-	for i, entry := range with.Validating {
-		for _, rule := range entry.Rules[len(e.Validating[i].Rules):] {
-			assert.Equal(t, []string{"acme.example"}, rule.APIGroups)
-			assert.Equal(t, []string{"*"}, rule.APIVersions)
-			added[entry.Name] = append(added[entry.Name], rule.Resources...)
-		}
+func TestKindsOfAFileGetTheRulesThatTheyLack(t *testing.T) {
+	shipped := workload.BuiltInOperators().Kinds
+	cluster, ok := workload.BuiltInOperators().For(schema.GroupKind{Group: "ray.io", Kind: "RayCluster"})
+	require.True(t, ok)
+	scaled := *cluster
+	scaled.Scale, scaled.Finished = true, &workload.OperatorFinish{Conditions: []string{"Done"}}
+	for name, c := range map[string]struct {
+		kinds []workload.OperatorKind
+		want  map[string][]string
+	}{
+		"those that the program comes with": {shipped, map[string][]string{}},
+		"one of a platform team": {
+			[]workload.OperatorKind{{Group: "acme.example", Kind: "Training", Resource: "trainings", Scale: true}},
+			map[string][]string{operatorsEntry: {"acme.example/trainings"}, scaleEntry: {"acme.example/trainings/scale"}, autoscaledEntry: {"acme.example/trainings/scale"}},
+		},
+		"one whose status says that it has finished": {
+			[]workload.OperatorKind{{Group: "acme.example", Kind: "Training", Resource: "trainings", Finished: &workload.OperatorFinish{Conditions: []string{"Done"}}}},
+			map[string][]string{operatorsEntry: {"acme.example/trainings"}, statusEntry: {"acme.example/trainings/status"}},
+		},
+		"another row for one that the program comes with, with a scale and an end": {
+			[]workload.OperatorKind{scaled},
+			map[string][]string{scaleEntry: {"ray.io/rayclusters/scale"}, autoscaledEntry: {"ray.io/rayclusters/scale"}, statusEntry: {"ray.io/rayclusters/status"}},
+		},
+		"a kind twice in two files": {
+			[]workload.OperatorKind{{Group: "acme.example", Kind: "Training", Resource: "trainings"}, {Group: "acme.example", Kind: "Training", Resource: "trainings"}},
+			map[string][]string{operatorsEntry: {"acme.example/trainings"}},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := expected(t)
+			with := e.WithKinds(c.kinds)
+			added := map[string][]string{}
+			for i, entry := range with.Validating {
+				for _, rule := range entry.Rules[len(e.Validating[i].Rules):] {
+					assert.Equal(t, []string{"*"}, rule.APIVersions)
+					added[entry.Name] = append(added[entry.Name], rule.APIGroups[0]+"/"+rule.Resources[0])
+				}
+			}
+			assert.Equal(t, c.want, added)
+		})
 	}
-	assert.Equal(t, map[string][]string{
-		"validate-operators.kubetorch.com": {"trainings"}, "validate-scale.kubetorch.com": {"trainings/scale"}, "validate-autoscaled.kubetorch.com": {"trainings/scale"},
-	}, added)
 }

@@ -77,6 +77,8 @@ func (r *Request) Claims(ctx context.Context, w World) ([]Claim, error) {
 	switch {
 	case r.isPolicy(), r.asksTheSame():
 		return nil, nil
+	case r.isOperatedStatus():
+		return r.finishClaims(w), nil
 	case r.raw.SubResource == "status" && r.of != DeploymentKind:
 		return r.statusClaims(w), nil
 	case r.isDeployment():

@@ -110,13 +110,12 @@ func (r *Request) scaledKind() (kind schema.GroupKind, ok bool) {
 }
 
 // isStatus tells whether a request changes the status of a Deployment, and with it, perhaps, its
-// annotations, or that of a Pod or a Job, which say how much of it has ended.
-func isStatus(raw *admissionv1.AdmissionRequest) bool {
-	if raw.SubResource != "status" || raw.Operation != admissionv1.Update {
+// annotations, or that of a Pod, a Job or an object of an operator's kind, which say how much of it has ended.
+func (r *Request) isStatus() bool {
+	if r.raw.SubResource != "status" || r.raw.Operation != admissionv1.Update {
 		return false
 	}
-	kind := groupKind(raw.Kind)
-	return kind == DeploymentKind || kind == workload.PodKind || kind == workload.JobKind
+	return r.of == DeploymentKind || r.of == workload.PodKind || r.of == workload.JobKind || r.isOperatedStatus()
 }
 
 // madeByKnative tells whether Knative made the Deployment for a Revision. What the

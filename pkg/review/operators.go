@@ -1,10 +1,10 @@
 package review
 
 import (
+	"maps"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/parameter"
@@ -64,6 +64,9 @@ func (r *Request) operatedClaims(w World) []Claim {
 	if !kind.Charged() {
 		return nil // how many pods there are at a time is for others to say
 	}
+	if forged := r.finishClaims(w); forged != nil {
+		return forged
+	}
 	d, old := r.operatedUsage(w)
 	if made := r.madeClaims(w, d, old); made != nil {
 		return made
@@ -92,20 +95,30 @@ func (r *Request) operatedTarget(w World, row *workload.OperatorKind, now, befor
 	return Claim{Key: holder.key, Kind: holder.kind, Name: holder.name, New: d.Parts, Old: was.Parts, Demand: d, was: was}
 }
 
-// strayParameters warn of our parameters where they mean nothing.
+// strayParameters warn of our parameters where they mean nothing: on the object, and on its pod templates.
 func (r *Request) strayParameters() []string {
-	var warnings []string
-	for _, in := range []string{"labels", "annotations"} {
-		values := manifest.Texts(r.object, "metadata", in)
-		keys := make([]string, 0, len(values))
-		for key := range values {
-			if parameter.IsKey(key) && manifest.Texts(r.old, "metadata", in)[key] != values[key] {
-				keys = append(keys, key)
+	row, _ := r.operators.For(r.of)
+	stated := func(o manifest.Object) (found map[string]string, paths []string) {
+		found = map[string]string{}
+		for at, metadata := range row.Metadata(o) {
+			for _, in := range []string{"labels", "annotations"} {
+				values := manifest.Texts(metadata, in)
+				for _, key := range slices.Sorted(maps.Keys(values)) {
+					if parameter.IsKey(key) {
+						path := at.Child(in).Key(key).String()
+						found[path], paths = values[key], append(paths, path)
+					}
+				}
 			}
 		}
-		slices.Sort(keys)
-		for _, key := range keys {
-			warnings = append(warnings, field.NewPath("metadata", in).Key(key).String()+" has no effect on a "+r.of.String()+": its operator makes its pods")
+		return found, paths
+	}
+	before, _ := stated(r.old)
+	now, paths := stated(r.object)
+	var warnings []string
+	for _, path := range paths {
+		if value, had := before[path]; !had || value != now[path] {
+			warnings = append(warnings, path+" has no effect on a "+r.of.String()+": its operator makes its pods")
 		}
 	}
 	return warnings

@@ -35,13 +35,16 @@ func TestOperatorsKindsAreBoundedAtTheManifest(t *testing.T) {
 		want        string
 		warnings    []string
 	}{
-		"what fits":                       {object: jobSet("", "false", "8")},
-		"a gang that is too large":        {object: jobSet("", "false", "9"), want: refused},
-		"one that waits":                  {object: jobSet("", "true", "9")},
-		"until it is unsuspended":         {object: jobSet("", "false", "9"), old: jobSet("", "true", "9"), want: refused},
-		"one that grows":                  {object: jobSet("", "false", "9"), old: jobSet("", "false", "8"), want: refused},
-		"one that shrinks, beyond it":     {object: jobSet("", "false", "9"), old: jobSet("", "false", "10")},
-		"one that is being deleted":       {object: jobSet(`, deletionTimestamp: "2026-01-01T00:00:00Z"`, "false", "9"), old: jobSet("", "false", "8")},
+		"what fits":                   {object: jobSet("", "false", "8")},
+		"a gang that is too large":    {object: jobSet("", "false", "9"), want: refused},
+		"one that waits":              {object: jobSet("", "true", "9")},
+		"until it is unsuspended":     {object: jobSet("", "false", "9"), old: jobSet("", "true", "9"), want: refused},
+		"one that grows":              {object: jobSet("", "false", "9"), old: jobSet("", "false", "8"), want: refused},
+		"one that shrinks, beyond it": {object: jobSet("", "false", "9"), old: jobSet("", "false", "10")},
+		"one that is being deleted":   {object: jobSet(`, deletionTimestamp: "2026-01-01T00:00:00Z"`, "false", "9"), old: jobSet("", "false", "8")},
+		"a parameter on a pod template": {object: strings.Replace(jobSet("", "false", "1"), "{template: {spec: {cont", `{template: {metadata: {annotations: {autoscale.kubetorch.com/target: "8"}}, spec: {cont`, 1),
+			warnings: []string{"spec.replicatedJobs[0].template.spec.template.metadata.annotations[autoscale.kubetorch.com/target] has no effect on a JobSet.jobset.x-k8s.io: its operator makes its pods"}},
+		"a parameter that is taken away":  {object: jobSet("", "false", "1"), old: jobSet(`, annotations: {compute.kubetorch.com/gpus: "8"}`, "false", "1")},
 		"a parameter that means nothing":  {object: jobSet(`, annotations: {compute.kubetorch.com/gpus: "8"}`, "false", "1"), warnings: []string{"metadata.annotations[compute.kubetorch.com/gpus] has no effect on a JobSet.jobset.x-k8s.io: its operator makes its pods"}},
 		"one without GPUs, of many pods":  {object: strings.ReplaceAll(jobSet("", "false", "900"), "nvidia.com/gpu: 8", "cpu: 64")},
 		"one that is there already":       {object: jobSet(`, annotations: {compute.kubetorch.com/gpus: "8"}`, "false", "2"), old: jobSet(`, annotations: {compute.kubetorch.com/gpus: "8"}`, "false", "1")},
@@ -76,7 +79,8 @@ func TestOperatorsKindsAreChargedAtTheirManifests(t *testing.T) {
 		"as large as before":    {object: jobSet("", "false", "8"), old: jobSet(", labels: {a: b}", "false", "8"), want: parts(64), was: parts(64)},
 		"smaller than before":   {object: jobSet("", "false", "1"), old: jobSet("", "false", "8"), want: parts(8), was: parts(64)},
 		"one that is suspended": {object: jobSet("", "true", "8")},
-		"one that has finished": {object: finished, old: jobSet("", "false", "8"), was: parts(64)},
+		"one that is created as if it had finished": {object: finished, want: parts(64), grows: true},
+		"one that has finished":                     {object: strings.Replace(finished, "metadata: {", "metadata: {labels: {a: b}, ", 1), old: finished},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, answer := review.Read(jobSetRequest(test.object, test.old))
@@ -93,6 +97,61 @@ func TestOperatorsKindsAreChargedAtTheirManifests(t *testing.T) {
 	r, answer := review.Read(workflow)
 	require.Nil(t, answer)
 	assert.Empty(t, claimsOf(r, world()), "how many steps run at a time is for the workflow to say")
+}
+
+// TestWhoSaysThatAnOperatorsObjectHasFinished: whoever does frees what it claims, or claims it anew.
+func TestWhoSaysThatAnOperatorsObjectHasFinished(t *testing.T) {
+	const operator = "system:serviceaccount:jobset-system:jobset-controller-manager"
+	const why = `status: Forbidden: only the operator of a JobSet.jobset.x-k8s.io with GPUs (jobset-system/jobset-controller-manager) may say whether it has finished; suspend or delete it, or ask the platform team to list your operator's account among the makers`
+	with := func(object, status string) string {
+		return strings.Replace(object, "{apiVersion", `{status: `+status+`, apiVersion`, 1)
+	}
+	gang, finished := jobSet("", "false", "8"), `{conditions: [{type: Completed, status: "True"}]}`
+	without := strings.ReplaceAll(gang, "nvidia.com/gpu: 8", "cpu: 64")
+	for name, test := range map[string]struct {
+		object, old, user string
+		resource          string // of the request; status if empty
+		want              string
+	}{
+		"a tenant says so":                             {object: with(gang, finished), old: gang, user: "eve", want: why},
+		"another operator does":                        {object: with(gang, finished), old: gang, user: "system:serviceaccount:kubeflow:training-operator", want: why},
+		"its operator does":                            {object: with(gang, finished), old: gang, user: operator},
+		"a tenant says that it goes on":                {object: with(gang, "{restarts: 1}"), old: with(gang, finished), user: "eve", want: why},
+		"a tenant says something else":                 {object: with(gang, "{restarts: 1}"), old: gang, user: "eve"},
+		"it has finished, and somebody adds something": {object: with(gang, strings.Replace(finished, "{", "{restarts: 1, ", 1)), old: with(gang, finished), user: "eve"},
+		"one that is suspended":                        {object: with(jobSet("", "true", "8"), finished), old: jobSet("", "true", "8"), user: "eve", want: why},
+		"one without GPUs":                             {object: with(without, finished), old: without, user: "eve"},
+		"by an update of the object, where its kind has no subresource": {object: with(gang, finished), old: gang, user: "eve", resource: "object", want: why},
+	} {
+		t.Run(name, func(t *testing.T) {
+			raw := jobSetRequest(test.object, test.old)
+			raw.UserInfo.Username = test.user
+			if test.resource == "" {
+				raw.SubResource = "status"
+			}
+			r, answer := review.Read(raw)
+			require.Nil(t, answer)
+			verdict, err := r.Judge(t.Context(), world())
+			require.NoError(t, err)
+			assert.False(t, verdict.Refused(), "no bound is about it")
+			var refused []string
+			for _, c := range claimsOf(r, world()) {
+				for _, e := range c.Unknown {
+					refused = append(refused, e.Error())
+				}
+			}
+			var want []string
+			if test.want != "" {
+				want = []string{test.want}
+			}
+			assert.Equal(t, want, refused)
+		})
+	}
+	scaled := jobSetRequest(gang, gang)
+	scaled.SubResource, scaled.Kind = "status", metav1.GroupVersionKind{Group: "ray.io", Version: "v1", Kind: "RayCluster"}
+	_, answer := review.Read(scaled)
+	require.NotNil(t, answer, "nobody looks at that status")
+	assert.True(t, answer.Allowed)
 }
 
 func TestWhichKindsAreOperated(t *testing.T) {

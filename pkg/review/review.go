@@ -142,7 +142,7 @@ func (r *Request) concerns() bool {
 	}
 	switch {
 	case r.raw.SubResource != "":
-		return r.scale || isStatus(r.raw) || r.isResize()
+		return r.scale || r.isStatus() || r.isResize()
 	case r.of == ServiceKind, r.of == policyKind, r.of == budgetKind, r.of == DeploymentKind, unscalable[r.of] != "",
 		r.of == workload.HorizontalPodAutoscalerKind, r.of == workload.LimitRangeKind:
 		return true
@@ -175,6 +175,9 @@ func (r *Request) decode() (refused *admissionv1.AdmissionResponse) {
 	if (r.hasPods() || r.isOperated()) && !r.scale {
 		r.complete(r.object)
 		r.complete(r.old)
+	}
+	if r.isOperated() && r.old == nil {
+		delete(r.object, "status") // whoever creates it cannot know
 	}
 	return nil
 }

@@ -150,6 +150,8 @@ func (r *Request) Judge(ctx context.Context, w World) (Verdict, error) {
 		return r.judgePods(w), nil
 	case r.isOperated():
 		return r.judgeOperated(w), nil
+	case r.isOperatedStatus():
+		return Verdict{}, nil // budgets count it, no bound does
 	case r.of == workload.HorizontalPodAutoscalerKind:
 		return r.judgeTarget(w), nil
 	case r.of == workload.LimitRangeKind:

@@ -102,8 +102,8 @@ func ofAnyType(parts []Part) []Part {
 	return slices.DeleteFunc(slices.Clone(parts), func(p Part) bool { return p.Type != "" })
 }
 
-// finished tells whether the status of an object says that there are no pods of it any more.
-func (k *OperatorKind) finished(o manifest.Object) bool {
+// HasFinished tells whether the status of an object says that there are no pods of it any more.
+func (k *OperatorKind) HasFinished(o manifest.Object) bool {
 	if k.Finished == nil {
 		return false
 	}
@@ -154,6 +154,10 @@ func with(o manifest.Object, number int64, path ...string) manifest.Object {
 	return copied
 }
 
+// statusGroups are the groups of the kinds of which the shipped configuration sends only those writes of the
+// status to the webhook that may say that one has finished.
+var statusGroups = []string{"batch.volcano.sh", "jobset.x-k8s.io", "kubeflow.org", "ray.io"}
+
 // validateChildren checks what an operator makes, and how its objects end and are scaled.
 func (k *OperatorKind) validateChildren(at *field.Path) field.ErrorList {
 	var errs field.ErrorList
@@ -171,6 +175,10 @@ func (k *OperatorKind) validateChildren(at *field.Path) field.ErrorList {
 		}
 		if f.Path != "" {
 			errs = append(errs, validatePath(f.Path, at.Child("finished", "path"), false)...)
+		}
+		if slices.Contains(statusGroups, k.Group) && f.Path != "" && f.Path != "status.jobDeploymentStatus" && !strings.HasPrefix(f.Path+".", "status.state.") {
+			errs = append(errs, field.Invalid(at.Child("finished", "path"), f.Path,
+				"of a kind in the group "+k.Group+" must be status.jobDeploymentStatus, status.state or a field of that: only changes of these, and of conditions, are sent to the webhook"))
 		}
 	}
 	return errs

@@ -104,6 +104,8 @@ type OperatorMaximum struct {
 	Absent int64 `json:"absent,omitempty"`
 	// When is the path of a boolean without which there is no autoscaler; empty is always.
 	When string `json:"when,omitempty"`
+	// Element is the key of the only element of each that is raised; empty is every one.
+	Element string `json:"element,omitempty"`
 }
 
 //go:embed operators.yaml

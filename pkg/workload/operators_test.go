@@ -2,6 +2,11 @@ package workload_test
 
 import (
 	"encoding/json"
+	"maps"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -50,6 +55,8 @@ func TestUsageOfOperatorsKinds(t *testing.T) {
 		"a RayService":                         {"ray.io", "RayService", `{spec: {rayClusterConfig: {headGroupSpec: {template: ` + noGPU + `}, workerGroupSpecs: [{replicas: 4, template: ` + oneGPU + `}]}}}`, 4, 1, 5, "4 GPUs (1 x 4 pods)"},
 		"a PyTorchJob":                         {"kubeflow.org", "PyTorchJob", `{spec: {pytorchReplicaSpecs: {Master: {template: ` + oneGPU + `}, Worker: {replicas: 7, template: ` + oneGPU + `}}}}`, 8, 1, 8, "8 GPUs (1 x 1 pod + 1 x 7 pods)"},
 		"one that is elastic":                  {"kubeflow.org", "PyTorchJob", `{spec: {elasticPolicy: {minReplicas: 1, maxReplicas: 16}, pytorchReplicaSpecs: {Worker: {replicas: 4, template: ` + oneGPU + `}}}}`, 16, 1, 16, "16 GPUs (1 x 16 pods)"},
+		"one that is elastic, with a master":   {"kubeflow.org", "PyTorchJob", `{spec: {elasticPolicy: {maxReplicas: 8}, pytorchReplicaSpecs: {Master: {template: ` + oneGPU + `}, Worker: {replicas: 4, template: ` + oneGPU + `}}}}`, 9, 1, 9, "9 GPUs (1 x 1 pod + 1 x 8 pods)"},
+		"an elastic PaddleJob, with a master":  {"kubeflow.org", "PaddleJob", `{spec: {elasticPolicy: {maxReplicas: 8}, paddleReplicaSpecs: {Master: {replicas: 2, template: ` + twoGPUs + `}, Worker: {replicas: 9, template: ` + oneGPU + `}}}}`, 13, 2, 11, "13 GPUs (2 x 2 pods + 1 x 9 pods)"},
 		"one that is suspended":                {"kubeflow.org", "PyTorchJob", `{spec: {runPolicy: {suspend: true}, pytorchReplicaSpecs: {Worker: {replicas: 4, template: ` + oneGPU + `}}}}`, 0, 1, 0, "0 GPUs (1 x 0 pods)"},
 		"a TFJob":                              {"kubeflow.org", "TFJob", `{spec: {tfReplicaSpecs: {PS: {replicas: 2, template: ` + noGPU + `}, Worker: {replicas: 4, template: ` + twoGPUs + `}}}}`, 8, 2, 6, "8 GPUs (2 x 4 pods)"},
 		"an XGBoostJob":                        {"kubeflow.org", "XGBoostJob", `{spec: {xgbReplicaSpecs: {Worker: {replicas: 4, template: ` + oneGPU + `}}}}`, 4, 1, 4, "4 GPUs (1 x 4 pods)"},
@@ -58,6 +65,7 @@ func TestUsageOfOperatorsKinds(t *testing.T) {
 		"a JAXJob":                             {"kubeflow.org", "JAXJob", `{spec: {jaxReplicaSpecs: {Worker: {replicas: 4, template: ` + oneGPU + `}}}}`, 4, 1, 4, "4 GPUs (1 x 4 pods)"},
 		"an MPIJob":                            {"kubeflow.org", "MPIJob", `{spec: {mpiReplicaSpecs: {Launcher: {template: ` + noGPU + `}, Worker: {replicas: 4, template: ` + twoGPUs + `}}}}`, 8, 2, 5, "8 GPUs (2 x 4 pods)"},
 		"a SparkApplication":                   {"sparkoperator.k8s.io", "SparkApplication", `{spec: {driver: {cores: 1}, executor: {instances: 4, gpu: {name: nvidia.com/gpu, quantity: 2}}}}`, 8, 2, 4, "8 GPUs (2 x 4 pods)"},
+		"a schedule of them":                   {"sparkoperator.k8s.io", "ScheduledSparkApplication", `{spec: {template: {driver: {gpu: {name: nvidia.com/gpu, quantity: 1}}, dynamicAllocation: {enabled: true, maxExecutors: 6}, executor: {instances: 4, gpu: {name: nvidia.com/gpu, quantity: 2}}}}}`, 13, 2, 7, "13 GPUs (1 x 1 pod + 2 x 6 pods)"},
 		"whose executors come and go":          {"sparkoperator.k8s.io", "SparkApplication", `{spec: {dynamicAllocation: {enabled: true, maxExecutors: 9}, executor: {instances: 4, gpu: {name: nvidia.com/gpu, quantity: 1}}}}`, 9, 1, 9, "9 GPUs (1 x 9 pods)"},
 		"a Workflow's largest step":            {"argoproj.io", "Workflow", `{spec: {templates: [{name: a, container: {resources: {limits: {nvidia.com/gpu: 4}}}, sidecars: [{resources: {limits: {nvidia.com/gpu: 1}}}]}, {name: b, script: {resources: {limits: {nvidia.com/gpu: 2}}}}, {name: dag, dag: {}}]}}`, 7, 5, 2, "7 GPUs (5 x 1 pod + 2 x 1 pod)"},
 		"containers of one step's pod":         {"argoproj.io", "Workflow", `{spec: {templates: [{containerSet: {containers: [{resources: {limits: {nvidia.com/gpu: 4}}}, {resources: {limits: {nvidia.com/gpu: 1}}}]}}]}}`, 5, 5, 1, "5 GPUs (5 x 1 pod)"},
@@ -96,21 +104,22 @@ func TestOperatorsKindsThatAreSuspendedOrHaveFinishedClaimNothing(t *testing.T) 
 		// suspends stand before the rest of the spec; statuses say that there are no pods any more.
 		suspends, statuses []string
 	}{
-		{Group: "jobset.x-k8s.io", Kind: "JobSet"}:                {`replicatedJobs: [{template: {spec: {template: ` + oneGPU + `}}}]`, []string{suspended}, []string{`{conditions: [{type: Completed, status: "True"}]}`, failed}},
-		{Group: "ray.io", Kind: "RayCluster"}:                     {ray, []string{suspended}, nil},
-		{Group: "ray.io", Kind: "RayJob"}:                         {"rayClusterSpec: {" + ray + "}", []string{suspended}, []string{"{jobDeploymentStatus: Complete}", "{jobDeploymentStatus: Failed}"}},
-		{Group: "ray.io", Kind: "RayService"}:                     {"rayClusterConfig: {" + ray + "}", []string{suspended}, nil},
-		{Group: "kubeflow.org", Kind: "PyTorchJob"}:               {roles("pytorchReplicaSpecs"), []string{run}, []string{done, failed}},
-		{Group: "kubeflow.org", Kind: "TFJob"}:                    {roles("tfReplicaSpecs"), []string{run}, []string{done, failed}},
-		{Group: "kubeflow.org", Kind: "XGBoostJob"}:               {roles("xgbReplicaSpecs"), []string{run}, []string{done, failed}},
-		{Group: "kubeflow.org", Kind: "PaddleJob"}:                {roles("paddleReplicaSpecs"), []string{run}, []string{done, failed}},
-		{Group: "kubeflow.org", Kind: "MXJob"}:                    {roles("mxReplicaSpecs"), []string{run}, []string{done, failed}},
-		{Group: "kubeflow.org", Kind: "JAXJob"}:                   {roles("jaxReplicaSpecs"), []string{run}, []string{done, failed}},
-		{Group: "kubeflow.org", Kind: "MPIJob"}:                   {roles("mpiReplicaSpecs"), []string{run}, []string{done, failed}},
-		{Group: "sparkoperator.k8s.io", Kind: "SparkApplication"}: {`executor: {instances: 1, gpu: {name: nvidia.com/gpu, quantity: 1}}`, []string{suspended}, nil},
-		{Group: "argoproj.io", Kind: "Workflow"}:                  {`templates: [{container: {resources: {limits: {nvidia.com/gpu: 1}}}}]`, []string{suspended}, nil},
-		{Group: "argoproj.io", Kind: "CronWorkflow"}:              {`workflowSpec: {templates: [{container: {resources: {limits: {nvidia.com/gpu: 1}}}}]}`, []string{suspended}, nil},
-		{Group: "batch.volcano.sh", Kind: "Job"}:                  {volcano, nil, []string{"{state: {phase: Completed}}", "{state: {phase: Failed}}", "{state: {phase: Terminated}}"}},
+		{Group: "jobset.x-k8s.io", Kind: "JobSet"}:                         {`replicatedJobs: [{template: {spec: {template: ` + oneGPU + `}}}]`, []string{suspended}, []string{`{conditions: [{type: Completed, status: "True"}]}`, failed}},
+		{Group: "ray.io", Kind: "RayCluster"}:                              {ray, []string{suspended}, nil},
+		{Group: "ray.io", Kind: "RayJob"}:                                  {"rayClusterSpec: {" + ray + "}", []string{suspended}, []string{"{jobDeploymentStatus: Complete}", "{jobDeploymentStatus: Failed}"}},
+		{Group: "ray.io", Kind: "RayService"}:                              {"rayClusterConfig: {" + ray + "}", []string{suspended}, nil},
+		{Group: "kubeflow.org", Kind: "PyTorchJob"}:                        {roles("pytorchReplicaSpecs"), []string{run}, []string{done, failed}},
+		{Group: "kubeflow.org", Kind: "TFJob"}:                             {roles("tfReplicaSpecs"), []string{run}, []string{done, failed}},
+		{Group: "kubeflow.org", Kind: "XGBoostJob"}:                        {roles("xgbReplicaSpecs"), []string{run}, []string{done, failed}},
+		{Group: "kubeflow.org", Kind: "PaddleJob"}:                         {roles("paddleReplicaSpecs"), []string{run}, []string{done, failed}},
+		{Group: "kubeflow.org", Kind: "MXJob"}:                             {roles("mxReplicaSpecs"), []string{run}, []string{done, failed}},
+		{Group: "kubeflow.org", Kind: "JAXJob"}:                            {roles("jaxReplicaSpecs"), []string{run}, []string{done, failed}},
+		{Group: "kubeflow.org", Kind: "MPIJob"}:                            {roles("mpiReplicaSpecs"), []string{run}, []string{done, failed}},
+		{Group: "sparkoperator.k8s.io", Kind: "SparkApplication"}:          {`executor: {instances: 1, gpu: {name: nvidia.com/gpu, quantity: 1}}`, []string{suspended}, nil},
+		{Group: "sparkoperator.k8s.io", Kind: "ScheduledSparkApplication"}: {`template: {executor: {instances: 1, gpu: {name: nvidia.com/gpu, quantity: 1}}}`, []string{suspended}, nil},
+		{Group: "argoproj.io", Kind: "Workflow"}:                           {`templates: [{container: {resources: {limits: {nvidia.com/gpu: 1}}}}]`, []string{suspended}, nil},
+		{Group: "argoproj.io", Kind: "CronWorkflow"}:                       {`workflowSpec: {templates: [{container: {resources: {limits: {nvidia.com/gpu: 1}}}}]}`, []string{suspended}, nil},
+		{Group: "batch.volcano.sh", Kind: "Job"}:                           {volcano, nil, []string{"{state: {phase: Completed}}", "{state: {phase: Failed}}", "{state: {phase: Terminated}}"}},
 	} {
 		t.Run(kind.Kind, func(t *testing.T) {
 			claim := func(suspend, status string) int64 {
@@ -186,6 +195,8 @@ func TestMistakesInATableOfOperators(t *testing.T) {
 		want  []string
 	}{
 		"a field that is not known": {`kinds: [{group: a.com, kind: A, resource: as, template: x}]`, []string{`kinds: Invalid value: cannot be read: error unmarshaling JSON: while decoding JSON: json: unknown field "template"`}},
+		"an end that nobody watches": {`kinds: [{group: ray.io, kind: A, resource: as, finished: {path: status.phase, values: [Done]}, pods: [{template: spec.template}]}, {group: ray.io, kind: B, resource: bs, finished: {path: status.state.phase, values: [Done]}, pods: [{template: spec.template}]}, {group: a.com, kind: C, resource: cs, finished: {path: status.phase, values: [Done]}, pods: [{template: spec.template}]}]`,
+			[]string{`kinds[0].finished.path: Invalid value: "status.phase": of a kind in the group ray.io must be status.jobDeploymentStatus, status.state or a field of that: only changes of these, and of conditions, are sent to the webhook`}},
 		"all at once": {`kinds:
 - {kind: A, resource: as, makers: [nobody], suspend: ["spec[0]"], pods: [{}]}
 - {group: apps, kind: Deployment, resource: deployments, pods: [{template: .template, spec: spec.pod}]}
@@ -214,6 +225,60 @@ func TestMistakesInATableOfOperators(t *testing.T) {
 			assert.Equal(t, test.want, texts(errs))
 		})
 	}
-	var s map[string]any
-	assert.NoError(t, json.Unmarshal(workload.OperatorsSchema(), &s))
+}
+
+// TestTheSchemaHasTheFieldsOfTheTable: what the one knows, the other does, and asks for as much.
+func TestTheSchemaHasTheFieldsOfTheTable(t *testing.T) {
+	type object struct {
+		Properties           map[string]json.RawMessage `json:"properties"`
+		Required             []string                   `json:"required"`
+		AdditionalProperties *bool                      `json:"additionalProperties"`
+	}
+	var schema struct {
+		object
+		Defs map[string]json.RawMessage `json:"$defs"`
+	}
+	require.NoError(t, json.Unmarshal(workload.OperatorsSchema(), &schema))
+	read := func(raw json.RawMessage) (o object) {
+		require.NoError(t, json.Unmarshal(raw, &o))
+		return o
+	}
+	kind, pods, count := read(schema.Defs["kind"]), read(schema.Defs["pods"]), read(schema.Defs["count"])
+	for name, test := range map[string]struct {
+		schema object
+		of     any
+	}{
+		"the file":      {schema.object, workload.Operators{}},
+		"a kind":        {kind, workload.OperatorKind{}},
+		"its end":       {read(kind.Properties["finished"]), workload.OperatorFinish{}},
+		"its pods":      {pods, workload.OperatorPods{}},
+		"its GPUs":      {read(pods.Properties["gpu"]), workload.OperatorGPU{}},
+		"its counts":    {count, workload.OperatorCount{}},
+		"their maximum": {read(count.Properties["upTo"]), workload.OperatorMaximum{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var fields, required []string
+			for _, f := range reflect.VisibleFields(reflect.TypeOf(test.of)) {
+				field, optional := strings.CutSuffix(f.Tag.Get("json"), ",omitempty")
+				if fields = append(fields, field); !optional {
+					required = append(required, field)
+				}
+			}
+			assert.ElementsMatch(t, fields, slices.Collect(maps.Keys(test.schema.Properties)))
+			assert.ElementsMatch(t, required, test.schema.Required)
+			require.NotNil(t, test.schema.AdditionalProperties)
+			assert.False(t, *test.schema.AdditionalProperties)
+		})
+	}
+	patterns := func(def string) *regexp.Regexp {
+		var p struct {
+			Pattern string `json:"pattern"`
+		}
+		require.NoError(t, json.Unmarshal(schema.Defs[def], &p))
+		return regexp.MustCompile(p.Pattern)
+	}
+	for _, path := range []string{"spec.template", ".template", "a", "spec[0]", "spec..x", ".", "spec.a-b", ""} {
+		_, errs := workload.ParseOperators([]byte(`kinds: [{group: a.com, kind: A, resource: as, pods: [{each: "spec.a[*]", template: "` + path + `"}]}]`))
+		assert.Equal(t, len(errs) == 0, patterns("path").MatchString(path), "%q", path)
+	}
 }

@@ -2,6 +2,7 @@ package workload
 
 import (
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -34,6 +35,7 @@ func OperatorUsage(o manifest.Object, kind *OperatorKind, gpus GPUResources) Usa
 // group is one element whose pods are alike.
 type group struct {
 	element manifest.Object // nil where the paths begin at the object itself
+	key     string          // of the element, where it is one of an object
 	at      *field.Path
 }
 
@@ -51,14 +53,14 @@ func (p *OperatorPods) groups(o manifest.Object) []group {
 	var all []group
 	if list {
 		for i, element := range manifest.Objects(o, names...) {
-			all = append(all, group{element, at.Index(i)})
+			all = append(all, group{element: element, at: at.Index(i)})
 		}
 		return all
 	}
 	elements := manifest.Map(o, names...)
 	for _, name := range slices.Sorted(maps.Keys(elements)) {
 		if element, ok := elements[name].(manifest.Object); ok {
-			all = append(all, group{element, at.Key(name)})
+			all = append(all, group{element, name, at.Key(name)})
 		}
 	}
 	return all
@@ -87,6 +89,23 @@ func (g group) isTrue(o manifest.Object, paths []string) bool {
 	return slices.ContainsFunc(paths, func(path string) bool { v, _ := g.value(o, path); b, _ := v.(bool); return b })
 }
 
+// Metadata are those of an object and of its pod templates, in the order of the table, and where they are.
+func (k *OperatorKind) Metadata(o manifest.Object) iter.Seq2[*field.Path, manifest.Object] {
+	return func(yield func(*field.Path, manifest.Object) bool) {
+		if !yield(field.NewPath("metadata"), manifest.Map(o, "metadata")) {
+			return
+		}
+		for i := range k.Pods {
+			p := &k.Pods[i]
+			for _, g := range p.groups(o) {
+				if template, at := g.object(o, p.Template); template != nil && !yield(at.Child("metadata"), manifest.Map(template, "metadata")) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // addGroup adds the pods of a group, and words what they ask for.
 func (d *Usage) addGroup(o manifest.Object, kind *OperatorKind, p *OperatorPods, g group, gpus GPUResources) []string {
 	podSpec, at := p.podSpec(o, g)
@@ -112,7 +131,7 @@ func (d *Usage) addGroup(o manifest.Object, kind *OperatorKind, p *OperatorPods,
 		}
 	}
 	none := group{}
-	if none.isTrue(o, kind.Suspend) || g.isTrue(o, p.Suspend) || deleting(o) || kind.finished(o) {
+	if none.isTrue(o, kind.Suspend) || g.isTrue(o, p.Suspend) || deleting(o) || kind.HasFinished(o) {
 		return nil
 	}
 	pods, where := p.pods(o, g)
@@ -210,7 +229,7 @@ func (c *OperatorCount) number(o manifest.Object, g group) (int64, *field.Path) 
 	if most, _ := g.number(o, c.AtMost, Unbounded); c.AtMost != "" {
 		n = min(n, most)
 	}
-	if c.UpTo != nil && (c.UpTo.When == "" || g.isTrue(o, []string{c.UpTo.When})) {
+	if c.UpTo.applies(o, g) {
 		most, _ := g.number(o, c.UpTo.Path, c.UpTo.Absent)
 		n = max(n, most)
 	}
@@ -220,6 +239,11 @@ func (c *OperatorCount) number(o manifest.Object, g group) (int64, *field.Path) 
 		}
 	}
 	return n, at
+}
+
+// applies tells whether an autoscaler may raise the number of a group.
+func (m *OperatorMaximum) applies(o manifest.Object, g group) bool {
+	return m != nil && (m.Element == "" || m.Element == g.key) && (m.When == "" || g.isTrue(o, []string{m.When}))
 }
 
 // number is a number of pods at a path; Unbounded for what is no such number.

@@ -205,7 +205,7 @@ func TestWhatTheClusterNeedsIsOutsideInBothInstallations(t *testing.T) {
 					}}}, entry["namespaceSelector"], entry["name"])
 				}
 			}
-			assert.Equal(t, 30, entries)
+			assert.Equal(t, 31, entries)
 		})
 	}
 }

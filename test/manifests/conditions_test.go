@@ -1,6 +1,7 @@
 package manifests
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/cel-go/cel"
@@ -22,11 +23,12 @@ func matchesFor(t *testing.T, e entry, user string, object, oldObject any) bool 
 	return matchesOf(t, e, user, "", object, oldObject)
 }
 
-// matchesOf is matchesFor for a request about one resource.
+// matchesOf is matchesFor for a request about one resource, by its name, with a dot and its group if it has one.
 func matchesOf(t *testing.T, e entry, user, resource string, object, oldObject any) bool {
 	t.Helper()
+	resource, group, _ := strings.Cut(resource, ".")
 	env, err := cel.NewEnv(
-		cel.HomogeneousAggregateLiterals(), cel.EagerlyValidateDeclarations(true), cel.DefaultUTCTimeZone(true),
+		cel.HomogeneousAggregateLiterals(), cel.EagerlyValidateDeclarations(true), cel.DefaultUTCTimeZone(true), cel.OptionalTypes(),
 		cel.Variable("object", cel.DynType), cel.Variable("oldObject", cel.DynType), cel.Variable("request", cel.DynType),
 	)
 	require.NoError(t, err)
@@ -36,7 +38,7 @@ func matchesOf(t *testing.T, e entry, user, resource string, object, oldObject a
 		require.Equal(t, cel.BoolType, ast.OutputType(), condition.Name)
 		program, err := env.Program(ast)
 		require.NoError(t, err)
-		result, _, err := program.Eval(map[string]any{"object": object, "oldObject": oldObject, "request": map[string]any{"userInfo": map[string]any{"username": user}, "resource": map[string]any{"resource": resource}}})
+		result, _, err := program.Eval(map[string]any{"object": object, "oldObject": oldObject, "request": map[string]any{"userInfo": map[string]any{"username": user}, "resource": map[string]any{"group": group, "resource": resource}}})
 		require.NoError(t, err, "%s must not fail", condition.Name)
 		if result.Value() != true {
 			return false

@@ -1,11 +1,14 @@
 package manifests
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	sigsyaml "sigs.k8s.io/yaml"
+
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // yamlObject reads an object; nil for nothing.
@@ -110,12 +113,36 @@ func TestWhichRequestsAboutPodsCome(t *testing.T) {
 		"Knative scales":                    {scales, "system:serviceaccount:knative-serving:autoscaler", "deployments", `{spec: {replicas: 2}}`, `{spec: {replicas: 1}}`, "autoscaled"},
 		"somebody else's autoscaler scales": {scales, "system:serviceaccount:keda:keda-operator", "deployments", `{spec: {replicas: 2}}`, `{spec: {replicas: 1}}`, "scale"},
 
-		"a JobSet":                              {[]string{"operators"}, "eve", "jobsets", `{metadata: {name: x}, spec: {replicatedJobs: []}}`, "", "operators"},
-		"one that its operator has finished":    {[]string{"operators"}, "system:serviceaccount:jobset-system:jobset-controller-manager", "jobsets", `{metadata: {name: x, annotations: {a: b}, finalizers: [f]}, spec: {suspend: true}, status: {restarts: 1}}`, `{metadata: {name: x}, spec: {suspend: true}}`, ""},
-		"one that is unsuspended, by its queue": {[]string{"operators"}, "system:serviceaccount:kueue-system:kueue-controller-manager", "jobsets", `{metadata: {name: x}, spec: {suspend: false}}`, `{metadata: {name: x}, spec: {suspend: true}}`, "operators"},
-		"one that gets a label":                 {[]string{"operators"}, "eve", "jobsets", `{metadata: {name: x, labels: {kubetorch.com/autoscale: "true"}}, spec: {}}`, `{metadata: {name: x}, spec: {}}`, "operators"},
-		"one that loses its spec":               {[]string{"operators"}, "eve", "jobsets", `{metadata: {name: x}}`, `{metadata: {name: x}, spec: {}}`, "operators"},
-		"one that is being deleted":             {[]string{"operators"}, "eve", "jobsets", `{metadata: {name: x, deletionTimestamp: x}, spec: {a: 1}}`, `{metadata: {name: x}, spec: {}}`, ""},
+		"a JobSet":                                           {[]string{"operators"}, "eve", jobSets, `{metadata: {name: x}, spec: {replicatedJobs: []}}`, "", "operators"},
+		"one that its operator has finished":                 {[]string{"operators"}, "system:serviceaccount:jobset-system:jobset-controller-manager", jobSets, `{metadata: {name: x, annotations: {a: b}, finalizers: [f]}, spec: {suspend: true}, status: {restarts: 1}}`, `{metadata: {name: x}, spec: {suspend: true}}`, ""},
+		"one that is unsuspended, by its queue":              {[]string{"operators"}, "system:serviceaccount:kueue-system:kueue-controller-manager", jobSets, `{metadata: {name: x}, spec: {suspend: false}}`, `{metadata: {name: x}, spec: {suspend: true}}`, "operators"},
+		"one that gets a label":                              {[]string{"operators"}, "eve", jobSets, `{metadata: {name: x, labels: {kubetorch.com/autoscale: "true"}}, spec: {}}`, `{metadata: {name: x}, spec: {}}`, "operators"},
+		"one that loses its spec":                            {[]string{"operators"}, "eve", jobSets, `{metadata: {name: x}}`, `{metadata: {name: x}, spec: {}}`, "operators"},
+		"one that gets a parameter":                          {[]string{"operators"}, "eve", jobSets, `{metadata: {name: x, annotations: {compute.kubetorch.com/gpus: "8"}}, spec: {}}`, `{metadata: {name: x}, spec: {}}`, "operators"},
+		"another parameter":                                  {[]string{"operators"}, "eve", jobSets, `{metadata: {name: x, annotations: {autoscale.kubetorch.com/target: "8"}}, spec: {}}`, `{metadata: {name: x, annotations: {autoscale.kubetorch.com/target: "9"}}, spec: {}}`, "operators"},
+		"the same parameter":                                 {[]string{"operators"}, "eve", jobSets, `{metadata: {name: x, annotations: {a: b, compute.kubetorch.com/gpus: "8"}}, spec: {}}`, `{metadata: {name: x, annotations: {compute.kubetorch.com/gpus: "8"}}, spec: {}}`, ""},
+		"the phase of a Workflow, which has no subresource":  {[]string{"operators"}, "eve", "workflows.argoproj.io", `{metadata: {name: x}, spec: {}, status: {phase: Succeeded}}`, `{metadata: {name: x}, spec: {}}`, ""},
+		"the status of a platform team's kind that has none": {[]string{"operators"}, "eve", "trainings.acme.example", `{metadata: {name: x}, spec: {}, status: {phase: Done}}`, `{metadata: {name: x}, spec: {}}`, "operators"},
+		"that status stays as it is":                         {[]string{"operators"}, "eve", "trainings.acme.example", `{metadata: {name: x}, spec: {}, status: {phase: Done}}`, `{metadata: {name: x}, spec: {}, status: {phase: Done}}`, ""},
+
+		"a tenant finishes a JobSet":                      {operatorStatus, "eve", jobSets, withStatus("conditions: [{type: Completed, status: \"True\"}]"), withStatus("restarts: 1"), "operator-status"},
+		"a tenant says that one goes on":                  {operatorStatus, "eve", jobSets, withStatus("restarts: 1"), withStatus("conditions: [{type: Completed, status: \"True\"}]"), "operator-status"},
+		"its operator finishes a JobSet":                  {operatorStatus, "system:serviceaccount:jobset-system:jobset-controller-manager", jobSets, withStatus("conditions: [{type: Completed, status: \"True\"}]"), withStatus("restarts: 1"), ""},
+		"another's operator finishes a JobSet":            {operatorStatus, "system:serviceaccount:kubeflow:training-operator", jobSets, withStatus("conditions: [{type: Completed, status: \"True\"}]"), withStatus("restarts: 1"), "operator-status"},
+		"a JobSet restarts":                               {operatorStatus, "eve", jobSets, withStatus("restarts: 1, conditions: [{type: Completed, status: \"False\"}, {}]"), withStatus("restarts: 0"), ""},
+		"a first status without an end":                   {operatorStatus, "eve", jobSets, withStatus("restarts: 1"), `{metadata: {name: x}, spec: {}}`, ""},
+		"a first status with one":                         {operatorStatus, "eve", jobSets, withStatus("conditions: [{type: Failed, status: \"True\"}]"), `{metadata: {name: x}, spec: {}}`, "operator-status"},
+		"a status that is taken away":                     {operatorStatus, "eve", jobSets, `{metadata: {name: x}, spec: {}}`, withStatus("conditions: [{type: Failed, status: \"True\"}]"), "operator-status"},
+		"a tenant finishes a RayJob":                      {operatorStatus, "eve", "rayjobs.ray.io", withStatus("jobDeploymentStatus: Complete"), withStatus("jobDeploymentStatus: Running"), "operator-status"},
+		"its operator finishes a RayJob":                  {operatorStatus, "system:serviceaccount:ray-system:kuberay-operator", "rayjobs.ray.io", withStatus("jobDeploymentStatus: Complete"), withStatus("jobDeploymentStatus: Running"), ""},
+		"a tenant finishes a Job of Volcano":              {operatorStatus, "eve", "jobs.batch.volcano.sh", withStatus("state: {phase: Completed}"), withStatus("state: {phase: Running}"), "operator-status"},
+		"its controllers finish a Job of Volcano":         {operatorStatus, "system:serviceaccount:volcano-system:volcano-controllers", "jobs.batch.volcano.sh", withStatus("state: {phase: Completed}"), withStatus("state: {phase: Running}"), ""},
+		"the MPI operator finishes an MPIJob":             {operatorStatus, "system:serviceaccount:mpi-operator:mpi-operator", "mpijobs.kubeflow.org", withStatus("conditions: [{type: Succeeded, status: \"True\"}]"), withStatus("a: b"), ""},
+		"the MPI operator finishes a PyTorchJob":          {operatorStatus, "system:serviceaccount:mpi-operator:mpi-operator", "pytorchjobs.kubeflow.org", withStatus("conditions: [{type: Succeeded, status: \"True\"}]"), withStatus("a: b"), "operator-status"},
+		"the training operator finishes a PyTorchJob":     {operatorStatus, "system:serviceaccount:kubeflow:training-operator", "pytorchjobs.kubeflow.org", withStatus("conditions: [{type: Succeeded, status: \"True\"}]"), withStatus("a: b"), ""},
+		"any status of a kind that a platform team added": {operatorStatus, "system:serviceaccount:acme:operator", "trainings.acme.example", withStatus("a: c"), withStatus("a: b"), "operator-status"},
+
+		"one that is being deleted": {[]string{"operators"}, "eve", jobSets, `{metadata: {name: x, deletionTimestamp: x}, spec: {a: 1}}`, `{metadata: {name: x}, spec: {}}`, ""},
 
 		"an autoscaler":     {[]string{"horizontalpodautoscalers"}, "eve", "", `{metadata: {name: x}, spec: {maxReplicas: 2}}`, "", "horizontalpodautoscalers"},
 		"the status of one": {[]string{"horizontalpodautoscalers"}, "eve", "", `{metadata: {name: x}, spec: {maxReplicas: 2}}`, `{metadata: {name: x}, spec: {maxReplicas: 2}}`, ""},
@@ -145,6 +172,40 @@ func TestWhichRequestsAboutPodsCome(t *testing.T) {
 			assert.Equal(t, test.want, sent)
 		})
 	}
+}
+
+// TestOperatorsAreToldByTheTable holds the accounts and groups that conditions name against the table of kinds.
+func TestOperatorsAreToldByTheTable(t *testing.T) {
+	var accounts []string
+	table := workload.BuiltInOperators().Kinds
+	for _, row := range table {
+		for _, maker := range row.Makers {
+			accounts = append(accounts, "system:serviceaccount:"+strings.Replace(maker, "/", ":", 1))
+		}
+	}
+	require.NotEmpty(t, accounts)
+	all := entries(t)
+	done := yamlObject(t, withStatus("jobDeploymentStatus: Failed, state: {phase: Failed}, conditions: [{type: Failed, status: \"True\"}]"))
+	running := yamlObject(t, withStatus(""))
+	for _, row := range table {
+		resource := row.Resource + "." + row.Group
+		assert.False(t, matchesOf(t, all["validate-operators.kubetorch.com"], "eve", resource, done, running), "an update of the object says nothing of the status of a %s", row.Kind)
+		if row.Finished == nil {
+			continue
+		}
+		for _, account := range append(accounts, "eve", "system:serviceaccount:ml:operator") {
+			assert.Equal(t, !row.MadeBy(account), matchesOf(t, all["validate-operator-status.kubetorch.com"], account, resource, done, running), "%s of a %s", account, row.Kind)
+		}
+	}
+}
+
+const jobSets = "jobsets.jobset.x-k8s.io"
+
+var operatorStatus = []string{"operator-status"}
+
+// withStatus is an object of an operator's kind with a status.
+func withStatus(status string) string {
+	return `{metadata: {name: x}, spec: {}, status: {` + status + `}}`
 }
 
 // The entries that the API server looks at for a resource.

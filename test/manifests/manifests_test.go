@@ -272,6 +272,7 @@ var kindRules = func() map[string][]admissionregistrationv1.RuleWithOperations {
 		"validate-limitranges.kubetorch.com":               rulesOf(write, map[string][]string{"": {"limitranges"}}),
 		"validate-pod-status.kubetorch.com":                rulesOf(update, map[string][]string{"": {"pods/status"}}),
 		"validate-job-status.kubetorch.com":                rulesOf(update, map[string][]string{"batch": {"jobs/status"}}),
+		"validate-operator-status.kubetorch.com":           operatorRules("/status", update, func(k workload.OperatorKind) bool { return k.Finished != nil }),
 	}
 }()
 

@@ -179,10 +179,12 @@ func requests() map[string]request {
 			_, err := as(claimController).Resource(resourceClaims).Namespace(seeds).Create(ctx, parse(resourceClaim("ResourceClaim")), metav1.CreateOptions{DryRun: dry.DryRun})
 			return err
 		}},
-		"a ResourceClaimTemplate": {"validate-resourceclaimtemplates.kubetorch.com", "validate-resourceclaimtemplates.kubetorch.com", seeded(resourceClaimTemplates, resourceClaim("ResourceClaimTemplate"))},
-		"a JobSet":                {"validate-operators.kubetorch.com", "validate-operators.kubetorch.com", seeded(jobSets, jobSet("s"))},
-		"a JobSet's status":       {do: patchAs("", jobSets, "stored", `{"status":{"restarts":1}}`)},
-		"a policy":                {"policies.kubetorch.com", "policies.kubetorch.com", func(ctx context.Context) error { return create(ctx, policies, "", policy) }},
+		"a ResourceClaimTemplate":                  {"validate-resourceclaimtemplates.kubetorch.com", "validate-resourceclaimtemplates.kubetorch.com", seeded(resourceClaimTemplates, resourceClaim("ResourceClaimTemplate"))},
+		"a JobSet":                                 {"validate-operators.kubetorch.com", "validate-operators.kubetorch.com", seeded(jobSets, jobSet("s"))},
+		"a JobSet's status":                        {do: patchAs("", jobSets, "stored", `{"status":{"restarts":1}}`)},
+		"somebody says that a JobSet has finished": {"validate-operator-status.kubetorch.com", "validate-operator-status.kubetorch.com", patchAs("", jobSets, "stored", `{"status":{"conditions":[{"type":"Completed","status":"True"}]}}`, "status")},
+		"its operator says so":                     {do: patchAs(jobSetOperator, jobSets, "stored", `{"status":{"conditions":[{"type":"Completed","status":"True"}]}}`, "status")},
+		"a policy":                                 {"policies.kubetorch.com", "policies.kubetorch.com", func(ctx context.Context) error { return create(ctx, policies, "", policy) }},
 		"a Namespace": {do: func(ctx context.Context) error {
 			return create(ctx, namespaces, "", `{apiVersion: v1, kind: Namespace, metadata: {name: some}}`)
 		}},
@@ -205,6 +207,7 @@ const (
 	horizontalAutoscaler = "system:serviceaccount:kube-system:horizontal-pod-autoscaler"
 	replicaSetController = "system:serviceaccount:kube-system:replicaset-controller"
 	jobController        = "system:serviceaccount:kube-system:job-controller"
+	jobSetOperator       = "system:serviceaccount:jobset-system:jobset-controller-manager"
 	claimController      = "system:serviceaccount:kube-system:resource-claim-controller"
 	// collector is the garbage collector of all else.
 	collector = "system:serviceaccount:kube-system:generic-garbage-collector"

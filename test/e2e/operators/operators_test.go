@@ -24,6 +24,7 @@ var (
 	groups       = schema.GroupVersionResource{Group: "leaderworkerset.x-k8s.io", Version: "v1", Resource: "leaderworkersets"}
 	rayClusters  = schema.GroupVersionResource{Group: "ray.io", Version: "v1", Resource: "rayclusters"}
 	trainings    = schema.GroupVersionResource{Group: "acme.example", Version: "v1", Resource: "trainings"}
+	batches      = schema.GroupVersionResource{Group: "acme.example", Version: "v1", Resource: "batches"}
 	jobs         = schema.GroupVersionResource{Group: "batch", Version: "v1", Resource: "jobs"}
 	autoscalers  = schema.GroupVersionResource{Group: "autoscaling", Version: "v2", Resource: "horizontalpodautoscalers"}
 	statefulSets = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "statefulsets"}
@@ -189,7 +190,7 @@ func TestASuspendedGangIsJudgedWhenItStarts(t *testing.T) {
 	s.awaitUsed(16)
 
 	// Once it has finished it holds what its pods do.
-	require.NoError(t, s.patch(jobSets, "gang", `{"status":{"conditions":[{"type":"Completed","status":"True"}]}}`, "status"))
+	require.NoError(t, s.says(operator, jobSets, "gang", completed))
 	s.remove(jobs, "gang-w-0")
 	s.awaitUsed(8)
 	s.remove(jobs, "gang-w-1")
@@ -278,6 +279,28 @@ func TestAPlatformTeamsOwnKindIsHeldLikeTheOthers(t *testing.T) {
 	s.awaitUsed(16)
 	s.remove(trainings, "t")
 	s.awaitUsed(0)
+}
+
+// warnings are those that an API server answered with.
+type warnings struct{ said []string }
+
+func (w *warnings) HandleWarningHeader(_ int, _, text string) { w.said = append(w.said, text) }
+
+// TestAParameterOnAnOperatorsKindIsToldOf: on a new object, and on one that is there.
+func TestAParameterOnAnOperatorsKindIsToldOf(t *testing.T) {
+	s := newScene(t, 8)
+	warned := &warnings{}
+	config := rest.CopyConfig(cluster.RESTConfig())
+	config.WarningHandler = warned
+	c, err := dynamic.NewForConfig(config)
+	require.NoError(t, err)
+	s.must(c, jobSets, jobSet("gang", 1, 1, ""), nil)
+	require.Empty(t, warned.said)
+	require.NoError(t, harness.Answered(func() error {
+		_, err := c.Resource(jobSets).Namespace(s.namespace).Patch(t.Context(), "gang", types.MergePatchType, []byte(`{"metadata":{"annotations":{"compute.kubetorch.com/gpus":"8"}}}`), metav1.PatchOptions{})
+		return err
+	}))
+	assert.Equal(t, []string{"metadata.annotations[compute.kubetorch.com/gpus] has no effect on a JobSet.jobset.x-k8s.io: its operator makes its pods"}, warned.said)
 }
 
 // The label, and our parameters, mean nothing on any of these kinds: the one is refused, the others are

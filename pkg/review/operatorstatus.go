@@ -1,0 +1,38 @@
+package review
+
+import (
+	"fmt"
+	"maps"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/kubetorch/webhook/pkg/workload"
+)
+
+// isOperatedStatus tells whether a request writes the status of an object of an operator's kind by which a count
+// tells that it has finished.
+func (r *Request) isOperatedStatus() bool {
+	row, ok := r.operators.For(r.of)
+	return ok && row.Charged() && row.Finished != nil && r.raw.SubResource == "status"
+}
+
+// finishClaims refuse, where a budget counts an object of an operator's kind, that somebody else than its
+// operator says that it has finished, or goes on after all: the one frees what it claims, the other claims it
+// anew. Where a kind has no subresource for its status, an update of the object itself may say so.
+func (r *Request) finishClaims(w World) []Claim {
+	row, _ := r.operators.For(r.of)
+	if r.old == nil || row.HasFinished(r.object) == row.HasFinished(r.old) || row.MadeBy(r.raw.UserInfo.Username) {
+		return nil
+	}
+	asks := maps.Clone(r.old)
+	delete(asks, "status")
+	was := workload.OperatorUsage(asks, row, r.selection(w).GPUResources())
+	if !was.GPUs.Asked() {
+		return nil
+	}
+	why := field.Forbidden(field.NewPath("status"), fmt.Sprintf(
+		"only the operator of a %s with GPUs (%s) may say whether it has finished; suspend or delete it, or ask the platform team to list your operator's account among the makers",
+		r.of, strings.Join(row.Makers, ", ")))
+	return []Claim{{Key: r.key(), Kind: r.of.Kind, Name: r.storedName(), Demand: was, Unknown: field.ErrorList{why}}}
+}
