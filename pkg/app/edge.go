@@ -131,7 +131,7 @@ var errGone = errors.New("what is scaled is gone")
 
 // world is what verdicts in a namespace are based on.
 func (e *edge) world(ctx context.Context, now *snapshot, namespace string) (review.World, error) {
-	w := review.World{Policies: now.policies, Knative: now.knative, Reader: e.reader, Budgeted: !now.budgets.None()}
+	w := review.World{Policies: now.policies, Knative: now.knative, Reader: e.reader, Budgets: now.budgets, Budgeted: !now.budgets.None()}
 	if e.self != nil {
 		w.Self = e.self()
 	}

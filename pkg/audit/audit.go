@@ -46,6 +46,9 @@ type Report struct {
 	Objects int
 	// Policies are all of them, by name.
 	Policies []policy.Description
+	// Makers are, by policy that bounds GPUs, the service accounts trusted to make pods of operators' kinds that
+	// live in the namespaces it selects.
+	Makers map[string][]string
 	// Findings are in the order of policies, namespaces, kinds, names and bounds.
 	Findings []Finding
 }
@@ -55,7 +58,7 @@ type Report struct {
 // child of a Knative object that asks for no more than its owner is not reported beside it.
 func Run(in Input) Report {
 	c := index(in)
-	r := Report{Policies: in.Policies.Describe()}
+	r := Report{Policies: in.Policies.Describe(), Makers: c.makers()}
 	for i := range in.Objects {
 		o, violations, concerned := c.violations(&in.Objects[i])
 		if !concerned {
@@ -69,6 +72,25 @@ func Run(in Input) Report {
 			cmp.Compare(a.Name, b.Name), cmp.Compare(a.Bound, b.Bound))
 	})
 	return r
+}
+
+// makers are those of a report.
+func (c *indexed) makers() map[string][]string {
+	all := map[string][]string{}
+	for namespace, labels := range c.Namespaces {
+		if slices.Contains(c.Excluded, namespace) {
+			continue
+		}
+		found := c.Policies.Operators().MakersIn(func(n string) bool { return n == namespace })
+		if len(found) == 0 {
+			continue
+		}
+		for _, name := range c.Policies.For(policy.Subject{Namespace: namespace, NamespaceLabels: labels, NamespaceKnown: true}).Bounding() {
+			all[name] = append(all[name], found...)
+			slices.Sort(all[name])
+		}
+	}
+	return all
 }
 
 // findings names each bound once.

@@ -23,6 +23,11 @@ func (r Report) Status(d policy.Description, generation int64, before v1alpha1.C
 		setCondition(&s, now, v1alpha1.ConditionCompliant, metav1.ConditionUnknown, v1alpha1.ReasonInvalid, "the bounds of an invalid policy are not known")
 		return s
 	}
+	if makers := r.Makers[d.Name]; len(makers) > 0 {
+		setCondition(&s, now, v1alpha1.ConditionMakersApart, metav1.ConditionFalse, v1alpha1.ReasonMakersSelected, shortenTo(longestCondition, policy.MakersSelected(makers)))
+	} else {
+		meta.RemoveStatusCondition(&s.Conditions, v1alpha1.ConditionMakersApart)
+	}
 	s.Violations = &v1alpha1.Violations{}
 	for _, b := range d.Bounds {
 		s.Violations.ByBound = append(s.Violations.ByBound, v1alpha1.BoundViolations{Bound: b.Bound, Enforcement: b.Enforcement})

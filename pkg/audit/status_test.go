@@ -70,6 +70,46 @@ func TestAStatusSaysWhatAPolicyDoes(t *testing.T) {
 	}
 }
 
+// TestAccountsThatMayMakePodsInASelectedNamespaceAreInTheStatus: of policies that bound GPUs, as they select.
+func TestAccountsThatMayMakePodsInASelectedNamespaceAreInTheStatus(t *testing.T) {
+	const bounds = "bounds: {gpusPerPod: {max: 4}}"
+	for name, test := range map[string]struct {
+		policy   string
+		excluded []string
+		want     bool
+	}{
+		"all namespaces":           {`{metadata: {name: p}, spec: {` + bounds + `}}`, nil, true},
+		"that namespace":           {`{metadata: {name: p}, spec: {namespaceSelector: {matchLabels: {team: ray}}, ` + bounds + `}}`, nil, true},
+		"others":                   {`{metadata: {name: p}, spec: {namespaceSelector: {matchLabels: {team: ml}}, ` + bounds + `}}`, nil, false},
+		"all, without it":          {`{metadata: {name: p}, spec: {` + bounds + `}}`, []string{"kuberay-operator"}, false},
+		"all, bounding something":  {`{metadata: {name: p}, spec: {bounds: {maxScale: {max: 4}}}}`, nil, false},
+		"all, and sets a priority": {`{metadata: {name: p}, spec: {priority: 4}}`, nil, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := input(t, []string{test.policy})
+			in.Namespaces = map[string]map[string]string{"kuberay-operator": {"team": "ray"}, "ml": {"team": "ml"}}
+			in.Excluded = test.excluded
+			r := audit.Run(in)
+			s := r.Status(r.Policies[0], 3, v1alpha1.ComputePolicyStatus{}, noon)
+			var got []metav1.Condition
+			for _, c := range s.Conditions {
+				if c.Type == v1alpha1.ConditionMakersApart {
+					got = append(got, c)
+				}
+			}
+			var want []metav1.Condition
+			if test.want {
+				want = []metav1.Condition{condition("MakersApart", metav1.ConditionFalse, "MakersSelected",
+					"trusted to make pods of operators' kinds, in namespaces that this selects: kuberay-operator/kuberay-operator; "+
+						"whoever may write there may act as these, so let no tenant write there, or have the installation leave these namespaces out")}
+			}
+			assert.Equal(t, want, got)
+			in.Namespaces = nil
+			assert.NotContains(t, fmt.Sprint(audit.Run(in).Status(r.Policies[0], 3, s, noon).Conditions), "MakersApart", "once it is gone")
+		})
+	}
+}
+
 func TestOnlyWhatChangedIsWritten(t *testing.T) {
 	in := input(t, []string{two}, ksvc("a", 3, ""))
 	r := audit.Run(in)

@@ -39,6 +39,7 @@ func Expand(docs []Document, in Inputs) []Outcome {
 	outcomes := make([]Outcome, len(flat))
 	taken := namesIn(flat)
 	budgets := newLedgers(in)
+	w.Budgets = budgets.budgets
 	for i, d := range flat {
 		w.Revisions = revisions[namespaceOf(d.Object)]
 		w.Live = beside{namespaceOf(d.Object), flat}

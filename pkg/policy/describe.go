@@ -33,6 +33,13 @@ type Enforced struct {
 	Enforcement v1alpha1.Enforcement
 }
 
+// MakersSelected says that some service accounts that are trusted to make pods of operators' kinds live in
+// namespaces that a policy or a budget selects.
+func MakersSelected(makers []string) string {
+	return "trusted to make pods of operators' kinds, in namespaces that this selects: " + strings.Join(makers, ", ") +
+		"; whoever may write there may act as these, so let no tenant write there, or have the installation leave these namespaces out"
+}
+
 // Ended are the exemptions that hold no more, by their places in spec.exempt.
 func (d Description) Ended(now time.Time) (places []int) {
 	for i := range d.Exempt {

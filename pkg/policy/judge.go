@@ -59,11 +59,7 @@ func (s Selection) Judge(d workload.Usage, old *workload.Usage) Verdict {
 			v.add(gpuRule.violation(&named))
 		}
 	}
-	if len(d.GPUs.Unlisted) > 0 && len(s.bounds) > 0 && (old == nil || !sameNames(d.GPUs.Unlisted, old.GPUs.Unlisted)) {
-		speaker := s.bounds[0].name
-		if gpuRule != nil {
-			speaker = gpuRule.Policy
-		}
+	if speaker := s.speaker(gpuRule); len(d.GPUs.Unlisted) > 0 && speaker != "" && (old == nil || !sameNames(d.GPUs.Unlisted, old.GPUs.Unlisted)) {
 		v.Warned = append(v.Warned, unlisted(speaker, d.GPUs.Unlisted)...)
 	}
 	if grown := !same || d.Claim > old.Claim || d.PeakPods > old.PeakPods; len(s.invalid) > 0 && grown && (d.Claim > 0 || len(d.GPUs.Unknown) > 0) {
@@ -74,6 +70,17 @@ func (s Selection) Judge(d workload.Usage, old *workload.Usage) Verdict {
 	return v
 }
 
+// speaker is the policy, or where none has bounds the budget, that tells of accelerators which count as no GPUs.
+func (s Selection) speaker(gpuRule *Rule) string {
+	switch {
+	case gpuRule != nil:
+		return gpuRule.Policy
+	case len(s.bounds) > 0:
+		return s.bounds[0].name
+	}
+	return s.budget
+}
+
 // warners are the policies that speak of accelerators which none counts: those that bound GPUs, or, where none
 // does, all.
 func (s Selection) warners() []*compiled {
@@ -82,6 +89,17 @@ func (s Selection) warners() []*compiled {
 		return s.bounds
 	}
 	return bounding
+}
+
+// Bounding are the names of the policies that bound GPUs.
+func (s Selection) Bounding() []string {
+	var names []string
+	for _, p := range s.bounds {
+		if p.boundsGPUs() {
+			names = append(names, p.name)
+		}
+	}
+	return names
 }
 
 func (p *compiled) boundsGPUs() bool {

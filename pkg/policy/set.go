@@ -228,6 +228,15 @@ type Selection struct {
 	gpus     workload.GPUResources
 	// namespace of the workload.
 	namespace string
+	// budget is the first that selects the namespace; empty if none does.
+	budget string
+}
+
+// WithBudget has the selection know which budget selects the namespace of the workload, so that accelerators that
+// count as no GPUs are told of where only a budget counts.
+func (s Selection) WithBudget(name string) Selection {
+	s.budget = name
+	return s
 }
 
 // For selects the policies of a workload. With several subjects (the old and the new

@@ -40,6 +40,8 @@ type World struct {
 	// Documents is whether that is documents: what is not among them may be in the cluster that they
 	// are for.
 	Documents bool
+	// Budgets are those that there are; nil where they are not known, or nothing is charged to them.
+	Budgets *policy.Budgets
 	// Budgeted is whether there is a budget at all.
 	Budgeted bool
 	// Self is the user that the controller is to the API server; empty for nobody.
@@ -257,10 +259,20 @@ func (r *Request) selectPolicies(w World) policy.Selection {
 		return policy.Subject{Namespace: r.raw.Namespace, NamespaceLabels: labels, NamespaceKnown: known,
 			Labels: manifest.Texts(o, "metadata", "labels"), User: r.raw.UserInfo}
 	}
-	if r.old == nil {
-		return w.Policies.For(subject(r.object)).Without(r.exempted(w))
+	subjects := []policy.Subject{subject(r.object)}
+	if r.old != nil {
+		subjects = append(subjects, subject(r.old))
 	}
-	return w.Policies.For(subject(r.object), subject(r.old)).Without(r.exempted(w))
+	selected := w.Policies.For(subjects...).Without(r.exempted(w))
+	if w.Budgets == nil {
+		return selected
+	}
+	for _, b := range w.Budgets.All() {
+		if b.Selects(r.raw.Namespace, labels, known) {
+			return selected.WithBudget(b.Name)
+		}
+	}
+	return selected
 }
 
 // expandService is a variable for tests, which count.

@@ -80,6 +80,20 @@ func (o Operators) MadeBy(user string) bool {
 	return slices.ContainsFunc(o.Kinds, func(k OperatorKind) bool { return k.MadeBy(user) })
 }
 
+// MakersIn are the service accounts of operators that live in some namespaces, as namespace/name, sorted.
+func (o Operators) MakersIn(some func(namespace string) bool) []string {
+	var found []string
+	for i := range o.Kinds {
+		for _, maker := range o.Kinds[i].Makers {
+			if namespace, _, _ := strings.Cut(maker, "/"); some(namespace) && !slices.Contains(found, maker) {
+				found = append(found, maker)
+			}
+		}
+	}
+	slices.Sort(found)
+	return found
+}
+
 // WithMade is what an object claims, given what it asks for itself and what was made of it: of each type
 // of GPUs the larger of both. What is made of a type counts as part of what may be of any.
 func WithMade(own, made []Part) []Part {

@@ -163,7 +163,7 @@ func (c *Controller) round(ctx context.Context) (next time.Duration, err error) 
 		return 0, nil
 	}
 	listed := time.Now()
-	r := &round{Controller: c, replicas: replicas, agreed: agreed, listed: listed, rules: policy.Rules(w.Policies, w.Knative)}
+	r := &round{Controller: c, replicas: replicas, agreed: agreed, listed: listed, rules: policy.Rules(w.Policies, w.Knative), operators: w.Policies.Operators()}
 	err = c.Inventory(ctx, func(objects *cluster.Objects) {
 		r.namespaces = objects.Namespaces
 		w.NamespaceLabels = func(name string) (map[string]string, bool) {

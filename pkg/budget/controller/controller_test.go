@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"maps"
 	"strconv"
 	"sync"
 	"testing"
@@ -45,7 +46,9 @@ type fake struct {
 	metrics *Metrics
 	bases   *charge.Bases // nil: there are none
 	earlier bool          // whether the replica is of a version that knows of no bases
-	c       *Controller
+	// beside are namespaces beside the one with the objects.
+	beside map[string]map[string]string
+	c      *Controller
 }
 
 func (f *fake) Cached(ctx context.Context, name string) (*v1alpha1.GPUBudget, error) {
@@ -103,6 +106,7 @@ func (f *fake) inventory(_ context.Context, count func(*cluster.Objects)) error 
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	o := &cluster.Objects{Namespaces: map[string]map[string]string{"a": {}}}
+	maps.Copy(o.Namespaces, f.beside)
 	for uid, gpus := range f.objects {
 		o.Deployments = append(o.Deployments, cluster.Of(manifest.Object{"apiVersion": "apps/v1", "kind": "Deployment",
 			"metadata": manifest.Object{"name": uid, "namespace": "a", "uid": uid},
@@ -195,6 +199,24 @@ func TestANewBudgetIsCountedOnceEveryReplicaHasSeenItAndRequestsHaveEnded(t *tes
 		assert.EqualValues(t, 3, f.budget.Status.Available)
 		assert.EqualValues(t, 2, f.budget.Status.Workloads)
 		assert.EqualValues(t, 7, testutil.ToFloat64(f.metrics.gpus.WithLabelValues("cluster", "used")))
+	})
+}
+
+// TestAccountsThatMayMakePodsInASelectedNamespaceAreToldOf: whoever may write there may act as them.
+func TestAccountsThatMayMakePodsInASelectedNamespaceAreToldOf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := startCounted(t, 10, map[string]int64{"x": 1})
+		assert.Nil(t, meta.FindStatusCondition(f.budget.Status.Conditions, v1alpha1.ConditionMakersApart), "no such namespace is there")
+		f.change(func() { f.beside = map[string]map[string]string{"jobset-system": {}, "mpi-operator": {}} })
+		c := meta.FindStatusCondition(f.budget.Status.Conditions, v1alpha1.ConditionMakersApart)
+		require.NotNil(t, c)
+		assert.Equal(t, metav1.ConditionFalse, c.Status)
+		assert.Equal(t, v1alpha1.ReasonMakersSelected, c.Reason)
+		assert.Equal(t, "trusted to make pods of operators' kinds, in namespaces that this selects: jobset-system/jobset-controller-manager, mpi-operator/mpi-operator; "+
+			"whoever may write there may act as these, so let no tenant write there, or have the installation leave these namespaces out", c.Message)
+		f.assertCounted(t, metav1.ConditionTrue, "Counted")
+		f.change(func() { f.c.Excluded = []string{"jobset-system", "mpi-operator"} })
+		assert.Nil(t, meta.FindStatusCondition(f.budget.Status.Conditions, v1alpha1.ConditionMakersApart), "the installation leaves them out")
 	})
 }
 

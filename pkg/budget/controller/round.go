@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/budget/ledger"
 	"github.com/kubetorch/webhook/pkg/budget/usage"
 	"github.com/kubetorch/webhook/pkg/policy"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // round is one complete count.
@@ -29,8 +31,11 @@ type round struct {
 	rules          string
 	all            []usage.Claimant
 	namespaces     map[string]map[string]string
-	// holders are the largest claims of the budget that is brought up to date.
+	operators      workload.Operators
+	// holders are the largest claims of the budget that is brought up to date, and makers the accounts of operators
+	// in the namespaces that it selects.
 	holders []v1alpha1.Holder
+	makers  []string
 }
 
 // budget brings the ledger of one budget up to date. The budget was read before the lists
@@ -45,6 +50,10 @@ func (r *round) budget(ctx context.Context, b *v1alpha1.GPUBudget) (next time.Du
 		return 0, r.write(ctx, b, after)
 	}
 	all := usage.Claims(r.all, compiled[0], r.namespaces)
+	r.makers = r.operators.MakersIn(func(name string) bool {
+		labels, there := r.namespaces[name]
+		return there && !slices.Contains(r.Excluded, name) && compiled[0].Selects(name, labels, true)
+	})
 	var selected ledger.Selected
 	if compiled[0].Selective() {
 		selected = ledger.Selected{}
@@ -160,6 +169,11 @@ func (r *round) show(b *v1alpha1.GPUBudget, book *ledger.Book) {
 		charge.Adopt(b)
 	}
 	b.Status.Holders = r.holders
+	if len(r.makers) == 0 {
+		meta.RemoveStatusCondition(&b.Status.Conditions, v1alpha1.ConditionMakersApart)
+	} else {
+		r.condition(b, v1alpha1.ConditionMakersApart, metav1.ConditionFalse, v1alpha1.ReasonMakersSelected, policy.MakersSelected(r.makers))
+	}
 	charge.Show(b, book)
 	r.judge(b, book, charge.Limits(b))
 }

@@ -192,7 +192,7 @@ type GPUBudgetStatus struct {
 	// +optional
 	Reservations []Reservation `json:"reservations,omitempty"`
 
-	// Conditions are Ready, Counted and Within.
+	// Conditions are Ready, Counted and Within, and MakersApart if it is False.
 	// +listType=map
 	// +listMapKey=type
 	// +optional

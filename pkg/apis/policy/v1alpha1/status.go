@@ -13,6 +13,10 @@ const (
 	ConditionCompliant = "Compliant"
 	// ConditionExemptionsEnded: an entry of spec.exempt has ended. Absent if none ends.
 	ConditionExemptionsEnded = "ExemptionsEnded"
+	// ConditionMakersApart is False where a service account that is trusted to make pods of an operator's kind
+	// lives in a namespace that the policy or the budget selects: whoever may write there may act as that. Absent
+	// if there is none.
+	ConditionMakersApart = "MakersApart"
 )
 
 // Reasons of the conditions.
@@ -30,6 +34,8 @@ const (
 	ReasonExemptionsHold  = "ExemptionsHold"
 	ReasonExemptionsEnded = "ExemptionsEnded"
 
+	ReasonMakersSelected = "MakersSelected"
+
 	ReasonNoViolations = "NoViolations"
 	ReasonViolations   = "Violations"
 	ReasonAuditFailed  = "AuditFailed"
@@ -44,7 +50,7 @@ type ComputePolicyStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// Conditions are Ready, Advisory and Compliant, and ExemptionsEnded if exemptions end.
+	// Conditions are Ready, Advisory and Compliant, ExemptionsEnded if exemptions end, and MakersApart if it is False.
 	// +listType=map
 	// +listMapKey=type
 	// +optional
