@@ -1,6 +1,9 @@
 package usage
 
 import (
+	"slices"
+
+	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/kubetorch/webhook/pkg/cluster"
@@ -46,8 +49,9 @@ type holders struct {
 	podsByUID map[string]*cluster.Item
 	// roots are those that hold claims by themselves, Deployments apart, in order.
 	roots []*holder
-	// alone are the pods that belong to no root, with what they hold.
-	alone []alonePod
+	// alone are the pods that belong to no root, with what they hold, and deploymentsIn the Deployments of each namespace.
+	alone         []alonePod
+	deploymentsIn map[string][]*holder
 	// autoscalers are the HorizontalPodAutoscalers by what they scale.
 	autoscalers map[scaled][]manifest.Object
 }
@@ -65,7 +69,7 @@ type scaled struct {
 
 // newHolders looks at what was listed.
 func newHolders(o *cluster.Objects, gpus workload.GPUResources, operators workload.Operators) *holders {
-	h := &holders{gpus: gpus, operators: operators, byUID: make(map[string]*holder, len(o.Deployments)), autoscalers: map[scaled][]manifest.Object{}}
+	h := &holders{gpus: gpus, operators: operators, byUID: make(map[string]*holder, len(o.Deployments)), autoscalers: map[scaled][]manifest.Object{}, deploymentsIn: map[string][]*holder{}}
 	if claims := gpus.Claims(); claims != nil && claims.Templated() {
 		charged := gpus.WithClaims(claims.Made(), "")
 		h.charged = &charged
@@ -97,13 +101,49 @@ func newHolders(o *cluster.Objects, gpus workload.GPUResources, operators worklo
 	for i := range o.Pods {
 		h.pod(&o.Pods[i])
 	}
+	h.alone = slices.DeleteFunc(h.alone, h.awaited)
 	return h
+}
+
+// awaited adds a Pod that a ReplicaSet of a Deployment left behind to the Deployment, which has room for it in its
+// claim as long as it lacks pods, and adopts it: it would be counted twice for as long as somebody goes on to
+// delete ReplicaSets without their pods. Before the Deployment gets another pod in its place, admission charges the
+// one that was left by itself (review.needOfDeployment).
+func (h *holders) awaited(left alonePod) bool {
+	pod := left.item.Object()
+	if manifest.ControllerOf(pod) != (manifest.Owner{}) || len(left.parts) != 1 ||
+		manifest.Texts(pod, "metadata", "labels")[appsv1.DefaultDeploymentUniqueLabelKey] == "" {
+		return false
+	}
+	for _, d := range h.deploymentsIn[left.item.Namespace] {
+		o := d.read()
+		u := workload.DeploymentUsage(o, workload.Controlled{}, h.gpus)
+		if d.item.Controller != "" || !workload.Selects(o, pod) || len(u.Parts) != 1 || u.Parts[0].Type != left.parts[0].Type {
+			continue
+		}
+		held := workload.SaturatingAdd(d.pods.Active.GPUs, d.pods.Terminating.GPUs)
+		if workload.SaturatingAdd(held, left.parts[0].GPUs) <= u.Claim {
+			h.hold(d, pod)
+			return true
+		}
+	}
+	return false
+}
+
+// hold adds a Pod to those of an object.
+func (h *holders) hold(owner *holder, pod manifest.Object) {
+	owner.pods.Add(pod, h.gpus)
+	if h.charged != nil {
+		owner.charged.Add(pod, *h.charged)
+	}
 }
 
 // place makes an object a root, or part of the Deployment that it belongs to.
 func (h *holders) place(found *holder) {
 	switch found.kind {
-	case workload.DeploymentKind, workload.DaemonSetKind: // the pods of a DaemonSet claim by themselves
+	case workload.DeploymentKind:
+		h.deploymentsIn[found.item.Namespace] = append(h.deploymentsIn[found.item.Namespace], found)
+	case workload.DaemonSetKind: // its pods claim by themselves
 	case workload.ReplicaSetKind:
 		rs := found.read()
 		if d := h.ownerOf(found.item, rs); d != nil {
@@ -137,10 +177,7 @@ func (h *holders) pod(item *cluster.Item) {
 		}
 	}
 	if owner != nil && owner.kind != workload.DaemonSetKind {
-		owner.pods.Add(pod, h.gpus)
-		if h.charged != nil {
-			owner.charged.Add(pod, *h.charged)
-		}
+		h.hold(owner, pod)
 		return
 	}
 	u := workload.PodUsage(pod, h.gpus)

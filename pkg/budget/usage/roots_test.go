@@ -41,6 +41,9 @@ func TestWhatRootsHold(t *testing.T) {
 	pod := func(name, more string) string {
 		return podOf(name, more+owned(name, "uid-"+name, "apps/v1", "ReplicaSet", "rs"), "8", "Running")
 	}
+	left := func(name string) string {
+		return strings.Replace(byItself(name, name), "app: x", "app: x, pod-template-hash: h", 1)
+	}
 	const hpa = `{apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, metadata: {name: h, namespace: a, uid: h}, spec: {scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: d}, maxReplicas: 5}}`
 	job := func(spec, status string) string {
 		return strings.TrimSuffix(plain("batch/v1", "Job", byItself("j", "j"), spec, "8"), "}") + `, status: {` + status + `}}`
@@ -68,6 +71,27 @@ func TestWhatRootsHold(t *testing.T) {
 			[]string{plain("apps/v1", "ReplicaSet", byItself("rs", "rs"), `replicas: 3, `, "8")}, map[string]sums{"ReplicaSet rs": {gpus: 24}}},
 		"orphaned pods count by themselves": {
 			[]string{podOf("o", byItself("o", "o"), "8", "Running")}, map[string]sums{"Pod o": {gpus: 8}}},
+		"those that a Deployment lacks and waits for are its own": {
+			[]string{deployment, podOf("o", left("o"), "8", "Running")}, map[string]sums{"Deployment d": {gpus: 16}}},
+		"no more of them than it lacks": {
+			[]string{deployment, set("2"), pod("a", ""), podOf("o", left("o"), "8", "Running"), podOf("p", left("p"), "8", "Running")},
+			map[string]sums{"Deployment d": {gpus: 16}, "Pod p": {gpus: 8}}},
+		"nor one that is larger than what it lacks": {
+			[]string{deployment, set("2"), pod("a", ""), podOf("o", left("o"), "9", "Running")}, map[string]sums{"Deployment d": {gpus: 16}, "Pod o": {gpus: 9}}},
+		"pods that terminate are in their place": {
+			[]string{deployment, set("2"), pod("a", gone), pod("b", gone), podOf("o", left("o"), "8", "Running")}, map[string]sums{"Deployment d": {gpus: 16}, "Pod o": {gpus: 8}}},
+		"nor pods that were never a ReplicaSet's": {
+			[]string{deployment, podOf("o", byItself("o", "o"), "8", "Running")}, map[string]sums{"Deployment d": {gpus: 16}, "Pod o": {gpus: 8}}},
+		"nor pods of other labels": {
+			[]string{deployment, podOf("o", strings.Replace(left("o"), "app: x", "app: y", 1), "8", "Running")}, map[string]sums{"Deployment d": {gpus: 16}, "Pod o": {gpus: 8}}},
+		"nor pods that another has": {
+			[]string{deployment, podOf("o", strings.Replace(owned("o", "o", "apps/v1", "ReplicaSet", "gone"), "app: x", "app: x, pod-template-hash: h", 1), "8", "Running")}, map[string]sums{"Deployment d": {gpus: 16}, "Pod o": {gpus: 8}}},
+		"nor pods of another namespace": {
+			[]string{deployment, podOf("o", strings.Replace(left("o"), "namespace: a", "namespace: b", 1), "8", "Running")}, map[string]sums{"Deployment d": {gpus: 16}, "Pod o": {gpus: 8}}},
+		"nor pods of another type": {
+			[]string{deployment, strings.Replace(podOf("o", left("o"), "8", "Running"), "spec: {", "spec: {nodeSelector: {nvidia.com/gpu.product: NVIDIA-L4}, ", 1)}, map[string]sums{"Deployment d": {gpus: 16}, "Pod o": {gpus: 8}}},
+		"those of one that is scaled down are by themselves": {
+			[]string{strings.Replace(deployment, "replicas: 2", "replicas: 0", 1), podOf("o", left("o"), "8", "Running")}, map[string]sums{"Pod o": {gpus: 8}}},
 		"so do those whose owner is gone": {[]string{pod("a", "")}, map[string]sums{"Pod a": {gpus: 8}}},
 		"adopted pods are their root's": {
 			[]string{plain("apps/v1", "ReplicaSet", byItself("rs", "rs"), `replicas: 1, `, "0"), pod("a", "")}, map[string]sums{"ReplicaSet rs": {gpus: 8}}},
