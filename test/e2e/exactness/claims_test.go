@@ -268,10 +268,7 @@ func (s *sums) madeFor(r *record) {
 	if r.gone || r.controllerKind != "Pod" {
 		return
 	}
-	if s.made[r.controller] == nil {
-		s.made[r.controller] = map[types.UID]*record{}
-	}
-	s.made[r.controller][r.uid] = r
+	put(s.made, r.controller, r)
 	s.claimAgain(r.controller)
 }
 

@@ -3,7 +3,6 @@ package exactness
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"slices"
 	"sync"
 	"testing"
@@ -11,77 +10,115 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
-// settle waits until every ledger equals a recount, and what is free is less than what
-// anyone waits for. Whoever waits and would fit asks again.
-func settle(t *testing.T, all []*round) {
-	t.Helper()
-	const together = 8
-	next := make(chan *round, len(all))
-	for _, each := range all {
-		next <- each
-	}
-	close(next)
-	var settling sync.WaitGroup
+// together is how many rounds settle at the same time, while the next one storms.
+const together = 4
+
+// settling has rounds settle whose storm is over.
+type settling struct {
+	t       *testing.T
+	next    chan *round
+	running sync.WaitGroup
+
+	mu    sync.Mutex
+	tally tally
+	// full is how many budgets of all were used to the last GPU; the others are sums over them, in GPUs.
+	full, budgets            int
+	most, held, claims, live int64
+}
+
+// startSettling starts, for so many rounds at most.
+func startSettling(t *testing.T, rounds int) *settling {
+	s := &settling{t: t, next: make(chan *round, rounds)}
 	for range together {
-		settling.Go(func() {
-			for e := range next {
-				e.settle(t)
+		s.running.Go(func() {
+			for e := range s.next {
+				s.one(e)
 			}
 		})
 	}
-	settling.Wait()
+	return s
 }
 
-func (e *round) settle(t *testing.T) {
+// add has one more round settle.
+func (s *settling) add(e *round) { s.next <- e }
+
+// wait waits until all that were added have settled.
+func (s *settling) wait() {
+	close(s.next)
+	s.running.Wait()
+}
+
+// one has a round settle, and asserts that it held all the time.
+func (s *settling) one(e *round) {
+	begun := time.Now()
+	waited := len(e.waiting)
+	if !e.settle(s.t) {
+		return
+	}
+	e.holds(s.t)
+	for _, err := range e.unexpected {
+		s.t.Errorf("an answer that no client should get: %v", err)
+	}
+	s.t.Logf("%s settled in %.1fs and %d looks; of %d who waited %d wait still, after %d asked again",
+		e.budget, time.Since(begun).Seconds(), e.looks, waited, len(e.waiting), e.late)
+	s.sum(e)
+	e.witness.close()
+	e.clear(context.Background())
+}
+
+// sum adds up what became of a round.
+func (s *settling) sum(e *round) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tally.add(&e.tally)
+	for _, l := range e.limits {
+		if l.part {
+			continue
+		}
+		s.budgets++
+		s.most, s.held = s.most+l.max, s.held+l.peaks.held
+		s.claims, s.live = s.claims+whole(l.peaks.claims), s.live+whole(l.peaks.live)
+		if l.peaks.held == l.max {
+			s.full++
+		}
+	}
+}
+
+// summary tells how close the rounds came to their limits.
+func (s *settling) summary() string {
+	return fmt.Sprintf("%v; %d of %d budgets were used to the last GPU; "+
+		"of %d GPUs ledgers held %d at most, objects claimed %d, and live pods had %d",
+		&s.tally, s.full, s.budgets, s.most, s.held, s.claims, s.live)
+}
+
+// settle waits until every ledger of the round equals a recount, and what is free is less than what
+// anyone waits for. Whoever waits and would fit asks again.
+func (e *round) settle(t *testing.T) bool {
 	slices.SortFunc(e.waiting, func(a, b workload) int { return int(a.claim() - b.claim()) })
-	last, same, looks := "", 0, 0
+	last, same := "", 0
 	for {
 		done, now := e.settled(t)
 		if done {
-			return
+			return true
 		}
 		if same++; now != last {
 			last, same = now, 0
 		}
-		if same%50 == 49 {
+		if same%20 == 19 {
 			e.nudge()
 		}
-		if looks++; looks%100 == 0 {
-			t.Logf("%s after %d looks: %d wait; %s", e.budget, looks, len(e.waiting), now)
+		if e.looks++; e.looks%100 == 0 {
+			t.Logf("%s after %d looks: %d wait; %s", e.budget, e.looks, len(e.waiting), now)
 		}
 		if same == harness.Patience {
 			t.Errorf("round %s never settled: %s", e.budget, now)
-			return
+			return false
 		}
 		time.Sleep(harness.Tick)
-	}
-}
-
-// nudge changes something that nobody looks at in all Deployments and Knative Services: a controller whose
-// requests failed again and again, while replicas were killed and another webhook rejected some, waits for long
-// before it tries again, or for a change.
-func (e *round) nudge() {
-	e.looked++
-	changed := fmt.Appendf(nil, `{"metadata":{"annotations":{"e2e.kubetorch.com/looked":"%d"}}}`, e.looked)
-	var all []*record
-	e.witness.each(e.namespaces, func(r *record) {
-		if !r.deleting && (r.kind == "Deployment" || r.kind == "Service") {
-			all = append(all, r)
-		}
-	})
-	for _, r := range all {
-		resource := deployments
-		if r.kind == "Service" {
-			resource = services
-		}
-		_, _ = client.Resource(resource).Namespace(r.namespace).
-			Patch(context.Background(), r.name, types.MergePatchType, changed, metav1.PatchOptions{})
 	}
 }
 
@@ -90,16 +127,16 @@ func (e *round) nudge() {
 func (e *round) settled(t *testing.T) (done bool, state string) {
 	t.Helper()
 	busy := e.tidy(t)
-	history := e.witness.history(e.namespaces, e.budgets())
+	objects := e.witness.current()
 	free := map[string]int64{}
 	done = !busy
 	for _, l := range e.limits {
-		b := harness.Budget(t, client, l.budget)
 		if l.part {
 			continue
 		}
+		b := harness.Budget(t, client, l.budget)
 		free[l.product] = b.Status.Available
-		s := l.replay(history)
+		s := l.state(objects)
 		want, now := s.recount(), map[string]int64{}
 		for _, n := range b.Status.Namespaces {
 			now[n.Name] = n.Used
@@ -163,82 +200,4 @@ func (e *round) retry(free map[string]int64) bool {
 	}
 	e.waiting = waiting
 	return none
-}
-
-// tidy ends what would go on for ever without nodes that run pods and an autoscaler: revisions that
-// were replaced, pods that take their time, and CronJobs. It tells whether there was any.
-func (e *round) tidy(t *testing.T) (busy bool) {
-	t.Helper()
-	ctx := context.Background()
-	now := int64(0)
-	var lingering []*record
-	e.witness.each(e.namespaces, func(r *record) {
-		if r.kind == "Pod" && r.deleting {
-			lingering = append(lingering, r)
-		}
-	})
-	for _, r := range lingering {
-		_ = client.Resource(pods).Namespace(r.namespace).Delete(ctx, r.name, metav1.DeleteOptions{GracePeriodSeconds: &now})
-	}
-	if e.tidied == 0 {
-		for _, namespace := range e.namespaces {
-			crons, err := harness.Read(func() (*unstructured.UnstructuredList, error) {
-				return client.Resource(cronJobs).Namespace(namespace).List(ctx, metav1.ListOptions{})
-			})
-			if err != nil {
-				t.Errorf("listing CronJobs: %v", err)
-				return false
-			}
-			for _, c := range crons.Items {
-				_, err := client.Resource(cronJobs).Namespace(namespace).Patch(ctx, c.GetName(), types.MergePatchType,
-					[]byte(`{"spec":{"suspend":true}}`), metav1.PatchOptions{})
-				busy = busy || err != nil
-			}
-		}
-	}
-	if e.tidied%10 == 0 {
-		busy = e.scaleBack() || busy
-		for _, namespace := range e.namespaces {
-			busy = harness.Collect(ctx, client, namespace) != nil || busy
-		}
-	}
-	if !busy {
-		e.tidied++
-	}
-	return busy || len(lingering) > 0
-}
-
-// scaleBack has no revision ask for more pods than its Service allows, as Knative's autoscaler sees to every two
-// seconds: until then what it asks for is charged by itself. It tells whether there was any.
-func (e *round) scaleBack() (any bool) {
-	most := map[string]int64{}
-	var made []*record
-	e.witness.each(e.namespaces, func(r *record) {
-		switch {
-		case r.kind == "Service":
-			most[r.namespace+"/"+r.name] = r.size
-		case r.kind == "Deployment" && r.controllerKind == "Revision":
-			made = append(made, r)
-		}
-	})
-	for _, r := range made {
-		match := revisionPods.FindStringSubmatch(r.name)
-		if match == nil {
-			continue
-		}
-		if most, there := most[r.namespace+"/"+match[1]]; there && r.size > most {
-			any = true
-			_, _ = asKnative.Resource(deployments).Namespace(r.namespace).Patch(context.Background(), r.name, types.MergePatchType,
-				fmt.Appendf(nil, `{"spec":{"replicas":%d}}`, most), metav1.PatchOptions{})
-		}
-	}
-	return any
-}
-
-var revisionPods = regexp.MustCompile(`^(.+)-[0-9]{5}-deployment$`)
-
-// isOfService tells whether a Deployment's name is that of a revision of a Service.
-func isOfService(deployment, service string) bool {
-	match := revisionPods.FindStringSubmatch(deployment)
-	return match != nil && match[1] == service
 }

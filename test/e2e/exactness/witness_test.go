@@ -4,12 +4,16 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 
+	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -72,30 +76,56 @@ type record struct {
 	held, overlap int64
 }
 
-// witness keeps what happened to all objects, in the order of their versions at the end.
+// witness keeps what happened under the budgets of one round.
 type witness struct {
-	t *testing.T
-
 	mu      sync.Mutex
 	records []*record
 	now     map[types.UID]*record
+	closed  bool
 }
 
+func (w *witness) see(r *record) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return
+	}
+	w.records = append(w.records, r)
+	if w.now[r.uid] = r; r.gone {
+		delete(w.now, r.uid)
+	}
+}
+
+// close forgets all, and looks at nothing more.
+func (w *witness) close() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.closed, w.records, w.now = true, nil, nil
+}
+
+// witnesses are those of all rounds, by the names of their namespaces, and of their budgets behind a slash. What
+// has none is not looked at.
+type witnesses struct{ of sync.Map }
+
 // follow starts to watch, until the test ends.
-func follow(t *testing.T) *witness {
+func follow(t *testing.T) *witnesses {
 	t.Helper()
-	w := &witness{t: t, now: map[types.UID]*record{}}
+	all := &witnesses{}
 	watchAll(t, witnessed, func(event watch.Event) {
-		r := read(t, event.Object.(*unstructured.Unstructured))
-		r.gone = event.Type == watch.Deleted
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.records = append(w.records, r)
-		if w.now[r.uid] = r; r.gone {
-			delete(w.now, r.uid)
+		u := event.Object.(*unstructured.Unstructured)
+		key := u.GetNamespace()
+		if key == "" {
+			key = "/" + u.GetName()
 		}
+		w, ok := all.of.Load(key)
+		if !ok {
+			return
+		}
+		r := read(t, u)
+		r.gone = event.Type == watch.Deleted
+		w.(*witness).see(r)
 	})
-	return w
+	return all
 }
 
 // read reads one object.
@@ -222,6 +252,12 @@ func (r *record) counts(product string) bool {
 func watchAll(t *testing.T, resources []schema.GroupVersionResource, see func(watch.Event)) {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
+	// What watches say that end with the test would stand behind its result.
+	ctx = logr.NewContext(ctx, funcr.New(func(_, text string) {
+		if ctx.Err() == nil {
+			fmt.Fprintln(os.Stderr, text)
+		}
+	}, funcr.Options{}))
 	var running sync.WaitGroup
 	for _, resource := range resources {
 		list, err := harness.Read(func() (*unstructured.UnstructuredList, error) {
@@ -292,18 +328,20 @@ func (w *witness) madeByKnative(namespace string) (names []string) {
 	return names
 }
 
-// history has the records of some namespaces and budgets, in the order in which they were stored.
-func (w *witness) history(namespaces, ledgers []string) []*record {
+// history has all records, in the order in which they were stored.
+func (w *witness) history() []*record {
 	w.mu.Lock()
-	var wanted []*record
-	for _, r := range w.records {
-		if slices.Contains(namespaces, r.namespace) || (r.kind == "GPUBudget" && slices.Contains(ledgers, r.name)) {
-			wanted = append(wanted, r)
-		}
-	}
+	records := slices.Clone(w.records)
 	w.mu.Unlock()
-	slices.SortStableFunc(wanted, func(a, b *record) int { return cmp.Compare(a.version, b.version) })
-	return wanted
+	slices.SortStableFunc(records, func(a, b *record) int { return cmp.Compare(a.version, b.version) })
+	return records
+}
+
+// current has the objects as they are now.
+func (w *witness) current() []*record {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Collect(maps.Values(w.now))
 }
 
 func (r *record) String() string {
