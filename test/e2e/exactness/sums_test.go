@@ -212,7 +212,7 @@ func (s *sums) pods(r *record) int64 {
 // ResourceClaim holds, whoever uses it, until it is gone.
 func (s *sums) hold(r *record) {
 	holds := int64(0)
-	if !r.gone && !r.ended && r.template == "" && r.counts(s.product) {
+	if !r.gone && !r.ended && r.counts(s.product) {
 		holds = r.each
 	}
 	s.alive += holds - s.holding[r.uid]

@@ -18,7 +18,6 @@ import (
 func (e *round) tidy(t *testing.T) (busy bool) {
 	t.Helper()
 	ctx := context.Background()
-	busy = e.release(ctx)
 	now := int64(0)
 	var lingering []*record
 	e.witness.each(e.namespaces, func(r *record) {
@@ -90,19 +89,6 @@ var revisionPods = regexp.MustCompile(`^(.+)-[0-9]{5}-deployment$`)
 func isOfService(deployment, service string) bool {
 	match := revisionPods.FindStringSubmatch(deployment)
 	return match != nil && match[1] == service
-}
-
-// release has the other webhook reject nothing any more, and tells whether that is still to be done.
-func (e *round) release(ctx context.Context) (busy bool) {
-	for e.released < len(e.namespaces) {
-		_, err := client.Resource(harness.Namespaces).Patch(ctx, e.namespaces[e.released], types.MergePatchType,
-			fmt.Appendf(nil, `{"metadata":{"labels":{%q:null}}}`, rejecterLabel), metav1.PatchOptions{})
-		if err != nil {
-			return true
-		}
-		e.released++
-	}
-	return false
 }
 
 // clear deletes what the round has made, so that later rounds have less beside them. Nothing is asserted of that.

@@ -67,8 +67,15 @@ type record struct {
 	each, size int64
 	// label and value are what its pods are pinned to.
 	label, value string
-	// template is the ResourceClaimTemplate that its pods have their devices by; empty for none.
-	template string
+	// entries are the claims of its pods that are made of templates; shares is whether they name a ResourceClaim.
+	entries []entry
+	shares  bool
+	// entry is which of the claims of its pod a ResourceClaim was made for.
+	entry string
+	// looks is how many sevenths more a claim has that looks at devices in use; all is whether it asks for all
+	// that there are.
+	looks int64
+	all   bool
 	// target, least and most are those of an autoscaler.
 	target      string
 	least, most int64
@@ -81,7 +88,22 @@ type witness struct {
 	mu      sync.Mutex
 	records []*record
 	now     map[types.UID]*record
-	closed  bool
+	// admins are the namespaces that allow claims that look at devices in use, which there count nothing.
+	admins map[string]bool
+	closed bool
+}
+
+func (w *witness) allow(namespace string, admins bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.admins[namespace] = admins
+}
+
+// allows tells whether a namespace has claims that look at devices in use.
+func (w *witness) allows(namespace string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.admins[namespace]
 }
 
 func (w *witness) see(r *record) {
@@ -89,6 +111,9 @@ func (w *witness) see(r *record) {
 	defer w.mu.Unlock()
 	if w.closed {
 		return
+	}
+	if !w.admins[r.namespace] {
+		r.each += r.looks
 	}
 	w.records = append(w.records, r)
 	if w.now[r.uid] = r; r.gone {
@@ -128,20 +153,22 @@ func follow(t *testing.T) *witnesses {
 	return all
 }
 
+// number is one of an object's numbers, or another where it has none.
+func number(t *testing.T, u *unstructured.Unstructured, otherwise int64, path ...string) int64 {
+	n, found, err := unstructured.NestedInt64(u.Object, path...)
+	if err != nil {
+		t.Errorf("%s %s: %v", u.GetKind(), u.GetName(), err)
+	}
+	if !found {
+		return otherwise
+	}
+	return n
+}
+
 // read reads one object.
 func read(t *testing.T, u *unstructured.Unstructured) *record {
 	r := &record{kind: u.GetKind(), namespace: u.GetNamespace(), name: u.GetName(), uid: u.GetUID()}
 	r.deleting = u.GetDeletionTimestamp() != nil
-	number := func(otherwise int64, path ...string) int64 {
-		n, found, err := unstructured.NestedInt64(u.Object, path...)
-		if err != nil {
-			t.Errorf("%s %s: %v", r.kind, r.name, err)
-		}
-		if !found {
-			return otherwise
-		}
-		return n
-	}
 	var err error
 	if r.version, err = strconv.ParseInt(u.GetResourceVersion(), 10, 64); err != nil {
 		t.Errorf("resource version of %s: %v", r.name, err)
@@ -149,14 +176,13 @@ func read(t *testing.T, u *unstructured.Unstructured) *record {
 	if owner := metav1.GetControllerOf(u); owner != nil {
 		r.controller, r.controllerKind = owner.UID, owner.Kind
 	}
-	pod := []string{"spec", "template", "spec"}
 	switch r.kind {
 	case "GPUBudget":
-		r.held = number(0, "status", "used") + number(0, "status", "reserved")
-		r.overlap = number(0, "status", "overlap")
+		r.held = number(t, u, 0, "status", "used") + number(t, u, 0, "status", "reserved")
+		r.overlap = number(t, u, 0, "status", "overlap")
 		return r
 	case "ResourceClaim":
-		r.size = 1
+		r.size, r.entry = 1, u.GetAnnotations()["resource.kubernetes.io/pod-claim-name"]
 		spec, _, _ := unstructured.NestedMap(u.Object, "spec")
 		r.readClaimSpec(spec)
 		return r
@@ -168,8 +194,17 @@ func read(t *testing.T, u *unstructured.Unstructured) *record {
 		kind, _, _ := unstructured.NestedString(u.Object, "spec", "scaleTargetRef", "kind")
 		name, _, _ := unstructured.NestedString(u.Object, "spec", "scaleTargetRef", "name")
 		r.target = targetOf(r.namespace, kind, name)
-		r.least, r.most = number(1, "spec", "minReplicas"), number(0, "spec", "maxReplicas")
+		r.least, r.most = number(t, u, 1, "spec", "minReplicas"), number(t, u, 0, "spec", "maxReplicas")
 		return r
+	}
+	r.readPods(t, u)
+	return r
+}
+
+// readPods reads how many pods an object asks for, and what these have.
+func (r *record) readPods(t *testing.T, u *unstructured.Unstructured) {
+	pod := []string{"spec", "template", "spec"}
+	switch r.kind {
 	case "Pod":
 		pod = []string{"spec"}
 		phase, _, _ := unstructured.NestedString(u.Object, "status", "phase")
@@ -177,29 +212,30 @@ func read(t *testing.T, u *unstructured.Unstructured) *record {
 	case "Service":
 		text, _, _ := unstructured.NestedString(u.Object,
 			"spec", "template", "metadata", "annotations", "autoscaling.knative.dev/max-scale")
+		var err error
 		if r.size, err = strconv.ParseInt(text, 10, 64); err != nil {
 			t.Errorf("Knative Service %s: max-scale %q", r.name, text)
 		}
 	case "Job":
-		r.size = number(1, "spec", "parallelism")
-		if completions := number(-1, "spec", "completions"); completions >= 0 {
-			r.size = min(r.size, completions-number(0, "status", "succeeded"))
+		r.size = number(t, u, 1, "spec", "parallelism")
+		if completions := number(t, u, -1, "spec", "completions"); completions >= 0 {
+			r.size = min(r.size, completions-number(t, u, 0, "status", "succeeded"))
 		}
 		if suspended, _, _ := unstructured.NestedBool(u.Object, "spec", "suspend"); suspended || finished(u) {
 			r.size = 0
 		}
 	default:
-		r.size = number(1, "spec", "replicas")
+		r.size = number(t, u, 1, "spec", "replicas")
 	}
 	spec, _, _ := unstructured.NestedMap(u.Object, pod...)
-	r.each, r.template = devices(spec), templateOf(spec)
+	r.each = devices(spec)
+	r.readClaims(spec)
 	selector, _, _ := unstructured.NestedStringMap(spec, "nodeSelector")
 	for _, label := range []string{productLabel, cloudLabel} {
 		if value := selector[label]; value != "" {
 			r.label, r.value = label, value
 		}
 	}
-	return r
 }
 
 // devices are the sevenths of GPUs that a pod with one container has.
@@ -354,8 +390,8 @@ func (r *record) String() string {
 	case r.ended:
 		state = ", ended"
 	}
-	if r.template != "" {
-		state += ", of template " + r.template
+	for _, e := range r.entries {
+		state += ", of template " + e.template
 	}
 	return fmt.Sprintf("%d: %s %s/%s%s: %d pods of %d/7 GPUs, controller %s, ledger %d+%d",
 		r.version, r.kind, r.namespace, r.name, state, r.size, r.each, r.controllerKind, r.held, r.overlap)
