@@ -157,7 +157,7 @@ func (w workload) pinCounts() bool {
 	case len(w.templates) == 0 || w.pin == "":
 		return true
 	case isOf(label, value, h100):
-		return w.device != "" || of("") || of(h100)
+		return w.device != "" || !of(l4) // whichever of the templates is there
 	default:
 		return !of("")
 	}

@@ -16,7 +16,7 @@ func (e *round) settle(t *testing.T) bool {
 	slices.SortFunc(e.waiting, func(a, b workload) int { return cmp.Compare(a.each()*int64(a.pods), b.each()*int64(b.pods)) })
 	last, same := "", 0
 	for {
-		done, now := e.settled(t)
+		done, now, objects := e.settled(t)
 		if done {
 			return true
 		}
@@ -27,10 +27,10 @@ func (e *round) settle(t *testing.T) bool {
 			e.nudge()
 		}
 		if e.looks++; e.looks%100 == 0 {
-			t.Logf("%s after %d looks: %d wait; %s", e.budget, e.looks, len(e.waiting), now)
+			t.Logf("%s after %d looks: %d wait; %s; %s", e.budget, e.looks, len(e.waiting), now, objects)
 		}
 		if same == harness.Patience {
-			t.Errorf("round %s never settled: %s", e.budget, now)
+			t.Errorf("round %s never settled: %s; %s", e.budget, now, objects)
 			return false
 		}
 		time.Sleep(harness.Tick)
@@ -41,8 +41,9 @@ func (e *round) settle(t *testing.T) bool {
 const asksAgain = 5
 
 // settled tells whether nobody waits in vain and every ledger is at rest and equal to a recount; if
-// not, it does something about it, and describes the state.
-func (e *round) settled(t *testing.T) (done bool, state string) {
+// not, it does something about it, and describes the state, and apart from that the objects that are counted
+// otherwise: these go on changing when controllers are asked to look again.
+func (e *round) settled(t *testing.T) (done bool, state, differing string) {
 	t.Helper()
 	busy := e.tidy(t)
 	objects := e.witness.current()
@@ -61,8 +62,8 @@ func (e *round) settled(t *testing.T) (done bool, state string) {
 		for _, namespace := range l.namespaces {
 			if now[namespace] != want[namespace] {
 				done = false
-				state += fmt.Sprintf("%s holds %d where a recount finds %d of %v; ",
-					namespace, now[namespace], want[namespace], s.in(namespace))
+				state += fmt.Sprintf("%s holds %d where a recount finds %d; ", namespace, now[namespace], want[namespace])
+				differing += fmt.Sprintf("%s has %v; ", namespace, s.in(namespace))
 			}
 		}
 		left.read(l, e.limits, b.Status.Available, now)
@@ -71,7 +72,7 @@ func (e *round) settled(t *testing.T) (done bool, state string) {
 			len(b.Status.Reservations)+len(b.Status.InFlight) == 0
 	}
 	if !done && e.looks%asksAgain != 0 {
-		return false, state
+		return false, state, differing
 	}
-	return e.retry(left, objects) && done, state
+	return e.retry(left, objects) && done, state, differing
 }

@@ -393,6 +393,6 @@ func (r *record) String() string {
 	for _, e := range r.entries {
 		state += ", of template " + e.template
 	}
-	return fmt.Sprintf("%d: %s %s/%s%s: %d pods of %d/7 GPUs, controller %s, ledger %d+%d",
-		r.version, r.kind, r.namespace, r.name, state, r.size, r.each, r.controllerKind, r.held, r.overlap)
+	return fmt.Sprintf("%d: %s %s/%s%s: %d pods of %d/7 GPUs %s, controller %s, ledger %d+%d",
+		r.version, r.kind, r.namespace, r.name, state, r.size, r.each, r.value, r.controllerKind, r.held, r.overlap)
 }
