@@ -87,7 +87,11 @@ func (c *course) storm(group []*round) bool {
 	for _, e := range group {
 		begun, n := time.Now(), uint64(e.number)
 		stopClass := changeClass(c.t, rand.New(rand.NewPCG(*seed, n)))
-		e.storm(*seed+n, workloads, *concurrent)
+		users := workloads
+		if *rounds == 1 {
+			users = alone
+		}
+		e.storm(*seed+n, users, *concurrent)
 		stopClass()
 		c.t.Logf("%s stormed for %.1fs, until %.1fs: %v (%s)", e.budget, time.Since(begun).Seconds(),
 			time.Since(c.begun).Seconds(), &e.tally, e.detail())

@@ -23,8 +23,9 @@ import (
 )
 
 const (
-	// workloads is how many of them a round has at the same time.
-	workloads = 300
+	// workloads is how many of them a round has at the same time, and alone those of a round by itself, which is
+	// one test among others.
+	workloads, alone = 300, 180
 	// spread is over how many namespaces.
 	spread = 10
 )
