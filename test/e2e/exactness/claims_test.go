@@ -4,16 +4,16 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 
 	"github.com/kubetorch/webhook/test/e2e/harness"
@@ -25,6 +25,9 @@ const (
 	driver      = "gpu.nvidia.com"
 )
 
+// adminLabel is the label of namespaces that allow claims that look at devices in use.
+const adminLabel = "resource.kubernetes.io/admin-access"
+
 var (
 	deviceClasses  = schema.GroupVersionResource{Group: "resource.k8s.io", Version: "v1", Resource: "deviceclasses"}
 	resourceSlices = schema.GroupVersionResource{Group: "resource.k8s.io", Version: "v1", Resource: "resourceslices"}
@@ -32,134 +35,250 @@ var (
 	claimTemplates = schema.GroupVersionResource{Group: "resource.k8s.io", Version: "v1", Resource: "resourceclaimtemplates"}
 )
 
-// claimEntry is the name of a pod's only claim, and sharedClaim that of the ResourceClaim in each namespace
-// which pods name themselves.
-const (
-	claimEntry  = "devices"
-	sharedClaim = "shared"
-)
+// sharedClaim is the ResourceClaim in each namespace which pods name themselves.
+const sharedClaim = "shared"
 
-// claimTemplate is a ResourceClaimTemplate that every namespace has, and the product that it asks for: each
-// stays of its product, however often it is made anew.
-type claimTemplate struct{ name, product string }
+// everything is the number of devices that a request has which asks for all that there are.
+const everything = -1
 
-var templatesOfEach = []claimTemplate{{"any-0", ""}, {"any-1", ""}, {"l4", l4}, {"h100", h100}}
-
-// other is the template that takes the place of one when a workload's pods change: another of the same product.
-func other(template string) string {
-	switch template {
-	case "any-0":
-		return "any-1"
-	case "any-1":
-		return "any-0"
-	}
-	return template
+// ask is what a claim asks for.
+type ask struct {
+	devices int
+	// product is the one that all its devices are of; empty for any.
+	product string
+	// way is which of the ways that there are: two requests, or alternatives of which one is smaller.
+	way int
+	// looks is whether a further request looks at devices in use, which administrators may.
+	looks bool
 }
 
-// drawClaims draws how a workload gets its devices: by a template, by the claim that all share, or by names of
-// resources.
-func (w *workload) drawClaims(r *rand.Rand) {
-	n := r.IntN(12)
+// claimTemplate is a ResourceClaimTemplate that every namespace has, and what it asks for: each stays of its
+// product, however often it is made anew.
+type claimTemplate struct {
+	name string
+	ask
+}
+
+const (
+	anyFirst  = "any-0"
+	anySecond = "any-1"
+	ofL4      = "l4"
+	ofH100    = "h100"
+	ofAll     = "all"
+	looking   = "looking"
+)
+
+var templatesOfEach = []claimTemplate{
+	{name: anyFirst}, {name: anySecond}, {ofL4, ask{product: l4}}, {ofH100, ask{product: h100}},
+	{ofAll, ask{devices: everything}}, {looking, ask{looks: true}},
+}
+
+// drawnTemplates are their names, each as often as it is drawn.
+var drawnTemplates = []string{
+	anyFirst, anyFirst, anySecond, anySecond, ofL4, ofL4, ofH100, ofH100, ofAll, looking, looking,
+}
+
+// templateNamed is the template of a name.
+func templateNamed(name string) claimTemplate {
+	return templatesOfEach[slices.IndexFunc(templatesOfEach, func(t claimTemplate) bool { return t.name == name })]
+}
+
+// others are the templates that take the place of some when a workload's pods change: of the same products.
+func others(templates []string) (names []string) {
+	for _, name := range templates {
+		switch name {
+		case anyFirst:
+			name = anySecond
+		case anySecond:
+			name = anyFirst
+		}
+		names = append(names, name)
+	}
+	return names
+}
+
+// drawClaims draws how a workload gets its devices: by templates, by the claim that all share, by names of
+// resources, or by two of these. admin is whether its namespace allows claims that look at devices in use.
+func (w *workload) drawClaims(r *rand.Rand, admin bool) {
+	n := r.IntN(24)
 	switch w.kind {
 	case plainService, labelledService, labelledDeployment, expandedDeployment: // Knative has no claims
 		return
 	case handMade:
-		w.device = gpu
+		w.device, w.looks = gpu, admin && r.IntN(2) == 0
 		if w.pin != "" {
 			w.pin = productLabel + "=" + []string{l4, h100}[r.IntN(2)]
 		}
+		if r.IntN(6) == 0 {
+			w.devices = everything
+		}
 		return
 	}
-	switch {
-	case n < 4:
-		t := templatesOfEach[r.IntN(len(templatesOfEach))]
-		w.ofTemplate, w.device = t.name, ""
-		if w.kind != daemonSet {
-			w.pin = ""
+	template := func() {
+		name := drawnTemplates[r.IntN(len(drawnTemplates))]
+		switch {
+		case name == looking && !admin:
+			name = anyFirst
+		case name == ofAll:
+			w.pods = min(w.pods, 1+r.IntN(2))
 		}
+		w.templates = append(w.templates, name)
+	}
+	switch {
 	case n < 5:
-		w.shared, w.device = true, ""
+		w.device = ""
+		template()
+	case n < 7:
+		w.device = ""
+		template()
+		template()
+	case n < 8:
+		w.device, w.shared = "", true
+		template()
+	case n < 10:
+		w.device, w.devices = gpu, 1+r.IntN(3)
+		template()
+	case n < 11:
+		w.device, w.shared = "", true
+	}
+	if w.kind != daemonSet && !w.pinCounts() {
+		w.pin = ""
+	}
+}
+
+// pinCounts tells whether the pods' node pin makes no difference to what their claims count: these are of the
+// type that their own selectors name. Where a pin of nodes is taken for the type of such claims too, it may be
+// another; only pins are drawn by which both are the same.
+func (w workload) pinCounts() bool {
+	of := func(product string) bool {
+		return slices.ContainsFunc(w.templates, func(name string) bool { return templateNamed(name).product == product })
+	}
+	switch label, value := splitPin(w.pin); {
+	case len(w.templates) == 0 || w.pin == "":
+		return true
+	case isOf(label, value, h100):
+		return w.device != "" || !of(l4) // whichever of the templates is there
+	default:
+		return !of("")
 	}
 }
 
 // podClaims are the resourceClaims of its pods.
-func (w workload) podClaims() []any {
-	switch {
-	case w.ofTemplate != "":
-		return []any{map[string]any{"name": claimEntry, "resourceClaimTemplateName": w.ofTemplate}}
-	case w.shared:
-		return []any{map[string]any{"name": claimEntry, "resourceClaimName": sharedClaim}}
+func (w workload) podClaims() (claims []any) {
+	for i, name := range w.templates {
+		claims = append(claims, map[string]any{"name": fmt.Sprintf("devices-%d", i), "resourceClaimTemplateName": name})
 	}
-	return nil
+	if w.shared {
+		claims = append(claims, map[string]any{"name": sharedClaim, "resourceClaimName": sharedClaim})
+	}
+	return claims
 }
 
-// claimSpec asks for some devices, of a product if one is named, in one of the ways that there are: as one
-// request or as two, or with alternatives of which one is smaller.
-func claimSpec(devices int, product string, way int) map[string]any {
-	request := func(n int) map[string]any {
-		exactly := map[string]any{"deviceClassName": deviceClass}
-		if n != 1 {
-			exactly["count"] = int64(n)
-		}
-		if product != "" {
-			name := strings.ReplaceAll(product, "-", " ")
-			exactly["selectors"] = []any{map[string]any{"cel": map[string]any{
-				"expression": fmt.Sprintf("device.attributes[%q].productName == %q", driver, name)}}}
-		}
-		return exactly
+// request is one for a number of devices.
+func (a ask) request(devices int) map[string]any {
+	exactly := map[string]any{"deviceClassName": deviceClass}
+	switch devices {
+	case everything:
+		exactly["allocationMode"] = "All"
+	case 1:
+	default:
+		exactly["count"] = int64(devices)
 	}
-	requests := []any{map[string]any{"name": "gpu", "exactly": request(devices)}}
+	if a.product != "" {
+		name := strings.ReplaceAll(a.product, "-", " ")
+		exactly["selectors"] = []any{map[string]any{"cel": map[string]any{
+			"expression": fmt.Sprintf("device.attributes[%q].productName == %q", driver, name)}}}
+	}
+	return exactly
+}
+
+// spec is that of a claim.
+func (a ask) spec() map[string]any {
+	requests := []any{map[string]any{"name": "gpu", "exactly": a.request(a.devices)}}
 	switch {
-	case devices > 1 && way == 0:
-		first, second := request(devices), request(1)
+	case a.devices != 1 && a.way == 0:
+		first, second := a.request(a.devices), a.request(1)
 		first["name"], second["name"] = "many", "one"
 		requests = []any{map[string]any{"name": "gpu", "firstAvailable": []any{first, second}}}
-	case devices > 1 && way == 1:
-		requests = []any{map[string]any{"name": "gpu", "exactly": request(devices - 1)}, map[string]any{"name": "more", "exactly": request(1)}}
+	case a.devices != 1 && a.way == 1:
+		requests = []any{
+			map[string]any{"name": "gpu", "exactly": a.request(max(everything, a.devices-1))},
+			map[string]any{"name": "more", "exactly": a.request(1)},
+		}
+	}
+	if a.looks {
+		look := a.request([]int{everything, 2, 8}[a.way])
+		look["adminAccess"] = true
+		requests = append(requests, map[string]any{"name": "look", "exactly": look})
 	}
 	return map[string]any{"devices": map[string]any{"requests": requests}}
 }
 
-func templateObject(t claimTemplate, devices, way int) *unstructured.Unstructured {
+// template is one of a name that asks for it.
+func (a ask) template(name string) *unstructured.Unstructured {
 	u := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaimTemplate",
-		"spec": map[string]any{"spec": claimSpec(devices, t.product, way)}}}
-	u.SetName(t.name)
-	return u
-}
-
-func claimObject(name string, devices int, product string, way int) *unstructured.Unstructured {
-	u := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaim",
-		"spec": claimSpec(devices, product, way)}}
+		"spec": map[string]any{"spec": a.spec()}}}
 	u.SetName(name)
 	return u
 }
 
-// makeClaims makes the templates and the shared claim of the round's namespaces.
+// claim is one of a name that asks for it.
+func (a ask) claim(name string) *unstructured.Unstructured {
+	u := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaim",
+		"spec": a.spec()}}
+	u.SetName(name)
+	return u
+}
+
+// anew is what a template asks for that is made once more, with so many devices.
+func (t claimTemplate) anew(devices, way int) ask {
+	a := t.ask
+	if a.way = way; a.devices != everything || devices == 1 { // for one device there mostly is room
+		a.devices = devices
+	}
+	return a
+}
+
+// makeClaims makes the templates and the shared claim of the round's namespaces, and sees to it that only those
+// that allow it have claims that look at devices in use.
 func (e *round) makeClaims(t *testing.T, r *rand.Rand) {
 	t.Helper()
 	for _, namespace := range e.namespaces {
 		for _, template := range templatesOfEach {
-			e.provide(t, claimTemplates, namespace, templateObject(template, 1+r.IntN(3), r.IntN(3)))
+			u := template.anew(2+r.IntN(2), r.IntN(3)).template(template.name)
+			err := e.provide(t, claimTemplates, namespace, u)
+			if template.looks && !e.witness.allows(namespace) {
+				require.True(t, apierrors.IsInvalid(err) || apierrors.IsForbidden(err), "%s in %s: %v", template.name, namespace, err)
+				require.ErrorContains(t, err, adminLabel)
+				continue
+			}
+			require.NoError(t, err)
 		}
-		e.provide(t, resourceClaims, namespace, claimObject(sharedClaim, 1+r.IntN(3), "", r.IntN(3)))
+		require.NoError(t, e.provide(t, resourceClaims, namespace, ask{devices: 1 + r.IntN(3), way: r.IntN(3)}.claim(sharedClaim)))
 	}
 }
 
-func (e *round) provide(t *testing.T, resource schema.GroupVersionResource, namespace string, u *unstructured.Unstructured) {
+func (e *round) provide(t *testing.T, resource schema.GroupVersionResource, namespace string, u *unstructured.Unstructured) error {
 	t.Helper()
-	require.NoError(t, harness.Answered(func() error {
+	return harness.Answered(func() error {
 		_, err := client.Resource(resource).Namespace(namespace).Create(t.Context(), u, metav1.CreateOptions{})
 		return err
-	}))
+	})
 }
 
-// swap deletes what the user's pods have their devices by, the template or the shared claim, and makes it
-// anew with another number of devices, under all that names it. Where that does not fit it asks for less.
+// swap deletes one of those that the user's pods have their devices by, a template or the shared claim, and makes
+// it anew with another number of devices, under all that names it. Where that does not fit it asks for less.
 func (u *user) swap() {
-	var api dynamic.ResourceInterface = client.Resource(claimTemplates).Namespace(u.namespace)
-	name := u.w.ofTemplate
-	if u.w.shared {
-		api, name = client.Resource(resourceClaims).Namespace(u.namespace), sharedClaim
+	var api dynamic.ResourceInterface = client.Resource(resourceClaims).Namespace(u.namespace)
+	name, anew := sharedClaim, func(devices int) *unstructured.Unstructured {
+		return ask{devices: devices, way: u.r.IntN(3)}.claim(sharedClaim)
+	}
+	if n := u.r.IntN(len(u.w.podClaims())); n < len(u.w.templates) {
+		api = client.Resource(claimTemplates).Namespace(u.namespace)
+		t := templateNamed(u.w.templates[n])
+		name, anew = t.name, func(devices int) *unstructured.Unstructured {
+			return t.anew(devices, u.r.IntN(3)).template(t.name)
+		}
 	}
 	err := u.operation(func(ctx context.Context) error { return api.Delete(ctx, name, metav1.DeleteOptions{}) })
 	if err != nil {
@@ -168,16 +287,8 @@ func (u *user) swap() {
 	}
 	u.deleted.Add(1)
 	for devices := 1 + u.r.IntN(6); ; devices = max(1, devices-1-u.r.IntN(2)) {
-		anew := claimObject(name, devices, "", u.r.IntN(3))
-		if !u.w.shared {
-			for _, t := range templatesOfEach {
-				if t.name == name {
-					anew = templateObject(t, devices, u.r.IntN(3))
-				}
-			}
-		}
 		err := u.operation(func(ctx context.Context) error {
-			_, err := api.Create(ctx, anew, metav1.CreateOptions{})
+			_, err := api.Create(ctx, anew(devices), metav1.CreateOptions{})
 			return err
 		})
 		switch again := u.answered(err); {
@@ -189,116 +300,4 @@ func (u *user) swap() {
 		}
 		time.Sleep(time.Duration(u.r.IntN(300)) * time.Millisecond)
 	}
-}
-
-// template is the ResourceClaimTemplate of a name as it is now; nil if there is none.
-func (w *witness) template(namespace, name string) (found *record) {
-	w.each([]string{namespace}, func(r *record) {
-		if r.kind == "ResourceClaimTemplate" && r.name == name {
-			found = r
-		}
-	})
-	return found
-}
-
-var productTerm = regexp.MustCompile(`productName == "([^"]+)"`)
-
-// readClaimSpec adds up what the requests of a claim ask for: the most of alternatives.
-func (r *record) readClaimSpec(spec map[string]any) {
-	requests, _, _ := unstructured.NestedSlice(spec, "devices", "requests")
-	for _, request := range requests {
-		alternatives, _, _ := unstructured.NestedSlice(request.(map[string]any), "firstAvailable")
-		if exactly, found, _ := unstructured.NestedMap(request.(map[string]any), "exactly"); found {
-			alternatives = append(alternatives, exactly)
-		}
-		most := int64(0)
-		for _, a := range alternatives {
-			n, stated, _ := unstructured.NestedInt64(a.(map[string]any), "count")
-			if !stated {
-				n = 1
-			}
-			most = max(most, n)
-			selectors, _, _ := unstructured.NestedSlice(a.(map[string]any), "selectors")
-			for _, s := range selectors {
-				expression, _, _ := unstructured.NestedString(s.(map[string]any), "cel", "expression")
-				if m := productTerm.FindStringSubmatch(expression); m != nil {
-					r.label, r.value = productLabel, strings.ReplaceAll(m[1], " ", "-")
-				}
-			}
-		}
-		r.each += 7 * most
-	}
-}
-
-// templateOf is the ResourceClaimTemplate that the only claim of a pod is made of; empty for none.
-func templateOf(pod map[string]any) string {
-	claims, _, _ := unstructured.NestedSlice(pod, "resourceClaims")
-	for _, c := range claims {
-		if name, _, _ := unstructured.NestedString(c.(map[string]any), "resourceClaimTemplateName"); name != "" {
-			return name
-		}
-	}
-	return ""
-}
-
-// each is how many sevenths of a GPU of the limit's type one pod of an object has: of what has them by a
-// template, a pod what its ResourceClaim has, once that was made, and others what the template has now.
-func (s *sums) each(r *record) int64 {
-	from := r
-	if r.template != "" {
-		from = s.templates[r.namespace+"/"+r.template]
-		for _, claim := range s.made[r.uid] {
-			from = claim // there is one, or the recount differs
-		}
-	}
-	if from == nil || !from.counts(s.product) {
-		return 0
-	}
-	return from.each
-}
-
-// madeFor puts right whose a ResourceClaim is.
-func (s *sums) madeFor(r *record) {
-	for pod, claims := range s.made {
-		if claims[r.uid] != nil && (r.gone || pod != r.controller) {
-			delete(claims, r.uid)
-			s.claimAgain(pod)
-		}
-	}
-	if r.gone || r.controllerKind != "Pod" {
-		return
-	}
-	if s.made[r.controller] == nil {
-		s.made[r.controller] = map[types.UID]*record{}
-	}
-	s.made[r.controller][r.uid] = r
-	s.claimAgain(r.controller)
-}
-
-func (s *sums) claimAgain(uid types.UID) {
-	if r := s.objects[uid]; r != nil {
-		s.claim(r)
-	}
-}
-
-// template puts right what the objects claim that name a template.
-func (s *sums) template(r *record) {
-	key := r.namespace + "/" + r.name
-	switch {
-	case !r.gone:
-		s.templates[key] = r
-	case s.templates[key] != nil && s.templates[key].uid == r.uid:
-		delete(s.templates, key)
-	}
-	for _, o := range s.objects {
-		if o.namespace == r.namespace && o.template == r.name {
-			s.claim(o)
-		}
-	}
-}
-
-// partOfPod tells whether a ResourceClaim is counted with the pod that it was made for.
-func (s *sums) partOfPod(r *record) bool {
-	pod := s.objects[r.controller]
-	return pod != nil && pod.kind == "Pod" && !pod.ended && pod.template != ""
 }

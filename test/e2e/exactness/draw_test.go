@@ -1,13 +1,11 @@
 package exactness
 
 import (
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/types"
 )
 
 // Names of GPUs. A slice counts the seventh part of one, by the policy below.
@@ -65,17 +63,20 @@ type workload struct {
 	devices, pods int
 	// device is the name of what is asked for, pin the label of nodes with its type; empty for any.
 	device, pin string
-	// ofTemplate is the ResourceClaimTemplate that its pods have their devices by, in place of a resource; shared
-	// is whether they name the ResourceClaim that is there for all.
-	ofTemplate string
-	shared     bool
+	// templates are the ResourceClaimTemplates that its pods have devices by, in place of a resource or beside
+	// it; shared is whether they name the ResourceClaim that is there for all.
+	templates []string
+	shared    bool
+	// looks is whether a claim that is made by hand looks at devices in use too.
+	looks bool
 	// lingers is whether its pods take their time when they are deleted.
 	lingers bool
 	// ends is after how many seconds a Job fails; 0 for never.
 	ends int
 }
 
-func randomWorkload(r *rand.Rand) workload {
+// randomWorkload is one in a namespace that allows claims that look at devices in use, or does not.
+func randomWorkload(r *rand.Rand, admin bool) workload {
 	w := workload{kind: drawn[r.IntN(len(drawn))], devices: 1 + r.IntN(8), pods: 1 + r.IntN(6), device: gpu}
 	w.lingers = r.IntN(6) == 0
 	switch r.IntN(6) {
@@ -103,12 +104,20 @@ func randomWorkload(r *rand.Rand) workload {
 	case job:
 		w.ends = []int{0, 0, 5 + r.IntN(20)}[r.IntN(3)]
 	}
-	w.drawClaims(r)
+	w.drawClaims(r, admin)
 	return w
 }
 
-// claim is what it asks for, in GPUs; by a template, what a claim of that asks for is its business.
-func (w workload) claim() int64 { return whole(int64(w.devices*w.pods) * sevenths[w.device]) }
+// each is what one of its pods asks for by the name of a resource, or a claim that is made by hand, in sevenths;
+// by a template, what a claim of that asks for is its business.
+func (w workload) each() int64 {
+	if w.kind == handMade {
+		r, spec := &record{}, w.object("", false).Object["spec"].(map[string]any)
+		r.readClaimSpec(spec)
+		return r.each
+	}
+	return int64(w.devices) * sevenths[w.device]
+}
 
 // whole is a number of sevenths, rounded up.
 func whole(n int64) int64 { return (n + 6) / 7 }
@@ -183,11 +192,18 @@ func (w workload) container() map[string]any {
 	switch w.kind {
 	case labelledService, labelledDeployment, expandedDeployment:
 	default:
-		if w.podClaims() != nil {
-			c["resources"] = map[string]any{"claims": []any{map[string]any{"name": claimEntry}}}
-			break
+		resources := map[string]any{}
+		var named []any
+		for _, claim := range w.podClaims() {
+			named = append(named, map[string]any{"name": claim.(map[string]any)["name"]})
 		}
-		c["resources"] = map[string]any{"limits": map[string]any{w.device: fmt.Sprint(w.devices)}}
+		if named != nil {
+			resources["claims"] = named
+		}
+		if w.device != "" {
+			resources["limits"] = map[string]any{w.device: fmt.Sprint(w.devices)}
+		}
+		c["resources"] = resources
 	}
 	return c
 }
@@ -255,7 +271,7 @@ func (w workload) object(name string, generated bool) *unstructured.Unstructured
 		u.Object["metadata"] = template["metadata"]
 	case handMade:
 		_, product := splitPin(w.pin)
-		u = claimObject(name, w.devices, product, w.devices%3)
+		u = ask{w.devices, product, (w.devices + 3) % 3, w.looks}.claim(name)
 	}
 	if u.SetName(name); generated {
 		u.SetName("")
@@ -286,99 +302,4 @@ func annotate(template map[string]any, key, value string) {
 		metadata["annotations"] = annotations
 	}
 	annotations[key] = value
-}
-
-// resized is a merge patch that changes the number of pods.
-func (w workload) resized(pods int) map[string]any {
-	switch w.kind {
-	case plainService:
-		return templated(annotated("autoscaling.knative.dev/max-scale", pods))
-	case labelledService, expandedDeployment:
-		return annotated("autoscale.kubetorch.com/max-scale", pods)
-	case job:
-		return map[string]any{"spec": map[string]any{"parallelism": pods}}
-	case cronJob, daemonSet, pod, handMade:
-		return map[string]any{"metadata": map[string]any{"labels": map[string]any{"changed": fmt.Sprint(pods)}}}
-	}
-	return map[string]any{"spec": map[string]any{"replicas": pods}}
-}
-
-// refitted is a merge patch that changes how many devices each pod has.
-func (w workload) refitted(devices int) map[string]any {
-	switch w.kind {
-	case labelledService, labelledDeployment, expandedDeployment:
-		return annotated("compute.kubetorch.com/gpus", devices)
-	case job, cronJob, pod, handMade: // have what they were made with
-		return map[string]any{"metadata": map[string]any{"labels": map[string]any{"changed": fmt.Sprint(devices)}}}
-	}
-	w.devices, w.ofTemplate = devices, other(w.ofTemplate)
-	spec := map[string]any{"containers": []any{w.container()}}
-	if claims := w.podClaims(); claims != nil {
-		spec["resourceClaims"] = claims
-	}
-	return templated(map[string]any{"spec": spec})
-}
-
-// annotated is a merge patch of an annotation.
-func annotated(key string, value int) map[string]any {
-	return map[string]any{"metadata": map[string]any{"annotations": map[string]any{key: fmt.Sprint(value)}}}
-}
-
-func templated(template map[string]any) map[string]any {
-	return map[string]any{"spec": map[string]any{"template": template}}
-}
-
-// change is a random merge patch, and which subresource it is for.
-func (w workload) change(r *rand.Rand) (patch []byte, kind types.PatchType, subresource []string) {
-	var merge map[string]any
-	switch n := r.IntN(10); {
-	case w.kind == job && n < 5:
-		merge = map[string]any{"spec": map[string]any{"suspend": r.IntN(2) == 0}}
-	case n < 4:
-		merge = w.resized(r.IntN(7))
-		if w.kind <= labelledService || w.kind == expandedDeployment || w.kind == job {
-			merge = w.resized(1 + r.IntN(6))
-		}
-	case n < 6 && w.scales():
-		return fmt.Appendf(nil, `{"spec":{"replicas":%d}}`, r.IntN(7)), types.MergePatchType, []string{"scale"}
-	case n < 8:
-		merge = w.refitted(1 + r.IntN(8))
-	default: // both at once
-		merge = w.refitted(1 + r.IntN(8))
-		join(merge, w.resized(1+r.IntN(6)))
-	}
-	patch, err := json.Marshal(merge)
-	if err != nil {
-		panic(err)
-	}
-	return patch, types.MergePatchType, nil
-}
-
-// join adds one merge patch to another.
-func join(to, from map[string]any) {
-	for key, value := range from {
-		inner, isMap := value.(map[string]any)
-		if had, ok := to[key].(map[string]any); ok && isMap {
-			join(had, inner)
-			continue
-		}
-		to[key] = value
-	}
-}
-
-// autoscaler points at a workload of some name.
-func (w workload) autoscaler(r *rand.Rand, name string) *unstructured.Unstructured {
-	apiVersion, kind := w.apiKind()
-	least := 1 + r.IntN(4)
-	spec := map[string]any{
-		"minReplicas": int64(least), "maxReplicas": int64(least + r.IntN(4)),
-		"scaleTargetRef": map[string]any{"apiVersion": apiVersion, "kind": kind, "name": name},
-		"metrics": []any{map[string]any{"type": "Resource", "resource": map[string]any{"name": "cpu",
-			"target": map[string]any{"type": "Utilization", "averageUtilization": int64(50)}}}},
-	}
-	u := &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "spec": spec,
-	}}
-	u.SetName(name)
-	return u
 }

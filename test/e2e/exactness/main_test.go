@@ -33,7 +33,7 @@ var (
 	client  dynamic.Interface
 
 	rounds     = flag.Int("rounds", 1, "how often the exactness of budgets is tried")
-	concurrent = flag.Int("concurrent", 32, "how many of the 300 requests of a round run at the same time")
+	concurrent = flag.Int("concurrent", 32, "how many of the requests of a round run at the same time")
 	seed       = flag.Uint64("seed", 0, "what the test draws from; 0 is another one each time")
 )
 

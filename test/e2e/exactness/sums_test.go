@@ -18,6 +18,8 @@ type limit struct {
 	strict     bool
 	// part is whether it is one namespace's of a budget, so that the ledger holds more.
 	part bool
+	// peaks are those that were found.
+	peaks peaks
 }
 
 func (l *limit) String() string {
@@ -76,6 +78,36 @@ func (l *limit) replay(history []*record) *sums {
 	return s
 }
 
+// state has the objects as they are now, to be recounted.
+func (l *limit) state(now []*record) *sums {
+	s := newSums(l)
+	for _, r := range now {
+		switch r.kind {
+		case "GPUBudget":
+			continue
+		case "HorizontalPodAutoscaler":
+			put(s.autoscalers, r.target, r)
+			continue
+		case "ResourceClaimTemplate":
+			s.templates[r.namespace+"/"+r.name] = r
+		case "ResourceClaim":
+			if r.controllerKind == "Pod" {
+				put(s.made, r.controller, r)
+			}
+		}
+		s.objects[r.uid] = r
+	}
+	return s
+}
+
+// put adds a record to those with a key.
+func put[K comparable](to map[K]map[types.UID]*record, key K, r *record) {
+	if to[key] == nil {
+		to[key] = map[types.UID]*record{}
+	}
+	to[key][r.uid] = r
+}
+
 func (s *sums) see(r *record) {
 	switch {
 	case r.kind == "GPUBudget":
@@ -127,10 +159,7 @@ func (s *sums) autoscaler(r *record) {
 	if r.gone {
 		return
 	}
-	if s.autoscalers[r.target] == nil {
-		s.autoscalers[r.target] = map[types.UID]*record{}
-	}
-	s.autoscalers[r.target][r.uid] = r
+	put(s.autoscalers, r.target, r)
 	s.claimAll(r.target)
 }
 
@@ -183,7 +212,7 @@ func (s *sums) pods(r *record) int64 {
 // ResourceClaim holds, whoever uses it, until it is gone.
 func (s *sums) hold(r *record) {
 	holds := int64(0)
-	if !r.gone && !r.ended && r.template == "" && r.counts(s.product) {
+	if !r.gone && !r.ended && r.counts(s.product) {
 		holds = r.each
 	}
 	s.alive += holds - s.holding[r.uid]

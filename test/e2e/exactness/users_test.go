@@ -112,8 +112,8 @@ func (u *users) storm(seed uint64, n, concurrent int) {
 			<-start
 			places <- struct{}{}
 			defer func() { <-places }()
-			s := &user{users: u, r: r, w: randomWorkload(r), name: fmt.Sprintf("w-%d", i)}
-			s.namespace = u.namespaces[r.IntN(len(u.namespaces))]
+			s := &user{users: u, r: r, name: fmt.Sprintf("w-%d", i), namespace: u.namespaces[r.IntN(len(u.namespaces))]}
+			s.w = randomWorkload(r, u.witness.allows(s.namespace))
 			s.api = client.Resource(s.w.resource()).Namespace(s.namespace)
 			s.act()
 		})
@@ -293,7 +293,7 @@ func (u *user) remove() {
 	if u.w.resource() == services {
 		policies = policies[:2] // Knative lets nobody take a Service from what it made
 	}
-	if u.w.kind == pod && u.w.ofTemplate != "" {
+	if u.w.kind == pod && u.w.templates != nil {
 		policies = policies[:2] // its claim would have to fit beside it, or it waits for ever
 	}
 	policy := policies[u.r.IntN(len(policies))]

@@ -4,12 +4,16 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 
+	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -63,8 +67,15 @@ type record struct {
 	each, size int64
 	// label and value are what its pods are pinned to.
 	label, value string
-	// template is the ResourceClaimTemplate that its pods have their devices by; empty for none.
-	template string
+	// entries are the claims of its pods that are made of templates; shares is whether they name a ResourceClaim.
+	entries []entry
+	shares  bool
+	// entry is which of the claims of its pod a ResourceClaim was made for.
+	entry string
+	// looks is how many sevenths more a claim has that looks at devices in use; all is whether it asks for all
+	// that there are.
+	looks int64
+	all   bool
 	// target, least and most are those of an autoscaler.
 	target      string
 	least, most int64
@@ -72,46 +83,92 @@ type record struct {
 	held, overlap int64
 }
 
-// witness keeps what happened to all objects, in the order of their versions at the end.
+// witness keeps what happened under the budgets of one round.
 type witness struct {
-	t *testing.T
-
 	mu      sync.Mutex
 	records []*record
 	now     map[types.UID]*record
+	// admins are the namespaces that allow claims that look at devices in use, which there count nothing.
+	admins map[string]bool
+	closed bool
 }
 
+func (w *witness) allow(namespace string, admins bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.admins[namespace] = admins
+}
+
+// allows tells whether a namespace has claims that look at devices in use.
+func (w *witness) allows(namespace string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.admins[namespace]
+}
+
+func (w *witness) see(r *record) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return
+	}
+	if !w.admins[r.namespace] {
+		r.each += r.looks
+	}
+	w.records = append(w.records, r)
+	if w.now[r.uid] = r; r.gone {
+		delete(w.now, r.uid)
+	}
+}
+
+// close forgets all, and looks at nothing more.
+func (w *witness) close() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.closed, w.records, w.now = true, nil, nil
+}
+
+// witnesses are those of all rounds, by the names of their namespaces, and of their budgets behind a slash. What
+// has none is not looked at.
+type witnesses struct{ of sync.Map }
+
 // follow starts to watch, until the test ends.
-func follow(t *testing.T) *witness {
+func follow(t *testing.T) *witnesses {
 	t.Helper()
-	w := &witness{t: t, now: map[types.UID]*record{}}
+	all := &witnesses{}
 	watchAll(t, witnessed, func(event watch.Event) {
-		r := read(t, event.Object.(*unstructured.Unstructured))
-		r.gone = event.Type == watch.Deleted
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.records = append(w.records, r)
-		if w.now[r.uid] = r; r.gone {
-			delete(w.now, r.uid)
+		u := event.Object.(*unstructured.Unstructured)
+		key := u.GetNamespace()
+		if key == "" {
+			key = "/" + u.GetName()
 		}
+		w, ok := all.of.Load(key)
+		if !ok {
+			return
+		}
+		r := read(t, u)
+		r.gone = event.Type == watch.Deleted
+		w.(*witness).see(r)
 	})
-	return w
+	return all
+}
+
+// number is one of an object's numbers, or another where it has none.
+func number(t *testing.T, u *unstructured.Unstructured, otherwise int64, path ...string) int64 {
+	n, found, err := unstructured.NestedInt64(u.Object, path...)
+	if err != nil {
+		t.Errorf("%s %s: %v", u.GetKind(), u.GetName(), err)
+	}
+	if !found {
+		return otherwise
+	}
+	return n
 }
 
 // read reads one object.
 func read(t *testing.T, u *unstructured.Unstructured) *record {
 	r := &record{kind: u.GetKind(), namespace: u.GetNamespace(), name: u.GetName(), uid: u.GetUID()}
 	r.deleting = u.GetDeletionTimestamp() != nil
-	number := func(otherwise int64, path ...string) int64 {
-		n, found, err := unstructured.NestedInt64(u.Object, path...)
-		if err != nil {
-			t.Errorf("%s %s: %v", r.kind, r.name, err)
-		}
-		if !found {
-			return otherwise
-		}
-		return n
-	}
 	var err error
 	if r.version, err = strconv.ParseInt(u.GetResourceVersion(), 10, 64); err != nil {
 		t.Errorf("resource version of %s: %v", r.name, err)
@@ -119,14 +176,13 @@ func read(t *testing.T, u *unstructured.Unstructured) *record {
 	if owner := metav1.GetControllerOf(u); owner != nil {
 		r.controller, r.controllerKind = owner.UID, owner.Kind
 	}
-	pod := []string{"spec", "template", "spec"}
 	switch r.kind {
 	case "GPUBudget":
-		r.held = number(0, "status", "used") + number(0, "status", "reserved")
-		r.overlap = number(0, "status", "overlap")
+		r.held = number(t, u, 0, "status", "used") + number(t, u, 0, "status", "reserved")
+		r.overlap = number(t, u, 0, "status", "overlap")
 		return r
 	case "ResourceClaim":
-		r.size = 1
+		r.size, r.entry = 1, u.GetAnnotations()["resource.kubernetes.io/pod-claim-name"]
 		spec, _, _ := unstructured.NestedMap(u.Object, "spec")
 		r.readClaimSpec(spec)
 		return r
@@ -138,8 +194,17 @@ func read(t *testing.T, u *unstructured.Unstructured) *record {
 		kind, _, _ := unstructured.NestedString(u.Object, "spec", "scaleTargetRef", "kind")
 		name, _, _ := unstructured.NestedString(u.Object, "spec", "scaleTargetRef", "name")
 		r.target = targetOf(r.namespace, kind, name)
-		r.least, r.most = number(1, "spec", "minReplicas"), number(0, "spec", "maxReplicas")
+		r.least, r.most = number(t, u, 1, "spec", "minReplicas"), number(t, u, 0, "spec", "maxReplicas")
 		return r
+	}
+	r.readPods(t, u)
+	return r
+}
+
+// readPods reads how many pods an object asks for, and what these have.
+func (r *record) readPods(t *testing.T, u *unstructured.Unstructured) {
+	pod := []string{"spec", "template", "spec"}
+	switch r.kind {
 	case "Pod":
 		pod = []string{"spec"}
 		phase, _, _ := unstructured.NestedString(u.Object, "status", "phase")
@@ -147,29 +212,30 @@ func read(t *testing.T, u *unstructured.Unstructured) *record {
 	case "Service":
 		text, _, _ := unstructured.NestedString(u.Object,
 			"spec", "template", "metadata", "annotations", "autoscaling.knative.dev/max-scale")
+		var err error
 		if r.size, err = strconv.ParseInt(text, 10, 64); err != nil {
 			t.Errorf("Knative Service %s: max-scale %q", r.name, text)
 		}
 	case "Job":
-		r.size = number(1, "spec", "parallelism")
-		if completions := number(-1, "spec", "completions"); completions >= 0 {
-			r.size = min(r.size, completions-number(0, "status", "succeeded"))
+		r.size = number(t, u, 1, "spec", "parallelism")
+		if completions := number(t, u, -1, "spec", "completions"); completions >= 0 {
+			r.size = min(r.size, completions-number(t, u, 0, "status", "succeeded"))
 		}
 		if suspended, _, _ := unstructured.NestedBool(u.Object, "spec", "suspend"); suspended || finished(u) {
 			r.size = 0
 		}
 	default:
-		r.size = number(1, "spec", "replicas")
+		r.size = number(t, u, 1, "spec", "replicas")
 	}
 	spec, _, _ := unstructured.NestedMap(u.Object, pod...)
-	r.each, r.template = devices(spec), templateOf(spec)
+	r.each = devices(spec)
+	r.readClaims(spec)
 	selector, _, _ := unstructured.NestedStringMap(spec, "nodeSelector")
 	for _, label := range []string{productLabel, cloudLabel} {
 		if value := selector[label]; value != "" {
 			r.label, r.value = label, value
 		}
 	}
-	return r
 }
 
 // devices are the sevenths of GPUs that a pod with one container has.
@@ -222,6 +288,12 @@ func (r *record) counts(product string) bool {
 func watchAll(t *testing.T, resources []schema.GroupVersionResource, see func(watch.Event)) {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
+	// What watches say that end with the test would stand behind its result.
+	ctx = logr.NewContext(ctx, funcr.New(func(_, text string) {
+		if ctx.Err() == nil {
+			fmt.Fprintln(os.Stderr, text)
+		}
+	}, funcr.Options{}))
 	var running sync.WaitGroup
 	for _, resource := range resources {
 		list, err := harness.Read(func() (*unstructured.UnstructuredList, error) {
@@ -292,18 +364,20 @@ func (w *witness) madeByKnative(namespace string) (names []string) {
 	return names
 }
 
-// history has the records of some namespaces and budgets, in the order in which they were stored.
-func (w *witness) history(namespaces, ledgers []string) []*record {
+// history has all records, in the order in which they were stored.
+func (w *witness) history() []*record {
 	w.mu.Lock()
-	var wanted []*record
-	for _, r := range w.records {
-		if slices.Contains(namespaces, r.namespace) || (r.kind == "GPUBudget" && slices.Contains(ledgers, r.name)) {
-			wanted = append(wanted, r)
-		}
-	}
+	records := slices.Clone(w.records)
 	w.mu.Unlock()
-	slices.SortStableFunc(wanted, func(a, b *record) int { return cmp.Compare(a.version, b.version) })
-	return wanted
+	slices.SortStableFunc(records, func(a, b *record) int { return cmp.Compare(a.version, b.version) })
+	return records
+}
+
+// current has the objects as they are now.
+func (w *witness) current() []*record {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Collect(maps.Values(w.now))
 }
 
 func (r *record) String() string {
@@ -316,9 +390,9 @@ func (r *record) String() string {
 	case r.ended:
 		state = ", ended"
 	}
-	if r.template != "" {
-		state += ", of template " + r.template
+	for _, e := range r.entries {
+		state += ", of template " + e.template
 	}
-	return fmt.Sprintf("%d: %s %s/%s%s: %d pods of %d/7 GPUs, controller %s, ledger %d+%d",
-		r.version, r.kind, r.namespace, r.name, state, r.size, r.each, r.controllerKind, r.held, r.overlap)
+	return fmt.Sprintf("%d: %s %s/%s%s: %d pods of %d/7 GPUs %s, controller %s, ledger %d+%d",
+		r.version, r.kind, r.namespace, r.name, state, r.size, r.each, r.value, r.controllerKind, r.held, r.overlap)
 }
