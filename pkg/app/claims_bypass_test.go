@@ -256,3 +256,33 @@ func TestAdministratorsClaimsTakeNoneWhereTheirNamespaceAllowsThem(t *testing.T)
 		})
 	}
 }
+
+// TestClaimedDevicesAreOfNoNodesProduct: a pod of nodes of one product may be given devices of another, those of a
+// ResourceSlice for all nodes or of a node that has both.
+func TestClaimedDevicesAreOfNoNodesProduct(t *testing.T) {
+	const entry = "{name: g, resourceClaimTemplateName: some}"
+	onL4 := strings.Replace(claiming(of("apps/v1", "Deployment", "web", "replicas: 3", 0), entry), "{resourceClaims", "{nodeSelector: {nvidia.com/gpu.product: NVIDIA-L4}, resourceClaims", 1)
+	selecting := func(product string) string {
+		return strings.Replace(gpuRequests(4), "count", `selectors: [{cel: {expression: "device.attributes['gpu.nvidia.com'].productName == '`+product+`'"}}], count`, 1)
+	}
+	for name, test := range map[string]struct {
+		requests, refused string
+		used              int64
+	}{
+		"of any product":          {gpuRequests(4), "asks for 12 GPUs (4 x 3 pods); 10 of 10 are free in budget b", 0},
+		"as many as fit":          {gpuRequests(3), "", 9},
+		"of the budget's product": {selecting("NVIDIA H100 NVL"), "asks for 12 GPUs (4 x 3 pods); 10 of 10 are free in budget b", 0},
+		"of the node's product":   {selecting("NVIDIA L4"), "", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e, ledgers := standaloneWith(v1alpha1.GPUBudgetSpec{Max: new(int64(10)), GPUTypes: []string{"NVIDIA-H100-NVL"}})
+			require.True(t, e.validate(t.Context(), requestOf(t, step{object: claimTemplate("some", test.requests), user: "eve"})).Allowed)
+			answer := e.validate(t.Context(), requestOf(t, step{object: onL4, user: "eve"}))
+			assert.Equal(t, test.refused == "", answer.Allowed, "%+v", answer.Result)
+			if test.refused != "" {
+				assert.Contains(t, answer.Result.Message, test.refused)
+			}
+			assert.Equal(t, test.used, ledgers.Status("b").Used)
+		})
+	}
+}
