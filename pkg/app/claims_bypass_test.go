@@ -286,3 +286,27 @@ func TestClaimedDevicesAreOfNoNodesProduct(t *testing.T) {
 		})
 	}
 }
+
+// TestABoundOfTypesIsForClaimedDevices: a pin of the pod to nodes of an allowed product allows none of them.
+func TestABoundOfTypesIsForClaimedDevices(t *testing.T) {
+	var p v1alpha1.ComputePolicy
+	require.NoError(t, yaml.Unmarshal([]byte(`{metadata: {name: p}, spec: {bounds: {gpuTypes: {allowed: [NVIDIA-L4]}}}}`), &p))
+	onL4 := strings.Replace(claiming(podOf("p", "x", "", 0), "{name: g, resourceClaimTemplateName: some}"), "{resourceClaims", "{nodeSelector: {nvidia.com/gpu.product: NVIDIA-L4}, resourceClaims", 1)
+	for selectors, refused := range map[string]string{
+		``: "spec.nodeSelector: Forbidden: asks for GPUs of no particular type (no selector of their claims or DeviceClasses says which); policy p allows only NVIDIA-L4",
+		`, selectors: [{cel: {expression: "device.attributes['gpu.nvidia.com'].productName == 'NVIDIA H200'"}}]`: "spec.nodeSelector: Forbidden: asks for GPU type NVIDIA-H200; policy p allows only NVIDIA-L4",
+		`, selectors: [{cel: {expression: "device.attributes['gpu.nvidia.com'].productName == 'NVIDIA L4'"}}]`:   "",
+	} {
+		e := working()
+		e.current.Store(&snapshot{policies: policy.Compile([]v1alpha1.ComputePolicy{p}), budgets: policy.CompileBudgets(nil), knative: knative.Default()})
+		e.charging = &charging{}
+		m := newMemory()
+		e.reader = m
+		remember(t, m, claimTemplate("some", strings.Replace(gpuRequests(1), ", count: 1", selectors, 1)))
+		answer := e.validate(t.Context(), requestOf(t, step{object: onL4, user: "eve"}))
+		assert.Equal(t, refused == "", answer.Allowed, "%q: %+v", selectors, answer.Result)
+		if refused != "" {
+			assert.Contains(t, answer.Result.Message, refused)
+		}
+	}
+}
