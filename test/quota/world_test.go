@@ -102,7 +102,7 @@ func (w *world) List() ([]*resourceapi.DeviceClass, error) { return nil, nil }
 
 func (w *world) Get(name string) (*resourceapi.DeviceClass, error) { return w.classes[name], nil }
 
-// request draws what a request says beside its class.
+// randomRequest is what a request, or one of its alternatives, says, for up to so many devices.
 func randomRequest(r *rand.Rand, most int64) resourceapi.ExactDeviceRequest {
 	request := resourceapi.ExactDeviceRequest{
 		DeviceClassName: gpuClasses[r.IntN(len(gpuClasses))], Selectors: randomSelectors(r),
