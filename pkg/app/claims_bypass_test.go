@@ -135,6 +135,7 @@ func TestDevicesAreChargedHoweverTheyAreClaimed(t *testing.T) {
 			{what: "admin access without the namespace's label", object: resourceClaim("a", "", "[{name: a, exactly: {deviceClassName: gpu.nvidia.com, count: 11, adminAccess: true}}]"), refused: "asks for 11 GPUs"},
 			{what: "of a class that nobody lists", object: resourceClaim("a", "", "[{name: a, exactly: {deviceClassName: secret}}]"), refused: "spec.devices.requests[0].exactly.deviceClassName: Forbidden: devices of DeviceClass secret, which no policy lists, cannot be counted as GPUs; the platform team lists it in gpuDeviceClasses"},
 			{what: "of a pod group", object: resourceClaim("a", ", ownerReferences: [{apiVersion: scheduling.k8s.io/v1alpha2, kind: PodGroup, name: g, uid: g, controller: true}]", gpuRequests(1)), refused: "is a claim of a pod group"},
+			{what: "shares of devices, by their capacity", object: resourceClaim("a", "", "[{name: a, exactly: {deviceClassName: gpu.nvidia.com, count: 11, capacity: {requests: {memory: 1Gi}}}}]"), refused: "asks for 11 GPUs"},
 			{what: "two requests", object: resourceClaim("a", "", "[{name: a, exactly: {deviceClassName: gpu.nvidia.com, count: 4}}, {name: b, exactly: {deviceClassName: gpu.amd.com, count: 5}}]"), used: 9},
 		},
 		"a claim that only says whose it is": {
@@ -218,16 +219,94 @@ func TestATemplateThatIsMadeAnewHasToBeWithinTheBoundsOfWhatNamesIt(t *testing.T
 	}
 }
 
-// Claims that look at devices in use take none of them, where the namespace's label allows such claims.
+// TestAdministratorsClaimsTakeNoneWhereTheirNamespaceAllowsThem: claims that look at devices in use take none of
+// them, where the namespace's label says "true".
 func TestAdministratorsClaimsTakeNoneWhereTheirNamespaceAllowsThem(t *testing.T) {
-	requests := "[{name: a, exactly: {deviceClassName: gpu.nvidia.com, count: 8, adminAccess: true}}]"
-	for label, used := range map[string]int64{"true": 0, "false": 8} {
-		e, ledgers := standalone()
-		e.namespaceLabels = func(context.Context, string) (map[string]string, bool, error) {
-			return map[string]string{workload.AdminAccessLabel: label}, true, nil
+	const looking = "[{name: a, exactly: {deviceClassName: gpu.nvidia.com, count: 4, adminAccess: true}}]"
+	const entry = "{name: g, resourceClaimTemplateName: look}"
+	web := claiming(of("apps/v1", "Deployment", "web", "replicas: 2", 0), entry)
+	for name, test := range map[string]struct {
+		objects           []string
+		allowed, withheld int64
+		refused           string // without the label
+	}{
+		"a ResourceClaim":              {[]string{resourceClaim("a", "", looking)}, 0, 4, ""},
+		"beside devices of its own":    {[]string{resourceClaim("a", "", "[{name: b, exactly: {deviceClassName: gpu.nvidia.com, count: 2}}, "+looking[1:])}, 2, 6, ""},
+		"all devices that there are":   {[]string{resourceClaim("a", "", strings.Replace(looking, "count: 4", "allocationMode: All", 1))}, 0, 0, "asks for 32 GPUs"},
+		"of a class that nobody lists": {[]string{resourceClaim("a", "", strings.Replace(looking, "gpu.nvidia.com", "secret", 1))}, 0, 0, "which no policy lists"},
+		"a Deployment with a template": {[]string{claimTemplate("look", looking), web}, 0, 8, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for label, want := range map[string]int64{"true": test.allowed, "false": test.withheld, "": test.withheld} {
+				e, ledgers := standalone()
+				e.namespaceLabels = func(context.Context, string) (map[string]string, bool, error) {
+					return map[string]string{workload.AdminAccessLabel: label}, true, nil
+				}
+				for _, object := range test.objects {
+					answer := e.validate(t.Context(), requestOf(t, step{object: object, user: "eve"}))
+					if label == "true" || test.refused == "" {
+						require.True(t, answer.Allowed, "%q: %+v", label, answer.Result)
+						continue
+					}
+					require.False(t, answer.Allowed, label)
+					assert.Contains(t, answer.Result.Message, test.refused, label)
+				}
+				assert.Equal(t, want, ledgers.Status("b").Used, "%q", label)
+			}
+		})
+	}
+}
+
+// TestClaimedDevicesAreOfNoNodesProduct: a pod of nodes of one product may be given devices of another, those of a
+// ResourceSlice for all nodes or of a node that has both.
+func TestClaimedDevicesAreOfNoNodesProduct(t *testing.T) {
+	const entry = "{name: g, resourceClaimTemplateName: some}"
+	onL4 := strings.Replace(claiming(of("apps/v1", "Deployment", "web", "replicas: 3", 0), entry), "{resourceClaims", "{nodeSelector: {nvidia.com/gpu.product: NVIDIA-L4}, resourceClaims", 1)
+	selecting := func(product string) string {
+		return strings.Replace(gpuRequests(4), "count", `selectors: [{cel: {expression: "device.attributes['gpu.nvidia.com'].productName == '`+product+`'"}}], count`, 1)
+	}
+	for name, test := range map[string]struct {
+		requests, refused string
+		used              int64
+	}{
+		"of any product":          {gpuRequests(4), "asks for 12 GPUs (4 x 3 pods); 10 of 10 are free in budget b", 0},
+		"as many as fit":          {gpuRequests(3), "", 9},
+		"of the budget's product": {selecting("NVIDIA H100 NVL"), "asks for 12 GPUs (4 x 3 pods); 10 of 10 are free in budget b", 0},
+		"of the node's product":   {selecting("NVIDIA L4"), "", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e, ledgers := standaloneWith(v1alpha1.GPUBudgetSpec{Max: new(int64(10)), GPUTypes: []string{"NVIDIA-H100-NVL"}})
+			require.True(t, e.validate(t.Context(), requestOf(t, step{object: claimTemplate("some", test.requests), user: "eve"})).Allowed)
+			answer := e.validate(t.Context(), requestOf(t, step{object: onL4, user: "eve"}))
+			assert.Equal(t, test.refused == "", answer.Allowed, "%+v", answer.Result)
+			if test.refused != "" {
+				assert.Contains(t, answer.Result.Message, test.refused)
+			}
+			assert.Equal(t, test.used, ledgers.Status("b").Used)
+		})
+	}
+}
+
+// TestABoundOfTypesIsForClaimedDevices: a pin of the pod to nodes of an allowed product allows none of them.
+func TestABoundOfTypesIsForClaimedDevices(t *testing.T) {
+	var p v1alpha1.ComputePolicy
+	require.NoError(t, yaml.Unmarshal([]byte(`{metadata: {name: p}, spec: {bounds: {gpuTypes: {allowed: [NVIDIA-L4]}}}}`), &p))
+	onL4 := strings.Replace(claiming(podOf("p", "x", "", 0), "{name: g, resourceClaimTemplateName: some}"), "{resourceClaims", "{nodeSelector: {nvidia.com/gpu.product: NVIDIA-L4}, resourceClaims", 1)
+	for selectors, refused := range map[string]string{
+		``: "spec.nodeSelector: Forbidden: asks for GPUs of no particular type (no selector of their claims or DeviceClasses says which); policy p allows only NVIDIA-L4",
+		`, selectors: [{cel: {expression: "device.attributes['gpu.nvidia.com'].productName == 'NVIDIA H200'"}}]`: "spec.nodeSelector: Forbidden: asks for GPU type NVIDIA-H200; policy p allows only NVIDIA-L4",
+		`, selectors: [{cel: {expression: "device.attributes['gpu.nvidia.com'].productName == 'NVIDIA L4'"}}]`:   "",
+	} {
+		e := working()
+		e.current.Store(&snapshot{policies: policy.Compile([]v1alpha1.ComputePolicy{p}), budgets: policy.CompileBudgets(nil), knative: knative.Default()})
+		e.charging = &charging{}
+		m := newMemory()
+		e.reader = m
+		remember(t, m, claimTemplate("some", strings.Replace(gpuRequests(1), ", count: 1", selectors, 1)))
+		answer := e.validate(t.Context(), requestOf(t, step{object: onL4, user: "eve"}))
+		assert.Equal(t, refused == "", answer.Allowed, "%q: %+v", selectors, answer.Result)
+		if refused != "" {
+			assert.Contains(t, answer.Result.Message, refused)
 		}
-		answer := e.validate(t.Context(), requestOf(t, step{object: resourceClaim("a", "", requests), user: "eve"}))
-		require.True(t, answer.Allowed, "%+v", answer.Result)
-		assert.Equal(t, used, ledgers.Status("b").Used, label)
 	}
 }

@@ -136,10 +136,11 @@ func (e *expansion) brokenByGPUs(n int64, kind *gpuType) []policy.Violation {
 	d.PeakPods = e.podsAsked(d)
 	own, _ := d.GPUs.Times(workload.SaturatingMul(d.PeakPods, 1+d.UnknownRevisions))
 	d.Claim = workload.SaturatingAdd(own, d.OtherClaims)
-	d.GPUType, _ = workload.GPUType(e.withoutOwnSelector())
+	node, _ := workload.GPUType(e.withoutOwnSelector())
 	if kind != nil && kind.value != "" {
-		d.GPUType = kind.value
+		node = kind.value
 	}
+	d.GPUType = d.GPUs.TypeOn(node)
 	v := e.Policies.Judge(d, e.old)
 	return slices.DeleteFunc(slices.Concat(v.Denied, v.Warned, v.Audited), func(v policy.Violation) bool {
 		return v.Bound != policy.BoundGPUsPerPod && v.Bound != policy.BoundGPUsPerWorkload && (v.Bound != policy.BoundGPUTypes || !refuses(v))

@@ -98,8 +98,11 @@ var (
 			return strings.Join(types, ", ")
 		},
 		asks: func(d *workload.Usage) string {
-			if types := d.GPUTypes(); !slices.Contains(types, "") {
+			switch types := d.GPUTypes(); {
+			case !slices.Contains(types, ""):
 				return "GPU type " + strings.Join(types, ", ")
+			case d.GPUs.Claimed():
+				return "GPUs of no particular type (no selector of their claims or DeviceClasses says which)"
 			}
 			return "GPUs of no particular type (nothing pins the pod to one)"
 		}}

@@ -2,7 +2,6 @@ package workload
 
 import (
 	"regexp"
-	"slices"
 	"strings"
 
 	resourcev1 "k8s.io/api/resource/v1"
@@ -19,7 +18,7 @@ type ClaimCount struct {
 	Product string
 	// Unknown are requests that cannot be counted.
 	Unknown field.ErrorList
-	// products are all that any of them are of.
+	// products are all that any of them are of; empty for any.
 	products []string
 }
 
@@ -33,9 +32,7 @@ func (g GPUResources) CountClaim(spec manifest.Object, at *field.Path, adminAcce
 	for i, request := range manifest.Objects(spec, "devices", "requests") {
 		c.request(request, requests.Index(i))
 	}
-	if c.mixed {
-		c.count.Product = ""
-	}
+	c.count.Product = one(c.count.products)
 	return c.count
 }
 
@@ -43,7 +40,6 @@ type claimCounter struct {
 	rules       *rules
 	adminAccess bool
 	count       ClaimCount
-	mixed       bool // GPUs of several products, or of any
 }
 
 func (c *claimCounter) request(request manifest.Object, at *field.Path) {
@@ -94,7 +90,7 @@ func (c *claimCounter) devices(request manifest.Object, at *field.Path) int64 {
 			"the mode "+mode+" is not known to this version, so the devices cannot be counted as GPUs")
 	}
 	if n > 0 {
-		c.pin(c.rules.classes.product(class, request))
+		c.count.products = including(c.count.products, c.rules.classes.product(class, request))
 	}
 	return n
 }
@@ -118,17 +114,6 @@ func exactCount(request manifest.Object) int64 {
 
 func (c *claimCounter) unknown(at *field.Path, detail string) {
 	c.count.Unknown = append(c.count.Unknown, field.Forbidden(at, detail))
-}
-
-// pin notes the product of some GPUs; empty for any.
-func (c *claimCounter) pin(product string) {
-	if product == "" || (c.count.Product != "" && c.count.Product != product) {
-		c.mixed = true
-	}
-	if product != "" && !slices.Contains(c.count.products, product) {
-		c.count.products = append(c.count.products, product)
-	}
-	c.count.Product = product
 }
 
 // product is the product that the selectors of a request, or of its class, pin devices to.

@@ -37,6 +37,9 @@ func TestCountClaim(t *testing.T) {
 		"a mode of the future":      {requests: `[{exactly: {deviceClassName: gpu.nvidia.com, allocationMode: Some}}]`, unknown: []string{"spec.devices.requests[0].exactly.allocationMode: Forbidden: the mode Some is not known to this version, so the devices cannot be counted as GPUs"}},
 		"a request of the future":   {requests: `[{atLeast: {}}]`, unknown: []string{"spec.devices.requests[0]: Forbidden: asks for devices in a way that this version does not know, so they cannot be counted as GPUs"}},
 		"a count that is none":      {requests: `[{exactly: {deviceClassName: gpu.nvidia.com, count: many}}]`, gpus: workload.Unbounded},
+		"shares by their capacity":  {requests: `[{exactly: {deviceClassName: gpu.nvidia.com, count: 3, capacity: {requests: {memory: 10Gi}}}}]`, gpus: 3},
+		"a share as an alternative": {requests: `[{firstAvailable: [{deviceClassName: gpu.nvidia.com, capacity: {requests: {memory: 10Gi}}}, {deviceClassName: mig.nvidia.com, count: 2}]}]`, gpus: 2},
+		"of tolerated devices":      {requests: `[{exactly: {deviceClassName: gpu.nvidia.com, count: 2, tolerations: [{operator: Exists}]}}]`, gpus: 2},
 		"a product of the class":    {requests: `[{exactly: {deviceClassName: house}}]`, gpus: 1, product: "NVIDIA-H100-NVL"},
 		"of the request":            {requests: `[{exactly: {deviceClassName: gpu.nvidia.com, ` + l4 + `}}]`, gpus: 1, product: "NVIDIA-L4"},
 		"the same of all":           {requests: `[{exactly: {deviceClassName: gpu.nvidia.com, ` + l4 + `}}, {exactly: {deviceClassName: nic}}, {exactly: {deviceClassName: gpu.nvidia.com, ` + l4 + `}}]`, gpus: 2, product: "NVIDIA-L4"},
@@ -76,6 +79,8 @@ func TestPodsCountWhatTheirTemplatesClaim(t *testing.T) {
 	templates := []manifest.Object{
 		read(`{metadata: {name: two}, spec: {spec: {devices: {requests: [{name: a, exactly: {deviceClassName: gpu.nvidia.com, count: 2}}]}}}}`),
 		read(`{metadata: {name: l4}, spec: {spec: {devices: {requests: [{name: a, exactly: {deviceClassName: gpu.nvidia.com, selectors: [{cel: {expression: "device.attributes['gpu.nvidia.com'].productName == 'NVIDIA L4'"}}]}}]}}}}`),
+		read(`{metadata: {name: a100}, spec: {spec: {devices: {requests: [{name: a, exactly: {deviceClassName: gpu.nvidia.com, selectors: [{cel: {expression: "device.attributes['gpu.nvidia.com'].productName == 'a100'"}}]}}]}}}}`),
+		read(`{metadata: {name: a100sxm}, spec: {spec: {devices: {requests: [{name: a, exactly: {deviceClassName: gpu.nvidia.com, selectors: [{cel: {expression: "device.attributes['gpu.nvidia.com'].productName == 'NVIDIA A100-SXM4-80GB'"}}]}}]}}}}`),
 		read(`{metadata: {name: unknown}, spec: {spec: {devices: {requests: [{name: a, exactly: {deviceClassName: h100}}]}}}}`),
 	}
 	known := workload.BuiltInGPUResources.WithClaims(workload.NewClaims(templates, nil), "ml")
@@ -90,10 +95,15 @@ func TestPodsCountWhatTheirTemplatesClaim(t *testing.T) {
 		"beside GPUs of a device plugin":     {pod: `resourceClaims: [{name: a, resourceClaimTemplateName: l4}], containers: [{resources: {limits: {nvidia.com/gpu: 3}}}]`, gpus: 4},
 		"of one product":                     {pod: `resourceClaims: [{name: a, resourceClaimTemplateName: l4}]`, gpus: 1, product: "NVIDIA-L4"},
 		"of a product and of any":            {pod: `resourceClaims: [{name: a, resourceClaimTemplateName: l4}, {name: b, resourceClaimTemplateName: two}]`, gpus: 3},
-		"on nodes of a product":              {pod: `nodeSelector: {nvidia.com/gpu.product: NVIDIA-H200}, resourceClaims: [{name: b, resourceClaimTemplateName: two}]`, gpus: 2, product: "NVIDIA-H200"},
-		"on nodes of the product claimed":    {pod: `nodeSelector: {cloud.google.com/gke-accelerator: nvidia-l4}, resourceClaims: [{name: a, resourceClaimTemplateName: l4}]`, gpus: 1, product: "nvidia-l4"},
-		"on nodes of another product":        {pod: `nodeSelector: {nvidia.com/gpu.product: NVIDIA-H200}, resourceClaims: [{name: a, resourceClaimTemplateName: l4}]`, gpus: 1},
+		"on nodes of a product":              {pod: `nodeSelector: {nvidia.com/gpu.product: NVIDIA-H200}, resourceClaims: [{name: b, resourceClaimTemplateName: two}]`, gpus: 2},
+		"on nodes of the product claimed":    {pod: `nodeSelector: {cloud.google.com/gke-accelerator: nvidia-l4}, resourceClaims: [{name: a, resourceClaimTemplateName: l4}]`, gpus: 1, product: "NVIDIA-L4"},
+		"on nodes of another product":        {pod: `nodeSelector: {nvidia.com/gpu.product: NVIDIA-H200}, resourceClaims: [{name: a, resourceClaimTemplateName: l4}]`, gpus: 1, product: "NVIDIA-L4"},
 		"of two products, on nodes of one":   {pod: `nodeSelector: {nvidia.com/gpu.product: NVIDIA-H200}, resourceClaims: [{name: a, resourceClaimTemplateName: l4}, {name: b, resourceClaimTemplateName: two}]`, gpus: 3},
+		"of the product of a plug-in's":      {pod: `nodeSelector: {cloud.google.com/gke-accelerator: nvidia-l4}, resourceClaims: [{name: a, resourceClaimTemplateName: l4}], containers: [{resources: {limits: {nvidia.com/gpu: 3}}}]`, gpus: 4, product: "nvidia-l4"},
+		"of another than a plug-in's":        {pod: `nodeSelector: {nvidia.com/gpu.product: NVIDIA-H200}, resourceClaims: [{name: a, resourceClaimTemplateName: l4}], containers: [{resources: {limits: {nvidia.com/gpu: 3}}}]`, gpus: 4},
+		"of any, and a plug-in's":            {pod: `nodeSelector: {nvidia.com/gpu.product: NVIDIA-H200}, resourceClaims: [{name: b, resourceClaimTemplateName: two}], containers: [{resources: {limits: {nvidia.com/gpu: 3}}}]`, gpus: 5},
+		"of a wider word than a plug-in's":   {pod: `nodeSelector: {nvidia.com/gpu.product: NVIDIA-A100-SXM4-40GB}, resourceClaims: [{name: a, resourceClaimTemplateName: a100}], containers: [{resources: {limits: {nvidia.com/gpu: 3}}}]`, gpus: 4},
+		"of a narrower one":                  {pod: `nodeSelector: {karpenter.k8s.aws/instance-gpu-name: a100}, resourceClaims: [{name: a, resourceClaimTemplateName: a100sxm}], containers: [{resources: {limits: {nvidia.com/gpu: 3}}}]`, gpus: 4, product: "a100"},
 		"a template that is not there":       {pod: `resourceClaims: [{name: a, resourceClaimTemplateName: none}]`, unknown: []string{`spec.template.spec.resourceClaims[0].resourceClaimTemplateName: Not found: "none": there is no such ResourceClaimTemplate in the namespace, so the devices cannot be counted as GPUs; create it first`}},
 		"a claim that somebody made":         {pod: `resourceClaims: [{name: a, resourceClaimName: mine}]`},
 		"the same claim of all, and another": {pod: `resourceClaims: [{name: a, resourceClaimName: mine}, {name: b, resourceClaimTemplateName: l4}]`, gpus: 1, product: "NVIDIA-L4"},
@@ -109,6 +119,33 @@ func TestPodsCountWhatTheirTemplatesClaim(t *testing.T) {
 				assert.Equal(t, map[string]int64{test.product: 3 * test.gpus}, workload.SumsByType(d.Parts))
 				assert.Equal(t, test.product, d.GPUType)
 			}
+		})
+	}
+}
+
+// TestNamesThatClassesClaimAreOfWhatTheClassesGive: the scheduler may take such GPUs from devices of any node.
+func TestNamesThatClassesClaimAreOfWhatTheClassesGive(t *testing.T) {
+	const onL4, anywhere = `nodeSelector: {nvidia.com/gpu.product: NVIDIA-L4}, `, ``
+	selects := func(product string) string {
+		return `selectors: [{cel: {expression: "device.attributes['gpu.nvidia.com'].productName == '` + product + `'"}}]`
+	}
+	for name, test := range map[string]struct {
+		pod, class, resource, want string
+	}{
+		"of a class that gives any":               {onL4, `{metadata: {name: gpu.nvidia.com}, spec: {extendedResourceName: nvidia.com/gpu}}`, "nvidia.com/gpu", ""},
+		"of one that gives the node's product":    {onL4, `{metadata: {name: gpu.nvidia.com}, spec: {extendedResourceName: nvidia.com/gpu, ` + selects("NVIDIA L4") + `}}`, "nvidia.com/gpu", "NVIDIA-L4"},
+		"of one that gives another product":       {onL4, `{metadata: {name: gpu.nvidia.com}, spec: {extendedResourceName: nvidia.com/gpu, ` + selects("NVIDIA H200") + `}}`, "nvidia.com/gpu", ""},
+		"of a plug-in on any node, or of a class": {anywhere, `{metadata: {name: gpu.nvidia.com}, spec: {extendedResourceName: nvidia.com/gpu, ` + selects("NVIDIA L4") + `}}`, "nvidia.com/gpu", ""},
+		"of a class that nobody lists":            {onL4, `{metadata: {name: h100}, spec: {extendedResourceName: nvidia.com/gpu, ` + selects("NVIDIA L4") + `}}`, "nvidia.com/gpu", ""},
+		"of a class without GPUs":                 {onL4, `{metadata: {name: nic}, spec: {extendedResourceName: nvidia.com/gpu}}`, "nvidia.com/gpu", "NVIDIA-L4"},
+		"of a class that claims another name":     {onL4, `{metadata: {name: gpu.nvidia.com}, spec: {extendedResourceName: example.com/card}}`, "nvidia.com/gpu", "NVIDIA-L4"},
+		"of a class by its own name":              {onL4, `{metadata: {name: gpu.nvidia.com}, spec: {}}`, "deviceclass.resource.kubernetes.io/gpu.nvidia.com", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			known := workload.NewGPUResources(workload.Counting{NotDeviceClasses: []string{"nic"}, Classes: []workload.DeviceClass{class(test.class)}})
+			d := workload.DeploymentUsage(read(`{spec: {replicas: 2, template: {spec: {`+test.pod+`containers: [{resources: {limits: {`+test.resource+`: 1}}}]}}}}`), workload.Controlled{}, known)
+			assert.Equal(t, map[string]int64{test.want: 2}, workload.SumsByType(d.Parts))
+			assert.Equal(t, test.want, d.GPUType)
 		})
 	}
 }

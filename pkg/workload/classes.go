@@ -77,6 +77,20 @@ func (c Counting) classRules() classRules {
 	return r
 }
 
+// given are the products of the GPUs that the scheduler may take from a class for a resource name; empty for any.
+func (r *classRules) given(class string) []string {
+	if class == "" {
+		return nil
+	}
+	switch r.class(class) {
+	case notGPU:
+		return nil
+	case gpuName:
+		return []string{r.products[class]}
+	}
+	return []string{""}
+}
+
 func matchesAny(patterns []string, name string) bool {
 	return slices.ContainsFunc(patterns, func(pattern string) bool {
 		prefix, ok := strings.CutSuffix(pattern, "*")

@@ -34,10 +34,10 @@ type GPUCount struct {
 	Unlisted field.ErrorList
 	// Assumed are what had to be assumed of claims whose templates are not known.
 	Assumed []string
-	// product is the one that all GPUs of a pod are claimed to be of; empty for any.
-	product string
-	// products are all that any of them are claimed to be of.
+	// products are what those of the GPUs are of that claims or DeviceClasses give; empty for any.
 	products []string
+	// byNode is whether device plug-ins may give any: those are of the node's type.
+	byNode bool
 	// requests are the GPU requests as they stand.
 	requests []gpuRequest
 }
@@ -142,11 +142,18 @@ type gpuCounter struct {
 func (c *gpuCounter) sum() GPUCount {
 	var exact fraction
 	for name, n := range c.peak {
-		exact.add(n, c.known.of(name).weight)
+		what := c.known.of(name)
+		exact.add(n, what.weight)
+		if n > 0 {
+			c.count.byNode = true
+			c.count.of(c.known.classes.given(what.class))
+		}
 	}
 	c.count.PerPod, c.count.less = exact.ceil()
-	if scheduled := c.gpus.extendedClaim(); scheduled > c.count.PerPod {
-		c.count.PerPod, c.count.less = scheduled, nil
+	scheduled := c.gpus.extendedClaim()
+	c.count.of(scheduled.products)
+	if scheduled.GPUs > c.count.PerPod {
+		c.count.PerPod, c.count.less = scheduled.GPUs, nil
 	}
 	c.count.PerPod = SaturatingAdd(c.count.PerPod, c.claimed)
 	if c.count.PerPod == Unbounded {

@@ -263,6 +263,7 @@ func (c *GPUCount) join(other GPUCount, at *field.Path) {
 	if other.Cmp(*c) > 0 {
 		c.PerPod, c.less = other.PerPod, other.less
 	}
+	c.of(other.products)
 	c.Malformed = append(c.Malformed, other.Malformed...)
 	c.Unknown = append(c.Unknown, other.Unknown...)
 	c.Assumed = append(c.Assumed, other.Assumed...)

@@ -1,28 +1,60 @@
 package workload
 
 import (
-	"cmp"
 	"math/big"
+	"slices"
 
 	"github.com/kubetorch/webhook/pkg/manifest"
 )
 
-// pinnedBy sets the type that a pod's nodes are of, or else the one that its claims ask for.
+// pinnedBy sets the type that a pod's nodes are of, or the one that its claims ask for.
 func (d *Usage) pinnedBy(podSpec manifest.Object) {
 	d.GPUType, d.product = typesOf(podSpec, d.GPUs)
 }
 
-// typesOf are the GPU type of a pod, and the product that budgets go by; empty for any. One whose node is of a
-// product, and that claims devices of another, may get both.
+// typesOf are the GPU type of a pod, and the product that budgets go by; empty for any.
 func typesOf(podSpec manifest.Object, n GPUCount) (gpuType, product string) {
 	gpuType, _ = GPUType(podSpec)
-	product = GPUProduct(podSpec)
-	for _, claimed := range n.products {
-		if same, _ := SameProduct(cmp.Or(product, gpuType, claimed), claimed); !same {
-			return "", ""
-		}
+	return n.TypeOn(gpuType), n.TypeOn(GPUProduct(podSpec))
+}
+
+// TypeOn is the type of the GPUs of a pod that is pinned to nodes of a type; empty for any. Devices that are
+// claimed are of what their selectors say, whatever the node: one may have several products, and a
+// ResourceSlice may be there for all nodes.
+func (c GPUCount) TypeOn(node string) string {
+	switch {
+	case c.Claimed() && !c.byNode:
+		return one(c.products)
+	case slices.ContainsFunc(c.products, func(product string) bool { return !covers(node, product) }):
+		return ""
 	}
-	return cmp.Or(gpuType, n.product), cmp.Or(product, n.product)
+	return node
+}
+
+// Claimed tells whether any of the GPUs come by resource claims, those that the scheduler makes among them.
+func (c GPUCount) Claimed() bool { return len(c.products) > 0 }
+
+// of adds what claimed GPUs are of.
+func (c *GPUCount) of(products []string) {
+	for _, product := range products {
+		c.products = including(c.products, product)
+	}
+}
+
+// including is a list that has an entry, once.
+func including(list []string, entry string) []string {
+	if slices.Contains(list, entry) {
+		return list
+	}
+	return append(list, entry)
+}
+
+// one is the only entry of a list; empty if it has another number of them.
+func one(list []string) string {
+	if len(list) != 1 {
+		return ""
+	}
+	return list[0]
 }
 
 // perPod is what one pod asks for.

@@ -227,12 +227,12 @@ func (g GPUResources) adminAccess() bool {
 }
 
 // extendedClaim is the GPUs that the scheduler claimed for the extended resources of the pod.
-func (g GPUResources) extendedClaim() int64 {
+func (g GPUResources) extendedClaim() ClaimCount {
 	claim := g.claims.of(g.pod, extendedEntry)
 	if claim == nil {
-		return 0
+		return ClaimCount{}
 	}
-	return g.CountClaim(manifest.Map(claim, "spec"), nil, g.adminAccess()).GPUs
+	return g.CountClaim(manifest.Map(claim, "spec"), nil, g.adminAccess())
 }
 
 // claims counts what a pod's resourceClaims may get.
@@ -248,19 +248,10 @@ func (c *gpuCounter) claims(podSpec manifest.Object) {
 			"ask for a GPU resource instead"))
 		return
 	}
-	mixed := len(c.peak) > 0
 	for i, entry := range manifest.Objects(podSpec, "resourceClaims") {
 		n := c.claim(entry, at.Index(i))
-		if n.GPUs == 0 {
-			continue
-		}
 		c.claimed = SaturatingAdd(c.claimed, n.GPUs)
-		mixed = mixed || n.Product == "" || (c.count.product != "" && c.count.product != n.Product)
-		c.count.product = n.Product
-		c.count.products = append(c.count.products, n.products...)
-	}
-	if mixed {
-		c.count.product = ""
+		c.count.of(n.products)
 	}
 }
 
@@ -290,7 +281,7 @@ func (c *gpuCounter) claim(entry manifest.Object, at *field.Path) ClaimCount {
 	case c.gpus.claims.Assume:
 		c.count.Assumed = append(c.count.Assumed, at.String()+": ResourceClaimTemplate "+name+
 			" is not in the input; each claim of it is counted as one GPU")
-		return ClaimCount{GPUs: 1}
+		return ClaimCount{GPUs: 1, products: []string{""}}
 	}
 	c.unknown(missingTemplate(at, name))
 	return ClaimCount{}

@@ -20,7 +20,7 @@ func ClaimUsage(claim manifest.Object, gpus GPUResources) Usage {
 	n := gpus.CountClaim(manifest.Map(claim, "spec"), field.NewPath("spec"), gpus.adminAccess())
 	d := Usage{
 		Fixed: true, MinScale: 1, PeakPods: 1,
-		GPUs:    GPUCount{PerPod: n.GPUs, Unknown: n.Unknown, product: n.Product},
+		GPUs:    GPUCount{PerPod: n.GPUs, Unknown: n.Unknown, products: n.products},
 		GPUType: n.Product, product: n.Product,
 		Paths: map[string]*field.Path{PeakKey: requests, knative.MaxScaleKey: requests, knative.MinScaleKey: requests},
 		pod:   requests,

@@ -167,6 +167,16 @@ func meets(a, b []string) bool {
 	return slices.ContainsFunc(a, func(name string) bool { return slices.Contains(b, name) })
 }
 
+// covers tells whether all that a product may be is of a type.
+func covers(gpuType, product string) bool {
+	if product == "" {
+		return false
+	}
+	meant, listed := productsOf(baseType(product)), productsOf(baseType(gpuType))
+	return baseType(gpuType) == baseType(product) ||
+		(len(meant) > 0 && !slices.ContainsFunc(meant, func(name string) bool { return !slices.Contains(listed, name) }))
+}
+
 // SameProduct compares two GPU types: same if they may be one product, known if both are
 // understood.
 func SameProduct(a, b string) (same, known bool) {

@@ -2,7 +2,6 @@ package quota
 
 import (
 	"encoding/json"
-	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -11,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 	resourceapi "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	quotav1 "k8s.io/apiserver/pkg/quota/v1"
 	"k8s.io/dynamic-resource-allocation/deviceclass/extendedresourcecache"
 	"k8s.io/klog/v2"
 	"k8s.io/kubernetes/pkg/quota/v1/evaluator/core"
@@ -22,61 +22,92 @@ import (
 // rounds is how many random inputs each comparison has.
 const rounds = 100_000
 
-var (
-	gpuClasses   = []string{"gpu.nvidia.com", "mig.nvidia.com", "gpu.amd.com", "gpu.intel.com", "house"}
-	otherClasses = []string{"nic.example.com", "compute-domain-default-channel.nvidia.com"}
-	allClasses   = slices.Concat(gpuClasses, otherClasses)
-)
+// perWorld is how many claims are drawn over the same DeviceClasses.
+const perWorld = 100
 
-func counting() workload.GPUResources {
-	return workload.NewGPUResources(workload.Counting{DeviceClasses: []string{"house"}, NotDeviceClasses: []string{"nic.example.com"}})
-}
-
-// reasons are why a claim counts for less than a ResourceQuota counts, and by how much.
+// reasons are why a claim counts for less than a ResourceQuota counts over all classes of GPUs, and by how much.
 type reasons struct {
 	// alternatives: of a request's alternatives only one is taken, whatever its class; a
 	// ResourceQuota has a limit for each class, and counts the largest of each.
 	alternatives int64
 	// admin: with adminAccess no device is taken from anybody, where the namespace allows it.
 	admin int64
+	// unlisted: what is asked for of a class that no policy lists is nothing that is counted, but refused
+	// under a bound or a budget; a ResourceQuota that names no such class does not limit it.
+	unlisted bool
 }
 
+// tally is how often each reason held.
+type tally map[string]int
+
+func (n tally) add(why reasons, same bool) {
+	for reason, holds := range map[string]bool{
+		"the same": same, "less: alternatives of several classes": why.alternatives > 0,
+		"less: adminAccess where the namespace allows it": why.admin > 0, "refused: a class that nobody lists": why.unlisted,
+	} {
+		if holds {
+			n[reason]++
+		}
+	}
+}
+
+func (n tally) log(t *testing.T) {
+	for _, reason := range slices.Sorted(maps.Keys(n)) {
+		t.Logf("%s: %d", reason, n[reason])
+	}
+}
+
+// TestClaimsCountLikeAResourceQuota: claims by themselves, and those that are made for pods of templates. What a
+// pod only names counts nothing with the pod.
 func TestClaimsCountLikeAResourceQuota(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	evaluator := core.NewResourceClaimEvaluator(nil, extendedresourcecache.NewExtendedResourceCache(klog.Background()), nil, nil)
-	known := counting()
-	seen := map[string]int{}
-	for i := range rounds {
-		claim := randomClaim(r)
-		admin := r.IntN(2) == 0
-		usage, err := evaluator.Usage(claim)
-		require.NoError(t, err)
-		quota := int64(0)
-		for _, class := range gpuClasses {
-			q := usage[core.V1ResourceByDeviceClass(class)]
-			quota += q.Value()
+	seen := tally{}
+	var w *world
+	for drawn, next := 0, 0; drawn < rounds; {
+		if drawn >= next {
+			w, next = randomWorld(t, r), drawn+perWorld
 		}
-		spec := toObject(t, claim.Spec)
-		ours := known.CountClaim(spec, field.NewPath("spec"), admin)
-		require.Empty(t, ours.Unknown, "input %d", i)
-		why := differences(claim, admin)
-		allocatable := allocatable(claim, admin)
-		require.LessOrEqual(t, allocatable, ours.GPUs, "input %d: below what can be allocated: %v", i, spec)
-		require.LessOrEqual(t, ours.GPUs, quota, "input %d: above the ResourceQuota: %v", i, spec)
-		require.Equal(t, quota-why.alternatives-why.admin, ours.GPUs, "input %d: a difference without a reason: %v", i, spec)
-		for reason, n := range map[string]int64{"alternatives of several classes": why.alternatives, "adminAccess": why.admin} {
-			if n > 0 {
-				seen[reason]++
+		admin, p := r.IntN(2) == 0, randomPod(t, r, 1+r.IntN(3), 40)
+		drawn += len(p.templated) + len(p.named)
+		known := w.counted(p, admin)
+		var sum int64
+		unlisted := false
+		for _, claim := range slices.Concat(p.templated, p.named) {
+			n, why := compare(t, evaluator, w, claim, admin)
+			if slices.Contains(p.templated, claim) {
+				sum, unlisted = sum+n.GPUs, unlisted || why.unlisted
 			}
+			seen.add(why, why == reasons{})
+			alone := workload.ClaimUsage(toManifest(t, "ResourceClaim", claim), known)
+			require.Equal(t, n.GPUs, alone.GPUs.PerPod)
+			require.Equal(t, why.unlisted, len(alone.GPUs.Unknown) > 0)
 		}
-		if quota == ours.GPUs {
-			seen["the same"]++
-		}
+		ours := workload.PodUsage(toManifest(t, "Pod", p.Pod), known)
+		require.Equal(t, sum, ours.GPUs.PerPod, "claim %d: a pod counts what its templates do", drawn)
+		require.Equal(t, unlisted, len(ours.GPUs.Unknown) > 0, "claim %d: %v", drawn, ours.GPUs.Unknown)
 	}
-	for _, reason := range slices.Sorted(maps.Keys(seen)) {
-		t.Logf("%s: %d of %d", reason, seen[reason], rounds)
+	seen.log(t)
+	require.Len(t, seen, 4, "every kind of input was drawn")
+}
+
+// compare counts one claim as a ResourceQuota does, as the arithmetic below and as we do.
+func compare(t *testing.T, evaluator quotav1.Evaluator, w *world, claim *resourceapi.ResourceClaim, admin bool) (workload.ClaimCount, reasons) {
+	usage, err := evaluator.Usage(claim)
+	require.NoError(t, err)
+	quota := int64(0)
+	for _, class := range gpuClasses {
+		q := usage[core.V1ResourceByDeviceClass(class)]
+		quota += q.Value()
 	}
-	require.Len(t, seen, 3, "every kind of input was drawn")
+	spec := toObject(t, claim.Spec)
+	ours := w.known.CountClaim(spec, field.NewPath("spec"), admin)
+	why := differences(claim, admin)
+	require.Equal(t, why.unlisted, len(ours.Unknown) > 0, "%v: %v", spec, ours.Unknown)
+	require.LessOrEqual(t, allocatable(claim, admin), ours.GPUs, "below what can be allocated: %v", spec)
+	require.LessOrEqual(t, ours.GPUs, quota, "above the ResourceQuota: %v", spec)
+	require.Equal(t, quota-why.alternatives-why.admin, ours.GPUs, "a difference without a reason: %v", spec)
+	return ours, why
 }
 
 func toObject(t *testing.T, v any) manifest.Object {
@@ -86,38 +117,6 @@ func toObject(t *testing.T, v any) manifest.Object {
 	require.NoError(t, err)
 	return o
 }
-
-// randomClaim is a claim with the defaults of the API.
-func randomClaim(r *rand.Rand) *resourceapi.ResourceClaim {
-	claim := &resourceapi.ResourceClaim{}
-	for i := range r.IntN(4) {
-		request := resourceapi.DeviceRequest{Name: fmt.Sprint("r", i)}
-		if r.IntN(3) == 0 {
-			for j := range 1 + r.IntN(4) {
-				mode, count := randomMode(r)
-				request.FirstAvailable = append(request.FirstAvailable, resourceapi.DeviceSubRequest{
-					Name: fmt.Sprint("s", j), DeviceClassName: allClasses[r.IntN(len(allClasses))], AllocationMode: mode, Count: count})
-			}
-		} else {
-			mode, count := randomMode(r)
-			request.Exactly = &resourceapi.ExactDeviceRequest{DeviceClassName: allClasses[r.IntN(len(allClasses))], AllocationMode: mode, Count: count}
-			if r.IntN(4) == 0 {
-				request.Exactly.AdminAccess = new(r.IntN(2) == 0)
-			}
-		}
-		claim.Spec.Devices.Requests = append(claim.Spec.Devices.Requests, request)
-	}
-	return claim
-}
-
-func randomMode(r *rand.Rand) (resourceapi.DeviceAllocationMode, int64) {
-	if r.IntN(5) == 0 {
-		return resourceapi.DeviceAllocationModeAll, 0
-	}
-	return resourceapi.DeviceAllocationModeExactCount, 1 + r.Int64N(40)
-}
-
-func isGPU(class string) bool { return slices.Contains(gpuClasses, class) }
 
 func devices(class string, mode resourceapi.DeviceAllocationMode, count int64) int64 {
 	switch {
@@ -129,8 +128,13 @@ func devices(class string, mode resourceapi.DeviceAllocationMode, count int64) i
 	return count
 }
 
-// allocatable is the most GPUs that the allocator may give for a claim: it tries every choice of
-// alternatives, and gives no claim more than AllocationResultsMaxSize devices.
+// looksOn tells whether a request is one for adminAccess that the namespace allows.
+func looksOn(e *resourceapi.ExactDeviceRequest, admin bool) bool {
+	return admin && e.AdminAccess != nil && *e.AdminAccess
+}
+
+// allocatable is the most GPUs that may be given for a claim, by every choice of alternatives: no claim gets more
+// than AllocationResultsMaxSize devices. What the allocator itself gives is another test.
 func allocatable(claim *resourceapi.ResourceClaim, admin bool) int64 {
 	sums := []int64{0}
 	for _, request := range claim.Spec.Devices.Requests {
@@ -140,7 +144,7 @@ func allocatable(claim *resourceapi.ResourceClaim, admin bool) int64 {
 		}
 		if e := request.Exactly; e != nil {
 			n := devices(e.DeviceClassName, e.AllocationMode, e.Count)
-			if admin && e.AdminAccess != nil && *e.AdminAccess {
+			if looksOn(e, admin) {
 				n = 0
 			}
 			choices = append(choices, n)
@@ -162,14 +166,19 @@ func differences(claim *resourceapi.ResourceClaim, admin bool) reasons {
 		byClass := map[string]int64{}
 		for _, s := range request.FirstAvailable {
 			byClass[s.DeviceClassName] = max(byClass[s.DeviceClassName], devices(s.DeviceClassName, s.AllocationMode, s.Count))
+			why.unlisted = why.unlisted || isUnlisted(s.DeviceClassName)
 		}
 		sum, largest := int64(0), int64(0)
 		for _, n := range byClass {
 			sum, largest = sum+n, max(largest, n)
 		}
 		why.alternatives += sum - largest
-		if e := request.Exactly; e != nil && admin && e.AdminAccess != nil && *e.AdminAccess {
+		switch e := request.Exactly; {
+		case e == nil:
+		case looksOn(e, admin):
 			why.admin += devices(e.DeviceClassName, e.AllocationMode, e.Count)
+		default:
+			why.unlisted = why.unlisted || isUnlisted(e.DeviceClassName)
 		}
 	}
 	return why

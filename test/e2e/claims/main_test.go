@@ -42,6 +42,8 @@ func TestMain(m *testing.M) {
 		Before: func(ctx context.Context, e *harness.Environment) error {
 			cluster, client = e.Cluster, e.Client
 			return errors.Join(create(ctx, deviceClasses, "", class("gpu.nvidia.com", "device.driver == 'gpu.nvidia.com'", card)),
+				create(ctx, deviceClasses, "", class(selecting, selectsH200, "e2e.kubetorch.com/vfio")),
+				create(ctx, deviceClasses, "", class(renamed, selectsAMD, "e2e.kubetorch.com/radeon")),
 				create(ctx, resourceSlices, "", slice()))
 		},
 		// Some tests wait for others, so all of them run at the same time.
