@@ -141,26 +141,6 @@ func (w *workload) drawClaims(r *rand.Rand, admin bool) {
 	case n < 11:
 		w.device, w.shared = "", true
 	}
-	if w.kind != daemonSet && !w.pinCounts() {
-		w.pin = ""
-	}
-}
-
-// pinCounts tells whether the pods' node pin makes no difference to what their claims count: these are of the
-// type that their own selectors name. Where a pin of nodes is taken for the type of such claims too, it may be
-// another; only pins are drawn by which both are the same.
-func (w workload) pinCounts() bool {
-	of := func(product string) bool {
-		return slices.ContainsFunc(w.templates, func(name string) bool { return templateNamed(name).product == product })
-	}
-	switch label, value := splitPin(w.pin); {
-	case len(w.templates) == 0 || w.pin == "":
-		return true
-	case isOf(label, value, h100):
-		return w.device != "" || !of(l4) // whichever of the templates is there
-	default:
-		return !of("")
-	}
 }
 
 // podClaims are the resourceClaims of its pods.

@@ -125,7 +125,7 @@ func whole(n int64) int64 { return (n + 6) / 7 }
 // of tells whether it may get GPUs of a type.
 func (w workload) of(product string) bool {
 	label, value := splitPin(w.pin)
-	return w.pin == "" || w.kind == daemonSet || isOf(label, value, product)
+	return w.pin == "" || w.kind == daemonSet || w.device == card || isOf(label, value, product)
 }
 
 func (w workload) resource() schema.GroupVersionResource {

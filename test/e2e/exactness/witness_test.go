@@ -236,6 +236,18 @@ func (r *record) readPods(t *testing.T, u *unstructured.Unstructured) {
 			r.label, r.value = label, value
 		}
 	}
+	if asksForCards(spec) {
+		r.label, r.value = "", "" // a DeviceClass may give them from any node
+	}
+}
+
+// asksForCards tells whether a pod asks for what a DeviceClass claims by a name of its own.
+func asksForCards(spec map[string]any) bool {
+	containers, _, _ := unstructured.NestedSlice(spec, "containers")
+	return slices.ContainsFunc(containers, func(c any) bool {
+		_, found, _ := unstructured.NestedFieldNoCopy(c.(map[string]any), "resources", "limits", card)
+		return found
+	})
 }
 
 // devices are the sevenths of GPUs that a pod with one container has.
