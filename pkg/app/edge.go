@@ -40,6 +40,8 @@ type edge struct {
 	neighbours *neighbours
 	// charging charges admissions to budgets; nil does not.
 	charging *charging
+	// products are those of the nodes' GPUs; nil without a cluster.
+	products func(context.Context) ([]string, error)
 	// decided is told what policies decided of each request; nil tells nobody.
 	decided func([]review.Decision)
 	// reader reads what the verdict on what has pods depends on; nil where there is nothing to ask.
@@ -113,6 +115,12 @@ func (e *edge) decide(ctx context.Context, request *admissionv1.AdmissionRequest
 	}
 	if err != nil {
 		return unavailable(err)
+	}
+	if e.products != nil && err == nil && response.Allowed && r.NamesTypes() {
+		// Whether there are such nodes is nothing that a policy hangs on: one that is not known is not told of.
+		if products, err := e.products(ctx); err == nil {
+			response.Warnings = append(response.Warnings, r.TypesOfNoNode(products)...)
+		}
 	}
 	if e.decided != nil {
 		e.decided(r.Decisions())

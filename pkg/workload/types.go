@@ -37,6 +37,16 @@ func TypeLabel(resource string) string {
 // NamesProduct tells whether a node label is known to name a GPU product.
 func NamesProduct(label string) bool { return slices.Contains(gpuTypeLabels, label) }
 
+// NodeProducts are the products that a node's labels say its GPUs are of.
+func NodeProducts(labels map[string]string) (products []string) {
+	for _, label := range gpuTypeLabels {
+		if value := labels[label]; value != "" && !slices.Contains(products, value) {
+			products = append(products, value)
+		}
+	}
+	return products
+}
+
 // gpuTypeNames are the names, behind any prefix, of further labels that do: what the
 // parameter gpu-type may name.
 var gpuTypeNames = []string{"gpu", "gpu-type", "gpu.type", "gpu-product", "gpu.product", "accelerator", "accelerator-type"}

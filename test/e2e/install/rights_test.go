@@ -115,6 +115,8 @@ func exercise(t *testing.T) {
 	remove(t, policies, ns)
 	store(t, budgets, "", fmt.Sprintf(`{apiVersion: policy.kubetorch.com/v1alpha1, kind: GPUBudget, metadata: {name: %s}, spec: {max: 8, namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: %s}}}}`, ns, ns))
 	remove(t, budgets, ns)
+	store(t, budgets, "", fmt.Sprintf(`{apiVersion: policy.kubetorch.com/v1alpha1, kind: GPUBudget, metadata: {name: %s-typed}, spec: {max: 8, gpuTypes: [NVIDIA-L4], namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: %s}}}}`, ns, ns))
+	remove(t, budgets, ns+"-typed")
 	awaitUsed(t, ns, 0)
 
 	// A Service, what Knative makes of it, and traffic to one of its revisions by name.
