@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"github.com/kubetorch/webhook/pkg/jsonscan"
+	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
+	"github.com/kubetorch/webhook/pkg/parameter"
 )
 
 // RecordAnnotation on a Service's metadata holds what an expansion set, and from where.
@@ -46,6 +48,16 @@ func (e Entry) lowers(text string) bool {
 	q, errLowered := manifest.ParseQuantity(e.Value)
 	s, errStated := manifest.ParseQuantity(text)
 	return errLowered == nil && errStated == nil && q.Cmp(s) < 0
+}
+
+// DefaultMaxScale is where the max-scale of an expanded Service comes from that the workload does not state, such as
+// built-in or a policy's defaults; empty where it states one.
+func DefaultMaxScale(service manifest.Object) string {
+	entry, ok := parseRecord(service)[knative.MaxScaleKey]
+	if !ok || entry.State == Inactive || strings.Contains(entry.From, parameter.MaxScale.Key()) || !holds(service, knative.MaxScaleKey, entry) {
+		return ""
+	}
+	return entry.From
 }
 
 // readRecord reads what earlier expansions set: an entry of the new object's record, else

@@ -40,6 +40,8 @@ type Claim struct {
 	Name string
 	// was is the demand of the stored object where bounds are judged by what it claims.
 	was workload.Usage
+	// scaleFrom is where its max-scale comes from if the author states none; empty if he does.
+	scaleFrom string
 	// written has what the author wrote where the object was made from something else.
 	written *Request
 }
@@ -109,6 +111,7 @@ func (r *Request) serviceClaims(ctx context.Context, w World) ([]Claim, error) {
 		return nil, err
 	}
 	c := newClaim(ServiceKey(r.object), ServiceKind.Kind, d, old)
+	c.scaleFrom = expand.DefaultMaxScale(r.object)
 	if r.old == nil {
 		return []Claim{c}, nil
 	}
@@ -266,7 +269,8 @@ func (r *Request) deploymentClaims(ctx context.Context, w World) ([]Claim, error
 			plan.Old = r.with(r.old, exempt).Plan(w).Verdict.Demand.Parts
 		}
 	}
-	plan.Demand = r.planned(w).Verdict.Demand
+	planned := r.planned(w)
+	plan.Demand, plan.scaleFrom = planned.Verdict.Demand, expand.DefaultMaxScale(planned.Service)
 	plan.New = plan.Demand.Parts
 	return append(claims, plan), nil
 }

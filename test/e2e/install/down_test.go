@@ -181,7 +181,7 @@ func requests() map[string]request {
 		}},
 		"a ResourceClaimTemplate":                  {"validate-resourceclaimtemplates.kubetorch.com", "validate-resourceclaimtemplates.kubetorch.com", seeded(resourceClaimTemplates, resourceClaim("ResourceClaimTemplate"))},
 		"a JobSet":                                 {"validate-operators.kubetorch.com", "validate-operators.kubetorch.com", seeded(jobSets, jobSet("s"))},
-		"a JobSet's status":                        {do: patchAs("", jobSets, "stored", `{"status":{"restarts":1}}`)},
+		"a JobSet's status":                        {do: patchAs("", jobSets, "stored", `{"status":{"restarts":1}}`, "status")},
 		"somebody says that a JobSet has finished": {"validate-operator-status.kubetorch.com", "validate-operator-status.kubetorch.com", patchAs("", jobSets, "stored", `{"status":{"conditions":[{"type":"Completed","status":"True"}]}}`, "status")},
 		"its operator says so":                     {do: patchAs(jobSetOperator, jobSets, "stored", `{"status":{"conditions":[{"type":"Completed","status":"True"}]}}`, "status")},
 		"a policy":                                 {"policies.kubetorch.com", "policies.kubetorch.com", func(ctx context.Context) error { return create(ctx, policies, "", policy) }},

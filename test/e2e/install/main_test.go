@@ -171,7 +171,7 @@ func seed(ctx context.Context) (string, error) {
 	}
 	// A kind of an operator.
 	if _, err := client.Resource(definitions).Create(ctx, parse(`{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, metadata: {name: jobsets.jobset.x-k8s.io},
-		spec: {group: jobset.x-k8s.io, scope: Namespaced, names: {kind: JobSet, plural: jobsets}, versions: [{name: v1alpha2, served: true, storage: true,
+		spec: {group: jobset.x-k8s.io, scope: Namespaced, names: {kind: JobSet, plural: jobsets}, versions: [{name: v1alpha2, served: true, storage: true, subresources: {status: {}},
 		schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}]}}`), metav1.CreateOptions{}); err != nil {
 		return "", err
 	}
