@@ -42,6 +42,8 @@ type edge struct {
 	charging *charging
 	// products are those of the nodes' GPUs; nil without a cluster.
 	products func(context.Context) ([]string, error)
+	// tell says somewhere else what an admission warns of; nil does not.
+	tell func(*review.Request, []string)
 	// decided is told what policies decided of each request; nil tells nobody.
 	decided func([]review.Decision)
 	// reader reads what the verdict on what has pods depends on; nil where there is nothing to ask.
@@ -107,6 +109,9 @@ func (e *edge) decide(ctx context.Context, request *admissionv1.AdmissionRequest
 		_, step := tracing.Step(ctx, name)
 		response, err = judge(r, ctx, world)
 		step.End()
+	}
+	if e.tell != nil && err == nil && response.Allowed {
+		e.tell(r, response.Warnings)
 	}
 	if err == nil && response.Allowed && charging != nil {
 		ctx, step := tracing.Step(ctx, tracing.Charge)

@@ -99,6 +99,7 @@ func (s *setup) addAll() error {
 	e.registered = registered(s.mgr.GetAPIReader(), s.Configuration)
 	e.neighbours, e.reader = &neighbours{Reader: reader, served: s.knative.Served}, reader
 	e.products = func(ctx context.Context) ([]string, error) { return cluster.NodeProducts(ctx, s.mgr.GetAPIReader()) }
+	e.tell = tell(s.events)
 	e.decided = gauges.decided
 	l, err := s.ledgers()
 	if err != nil {

@@ -44,6 +44,12 @@ func (r *Request) Scaled() string {
 // Object is what is judged, as it is to be.
 func (r *Request) Object() manifest.Object { return r.object }
 
+// Labelled tells whether the object asks to be expanded, or to be given resources.
+func (r *Request) Labelled() bool {
+	intent := expand.ReadIntent(r.object)
+	return intent.Expands() || intent.FillsResources()
+}
+
 // Kind is the kind of what is judged: of what is scaled, if the request asks for that.
 func (r *Request) Kind() schema.GroupKind { return r.of }
 
