@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -34,7 +35,7 @@ func TestWarningsAboutAServiceStandInItsEvents(t *testing.T) {
 			name, _, _ := unstructured.NestedString(e.Object, "involvedObject", "name")
 			message, _, _ := unstructured.NestedString(e.Object, "message")
 			seen = append(seen, fmt.Sprintf("%s %s: %s", about, name, message))
-			if about == "Service" && name == "told" && len(message) > 0 {
+			if about == "Service" && name == "told" && strings.Contains(message, "autoscale.kubetorch.com/max-scale") {
 				return true, ""
 			}
 		}
