@@ -195,3 +195,33 @@ func TestUnusableResourceLists(t *testing.T) {
 		})
 	}
 }
+
+// TestClaimsForDevicesAreCountedInAResourceList: by templates and classes among the items, and by a policy for the
+// function.
+func TestClaimsForDevicesAreCountedInAResourceList(t *testing.T) {
+	const (
+		budget   = `policies: [{apiVersion: policy.kubetorch.com/v1alpha1, kind: GPUBudget, metadata: {name: b}, spec: {max: 8, gpuTypes: [NVIDIA-L4]}}]`
+		template = `{apiVersion: resource.k8s.io/v1, kind: ResourceClaimTemplate, metadata: {name: gpus, namespace: ml}, spec: {spec: {devices: {requests: [{name: a, exactly: {deviceClassName: l4s, count: 3}}]}}}}`
+		class    = `{apiVersion: resource.k8s.io/v1, kind: DeviceClass, metadata: {name: l4s}, spec: {selectors: [{cel: {expression: "device.attributes['gpu.nvidia.com'].productName == 'NVIDIA L4'"}}]}}`
+		listed   = `{apiVersion: policy.kubetorch.com/v1alpha1, kind: ComputePolicy, metadata: {name: p, annotations: {config.kubernetes.io/local-config: "true"}}, spec: {gpuDeviceClasses: [l4s]}}`
+		job      = `{apiVersion: batch/v1, kind: Job, metadata: {name: train, namespace: ml}, spec: {parallelism: 3, template: {spec: {resourceClaims: [{name: g, resourceClaimTemplateName: gpus}], containers: [{name: c, image: i, resources: {claims: [{name: g}]}}]}}}}`
+	)
+	for name, test := range map[string]struct {
+		items   []string
+		refused string
+		warned  string
+	}{
+		"more than the budget has":   {items: []string{template, class, listed, job}, refused: "asks for 9 GPUs (3 x 3 pods); 8 of 8 are free in budget b"},
+		"what fits":                  {items: []string{template, class, listed, strings.Replace(job, "parallelism: 3", "parallelism: 2", 1)}, warned: "claims 6 GPUs (3 x 2 pods) of budget b; 2 of 8 are left"},
+		"of another type":            {items: []string{template, strings.Replace(class, "NVIDIA L4", "NVIDIA H200", 1), listed, job}},
+		"a class that nobody lists":  {items: []string{template, class, job}, refused: "devices of DeviceClass l4s, which no policy lists, cannot be counted as GPUs"},
+		"a template that is missing": {items: []string{class, listed, job}, warned: "ResourceClaimTemplate gpus is not in the input; each claim of it is counted as one GPU"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, report, refused := krm(t, resourceList(budget, test.items...))
+			assert.Equal(t, test.refused != "", refused, report)
+			assert.Contains(t, report, test.refused)
+			assert.Contains(t, report, test.warned)
+		})
+	}
+}
