@@ -169,6 +169,7 @@ func (s *simulated) newObject(kind schema.GroupKind) manifest.Object {
 	switch kind {
 	case workload.PodKind:
 		o["spec"] = s.podSpec()
+		manifest.Map(o, "metadata")["labels"] = s.hashed(copied(label))
 		if set := s.any(workload.StatefulSetKind); set != nil && s.random.IntN(4) == 0 {
 			manifest.Map(o, "metadata")["name"] = fmt.Sprintf("%s-%d", nameIn(set), s.random.IntN(5))
 		} else {
@@ -227,6 +228,19 @@ func (s *simulated) changeSpec(kind schema.GroupKind, o manifest.Object) {
 	}
 }
 
+// hashed adds to labels, now and then, that of a ReplicaSet that there is, or of none.
+func (s *simulated) hashed(labels manifest.Object) manifest.Object {
+	switch s.random.IntN(3) {
+	case 0:
+		labels[templateHash] = "none"
+	case 1:
+		if set := s.any(workload.ReplicaSetKind); set != nil {
+			labels[templateHash] = manifest.Text(set, "metadata", "labels", templateHash)
+		}
+	}
+	return labels
+}
+
 // forge has an object say something of itself: whose it is, or what it is labelled.
 func (s *simulated) forge(kind schema.GroupKind, metadata manifest.Object) {
 	owners := map[schema.GroupKind][]schema.GroupKind{
@@ -236,7 +250,7 @@ func (s *simulated) forge(kind schema.GroupKind, metadata manifest.Object) {
 	}[kind]
 	switch s.random.IntN(3) {
 	case 0:
-		metadata["labels"] = manifest.Object{"app": string(rune('a' + s.random.IntN(2)))}
+		metadata["labels"] = s.hashed(manifest.Object{"app": string(rune('a' + s.random.IntN(2)))})
 	case 1:
 		delete(metadata, "ownerReferences")
 	case 2:

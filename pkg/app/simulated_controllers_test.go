@@ -2,6 +2,7 @@ package app
 
 import (
 	"fmt"
+	"hash/fnv"
 	"slices"
 	"strings"
 
@@ -119,10 +120,12 @@ func (s *simulated) deploymentController(d manifest.Object) {
 		}
 		n := min(max(0, replicas+surge-sum), replicas)
 		s.uids++
+		own := copied(manifest.Map(d, "spec", "selector", "matchLabels"))
+		own[templateHash] = hashOf(manifest.At(d, "spec", "template", "spec"))
 		rs := manifest.Object{"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": manifest.Object{"name": fmt.Sprintf("%s-%d", nameIn(d), s.uids), "namespace": team,
-			"uid": fmt.Sprintf("00000000-0000-4000-8000-%012d", s.uids), "generation": int64(1), "labels": copied(manifest.Map(d, "spec", "selector", "matchLabels")),
+			"uid": fmt.Sprintf("00000000-0000-4000-8000-%012d", s.uids), "generation": int64(1), "labels": copied(own),
 			"ownerReferences": reference(workload.DeploymentKind, d), "annotations": manifest.Object{"desired": replicas}},
-			"spec": manifest.Object{"replicas": n, "selector": manifest.Object{"matchLabels": copied(manifest.Map(d, "spec", "selector", "matchLabels"))}, "template": manifest.Map(d, "spec", "template")}}
+			"spec": manifest.Object{"replicas": n, "selector": manifest.Object{"matchLabels": own}, "template": manifest.Map(d, "spec", "template")}}
 		s.put(workload.ReplicaSetKind, clonedObject(rs)) // the webhook is not asked about it
 		s.note("deployment-controller makes ReplicaSet/%s with %d", nameIn(rs), n)
 		return
@@ -154,6 +157,16 @@ func (s *simulated) deploymentController(d manifest.Object) {
 			}
 		}
 	}
+}
+
+// templateHash is the label by which a ReplicaSet of a Deployment and its pods are told from those of other templates.
+const templateHash = "pod-template-hash"
+
+// hashOf is the same for the same template, so that a ReplicaSet that is made anew adopts what the last one left.
+func hashOf(template any) string {
+	h := fnv.New32a()
+	fmt.Fprint(h, template)
+	return fmt.Sprint(h.Sum32())
 }
 
 // only is the ReplicaSet that is scaled as a whole: the one that is active, or, if none is, the newest

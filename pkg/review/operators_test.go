@@ -79,8 +79,7 @@ func TestOperatorsKindsAreChargedAtTheirManifests(t *testing.T) {
 		"as large as before":    {object: jobSet("", "false", "8"), old: jobSet(", labels: {a: b}", "false", "8"), want: parts(64), was: parts(64)},
 		"smaller than before":   {object: jobSet("", "false", "1"), old: jobSet("", "false", "8"), want: parts(8), was: parts(64)},
 		"one that is suspended": {object: jobSet("", "true", "8")},
-		"one that is created as if it had finished": {object: finished, want: parts(64), grows: true},
-		"one that has finished":                     {object: strings.Replace(finished, "metadata: {", "metadata: {labels: {a: b}, ", 1), old: finished},
+		"one that has finished": {object: strings.Replace(finished, "metadata: {", "metadata: {labels: {a: b}, ", 1), old: finished},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, answer := review.Read(jobSetRequest(test.object, test.old))
@@ -113,14 +112,18 @@ func TestWhoSaysThatAnOperatorsObjectHasFinished(t *testing.T) {
 		resource          string // of the request; status if empty
 		want              string
 	}{
-		"a tenant says so":                             {object: with(gang, finished), old: gang, user: "eve", want: why},
-		"another operator does":                        {object: with(gang, finished), old: gang, user: "system:serviceaccount:kubeflow:training-operator", want: why},
-		"its operator does":                            {object: with(gang, finished), old: gang, user: operator},
-		"a tenant says that it goes on":                {object: with(gang, "{restarts: 1}"), old: with(gang, finished), user: "eve", want: why},
-		"a tenant says something else":                 {object: with(gang, "{restarts: 1}"), old: gang, user: "eve"},
-		"it has finished, and somebody adds something": {object: with(gang, strings.Replace(finished, "{", "{restarts: 1, ", 1)), old: with(gang, finished), user: "eve"},
-		"one that is suspended":                        {object: with(jobSet("", "true", "8"), finished), old: jobSet("", "true", "8"), user: "eve", want: why},
-		"one without GPUs":                             {object: with(without, finished), old: without, user: "eve"},
+		"a tenant says so":                                      {object: with(gang, finished), old: gang, user: "eve", want: why},
+		"another operator does":                                 {object: with(gang, finished), old: gang, user: "system:serviceaccount:kubeflow:training-operator", want: why},
+		"its operator does":                                     {object: with(gang, finished), old: gang, user: operator},
+		"a tenant says that it goes on":                         {object: with(gang, "{restarts: 1}"), old: with(gang, finished), user: "eve", want: why},
+		"a tenant says something else":                          {object: with(gang, "{restarts: 1}"), old: gang, user: "eve"},
+		"it has finished, and somebody adds something":          {object: with(gang, strings.Replace(finished, "{", "{restarts: 1, ", 1)), old: with(gang, finished), user: "eve"},
+		"one that is suspended":                                 {object: with(jobSet("", "true", "8"), finished), old: jobSet("", "true", "8"), user: "eve", want: why},
+		"one without GPUs":                                      {object: with(without, finished), old: without, user: "eve"},
+		"when it is created, where its kind has no subresource": {object: with(gang, finished), user: "eve", resource: "object", want: why},
+		"when its operator creates it":                          {object: with(gang, finished), user: operator, resource: "object"},
+		"one of which another cluster has the pods": {object: with(strings.Replace(gang, "suspend: false", "managedBy: kueue.x-k8s.io/multikueue, suspend: false", 1), finished),
+			old: strings.Replace(gang, "suspend: false", "managedBy: kueue.x-k8s.io/multikueue, suspend: false", 1), user: "system:serviceaccount:kueue-system:kueue-controller-manager"},
 		"by an update of the object, where its kind has no subresource": {object: with(gang, finished), old: gang, user: "eve", resource: "object", want: why},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -152,6 +155,52 @@ func TestWhoSaysThatAnOperatorsObjectHasFinished(t *testing.T) {
 	_, answer := review.Read(scaled)
 	require.NotNil(t, answer, "nobody looks at that status")
 	assert.True(t, answer.Allowed)
+}
+
+// TestAParameterOrALabelBelowAnOperatorsObjectIsToldOf: whatever form the kind gives its pods in.
+func TestAParameterOrALabelBelowAnOperatorsObjectIsToldOf(t *testing.T) {
+	const stray = `{annotations: {autoscale.kubetorch.com/target: "8"}, labels: {kubetorch.com/autoscale: "true", app: x}}`
+	for name, test := range map[string]struct {
+		group, kind, spec string
+		at                []string
+	}{
+		"a JobSet's Jobs":                 {"jobset.x-k8s.io", "JobSet", `replicatedJobs: [{name: a, template: {metadata: ` + stray + `, spec: {}}}]`, []string{"spec.replicatedJobs[0].template.metadata"}},
+		"its pods":                        {"jobset.x-k8s.io", "JobSet", `replicatedJobs: [{name: a, template: {spec: {template: {metadata: ` + stray + `}}}}]`, []string{"spec.replicatedJobs[0].template.spec.template.metadata"}},
+		"a LeaderWorkerSet's workers":     {"leaderworkerset.x-k8s.io", "LeaderWorkerSet", `leaderWorkerTemplate: {workerTemplate: {metadata: ` + stray + `}}`, []string{"spec.leaderWorkerTemplate.workerTemplate.metadata"}},
+		"a role of a training":            {"kubeflow.org", "PyTorchJob", `pytorchReplicaSpecs: {Worker: {template: {metadata: ` + stray + `}}}`, []string{"spec.pytorchReplicaSpecs[Worker].template.metadata"}},
+		"steps of a Workflow":             {"argoproj.io", "Workflow", `templates: [{}, {metadata: ` + stray + `}]`, []string{"spec.templates[1].metadata"}},
+		"all steps of a Workflow, once":   {"argoproj.io", "Workflow", `templates: [{}, {}], podMetadata: ` + stray, []string{"spec.podMetadata"}},
+		"a driver and executors":          {"sparkoperator.k8s.io", "SparkApplication", `driver: ` + stray + `, executor: ` + stray, []string{"spec.driver", "spec.executor"}},
+		"a predictor and its transformer": {"serving.kserve.io", "InferenceService", `predictor: ` + stray + `, transformer: ` + stray, []string{"spec.predictor", "spec.transformer"}},
+		"a Job of Volcano":                {"batch.volcano.sh", "Job", `tasks: [{template: {metadata: ` + stray + `}}]`, []string{"spec.tasks[0].template.metadata"}},
+		"nothing of ours":                 {"batch.volcano.sh", "Job", `tasks: [{template: {metadata: {labels: {app: x}}}}]`, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			object := func(metadata string) string {
+				return `{apiVersion: ` + test.group + `/v1, kind: ` + test.kind + `, metadata: {name: x, namespace: ml` + metadata + `}, spec: {` + test.spec + `}}`
+			}
+			raw := request(object(""), "")
+			raw.Kind = metav1.GroupVersionKind{Group: test.group, Version: "v1", Kind: test.kind}
+			r, answer := review.Read(raw)
+			require.Nil(t, answer)
+			got, err := r.Judge(t.Context(), world())
+			require.NoError(t, err)
+			var want []string
+			for _, at := range test.at {
+				for _, key := range []string{".labels[kubetorch.com/autoscale]", ".annotations[autoscale.kubetorch.com/target]"} {
+					want = append(want, at+key+" has no effect on a "+test.kind+"."+test.group+": its operator makes its pods")
+				}
+			}
+			assert.Equal(t, want, got.Warnings)
+			again := request(object(", labels: {a: b}"), object(""))
+			again.Kind = raw.Kind
+			r, answer = review.Read(again)
+			require.Nil(t, answer)
+			got, err = r.Judge(t.Context(), world())
+			require.NoError(t, err)
+			assert.Empty(t, got.Warnings, "it was told of before")
+		})
+	}
 }
 
 func TestWhichKindsAreOperated(t *testing.T) {

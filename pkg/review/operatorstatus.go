@@ -19,13 +19,16 @@ func (r *Request) isOperatedStatus() bool {
 
 // finishClaims refuse, where a budget counts an object of an operator's kind, that somebody else than its
 // operator says that it has finished, or goes on after all: the one frees what it claims, the other claims it
-// anew. Where a kind has no subresource for its status, an update of the object itself may say so.
+// anew. Where a kind has no subresource for its status, an object may be created so, or its own update may say so.
 func (r *Request) finishClaims(w World) []Claim {
 	row, _ := r.operators.For(r.of)
-	if r.old == nil || row.HasFinished(r.object) == row.HasFinished(r.old) || row.MadeBy(r.raw.UserInfo.Username) {
+	asks, says := maps.Clone(r.object), r.madeFinished && !w.Documents // what is stored has a status, and may be applied again
+	if r.old != nil {
+		asks, says = maps.Clone(r.old), row.HasFinished(r.object) != row.HasFinished(r.old)
+	}
+	if !says || row.MadeBy(r.raw.UserInfo.Username) || row.ManagedElsewhere(asks) {
 		return nil
 	}
-	asks := maps.Clone(r.old)
 	delete(asks, "status")
 	was := workload.OperatorUsage(asks, row, r.selection(w).GPUResources())
 	if !was.GPUs.Asked() {

@@ -61,8 +61,10 @@ type Request struct {
 	of schema.GroupKind
 	// scale is whether the objects are what a scale is to be and was.
 	scale bool
-	// operators are the kinds whose operators make pods.
-	operators workload.Operators
+	// operators are the kinds whose operators make pods, and madeFinished is whether a new object of one says that
+	// it has finished.
+	operators    workload.Operators
+	madeFinished bool
 	// related is what was read for what has pods, and gpus what counts as GPUs of it.
 	related related
 	gpus    workload.GPUResources
@@ -178,7 +180,8 @@ func (r *Request) decode() (refused *admissionv1.AdmissionResponse) {
 		r.complete(r.object)
 		r.complete(r.old)
 	}
-	if r.isOperated() && r.old == nil {
+	if row, ok := r.operators.For(r.of); ok && r.isOperated() && r.old == nil {
+		r.madeFinished = row.HasFinished(r.object)
 		delete(r.object, "status") // whoever creates it cannot know
 	}
 	return nil

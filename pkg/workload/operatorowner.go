@@ -83,8 +83,9 @@ func (o Operators) MadeBy(user string) bool {
 // MakersIn are the service accounts of operators that live in some namespaces, as namespace/name, sorted.
 func (o Operators) MakersIn(some func(namespace string) bool) []string {
 	var found []string
-	for i := range o.Kinds {
-		for _, maker := range o.Kinds[i].Makers {
+	// The shipped configuration believes those that the program comes with, whatever a row of another table says.
+	for _, kind := range slices.Concat(o.Kinds, BuiltInOperators().Kinds) {
+		for _, maker := range kind.Makers {
 			if namespace, _, _ := strings.Cut(maker, "/"); some(namespace) && !slices.Contains(found, maker) {
 				found = append(found, maker)
 			}
@@ -130,6 +131,16 @@ func (k *OperatorKind) HasFinished(o manifest.Object) bool {
 		return false
 	}
 	return slices.Contains(k.Finished.Values, manifest.Text(o, strings.Split(k.Finished.Path, ".")...))
+}
+
+// ManagedElsewhere tells whether another controller than the operator is to make the pods of an object. Whatever is
+// made of it all the same is counted.
+func (k *OperatorKind) ManagedElsewhere(o manifest.Object) bool {
+	if k.ManagedBy == nil {
+		return false
+	}
+	manager := manifest.Text(o, strings.Split(k.ManagedBy.Path, ".")...)
+	return manager != "" && !slices.Contains(k.ManagedBy.Own, manager)
 }
 
 // ReplicasPath is where the subresource scale of a kind sets the number of replicas.
@@ -183,12 +194,24 @@ func (k *OperatorKind) validateChildren(at *field.Path) field.ErrorList {
 	if k.Replicas != "" {
 		errs = append(errs, validatePath(k.Replicas, at.Child("replicas"), false)...)
 	}
+	if m := k.ManagedBy; m != nil {
+		if len(m.Own) == 0 {
+			errs = append(errs, field.Required(at.Child("managedBy", "own"), "say what names the operator itself"))
+		}
+		errs = append(errs, validatePath(m.Path, at.Child("managedBy", "path"), false)...)
+	}
 	if f := k.Finished; f != nil {
 		if (f.Path == "") != (len(f.Values) == 0) || (f.Path == "" && len(f.Conditions) == 0) {
 			errs = append(errs, field.Required(at.Child("finished"), "give conditions, or path and values"))
 		}
 		if f.Path != "" {
 			errs = append(errs, validatePath(f.Path, at.Child("finished", "path"), false)...)
+		}
+		if f.Path != "" && !strings.HasPrefix(f.Path, "status.") {
+			errs = append(errs, field.Invalid(at.Child("finished", "path"), f.Path, "must be below status: changes of nothing else are sent to the webhook"))
+		}
+		if k.Group == "argoproj.io" && k.Kind != "Rollout" {
+			errs = append(errs, field.Forbidden(at.Child("finished"), "the status of a "+k.Kind+" is no subresource, and changes with each of its steps, so that it is not sent to the webhook; leave it out, and what is made of one is charged"))
 		}
 		if slices.Contains(statusGroups, k.Group) && f.Path != "" && f.Path != "status.jobDeploymentStatus" && !strings.HasPrefix(f.Path+".", "status.state.") {
 			errs = append(errs, field.Invalid(at.Child("finished", "path"), f.Path,

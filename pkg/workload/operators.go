@@ -40,8 +40,16 @@ type OperatorKind struct {
 	Children []string `json:"children,omitempty"`
 	// Finished says when there are no pods any more, nor will be.
 	Finished *OperatorFinish `json:"finished,omitempty"`
+	// ManagedBy is where another controller may be named, which then has the pods, in another cluster perhaps.
+	ManagedBy *OperatorManager `json:"managedBy,omitempty"`
 	// Pods are the groups of pods that are alike.
 	Pods []OperatorPods `json:"pods"`
+}
+
+// OperatorManager says where an object names the controller that is to make its pods, and which is the operator.
+type OperatorManager struct {
+	Path string   `json:"path"`
+	Own  []string `json:"own"`
 }
 
 // OperatorFinish says by what an object's status tells that it has finished. Whatever is made of it all
@@ -65,6 +73,8 @@ type OperatorPods struct {
 	// Containers are paths of containers, and Lists of lists of containers beside them.
 	Containers []string `json:"containers,omitempty"`
 	Lists      []string `json:"lists,omitempty"`
+	// Metadata are paths of further objects with labels and annotations, beside the template's.
+	Metadata []string `json:"metadata,omitempty"`
 	// NodeSelector of pods that Containers describes.
 	NodeSelector string `json:"nodeSelector,omitempty"`
 	// GPU is where a resource and a number of it stand.
@@ -244,7 +254,7 @@ func (p *OperatorPods) validate(at *field.Path) field.ErrorList {
 	for i := range p.Counts {
 		errs = append(errs, p.Counts[i].validate(at.Child("counts").Index(i), below)...)
 	}
-	for name, paths := range map[string][]string{"containers": p.Containers, "lists": p.Lists, "suspend": p.Suspend} {
+	for name, paths := range map[string][]string{"containers": p.Containers, "lists": p.Lists, "suspend": p.Suspend, "metadata": p.Metadata} {
 		errs = append(errs, validatePaths(paths, at.Child(name), below)...)
 	}
 	return errs

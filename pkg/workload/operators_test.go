@@ -51,6 +51,9 @@ func TestUsageOfOperatorsKinds(t *testing.T) {
 		"and has no maximum":                   {"ray.io", "RayCluster", `{spec: {enableInTreeAutoscaling: true, workerGroupSpecs: [{replicas: 3, template: ` + oneGPU + `}]}}`, 2147483647, 1, 2147483647, "2147483647 GPUs (1 x 2147483647 pods)"},
 		"with fewer than its minimum":          {"ray.io", "RayCluster", `{spec: {workerGroupSpecs: [{minReplicas: 2, template: ` + oneGPU + `}]}}`, 2, 1, 2, "2 GPUs (1 x 2 pods)"},
 		"with a group that is suspended":       {"ray.io", "RayCluster", `{spec: {workerGroupSpecs: [{replicas: 2, suspend: true, template: ` + oneGPU + `}, {replicas: 3, template: ` + oneGPU + `}]}}`, 3, 1, 3, "3 GPUs (1 x 3 pods)"},
+		"one that another cluster has":         {"jobset.x-k8s.io", "JobSet", `{spec: {managedBy: kueue.x-k8s.io/multikueue, replicatedJobs: [{replicas: 2, template: {spec: {template: ` + oneGPU + `}}}]}}`, 0, 1, 0, "0 GPUs (1 x 0 pods)"},
+		"one that names its own operator":      {"jobset.x-k8s.io", "JobSet", `{spec: {managedBy: jobset.sigs.k8s.io/jobset-controller, replicatedJobs: [{replicas: 2, template: {spec: {template: ` + oneGPU + `}}}]}}`, 2, 1, 2, "2 GPUs (1 x 2 pods)"},
+		"a training that another cluster has":  {"kubeflow.org", "TFJob", `{spec: {runPolicy: {managedBy: kueue.x-k8s.io/multikueue}, tfReplicaSpecs: {Worker: {replicas: 4, template: ` + twoGPUs + `}}}}`, 0, 2, 0, "0 GPUs (2 x 0 pods)"},
 		"a RayJob":                             {"ray.io", "RayJob", `{spec: {rayClusterSpec: {headGroupSpec: {template: ` + noGPU + `}, workerGroupSpecs: [{replicas: 4, template: ` + oneGPU + `}]}}}`, 4, 1, 5, "4 GPUs (1 x 4 pods)"},
 		"a RayService":                         {"ray.io", "RayService", `{spec: {rayClusterConfig: {headGroupSpec: {template: ` + noGPU + `}, workerGroupSpecs: [{replicas: 4, template: ` + oneGPU + `}]}}}`, 4, 1, 5, "4 GPUs (1 x 4 pods)"},
 		"a PyTorchJob":                         {"kubeflow.org", "PyTorchJob", `{spec: {pytorchReplicaSpecs: {Master: {template: ` + oneGPU + `}, Worker: {replicas: 7, template: ` + oneGPU + `}}}}`, 8, 1, 8, "8 GPUs (1 x 1 pod + 1 x 7 pods)"},
@@ -184,6 +187,9 @@ func TestTheTableOfOperators(t *testing.T) {
 	ray, _ := merged.For(schema.GroupKind{Group: "ray.io", Kind: "RayCluster"})
 	assert.True(t, ray.MadeBy("system:serviceaccount:ml-platform:kuberay"))
 	assert.False(t, ray.MadeBy("system:serviceaccount:ray-system:kuberay-operator"), "a row replaces the built-in one")
+	assert.Equal(t, []string{"kuberay-operator/kuberay-operator", "kuberay-system/kuberay-operator", "ml-platform/kuberay", "ray-system/kuberay-operator"},
+		merged.MakersIn(func(namespace string) bool { return strings.Contains(namespace, "ray") || namespace == "ml-platform" }),
+		"the shipped configuration believes those of the built-in rows too")
 	fleet, ok := merged.For(schema.GroupKind{Group: "acme.com", Kind: "Fleet"})
 	require.True(t, ok)
 	assert.EqualValues(t, 6, workload.OperatorUsage(read(`{spec: {size: 3, template: `+twoGPUs+`}}`), fleet, workload.BuiltInGPUResources).Claim)
@@ -197,6 +203,12 @@ func TestMistakesInATableOfOperators(t *testing.T) {
 		"a field that is not known": {`kinds: [{group: a.com, kind: A, resource: as, template: x}]`, []string{`kinds: Invalid value: cannot be read: error unmarshaling JSON: while decoding JSON: json: unknown field "template"`}},
 		"an end that nobody watches": {`kinds: [{group: ray.io, kind: A, resource: as, finished: {path: status.phase, values: [Done]}, pods: [{template: spec.template}]}, {group: ray.io, kind: B, resource: bs, finished: {path: status.state.phase, values: [Done]}, pods: [{template: spec.template}]}, {group: a.com, kind: C, resource: cs, finished: {path: status.phase, values: [Done]}, pods: [{template: spec.template}]}]`,
 			[]string{`kinds[0].finished.path: Invalid value: "status.phase": of a kind in the group ray.io must be status.jobDeploymentStatus, status.state or a field of that: only changes of these, and of conditions, are sent to the webhook`}},
+		"an end that is no status": {`kinds: [{group: a.com, kind: A, resource: as, finished: {path: spec.done, values: [Done]}, pods: [{template: spec.template}]}]`,
+			[]string{`kinds[0].finished.path: Invalid value: "spec.done": must be below status: changes of nothing else are sent to the webhook`}},
+		"an end of a Workflow": {`kinds: [{group: argoproj.io, kind: Workflow, resource: workflows, finished: {path: status.phase, values: [Succeeded]}, pods: [{template: spec.template}]}]`,
+			[]string{`kinds[0].finished: Forbidden: the status of a Workflow is no subresource, and changes with each of its steps, so that it is not sent to the webhook; leave it out, and what is made of one is charged`}},
+		"a manager without a name": {`kinds: [{group: a.com, kind: A, resource: as, managedBy: {path: "spec[0]"}, pods: [{template: spec.template}]}]`,
+			[]string{`kinds[0].managedBy.own: Required value: say what names the operator itself`, `kinds[0].managedBy.path: Invalid value: "spec[0]": must be field names with dots between them, such as spec.template`}},
 		"all at once": {`kinds:
 - {kind: A, resource: as, makers: [nobody], suspend: ["spec[0]"], pods: [{}]}
 - {group: apps, kind: Deployment, resource: deployments, pods: [{template: .template, spec: spec.pod}]}
@@ -250,6 +262,7 @@ func TestTheSchemaHasTheFieldsOfTheTable(t *testing.T) {
 	}{
 		"the file":      {schema.object, workload.Operators{}},
 		"a kind":        {kind, workload.OperatorKind{}},
+		"its manager":   {read(kind.Properties["managedBy"]), workload.OperatorManager{}},
 		"its end":       {read(kind.Properties["finished"]), workload.OperatorFinish{}},
 		"its pods":      {pods, workload.OperatorPods{}},
 		"its GPUs":      {read(pods.Properties["gpu"]), workload.OperatorGPU{}},

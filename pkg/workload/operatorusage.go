@@ -89,7 +89,8 @@ func (g group) isTrue(o manifest.Object, paths []string) bool {
 	return slices.ContainsFunc(paths, func(path string) bool { v, _ := g.value(o, path); b, _ := v.(bool); return b })
 }
 
-// Metadata are those of an object and of its pod templates, in the order of the table, and where they are.
+// Metadata are those of an object, of its pod templates and of what else the table names, in the order of that, and
+// where they are.
 func (k *OperatorKind) Metadata(o manifest.Object) iter.Seq2[*field.Path, manifest.Object] {
 	return func(yield func(*field.Path, manifest.Object) bool) {
 		if !yield(field.NewPath("metadata"), manifest.Map(o, "metadata")) {
@@ -100,6 +101,11 @@ func (k *OperatorKind) Metadata(o manifest.Object) iter.Seq2[*field.Path, manife
 			for _, g := range p.groups(o) {
 				if template, at := g.object(o, p.Template); template != nil && !yield(at.Child("metadata"), manifest.Map(template, "metadata")) {
 					return
+				}
+				for _, path := range p.Metadata {
+					if metadata, at := g.object(o, path); metadata != nil && !yield(at, metadata) {
+						return
+					}
 				}
 			}
 		}
@@ -131,7 +137,7 @@ func (d *Usage) addGroup(o manifest.Object, kind *OperatorKind, p *OperatorPods,
 		}
 	}
 	none := group{}
-	if none.isTrue(o, kind.Suspend) || g.isTrue(o, p.Suspend) || deleting(o) || kind.HasFinished(o) {
+	if none.isTrue(o, kind.Suspend) || g.isTrue(o, p.Suspend) || deleting(o) || kind.HasFinished(o) || kind.ManagedElsewhere(o) {
 		return nil
 	}
 	pods, where := p.pods(o, g)

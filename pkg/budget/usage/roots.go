@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/kubetorch/webhook/pkg/cluster"
@@ -19,8 +20,10 @@ type holder struct {
 	// row is that of an operator's kind, and made what its operator made of the object.
 	row  *workload.OperatorKind
 	made []*holder
-	// object is read once it is needed.
-	object manifest.Object
+	// object, selector and claim, what a Deployment asks for by itself, are read once they are needed.
+	object   manifest.Object
+	selector labels.Selector
+	claim    *workload.Usage
 	// pods are what its pods hold; those of a Deployment are those of its ReplicaSets.
 	pods workload.Held
 	// charged is what of it does not hang on what templates of claims say now.
@@ -34,6 +37,23 @@ func (h *holder) read() manifest.Object {
 		h.object = h.item.Object()
 	}
 	return h.object
+}
+
+// selects tells whether an object selects another by its labels.
+func (h *holder) selects(o manifest.Object) bool {
+	if h.selector == nil {
+		h.selector = workload.Selector(h.read())
+	}
+	return h.selector.Matches(labels.Set(manifest.Texts(o, "metadata", "labels")))
+}
+
+// asks is what a Deployment asks for, whatever it has.
+func (h *holder) asks(gpus workload.GPUResources) *workload.Usage {
+	if h.claim == nil {
+		u := workload.DeploymentUsage(h.read(), workload.Controlled{}, gpus)
+		h.claim = &u
+	}
+	return h.claim
 }
 
 // holders finds what belongs to what: ReplicaSets to Deployments, and pods to the objects whose
@@ -116,9 +136,11 @@ func (h *holders) awaited(left alonePod) bool {
 		return false
 	}
 	for _, d := range h.deploymentsIn[left.item.Namespace] {
-		o := d.read()
-		u := workload.DeploymentUsage(o, workload.Controlled{}, h.gpus)
-		if d.item.Controller != "" || !workload.Selects(o, pod) || len(u.Parts) != 1 || u.Parts[0].Type != left.parts[0].Type {
+		if d.item.Controller != "" || !d.selects(pod) {
+			continue
+		}
+		u := d.asks(h.gpus)
+		if len(u.Parts) != 1 || u.Parts[0].Type != left.parts[0].Type {
 			continue
 		}
 		held := workload.SaturatingAdd(d.pods.Active.GPUs, d.pods.Terminating.GPUs)
