@@ -39,10 +39,22 @@ func (r *Request) judgePods(w World) Verdict {
 	return v
 }
 
-// startsPods tells whether a request, admitted, may start pods with devices. Others never come from an
-// API server.
+// startsPods tells whether a request, admitted, may start pods with devices, or takes some from what they were charged
+// with. Others never come from an API server.
 func (r *Request) startsPods() bool {
-	return r.raw.SubResource != "status" && !r.isMirror() && (asksForDevices(r.object) || (r.old != nil && asksForDevices(r.old)))
+	return r.raw.SubResource != "status" && !r.isMirror() && (asksForDevices(r.object) || (r.old != nil && asksForDevices(r.old)) || r.takesPods())
+}
+
+// takesPods tells whether an object is taken from what controls it with pods that have devices, though its template
+// has none: it was another when they were made, or a LimitRange gives them, or they were adopted.
+func (r *Request) takesPods() bool {
+	if r.old == nil || r.of == workload.PodKind {
+		return false
+	}
+	was, stated := workload.Controller(r.old)
+	now, still := workload.Controller(r.object)
+	leaves := stated && (!still || was != now || r.related.owner == nil)
+	return leaves && r.held(r.related.pods).Pods > 0
 }
 
 // podUsage measures the new and, on UPDATE, the old object by itself, as far as autoscalers may raise it.
@@ -122,7 +134,7 @@ func (r *Request) podClaims(w World) []Claim {
 	own.Name = r.storedName()
 	if owner := r.related.oldOwner; r.related.leaves || owner != nil &&
 		(r.related.orphaned || manifest.Text(owner, "metadata", "deletionTimestamp") == "" || r.lacksPods(d)) {
-		own.Old = nil // its owner's entry, not its own
+		own.Old, own.Beyond = nil, true // its owner's entry, not its own: one that is left from before is not free
 	}
 	return append(claims, own)
 }

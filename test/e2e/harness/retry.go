@@ -23,7 +23,8 @@ func CutOff(err error) bool {
 // or a webhook was not answered in time.
 func unanswered(err error) bool {
 	return CutOff(err) || apierrors.IsTimeout(err) || apierrors.IsServerTimeout(err) ||
-		strings.Contains(err.Error(), "failed calling webhook") && strings.Contains(err.Error(), "deadline exceeded")
+		strings.Contains(err.Error(), "failed calling webhook") && strings.Contains(err.Error(), "deadline exceeded") ||
+		strings.Contains(err.Error(), "has no time left to decide, please retry") // and says so just before the API server would
 }
 
 // Answered tries again, as a user would, what a busy machine left without an answer, and a
