@@ -205,6 +205,15 @@ func TestEveryKindThatMakesPodsIsChargedToTheBudget(t *testing.T) {
 			{what: "another Pod of nobody", object: podOf("spare", "web", "", 2), used: 10},
 			{what: "its own ReplicaSet adopts what makes it have too many", user: account("replicaset-controller"), object: podOf("spare", "web", ownerOf("apps/v1", "ReplicaSet", "web-1"), 2), old: podOf("spare", "web", "", 2), used: 10},
 		},
+		"a ReplicaSet is taken with pods that its template does not describe any more": {
+			{what: "the Deployment", object: deployment(1, 6), used: 6},
+			{what: "its ReplicaSet", user: account("deployment-controller"), object: made(1, 6), used: 6},
+			{what: "its Pod", user: account("replicaset-controller"), object: podOf("web-1-a", "web", ownerOf("apps/v1", "ReplicaSet", "web-1"), 6), used: 6},
+			{what: "its template loses its GPUs", user: "eve", object: made(1, 0), old: made(1, 6), used: 6},
+			{what: "it gets other labels", user: "eve", object: strings.Replace(made(1, 0), "labels: {app: web}", "labels: {app: other}", 1), old: made(1, 0), refused: "4 of 10 are free in budget b", used: 6},
+			{what: "it loses its owner", user: "eve", object: orphaned(1, 0), old: made(1, 0), refused: "4 of 10 are free in budget b", used: 6},
+			{what: "it gets an annotation", user: "eve", object: strings.Replace(made(1, 0), "labels: {app: web}", "annotations: {a: b}, labels: {app: web}", 1), old: made(1, 0), used: 6},
+		},
 		"a ReplicaSet is orphaned before it has its pods": {
 			{what: "the Deployment", object: deployment(2, 4), used: 8},
 			{what: "its ReplicaSet", user: account("deployment-controller"), object: made(2, 4), used: 8},
