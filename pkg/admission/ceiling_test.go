@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -106,25 +107,36 @@ func TestOverloadIsAnsweredInTheProtocol(t *testing.T) {
 	}
 }
 
+// flushed notes when an answer was sent.
+type flushed struct {
+	*httptest.ResponseRecorder
+	at time.Time
+}
+
+func (f *flushed) Flush() { f.at = time.Now() }
+
 func TestWhatOverrunsItsTimeIsRefusedInTime(t *testing.T) {
-	leave := make(chan struct{})
-	h := Handler(func(ctx context.Context, r *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
-		<-leave // looks at no deadline
-		return allow(ctx, r)
-	}, Options{})
-	server := httptest.NewServer(h)
-	defer server.Close()
-	defer close(leave)
-	began := time.Now()
-	reply, err := http.Post(server.URL+"/validate?timeout=1s", "application/json", strings.NewReader(plainReview))
-	require.NoError(t, err)
-	defer reply.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(reply.Body, reply.ContentLength))
-	require.NoError(t, err)
-	assert.Less(t, time.Since(began), time.Second, "before the API server gives up")
-	want := busy(noTime)
-	want.UID = "u-1"
-	assert.Equal(t, want, refusal(t, answer{code: reply.StatusCode, body: string(body)}))
+	synctest.Test(t, func(t *testing.T) {
+		leave := make(chan struct{})
+		h := Handler(func(ctx context.Context, r *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
+			<-leave // looks at no deadline
+			return allow(ctx, r)
+		}, Options{})
+		request := httptest.NewRequest(http.MethodPost, "/validate?timeout=1s", strings.NewReader(plainReview))
+		request.Header.Set("Content-Type", "application/json")
+		reply := &flushed{ResponseRecorder: httptest.NewRecorder()}
+		began := time.Now()
+		go h.ServeHTTP(reply, request)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		close(leave)
+		synctest.Wait()
+		assert.Less(t, reply.at.Sub(began), time.Second, "before the API server gives up")
+		assert.Greater(t, reply.at.Sub(began), time.Second/2, "and no sooner than it has to be")
+		want := busy(noTime)
+		want.UID = "u-1"
+		assert.Equal(t, want, refusal(t, answer{code: reply.Code, body: reply.Body.String()}))
+	})
 }
 
 func TestABodyThatIsTooLargeIsRefusedWithoutBeingHeld(t *testing.T) {

@@ -250,7 +250,7 @@ func (r *Request) deploymentClaims(ctx context.Context, w World) ([]Claim, error
 	claims := []Claim{newClaim(key(r.object, DeploymentKind.Kind), DeploymentKind.Kind, d, old)}
 	claims[0].Overlap = r.rollout(w, d)
 	if left {
-		claims[0].Old = nil // its owner's entry, not its own
+		claims[0].Old, claims[0].Beyond = nil, true // its owner's entry, not its own: one that is left from before is not free
 	}
 	expands := expand.ReadIntent(r.object).Expands() && w.knative()
 	if r.expandedBefore() && (!expands || PlanKey(r.old) != PlanKey(r.object)) {
@@ -291,7 +291,7 @@ func (r *Request) childClaims(ctx context.Context, w World) ([]Claim, error) {
 		return nil, err
 	}
 	if left || r.woken() || r.aimed() {
-		c.Old = nil // nothing was charged for it under its own key
+		c.Old, c.Beyond = nil, left // nothing was charged for it under its own key, and what is left from before is not free
 	}
 	if r.kind() == ConfigurationKind && r.old != nil && len(old.Parts)+len(d.Parts) > 0 {
 		covered, err := r.Covered(ctx, w)

@@ -81,7 +81,7 @@ func (r *Request) operatedClaims(w World) []Claim {
 		_, old = r.byItself().operatedUsage(w)
 	}
 	c := newClaim(r.key(), r.of.Kind, d, old)
-	c.Name = r.storedName()
+	c.Name, c.Beyond = r.storedName(), r.related.leaves // an entry that is left from before is not free
 	return []Claim{c}
 }
 

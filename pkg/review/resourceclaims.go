@@ -85,7 +85,7 @@ func (r *Request) leavingClaims(d workload.Usage) []Claim {
 		return nil
 	}
 	c := newClaim(r.key(), r.of.Kind, d, nil)
-	c.Name, c.Unknown = r.storedName(), nil
+	c.Name, c.Unknown, c.Beyond = r.storedName(), nil, true // an entry that is left from before is not free
 	return []Claim{c}
 }
 

@@ -10,8 +10,11 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
 // The API server asks again with another old object whenever somebody else wrote first.
@@ -56,7 +59,11 @@ func TestEveryWayOfMakingAnObjectIsOneCharge(t *testing.T) {
 		require.NoError(t, err)
 	}
 	require.NoError(t, create(t, namespace, service("a", 4, 1)))
-	require.Error(t, create(t, namespace, service("a", 4, 1)), "it is there")
+	harness.Await(t, "the answer that it is there", func() (bool, string) {
+		_, err := api.Create(t.Context(), service("a", 4, 1), metav1.CreateOptions{})
+		require.Error(t, err, "it is there")
+		return apierrors.IsAlreadyExists(err), err.Error()
+	})
 	awaitUsed(t, name, 20)
 	for _, uid := range []types.UID{"6a0d5a5e-8a55-4b6f-9d0f-000000000001", "6a0d5a5e-8a55-4b6f-9d0f-000000000002"} {
 		response := reviewed(t, hook.Replicas[0], namespace, service("generated-x", 1, 10), uid)
