@@ -98,6 +98,9 @@ func keepOperated(kind Kind, row *workload.OperatorKind) *kept {
 	}
 	add("", scalar, row.Suspend...)
 	add("", scalar, row.Replicas)
+	if row.ManagedBy != nil {
+		add("", scalar, row.ManagedBy.Path)
+	}
 	if row.Finished != nil {
 		add("", scalar, row.Finished.Path)
 		add("", of("type", "status"), "status.conditions")

@@ -132,6 +132,9 @@ func (d *drawn) of(row *workload.OperatorKind) {
 	for _, path := range row.Suspend {
 		d.put("", path, d.IntN(8) == 0)
 	}
+	if m := row.ManagedBy; m != nil && d.IntN(4) == 0 {
+		d.put("", m.Path, []any{m.Own[0], "kueue.x-k8s.io/multikueue"}[d.IntN(2)])
+	}
 	if f := row.Finished; f != nil && d.IntN(6) == 0 {
 		if f.Path != "" {
 			d.put("", f.Path, f.Values[0])
