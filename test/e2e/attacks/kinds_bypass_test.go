@@ -9,6 +9,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kubetorch/webhook/test/e2e/harness"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
@@ -95,7 +97,10 @@ func TestADaemonSetIsHeldByItsPods(t *testing.T) {
 	// 16 nodes: 16 pods, if nothing held them.
 	_ = s.try(workload("apps/v1", "DaemonSet", "a", 1, 0, ""))
 	s.maybeLive(5)
-	s.awaitUsed(s.live())
+	harness.Await(t, "the ledger to hold the pods that there are", func() (bool, string) { // more may come
+		live, b := s.live(), s.status()
+		return live > 0 && b.Status.Used == live && b.Status.Reserved == 0, fmt.Sprintf("%d live; %s", live, harness.Held(b))
+	})
 	s.witnessed(0)
 	s.remove(daemonSets, "a")
 	s.awaitLive(0)
