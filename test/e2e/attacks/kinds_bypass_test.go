@@ -9,9 +9,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/kubetorch/webhook/test/e2e/harness"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 func TestEveryKindThatMakesPodsIsHeld(t *testing.T) {
