@@ -95,7 +95,7 @@ func (r *Request) operatedTarget(w World, row *workload.OperatorKind, now, befor
 	return Claim{Key: holder.key, Kind: holder.kind, Name: holder.name, New: d.Parts, Old: was.Parts, Demand: d, was: was}
 }
 
-// strayParameters warn of our parameters and labels where they mean nothing: on the object, and on what its pods are
+// strayParameters warn of our parameters, and of the autoscale label, where they mean nothing: on the object, and on what its pods are
 // made of. The autoscale label of the object itself is refused.
 func (r *Request) strayParameters() []string {
 	row, _ := r.operators.For(r.of)
@@ -105,7 +105,7 @@ func (r *Request) strayParameters() []string {
 			for _, in := range []string{"labels", "annotations"} {
 				values := manifest.Texts(metadata, in)
 				for _, key := range slices.Sorted(maps.Keys(values)) {
-					label := in == "labels" && (key == parameter.ComputeLabel || (key == parameter.AutoscaleLabel && at.String() != "metadata"))
+					label := in == "labels" && key == parameter.AutoscaleLabel && at.String() != "metadata"
 					path := at.Child(in).Key(key).String()
 					if _, twice := found[path]; !twice && (label || parameter.IsKey(key)) {
 						found[path], paths = values[key], append(paths, path)
