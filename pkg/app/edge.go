@@ -110,8 +110,9 @@ func (e *edge) decide(ctx context.Context, request *admissionv1.AdmissionRequest
 		response, err = judge(r, ctx, world)
 		step.End()
 	}
-	if e.tell != nil && err == nil && response.Allowed {
-		e.tell(r, response.Warnings)
+	var judged []string
+	if err == nil {
+		judged = response.Warnings // what is left in a budget is no warning for later
 	}
 	if err == nil && response.Allowed && charging != nil {
 		ctx, step := tracing.Step(ctx, tracing.Charge)
@@ -121,7 +122,10 @@ func (e *edge) decide(ctx context.Context, request *admissionv1.AdmissionRequest
 	if err != nil {
 		return unavailable(err)
 	}
-	if e.products != nil && err == nil && response.Allowed && r.NamesTypes() {
+	if e.tell != nil && response.Allowed {
+		e.tell(r, judged)
+	}
+	if e.products != nil && response.Allowed && r.NamesTypes() {
 		// Whether there are such nodes is nothing that a policy hangs on: one that is not known is not told of.
 		if products, err := e.products(ctx); err == nil {
 			response.Warnings = append(response.Warnings, r.TypesOfNoNode(products)...)
@@ -144,7 +148,7 @@ var errGone = errors.New("what is scaled is gone")
 
 // world is what verdicts in a namespace are based on.
 func (e *edge) world(ctx context.Context, now *snapshot, namespace string) (review.World, error) {
-	w := review.World{Policies: now.policies, Knative: now.knative, Reader: e.reader, Budgets: now.budgets, Budgeted: !now.budgets.None()}
+	w := review.World{Policies: now.policies, Knative: now.knative, Reader: e.reader, Budgets: now.budgets}
 	if e.self != nil {
 		w.Self = e.self()
 	}

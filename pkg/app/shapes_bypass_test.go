@@ -181,7 +181,7 @@ func newShapes(t *testing.T) *shapes {
 			require.NoError(t, yaml.UnmarshalStrict([]byte(`{metadata: {name: types}, spec: {bounds: {gpuTypes: {allowed: [NVIDIA-H100-80GB-HBM3]}, autoscalerClasses: {allowed: [kpa]}}}}`), &p))
 			policies = append(policies, p)
 		}
-		s.worlds = append(s.worlds, review.World{Policies: policy.Compile(policies), Knative: knative.Default(), Budgeted: true, Self: account("self"),
+		s.worlds = append(s.worlds, review.World{Policies: policy.Compile(policies), Knative: knative.Default(), Budgets: policy.CompileBudgets([]v1alpha1.GPUBudget{{ObjectMeta: metav1.ObjectMeta{Name: "b"}, Spec: v1alpha1.GPUBudgetSpec{Max: new(int64(10))}}}), Self: account("self"),
 			NamespaceLabels: func(string) (map[string]string, bool) { return nil, true },
 			Reader:          s, Live: s, Cluster: &review.Cluster{Knative: enforcement == "Deny"}, Registered: "c"})
 	}

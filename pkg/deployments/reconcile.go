@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -220,14 +221,17 @@ func (r *reconciler) report(ctx context.Context, s *snapshot, now handover.State
 	return nil
 }
 
-// longestMessage is how long the message of an event may be.
+// tell says in events what the conversion of a Deployment warns of.
+func (r *reconciler) tell(s *snapshot) { Tell(r.events, s.deployment, s.warnings) }
+
+// longestMessage is how many bytes the message of an event may have.
 const longestMessage = 1024
 
-// tell says in events what the conversion of a Deployment warns of: who applies it by a client
-// that shows no warnings finds them there.
-func (r *reconciler) tell(s *snapshot) {
-	for _, warning := range s.warnings {
-		r.events.Event(reference(s.deployment), corev1.EventTypeWarning, "Conversion", warning[:min(len(warning), longestMessage)])
+// Tell says in events of an object what its conversion, or its expansion, warns of: who applies it by a client that
+// shows no warnings finds them there.
+func Tell(events record.EventRecorder, about manifest.Object, warnings []string) {
+	for _, warning := range warnings {
+		events.Event(reference(about), corev1.EventTypeWarning, "Conversion", strings.ToValidUTF8(warning[:min(len(warning), longestMessage)], ""))
 	}
 }
 

@@ -43,7 +43,7 @@ func Expand(docs []Document, in Inputs) []Outcome {
 	for i, d := range flat {
 		w.Revisions = revisions[namespaceOf(d.Object)]
 		w.Live = beside{namespaceOf(d.Object), flat}
-		w.Reader, w.Documents, w.Budgeted = beside{namespaceOf(d.Object), stored}, true, true
+		w.Reader, w.Documents = beside{namespaceOf(d.Object), stored}, true
 		w.Around = around(flat, d.Object)
 		var written manifest.Object
 		if in.KeepWritten || isDeployment(d.Object) {

@@ -40,7 +40,7 @@ func World(docs []Document, in Inputs, namespace string) review.World {
 	policies := policy.Compile(in.Policies).WithClasses(slices.Concat(in.Classes, DeviceClasses(flat)))
 	w := review.World{Policies: policies, Knative: in.Knative, NamespaceLabels: namespaces(flat, in.Cluster),
 		Revisions: revisions(flat)[namespace], Live: beside{namespace, flat},
-		Reader: beside{namespace, in.stored(flat)}, Documents: true, Budgets: policy.CompileBudgets(in.Budgets), Budgeted: true}
+		Reader: beside{namespace, in.stored(flat)}, Documents: true, Budgets: policy.CompileBudgets(in.Budgets)}
 	if in.NoKnative {
 		w.Cluster = &review.Cluster{}
 	}

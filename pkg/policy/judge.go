@@ -59,8 +59,10 @@ func (s Selection) Judge(d workload.Usage, old *workload.Usage) Verdict {
 			v.add(gpuRule.violation(&named))
 		}
 	}
-	if speaker := s.speaker(gpuRule); len(d.GPUs.Unlisted) > 0 && speaker != "" && (old == nil || !sameNames(d.GPUs.Unlisted, old.GPUs.Unlisted)) {
-		v.Warned = append(v.Warned, unlisted(speaker, d.GPUs.Unlisted)...)
+	if len(d.GPUs.Unlisted) > 0 && (old == nil || !sameNames(d.GPUs.Unlisted, old.GPUs.Unlisted)) {
+		if speaker := s.speaker(gpuRule); speaker != "" {
+			v.Warned = append(v.Warned, unlisted(speaker, d.GPUs.Unlisted)...)
+		}
 	}
 	if grown := !same || d.Claim > old.Claim || d.PeakPods > old.PeakPods; len(s.invalid) > 0 && grown && (d.Claim > 0 || len(d.GPUs.Unknown) > 0) {
 		v.Denied = append(v.Denied, Violation{Policy: s.invalid[0], Bound: BoundGPUsPerPod, Enforcement: v1alpha1.Deny,
@@ -77,8 +79,10 @@ func (s Selection) speaker(gpuRule *Rule) string {
 		return gpuRule.Policy
 	case len(s.bounds) > 0:
 		return s.bounds[0].name
+	case s.budget == nil:
+		return ""
 	}
-	return s.budget
+	return s.budget()
 }
 
 // warners are the policies that speak of accelerators which none counts: those that bound GPUs, or, where none

@@ -229,12 +229,12 @@ type Selection struct {
 	// namespace of the workload.
 	namespace string
 	// budget is the first that selects the namespace; empty if none does.
-	budget string
+	budget func() string
 }
 
-// WithBudget has the selection know which budget selects the namespace of the workload, so that accelerators that
-// count as no GPUs are told of where only a budget counts.
-func (s Selection) WithBudget(name string) Selection {
+// WithBudget has the selection know which budget selects the namespace of the workload, empty for none, so that
+// accelerators that count as no GPUs are told of where only a budget counts. It is asked for these alone.
+func (s Selection) WithBudget(name func() string) Selection {
 	s.budget = name
 	return s
 }

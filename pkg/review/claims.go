@@ -40,8 +40,8 @@ type Claim struct {
 	Name string
 	// was is the demand of the stored object where bounds are judged by what it claims.
 	was workload.Usage
-	// scaleFrom is where its max-scale comes from if the author states none; empty if he does.
-	scaleFrom string
+	// service is the expanded Knative Service that claims it; nil for what is none.
+	service manifest.Object
 	// written has what the author wrote where the object was made from something else.
 	written *Request
 }
@@ -111,7 +111,7 @@ func (r *Request) serviceClaims(ctx context.Context, w World) ([]Claim, error) {
 		return nil, err
 	}
 	c := newClaim(ServiceKey(r.object), ServiceKind.Kind, d, old)
-	c.scaleFrom = expand.DefaultMaxScale(r.object)
+	c.service = r.object
 	if r.old == nil {
 		return []Claim{c}, nil
 	}
@@ -270,7 +270,7 @@ func (r *Request) deploymentClaims(ctx context.Context, w World) ([]Claim, error
 		}
 	}
 	planned := r.planned(w)
-	plan.Demand, plan.scaleFrom = planned.Verdict.Demand, expand.DefaultMaxScale(planned.Service)
+	plan.Demand, plan.service = planned.Verdict.Demand, planned.Service
 	plan.New = plan.Demand.Parts
 	return append(claims, plan), nil
 }

@@ -41,7 +41,7 @@ func TestANewWorkloadIsExpandedOncePerEndpoint(t *testing.T) {
 			require.NoError(t, err)
 			request := &admissionv1.AdmissionRequest{UID: "u", Kind: test.kind, Operation: admissionv1.Create, Namespace: "ml", Name: "web", Object: runtime.RawExtension{Raw: raw}}
 			request.UserInfo.Username = test.user
-			w := World{Policies: policy.Compile([]v1alpha1.ComputePolicy{bounded}), Knative: knative.Default(), Cluster: &Cluster{Knative: true}, Budgeted: true}
+			w := World{Policies: policy.Compile([]v1alpha1.ComputePolicy{bounded}), Knative: knative.Default(), Cluster: &Cluster{Knative: true}, Budgets: policy.CompileBudgets([]v1alpha1.GPUBudget{{ObjectMeta: metav1.ObjectMeta{Name: "b"}, Spec: v1alpha1.GPUBudgetSpec{Max: new(int64(10))}}})}
 
 			r, refused := Read(request)
 			require.Nil(t, refused)

@@ -95,8 +95,8 @@ func (r *Request) operatedTarget(w World, row *workload.OperatorKind, now, befor
 	return Claim{Key: holder.key, Kind: holder.kind, Name: holder.name, New: d.Parts, Old: was.Parts, Demand: d, was: was}
 }
 
-// strayParameters warn of our parameters, and of the autoscale label, where they mean nothing: on the object, and on what its pods are
-// made of. The autoscale label of the object itself is refused.
+// strayParameters warn of our parameters, and of the autoscale label, where they mean nothing: on the object, and on
+// what its pods are made of. The autoscale label of the object itself is refused.
 func (r *Request) strayParameters() []string {
 	row, _ := r.operators.For(r.of)
 	stated := func(o manifest.Object) (found map[string]string, paths []string) {

@@ -40,16 +40,17 @@ type World struct {
 	// Documents is whether that is documents: what is not among them may be in the cluster that they
 	// are for.
 	Documents bool
-	// Budgets are those that there are; nil where they are not known, or nothing is charged to them.
+	// Budgets are those that there are; nil for none.
 	Budgets *policy.Budgets
-	// Budgeted is whether there is a budget at all.
-	Budgeted bool
 	// Self is the user that the controller is to the API server; empty for nobody.
 	Self string
 	// Registered is the UID of the webhook configuration that has the API server ask, where
 	// Request.HangsOnRecord is true; empty where there is none, as offline.
 	Registered string
 }
+
+// budgeted tells whether a budget may count: there is one, or documents are judged that are for a cluster.
+func (w *World) budgeted() bool { return w.Documents || (w.Budgets != nil && !w.Budgets.None()) }
 
 // Request is an admission request with its objects decoded.
 type Request struct {
@@ -266,16 +267,14 @@ func (r *Request) selectPolicies(w World) policy.Selection {
 	if r.old != nil {
 		subjects = append(subjects, subject(r.old))
 	}
-	selected := w.Policies.For(subjects...).Without(r.exempted(w))
-	if w.Budgets == nil {
-		return selected
-	}
-	for _, b := range w.Budgets.All() {
-		if b.Selects(r.raw.Namespace, labels, known) {
-			return selected.WithBudget(b.Name)
+	return w.Policies.For(subjects...).Without(r.exempted(w)).WithBudget(func() string {
+		for _, b := range w.Budgets.All() {
+			if b.Selects(r.raw.Namespace, labels, known) {
+				return b.Name
+			}
 		}
-	}
-	return selected
+		return ""
+	})
 }
 
 // expandService is a variable for tests, which count.

@@ -35,7 +35,7 @@ var templatePath = field.NewPath("spec", "spec", "devices", "requests")
 // NeedsUsers tells whether the verdict depends on who names the request's ResourceClaimTemplate: it has
 // devices that count as GPUs, or may.
 func (r *Request) NeedsUsers(w World) bool {
-	if r.of != workload.ResourceClaimTemplateKind || (!w.Budgeted && !r.selection(w).BoundsGPUs()) {
+	if r.of != workload.ResourceClaimTemplateKind || (!w.budgeted() && !r.selection(w).BoundsGPUs()) {
 		return false
 	}
 	r.readNamespaceOf(w)

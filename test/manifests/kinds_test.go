@@ -192,6 +192,13 @@ func TestOperatorsAreToldByTheTable(t *testing.T) {
 	}
 	require.NotEmpty(t, accounts)
 	all := entries(t)
+	// Where only some changes of a status are sent, the table's reader takes no row that others finish.
+	phase, none := yamlObject(t, withStatus("phase: Done")), yamlObject(t, withStatus(""))
+	for _, group := range append(groupsOf(table), "acme.example") {
+		_, errs := workload.ParseOperators([]byte(`kinds: [{group: ` + group + `, kind: Thing, resource: things, finished: {path: status.phase, values: [Done]}, pods: [{template: spec.template}]}]`))
+		sent := matchesOf(t, all["validate-operator-status.kubetorch.com"], "eve", "things."+group, phase, none)
+		assert.True(t, sent || len(errs) > 0, "nobody would be asked about the end of a kind in %s", group)
+	}
 	done := yamlObject(t, withStatus("jobDeploymentStatus: Failed, state: {phase: Failed}, conditions: [{type: Failed, status: \"True\"}]"))
 	running := yamlObject(t, withStatus(""))
 	for _, row := range table {
@@ -204,6 +211,13 @@ func TestOperatorsAreToldByTheTable(t *testing.T) {
 			assert.Equal(t, !row.MadeBy(account), matchesOf(t, all["validate-operator-status.kubetorch.com"], account, resource, done, running), "%s of a %s", account, row.Kind)
 		}
 	}
+}
+
+func groupsOf(rows []workload.OperatorKind) (groups []string) {
+	for _, row := range rows {
+		groups = append(groups, row.Group)
+	}
+	return groups
 }
 
 const jobSets = "jobsets.jobset.x-k8s.io"

@@ -3,7 +3,6 @@ package install
 import (
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -16,18 +15,6 @@ import (
 	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
-// warnings are those that an API server answered with.
-type warnings struct {
-	mu   sync.Mutex
-	said []string
-}
-
-func (w *warnings) HandleWarningHeader(_ int, _, text string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.said = append(w.said, text)
-}
-
 // TestABudgetForATypeThatNoNodeHasIsToldSo: it counts nothing, which nobody would see.
 func TestABudgetForATypeThatNoNodeHasIsToldSo(t *testing.T) {
 	installed(t)
@@ -35,7 +22,7 @@ func TestABudgetForATypeThatNoNodeHasIsToldSo(t *testing.T) {
 	_, err := client.Resource(nodes).Create(t.Context(), harness.Object(t, `{apiVersion: v1, kind: Node, metadata: {name: typed, labels: {nvidia.com/gpu.product: NVIDIA-L4-SHARED}}}`), metav1.CreateOptions{})
 	require.NoError(t, err)
 	remove(t, nodes, "typed")
-	said := &warnings{}
+	said := &harness.Warnings{}
 	config := rest.CopyConfig(cluster.RESTConfig())
 	config.WarningHandler = said
 	c, err := dynamic.NewForConfig(config)
@@ -48,9 +35,8 @@ func TestABudgetForATypeThatNoNodeHasIsToldSo(t *testing.T) {
 		}))
 		remove(t, budgets, name)
 	}
-	said.mu.Lock()
-	defer said.mu.Unlock()
-	require.Len(t, said.said, 1)
-	assert.True(t, strings.HasPrefix(said.said[0], "spec.gpuTypes[1]: no node has GPUs of the type NVIDIA-H200; nodes have "), said.said[0])
-	assert.Contains(t, said.said[0], "NVIDIA-L4-SHARED")
+	warned := said.Taken()
+	require.Len(t, warned, 1)
+	assert.True(t, strings.HasPrefix(warned[0], "spec.gpuTypes[1]: no node has GPUs of the type NVIDIA-H200; nodes have "), warned[0])
+	assert.Contains(t, warned[0], "NVIDIA-L4-SHARED")
 }

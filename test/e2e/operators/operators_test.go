@@ -281,26 +281,21 @@ func TestAPlatformTeamsOwnKindIsHeldLikeTheOthers(t *testing.T) {
 	s.awaitUsed(0)
 }
 
-// warnings are those that an API server answered with.
-type warnings struct{ said []string }
-
-func (w *warnings) HandleWarningHeader(_ int, _, text string) { w.said = append(w.said, text) }
-
 // TestAParameterOnAnOperatorsKindIsToldOf: on a new object, and on one that is there.
 func TestAParameterOnAnOperatorsKindIsToldOf(t *testing.T) {
 	s := newScene(t, 8)
-	warned := &warnings{}
+	warned := &harness.Warnings{}
 	config := rest.CopyConfig(cluster.RESTConfig())
 	config.WarningHandler = warned
 	c, err := dynamic.NewForConfig(config)
 	require.NoError(t, err)
 	s.must(c, jobSets, jobSet("gang", 1, 1, ""), nil)
-	warned.said = nil
+	warned.Taken()
 	require.NoError(t, harness.Answered(func() error {
 		_, err := c.Resource(jobSets).Namespace(s.namespace).Patch(t.Context(), "gang", types.MergePatchType, []byte(`{"metadata":{"annotations":{"compute.kubetorch.com/gpus":"8"}}}`), metav1.PatchOptions{})
 		return err
 	}))
-	assert.Equal(t, []string{"metadata.annotations[compute.kubetorch.com/gpus] has no effect on a JobSet.jobset.x-k8s.io: its operator makes its pods"}, warned.said)
+	assert.Equal(t, []string{"metadata.annotations[compute.kubetorch.com/gpus] has no effect on a JobSet.jobset.x-k8s.io: its operator makes its pods"}, warned.Taken())
 }
 
 // The label, and our parameters, mean nothing on any of these kinds: the one is refused, the others are
