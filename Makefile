@@ -162,11 +162,11 @@ $(GENTOOLS)/%: hack/tools/go.mod hack/tools/go.sum
 	@echo "== building $*"
 	@cd hack/tools && GOBIN=$(abspath $(GENTOOLS)) $(GO) install $$($(GO) list -f '{{.ImportPath}}' tool | grep "/$*$$")
 
-GENERATED := pkg/apis deploy/crd deploy/base/webhooks pkg/registration/webhooks.json docs/parameters.md docs/metrics.md docs/api.md \
+GENERATED := pkg/apis deploy/crd deploy/base/validating.yaml deploy/base/webhooks pkg/registration/webhooks.json docs/parameters.md docs/metrics.md docs/api.md \
   charts/kubetorch-webhook/templates/generated charts/kubetorch-webhook/generated charts/kubetorch-webhook/values.schema.json
 
 .PHONY: generate
-generate: $(GENTOOLS)/controller-gen ## Write deepcopy functions, CRDs and the references of API, parameters and metrics
+generate: $(GENTOOLS)/controller-gen ## Write deepcopy functions, CRDs, the rules of operators' kinds and the references of API, parameters and metrics
 	@$(GENTOOLS)/controller-gen object paths=./pkg/apis/...
 	@$(GENTOOLS)/controller-gen crd paths=./pkg/apis/... output:crd:dir=deploy/crd
 	@$(GO) run ./hack/docs docs/parameters.md docs/metrics.md docs/api.md $(sort $(wildcard deploy/crd/policy*.yaml))

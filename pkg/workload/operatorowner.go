@@ -4,9 +4,11 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/yaml"
 
 	"github.com/kubetorch/webhook/pkg/manifest"
 )
@@ -181,7 +183,16 @@ func with(o manifest.Object, number int64, path ...string) manifest.Object {
 
 // statusGroups are the groups of the kinds of which the shipped configuration sends only those writes of the
 // status to the webhook that may say that one has finished.
-var statusGroups = []string{"batch.volcano.sh", "jobset.x-k8s.io", "kubeflow.org", "ray.io"}
+var statusGroups = sync.OnceValue(func() (groups []string) {
+	var shipped Operators
+	_ = yaml.Unmarshal(operatorsYAML, &shipped) // whoever uses the table reads it strictly
+	for _, k := range shipped.Kinds {
+		if k.Finished != nil {
+			groups = append(groups, k.Group)
+		}
+	}
+	return groups
+})
 
 // validateChildren checks what an operator makes, and how its objects end and are scaled.
 func (k *OperatorKind) validateChildren(at *field.Path) field.ErrorList {
@@ -213,7 +224,7 @@ func (k *OperatorKind) validateChildren(at *field.Path) field.ErrorList {
 		if k.Group == "argoproj.io" && k.Kind != "Rollout" {
 			errs = append(errs, field.Forbidden(at.Child("finished"), "the status of a "+k.Kind+" is no subresource, and changes with each of its steps, so that it is not sent to the webhook; leave it out, and what is made of one is charged"))
 		}
-		if slices.Contains(statusGroups, k.Group) && f.Path != "" && f.Path != "status.jobDeploymentStatus" && !strings.HasPrefix(f.Path+".", "status.state.") {
+		if slices.Contains(statusGroups(), k.Group) && f.Path != "" && f.Path != "status.jobDeploymentStatus" && !strings.HasPrefix(f.Path+".", "status.state.") {
 			errs = append(errs, field.Invalid(at.Child("finished", "path"), f.Path,
 				"of a kind in the group "+k.Group+" must be status.jobDeploymentStatus, status.state or a field of that: only changes of these, and of conditions, are sent to the webhook"))
 		}
