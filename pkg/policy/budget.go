@@ -194,8 +194,8 @@ func (b *Budget) Types() string { return b.types.String() }
 // countingVersion is the way in which objects are counted. A version of the program that counts other
 // kinds, or the same in another way, has another one, so that ledgers are counted anew after an upgrade
 // and no replica believes one that was counted in another way. v1 counted Knative Services and
-// Deployments only.
-const countingVersion = "v2"
+// Deployments only, v2 claimed devices by the type of the pod's node.
+const countingVersion = "v3"
 
 // Rules is a digest of what GPUs are counted by: with other GPU resources, or other
 // defaults of Knative or kinds of operators, the same objects claim something else.
