@@ -140,6 +140,41 @@ func TestAPodThatNobodyWaitsForMayHaveOtherLabels(t *testing.T) {
 	assert.True(t, relabel())
 }
 
+// withLater adds a ReplicaSet of the Deployment that has none of its pods yet. It returns the Deployment.
+func (s *orphaned) withLater() manifest.Object {
+	d := clonedObject(s.any(workload.DeploymentKind))
+	s.put(workload.ReplicaSetKind, manifest.Object{"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": manifest.Object{"name": "d-later", "namespace": team, "uid": "later",
+		"labels": manifest.Object{"app": "x", "hash": "later"}, "ownerReferences": reference(workload.DeploymentKind, d)}, "spec": manifest.Object{"replicas": int64(2),
+		"selector": manifest.Object{"matchLabels": manifest.Object{"app": "x", "hash": "later"}},
+		"template": manifest.Object{"metadata": manifest.Object{"labels": manifest.Object{"app": "x", "hash": "later"}}, "spec": sixGPUs()}}})
+	return d
+}
+
+// A ReplicaSet that outlives its Deployment, as it has another owner, is counted by itself: its pods have to have
+// room, and it stays whose it was until there is some.
+func TestAReplicaSetThatOutlivesItsDeployment(t *testing.T) {
+	s := newOrphaned(t)
+	s.drop(workload.DeploymentKind, s.withLater())
+	for range 3 {
+		s.now = s.now.Add(settleAfter)
+		s.countQuietly()
+		s.work()
+		assert.False(t, s.let(workload.ReplicaSetKind, s.stored[workload.ReplicaSetKind]["d-later"]))
+	}
+	assert.EqualValues(t, 12, s.held(allTypes))
+	for _, pod := range s.all(workload.PodKind) {
+		s.drop(workload.PodKind, pod)
+		delete(s.alive, uidOf(pod))
+	}
+	for range 3 {
+		s.now = s.now.Add(settleAfter)
+		s.countQuietly()
+	}
+	assert.True(t, s.let(workload.ReplicaSetKind, s.stored[workload.ReplicaSetKind]["d-later"]))
+	s.work()
+	assert.EqualValues(t, 12, s.held(allTypes))
+}
+
 // A ReplicaSet that has none of its pods yet may not become its own root: it was charged with its Deployment.
 func TestAReplicaSetThatIsOrphanedBeforeItsPods(t *testing.T) {
 	s := newOrphaned(t)
@@ -148,11 +183,7 @@ func TestAReplicaSetThatIsOrphanedBeforeItsPods(t *testing.T) {
 		manifest.Map(pod, "metadata")["labels"] = manifest.Object{"app": "x", "hash": "earlier"}
 		s.put(workload.PodKind, pod)
 	}
-	d := clonedObject(s.any(workload.DeploymentKind))
-	s.put(workload.ReplicaSetKind, manifest.Object{"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": manifest.Object{"name": "d-later", "namespace": team, "uid": "later",
-		"labels": manifest.Object{"app": "x", "hash": "later"}, "ownerReferences": reference(workload.DeploymentKind, d)}, "spec": manifest.Object{"replicas": int64(2),
-		"selector": manifest.Object{"matchLabels": manifest.Object{"app": "x", "hash": "later"}},
-		"template": manifest.Object{"metadata": manifest.Object{"labels": manifest.Object{"app": "x", "hash": "later"}}, "spec": sixGPUs()}}})
+	d := s.withLater()
 	manifest.Map(d, "metadata")["deletionTimestamp"] = "2026-01-01T00:00:00Z"
 	s.put(workload.DeploymentKind, d)
 	if s.let(workload.ReplicaSetKind, s.stored[workload.ReplicaSetKind]["d-later"]) {

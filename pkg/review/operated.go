@@ -125,20 +125,26 @@ func (r *Request) abandoned(ctx context.Context, in inNamespace, row *workload.O
 }
 
 // resolveLeaving reads whether an update takes an object from the one of an operator's kind that answered for
-// it: that goes on, and its operator makes another in the object's place.
-func (r *Request) resolveLeaving(ctx context.Context, w World, in inNamespace) error {
+// it, which goes on, so that its operator makes another in the object's place; or from what answered for it and
+// is gone.
+func (r *Request) resolveLeaving(ctx context.Context, w World, in inNamespace) (err error) {
 	ref, ok := workload.Controller(r.old)
 	if now, still := workload.Controller(r.object); !ok || (still && now == ref) {
 		return nil
 	}
-	if _, ofKubernetes := workload.Owner(r.old); ofKubernetes {
-		return nil // what it belongs to is read for it
+	if r.of != workload.PodKind && r.of != workload.ResourceClaimKind {
+		r.related.leaves, err = r.dangles(ctx, in, r.old)
 	}
-	root, _, err := r.rootOf(ctx, in, r.old)
-	if err != nil || root == nil || manifest.Text(root, "metadata", "deletionTimestamp") != "" {
-		return err // then what is left is counted by itself
+	if _, ofKubernetes := workload.Owner(r.old); err != nil || (ofKubernetes && !r.related.leaves) {
+		return err // what it belongs to is read for it
 	}
-	r.related.leaves = true
+	if !r.related.leaves {
+		root, _, err := r.rootOf(ctx, in, r.old)
+		if err != nil || root == nil || manifest.Text(root, "metadata", "deletionTimestamp") != "" {
+			return err // then what is left is counted by itself
+		}
+		r.related.leaves = true
+	}
 	row, ok := r.operators.For(r.of)
 	if !ok || !row.Charged() {
 		return nil
@@ -283,12 +289,16 @@ func (r *Request) madeWithin(w World, d workload.Usage) bool {
 // root of that. Within what its owner asks for it was charged with that.
 func (r *Request) underOperator(ctx context.Context, w World, in inNamespace, owner manifest.Object) error {
 	top, row, err := r.rootOf(ctx, in, owner)
-	if err != nil || top == nil {
+	if err != nil {
+		return err
+	}
+	if top == nil {
+		r.related.dangles, err = r.dangles(ctx, in, owner)
 		return err
 	}
 	r.related.root = rootOf(top)
-	if r.related.need.Settled() {
-		return nil
+	if r.related.dangles, err = r.dangles(ctx, in, top); err != nil || r.related.need.Settled() {
+		return err
 	}
 	if err := r.readClaims(ctx, w, in, top); err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/workload"
@@ -98,6 +99,27 @@ func (r *Request) resolveRoot(ctx context.Context, w World, in inNamespace, pod 
 	return r.underOperator(ctx, w, in, owner)
 }
 
+// dangles tells whether what would answer for an object in a ledger is gone, while the object states it as its
+// controller still. The garbage collector lets such an object stay where it has another owner. A count finds it by
+// itself, which nobody was asked about: others may have been charged with it, each for what the others had not yet.
+func (r *Request) dangles(ctx context.Context, in inNamespace, o manifest.Object) (bool, error) {
+	ref, stated := workload.Controller(o)
+	if !stated || !r.answers(ref.GroupKind, o) {
+		return false, nil
+	}
+	owner, err := in.get(ctx, ref.GroupKind, ref.Name)
+	return err == nil && manifest.Text(owner, "metadata", "uid") != ref.UID, err
+}
+
+// answers tells whether an object of a kind holds the claim of what it controls.
+func (r *Request) answers(kind schema.GroupKind, of manifest.Object) bool {
+	if row, ok := r.operators.For(kind); ok {
+		return row.Charged()
+	}
+	_, ofKubernetes := workload.Owner(of)
+	return (ofKubernetes && kind != workload.CronJobKind) || kind == workload.PodKind // which leads a group
+}
+
 // with adds a pod to those that are stored, in the place of what is stored of it.
 func with(pods []manifest.Object, pod manifest.Object) []manifest.Object {
 	return append(except(pods, manifest.Text(pod, "metadata", "uid")), pod)
@@ -133,7 +155,11 @@ func (r *Request) needOfDeployment(ctx context.Context, w World, in inNamespace,
 	}
 	deployments := []manifest.Object{deployment}
 	r.related.root = rootOf(deployment)
-	if revision != nil {
+	if revision == nil {
+		if r.related.dangles, err = r.dangles(ctx, in, deployment); err != nil {
+			return err
+		}
+	} else {
 		if r.related.root, deployments, err = in.knativeRoot(ctx, revision, deployment); err != nil {
 			return err
 		}

@@ -152,6 +152,9 @@ func (r *Request) neededClaims(w World, d workload.Usage) []Claim {
 	if r.related.needed != nil {
 		c.New, c.Settled = r.related.needed, r.related.fits
 	}
+	if r.related.dangles {
+		c.Beyond, c.Settled = true, false
+	}
 	return r.besideLeft(w, c)
 }
 

@@ -33,10 +33,12 @@ type related struct {
 	fits   bool
 	// operated is whose an operator's account makes the request's object.
 	operated *operatorRoot
-	// leaves is whether an update takes the object from one of an operator's kind that goes on, and madeOfOld
-	// what its operator made of it, where it is of such a kind itself.
+	// leaves is whether an update takes the object from one of an operator's kind that goes on, or from one of any
+	// kind that is gone, and madeOfOld what its operator made of it, where it is of an operator's kind itself.
 	leaves    bool
 	madeOfOld []workload.Part
+	// dangles is whether what answered for the root of a Pod is gone.
+	dangles bool
 	// left are pods of earlier children of the root, which are gone: the root has others in their place.
 	left []manifest.Object
 	// leftRevisions are those in the namespace whose Configuration is gone: each counts by itself.

@@ -130,3 +130,40 @@ func TestAReplicaSetThatIsOrphanedBeforeItsPods(t *testing.T) {
 	s.maybeLive(17)
 	s.rests()
 }
+
+// A Deployment's ReplicaSets outlive it, since they have another owner: it was charged for the pods of one of them
+// as long as those of the other terminate, and each is counted by itself once it is gone.
+func TestReplicaSetsThatOutliveTheirDeployment(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, 16, strict)
+	keeper := s.apply(s.tenant, `{apiVersion: v1, kind: ConfigMap, metadata: {name: keeper}}`)
+	s.apply(s.tenant, workload("apps/v1", "Deployment", "a", 8, 2, lingers))
+	s.awaitLive(16)
+	require.Len(t, s.list(replicaSets), 1)
+	first := s.list(replicaSets)[0].GetName()
+	require.NoError(t, s.patch(replicaSets, first, `{spec: {replicas: 0, template: {metadata: {annotations: {other: version}}}}}`))
+	harness.Eventually(t, "another ReplicaSet in its place", func() bool { return len(s.list(replicaSets)) == 2 })
+	for _, set := range s.list(replicaSets) {
+		owners := fmt.Sprintf(`{metadata: {ownerReferences: [%s, {apiVersion: v1, kind: ConfigMap, name: keeper, uid: %q}]}}`,
+			asText(t, set.Object["metadata"].(map[string]any)["ownerReferences"].([]any)[0]), keeper.GetUID())
+		require.NoError(t, s.patch(replicaSets, set.GetName(), owners))
+	}
+	s.maybeLive(17)
+	s.remove(deployments, "a")
+	harness.Await(t, "a count without the Deployment", func() (bool, string) {
+		b := s.status()
+		for _, h := range b.Status.Holders {
+			if h.Kind == "Deployment" {
+				return false, harness.Held(b)
+			}
+		}
+		return len(b.Status.Reservations) == 0, harness.Held(b)
+	})
+	s.maybeLive(17)
+	s.rests()
+	require.Len(t, s.list(replicaSets), 2, "the garbage collector lets them stay")
+
+	s.forceAway()
+	harness.Eventually(t, "the ReplicaSet to get its pods", func() bool { return s.live() == 16 })
+	s.rests()
+}
