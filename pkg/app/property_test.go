@@ -271,23 +271,44 @@ func (s *simulated) forge(kind schema.GroupKind, metadata manifest.Object) {
 	}
 }
 
-// delete deletes an object: pods with a grace period, others with their children or without.
+// delete deletes an object: pods with a grace period, others with their children, without them, or so that these
+// stay by themselves as they have another owner.
 func (s *simulated) delete(kind schema.GroupKind, o manifest.Object) {
 	s.note("tenant deletes %s/%s", kind.Kind, nameIn(o))
-	if kind == workload.PodKind {
+	switch orphans := s.random.IntN(4); {
+	case kind == workload.PodKind:
 		s.terminate(o)
-		return
+	case orphans == 0:
+		o = clonedObject(o)
+		manifest.Map(o, "metadata")["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+		s.put(kind, o)
+		s.orphan(kind, o)
+	case orphans == 1:
+		s.drop(kind, o)
+		s.release(o)
+	default:
+		s.drop(kind, o) // the collector deletes its children
 	}
-	s.drop(kind, o)
-	if s.random.IntN(2) == 0 {
-		return // the collector deletes its children
-	}
+}
+
+// release has the collector take an owner from its children; it tells whether all of that was admitted.
+func (s *simulated) release(owner manifest.Object) bool {
+	all := true
 	for _, k := range workload.Kinds() {
 		for _, child := range s.all(k.GroupKind) {
-			if controllerUID(child) == uidOf(o) {
-				s.update("system:serviceaccount:kube-system:generic-garbage-collector", k.GroupKind, "", child, func(o manifest.Object) { delete(manifest.Map(o, "metadata"), "ownerReferences") })
+			if controllerUID(child) == uidOf(owner) {
+				all = s.update("system:serviceaccount:kube-system:generic-garbage-collector", k.GroupKind, "", child,
+					func(o manifest.Object) { delete(manifest.Map(o, "metadata"), "ownerReferences") }) && all
 			}
 		}
+	}
+	return all
+}
+
+// orphan deletes an object once its children are without it.
+func (s *simulated) orphan(kind schema.GroupKind, o manifest.Object) {
+	if s.release(o) {
+		s.drop(kind, o)
 	}
 }
 

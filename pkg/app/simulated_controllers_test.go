@@ -432,6 +432,10 @@ func (s *simulated) collector() {
 	}
 	for _, kind := range workload.Kinds() {
 		for _, o := range s.all(kind.GroupKind) {
+			if kind.GroupKind != workload.PodKind && deletingNow(o) {
+				s.orphan(kind.GroupKind, o)
+				return
+			}
 			if !uids[controllerUID(o)] {
 				if kind.GroupKind == workload.PodKind {
 					s.terminate(o)

@@ -102,10 +102,15 @@ func (r *Request) resolveRoot(ctx context.Context, w World, in inNamespace, pod 
 // dangles tells whether what would answer for an object in a ledger is gone, while the object states it as its
 // controller still. The garbage collector lets such an object stay where it has another owner. A count finds it by
 // itself, which nobody was asked about: others may have been charged with it, each for what the others had not yet.
+// So it is with a ReplicaSet that does not belong to the Deployment that it states: the controller of that may scale it.
 func (r *Request) dangles(ctx context.Context, in inNamespace, o manifest.Object) (bool, error) {
 	ref, stated := workload.Controller(o)
 	if !stated || !r.answers(ref.GroupKind, o) {
 		return false, nil
+	}
+	if workload.KindOf(o) == workload.ReplicaSetKind && ref.GroupKind == workload.DeploymentKind {
+		owner, err := in.owner(ctx, o)
+		return owner == nil, err
 	}
 	owner, err := in.get(ctx, ref.GroupKind, ref.Name)
 	return err == nil && manifest.Text(owner, "metadata", "uid") != ref.UID, err

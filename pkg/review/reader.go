@@ -98,11 +98,7 @@ func (r inNamespace) podsOf(ctx context.Context, deployment manifest.Object, set
 	known := map[string]bool{} // by UID: whether there is such an owner
 	for i, set := range sets {
 		known[manifest.Text(set, "metadata", "uid")] = true
-		if narrows(set, deployment) {
-			pods[i] = belonging(listed, set)
-		} else if pods[i], err = r.children(ctx, workload.PodKind, set); err != nil {
-			return nil, nil, err
-		}
+		pods[i] = belonging(listed, set)
 	}
 	for _, pod := range listed {
 		ref, stated := workload.Owner(pod)
@@ -182,19 +178,4 @@ func belongsTo(o manifest.Object, owners map[string]manifest.Object) bool {
 	ref, ok := workload.Owner(o)
 	owner := owners[ref.UID]
 	return ok && owner != nil && workload.Belongs(o, owner)
-}
-
-// narrows tells whether the selector of a ReplicaSet takes nothing that its Deployment's does not, as
-// the deployment controller writes it.
-func narrows(set, deployment manifest.Object) bool {
-	if len(manifest.List(deployment, "spec", "selector", "matchExpressions")) > 0 {
-		return false
-	}
-	has := manifest.Texts(set, "spec", "selector", "matchLabels")
-	for key, value := range manifest.Texts(deployment, "spec", "selector", "matchLabels") {
-		if v, ok := has[key]; !ok || v != value {
-			return false
-		}
-	}
-	return true
 }

@@ -168,7 +168,7 @@ func (in inNamespace) deployment(ctx context.Context, object manifest.Object) (d
 		return d, err
 	}
 	for _, set := range listed {
-		if workload.Belongs(set, object) || manifest.ControllerOf(set) == (manifest.Owner{}) {
+		if workload.Belongs(set, object) || (manifest.ControllerOf(set) == (manifest.Owner{}) && workload.Adopts(object, set)) {
 			d.replicaSets = append(d.replicaSets, set)
 		}
 	}
@@ -238,7 +238,7 @@ func (r *Request) adopters(ctx context.Context, in inNamespace) ([]manifest.Obje
 	}
 	var found []manifest.Object
 	for _, o := range listed {
-		if workload.Selects(o, r.object) && manifest.Text(o, "metadata", "deletionTimestamp") == "" {
+		if workload.Adopts(o, r.object) && manifest.Text(o, "metadata", "deletionTimestamp") == "" {
 			found = append(found, o)
 		}
 	}

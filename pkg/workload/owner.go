@@ -45,7 +45,8 @@ func Owner(o manifest.Object) (OwnerRef, bool) {
 // Belongs tells whether the controller of an owner's kind counts a child as one of the owner's:
 // by UID and kind, in one namespace, with labels that the owner's selector takes, and where the
 // controller gives its children names, with such a name. Both state their kind. Of what Knative
-// makes, the caller sees to it that there is one child in each place.
+// makes, the caller sees to it that there is one child in each place. A ReplicaSet that takes pods which its
+// Deployment does not is none of it: once it is gone, nothing tells whose its pods were.
 func Belongs(child, owner manifest.Object) bool {
 	ref, ok := Owner(child)
 	if !ok || ref.GroupKind != KindOf(owner) || ref.UID != manifest.Text(owner, "metadata", "uid") ||
@@ -57,7 +58,7 @@ func Belongs(child, owner manifest.Object) bool {
 	case PodKind:
 		return Selects(owner, child) && (ref.GroupKind != StatefulSetKind || isReplica(name, own))
 	case ReplicaSetKind:
-		return Selects(owner, child)
+		return Adopts(owner, child)
 	case DeploymentKind:
 		return name == kmeta.ChildName(own, "-deployment")
 	case PodAutoscalerKind, ConfigurationKind, RouteKind:
@@ -72,6 +73,23 @@ func Belongs(child, owner manifest.Object) bool {
 // or cannot be read, takes none: the API server does not store such a selector.
 func Selects(owner, o manifest.Object) bool {
 	return Selector(owner).Matches(labels.Set(manifest.Texts(o, "metadata", "labels")))
+}
+
+// Adopts tells whether a Deployment takes a ReplicaSet for its own by its labels, and no pod is the ReplicaSet's
+// that it does not select itself. The deployment controller makes none of which that does not hold.
+func Adopts(deployment, set manifest.Object) bool {
+	return Selects(deployment, set) && narrows(Selector(set), Selector(deployment))
+}
+
+// narrows tells whether a selector has all requirements of another one, so that it takes nothing beyond that.
+func narrows(selector, of labels.Selector) bool {
+	own, selectable := selector.Requirements()
+	wanted, _ := of.Requirements()
+	has := make([]string, len(own))
+	for i := range own {
+		has[i] = own[i].String()
+	}
+	return selectable && !slices.ContainsFunc(wanted, func(w labels.Requirement) bool { return !slices.Contains(has, w.String()) })
 }
 
 // Selector is what an owner takes its children by; one that takes nothing if it cannot be read.

@@ -31,6 +31,12 @@ func TestOnlyWhatAControllerCountsAsItsOwnBelongs(t *testing.T) {
 	}
 	pod := func(name, labels, owner string) string { return child("v1", "Pod", name, labels, owner) }
 	ours := pod("p", "app: x", ref("apps/v1", "ReplicaSet"))
+	// selecting is a ReplicaSet of the Deployment with a selector.
+	selecting := func(selector string) string {
+		set := child("apps/v1", "ReplicaSet", "any", "app: x", ref("apps/v1", "Deployment"))
+		return strings.TrimSuffix(set, "}") + `, spec: {selector: ` + selector + `}}`
+	}
+	selective := strings.Replace(deployment, "{matchLabels: {app: x}}", "{matchLabels: {app: x}, matchExpressions: [{key: tier, operator: NotIn, values: [b, c]}]}", 1)
 	for name, test := range map[string]struct {
 		child, owner string
 		want         bool
@@ -40,7 +46,12 @@ func TestOnlyWhatAControllerCountsAsItsOwnBelongs(t *testing.T) {
 		"a pod of a ReplicationController":            {pod("p", "app: x", ref("v1", "ReplicationController")), replication, true},
 		"a pod of a Job":                              {pod("p", "app: x", ref("batch/v1", "Job")), job, true},
 		"a pod of a StatefulSet":                      {pod("web-12", "app: x", ref("apps/v1", "StatefulSet")), set, true},
-		"a ReplicaSet of a Deployment":                {child("apps/v1", "ReplicaSet", "any", "app: x", ref("apps/v1", "Deployment")), deployment, true},
+		"a ReplicaSet of a Deployment":                {selecting(`{matchLabels: {app: x, pod-template-hash: abc}}`), deployment, true},
+		"of one that selects by an expression":        {selecting(`{matchLabels: {app: x}, matchExpressions: [{key: tier, operator: NotIn, values: [c, b]}]}`), selective, true},
+		"a ReplicaSet that takes other pods":          {selecting(`{matchLabels: {app: y}}`), deployment, false},
+		"that takes more pods":                        {selecting(`{matchLabels: {pod-template-hash: abc}}`), deployment, false},
+		"that takes more pods by an expression":       {selecting(`{matchLabels: {app: x}, matchExpressions: [{key: tier, operator: NotIn, values: [b]}]}`), selective, false},
+		"that takes none":                             {child("apps/v1", "ReplicaSet", "any", "app: x", ref("apps/v1", "Deployment")), deployment, false},
 		"a Deployment of a Revision":                  {child("apps/v1", "Deployment", "r-deployment", "", ref("serving.knative.dev/v1", "Revision")), revision, true},
 		"a Configuration of a Service":                {child("serving.knative.dev/v1", "Configuration", "s", "", ref("serving.knative.dev/v1", "Service")), service, true},
 		"of a group of another name":                  {pod("p", "app: x", ref("apps.example.com/v1", "ReplicaSet")), replicaSet, false},

@@ -40,7 +40,9 @@ type Listed struct {
 func (l *Listed) in(namespace string, key Key, held Amount) Amount {
 	live := l.Live[namespace][key].capped()
 	if asked, less := l.Asked[namespace][key]; less {
-		live = asked.capped().Max(live.upTo(held))
+		kept := live.upTo(held)
+		kept.Overlap = min(live.Overlap, held.Overlap+held.GPUs-kept.GPUs) // of what was admitted pods may have come
+		live = asked.capped().Max(kept)
 	}
 	return live.Max(l.Plans[namespace][key].capped().upTo(held))
 }

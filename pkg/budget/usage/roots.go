@@ -259,6 +259,9 @@ func (h *holders) usage(found *holder, autoscaled bool) workload.Usage {
 	}
 	gpus, held := h.counting(found, !autoscaled)
 	u := kind.Usage(o, gpus)
+	if found.kind == workload.ReplicaSetKind && found.item.Controller != "" && !autoscaled {
+		u.PeakPods = 0 // a Deployment was charged with it, or its controller may have scaled it
+	}
 	u.Hold(held)
 	return u
 }
