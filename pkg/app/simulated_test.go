@@ -459,12 +459,26 @@ func (s *simulated) check() {
 			beyond = status.Overlap
 		}
 		switch {
-		case live > status.Used+status.Reserved+status.Overlap:
+		case live > status.Used+status.Reserved+status.Overlap+s.rollouts():
 			s.fail("pods hold more than the ledger", b, live)
 		case live > *b.Spec.Max+beyond && (s.strict || rises):
 			s.fail("pods hold more than the budget", b, live)
 		}
 	}
+}
+
+// rollouts are what rollouts may have beside a budget that nobody is asked about: a count finds what of it is there.
+func (s *simulated) rollouts() (n int64) {
+	if s.strict {
+		return 0
+	}
+	for _, d := range s.all(workload.DeploymentKind) {
+		for _, o := range append(s.all(workload.ReplicaSetKind), d) {
+			per := workload.CountGPUs(manifest.Map(o, "spec", "template", "spec"), nil, workload.BuiltInGPUResources).PerPod
+			n = max(n, per*workload.RolloutPods(d, workload.Replicas(d)))
+		}
+	}
+	return n
 }
 
 func (s *simulated) fail(problem string, b *v1alpha1.GPUBudget, live int64) {

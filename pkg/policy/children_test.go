@@ -57,10 +57,14 @@ func TestPartsOfAService(t *testing.T) {
 			assert.Equal(t, sumOf(d.Parts), d.Claim)
 		})
 	}
-	t.Run("a template with the name of a revision that exists, of another type, is of any type", func(t *testing.T) {
+	t.Run("a template with the name of a revision that exists, of another type, is of both types", func(t *testing.T) {
 		o := service(`{autoscaling.knative.dev/max-scale: "5"}`, pinned)
 		manifest.Map(o, "spec", "template", "metadata")["name"] = "svc-00001"
-		assert.Equal(t, []workload.Part{{GPUs: 12}}, workload.ServiceUsage(o, "", knative.Default(), gpus(), known).Parts)
+		parts := workload.ServiceUsage(o, "", knative.Default(), gpus(), known).Parts
+		assert.EqualValues(t, 12, workload.Sum(parts))
+		for gpuType, want := range map[string]int64{"A100": 5, "NVIDIA-L4": 12, "NVIDIA-H200": 0} {
+			assert.Equal(t, want, workload.SumOf(parts, func(of string) bool { return of == gpuType || of == "" }), gpuType)
+		}
 	})
 }
 

@@ -59,17 +59,8 @@ func Grows(claims []Claim) bool {
 	})
 }
 
-// changesType tells whether more GPUs of some type are claimed than before: what is no more
-// in all may be more for a budget of one type.
-func changesType(c Claim) bool {
-	before := workload.SumsByType(c.Old)
-	for gpuType, n := range workload.SumsByType(c.New) {
-		if n > before[gpuType] {
-			return true
-		}
-	}
-	return false
-}
+// changesType tells whether more GPUs of some type are claimed than before.
+func changesType(c Claim) bool { return workload.ChangesType(c.New, c.Old) }
 
 func total(parts []workload.Part) int64 { return workload.Sum(parts) }
 
@@ -237,6 +228,10 @@ func (r *Request) deploymentClaims(ctx context.Context, w World) ([]Claim, error
 	if r.madeByKnative(w) && r.withinRevision(w, d, r.selection(w).GPUResources()) {
 		return nil, nil
 	}
+	if old != nil { // a ReplicaSet that it is yet to adopt was charged by itself
+		was := r.related.own.adopted().usage(r.old, nil, r.selection(w).GPUResources())
+		old = &was
+	}
 	if r.raised() {
 		_, old = r.byItself().deploymentDemands(w)
 	}
@@ -320,7 +315,7 @@ func (r *Request) childClaims(ctx context.Context, w World) ([]Claim, error) {
 // stillNamed are the parts of what a Route named that it names still: others give it no right
 // to as many GPUs of further revisions.
 func stillNamed(old, now []workload.Part) []workload.Part {
-	return slices.DeleteFunc(slices.Clone(old), func(p workload.Part) bool { return !slices.Contains(now, p) })
+	return slices.DeleteFunc(slices.Clone(old), func(p workload.Part) bool { return !slices.ContainsFunc(now, p.Equal) })
 }
 
 // leftOwner tells whether an update takes an object from the owner that answered for it.

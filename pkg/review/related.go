@@ -2,6 +2,7 @@ package review
 
 import (
 	"context"
+	"slices"
 
 	admissionv1 "k8s.io/api/admission/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -58,6 +59,12 @@ type related struct {
 type deployment struct {
 	object                   manifest.Object
 	replicaSets, autoscalers []manifest.Object
+}
+
+// adopted is a Deployment with those ReplicaSets that are its own already.
+func (d deployment) adopted() deployment {
+	d.replicaSets = belonging(d.replicaSets, d.object)
+	return d
 }
 
 // usage measures a Deployment with what belongs to it, one ReplicaSet in another state: as it was or
@@ -206,6 +213,9 @@ func (r *Request) resolveOwner(ctx context.Context, w World, in inNamespace) (er
 		if r.related.orphaned, err = r.isOrphaned(ctx, in); err != nil {
 			return err
 		}
+		if err = r.readAwaited(ctx, w, in); err != nil {
+			return err
+		}
 	}
 	objects, err := r.adopters(ctx, in)
 	if err != nil {
@@ -222,6 +232,21 @@ func (r *Request) resolveOwner(ctx context.Context, w World, in inNamespace) (er
 		r.related.deployments = append(r.related.deployments, d)
 	}
 	return nil
+}
+
+// readAwaited adds, to the pods of a ReplicaSet that leaves its Deployment, those that belong to nobody and that it
+// may adopt at any moment: so far they are the Deployment's to have again.
+func (r *Request) readAwaited(ctx context.Context, w World, in inNamespace) error {
+	if r.related.oldOwner == nil || r.related.owner != nil {
+		return nil
+	}
+	listed, err := in.List(ctx, workload.PodKind, in.namespace, workload.Selector(r.old))
+	if err != nil {
+		return err
+	}
+	awaited := slices.DeleteFunc(listed, func(o manifest.Object) bool { return manifest.ControllerOf(o) != (manifest.Owner{}) })
+	r.related.pods = append(r.related.pods, awaited...)
+	return r.readClaims(ctx, w, in, awaited...)
 }
 
 // adopters are the Deployments that control a ReplicaSet, or would as soon as it is stored.

@@ -41,8 +41,8 @@ func (r *Request) rollout(w World, d workload.Usage) []workload.Part {
 	if earlier.GPUs == 0 {
 		return d.Overlap
 	}
-	part := d.Parts[0]
-	part.GPUs = workload.SaturatingMul(workload.RolloutPods(r.object, d.PeakPods), max(earlier.GPUs, d.GPUs.PerPod))
+	part := workload.Part{Type: d.Parts[0].Type,
+		GPUs: workload.SaturatingMul(workload.RolloutPods(r.object, d.PeakPods), max(earlier.GPUs, d.GPUs.PerPod))}
 	if part.GPUs == 0 || part.GPUs < total(d.Overlap) {
 		return d.Overlap
 	}

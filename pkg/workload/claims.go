@@ -14,25 +14,25 @@ import (
 type ClaimCount struct {
 	// GPUs is the most that can be allocated.
 	GPUs int64
-	// Product is the one product that all of them are of; empty for any.
+	// Product is the one product that all of them are of; empty for any, or several.
 	Product string
 	// Unknown are requests that cannot be counted.
 	Unknown field.ErrorList
-	// products are all that any of them are of; empty for any.
-	products []string
+	// products are how many may be of each product, of those that anything pins to none under the empty one.
+	products byType
 }
 
 // CountClaim counts the GPUs of a ResourceClaim, or of a claim made from a template, by its
 // spec: a count for each request, 32 of those that want all, and of the alternatives of a request
-// the largest. It is never less than can be allocated, and never more than a ResourceQuota of
-// Kubernetes counts over the classes of GPUs.
+// the largest: of all, and of each product of GPUs. It is never less than can be allocated, and never more than a
+// ResourceQuota of Kubernetes counts over the classes of GPUs.
 func (g GPUResources) CountClaim(spec manifest.Object, at *field.Path, adminAccess bool) ClaimCount {
 	c := claimCounter{rules: g.get(), adminAccess: adminAccess}
 	requests := at.Child("devices", "requests")
 	for i, request := range manifest.Objects(spec, "devices", "requests") {
 		c.request(request, requests.Index(i))
 	}
-	c.count.Product = one(c.count.products)
+	c.count.Product = c.count.products.one()
 	return c.count
 }
 
@@ -47,39 +47,47 @@ func (c *claimCounter) request(request manifest.Object, at *field.Path) {
 	exactly := manifest.Map(request, "exactly")
 	switch {
 	case len(alternatives) > 0:
-		largest := int64(0)
+		var largest int64
+		var each byType
 		for i, alternative := range alternatives {
-			largest = max(largest, c.devices(alternative, at.Child("firstAvailable").Index(i)))
+			n, product := c.devices(alternative, at.Child("firstAvailable").Index(i))
+			largest, each = max(largest, n), each.or(byType{product: n})
 		}
-		c.count.GPUs = SaturatingAdd(c.count.GPUs, largest)
+		c.add(largest, each)
 	case exactly != nil:
-		c.count.GPUs = SaturatingAdd(c.count.GPUs, c.exact(exactly, at.Child("exactly")))
+		c.exact(exactly, at.Child("exactly"))
 	case manifest.Text(request, "deviceClassName") != "": // as v1beta1 writes it
-		c.count.GPUs = SaturatingAdd(c.count.GPUs, c.exact(request, at))
+		c.exact(request, at)
 	default:
 		c.unknown(at, "asks for devices in a way that this version does not know, so they cannot be counted as GPUs")
 	}
 }
 
 // exact counts a request without alternatives.
-func (c *claimCounter) exact(request manifest.Object, at *field.Path) int64 {
+func (c *claimCounter) exact(request manifest.Object, at *field.Path) {
 	if admin, _ := request["adminAccess"].(bool); admin && c.adminAccess {
-		return 0
+		return
 	}
-	return c.devices(request, at)
+	n, product := c.devices(request, at)
+	c.add(n, byType{product: n})
 }
 
-// devices are the GPUs of a request or of one of its alternatives.
-func (c *claimCounter) devices(request manifest.Object, at *field.Path) int64 {
+// add adds the GPUs of a request, and how many of them may be of each product.
+func (c *claimCounter) add(gpus int64, products byType) {
+	c.count.GPUs = SaturatingAdd(c.count.GPUs, gpus)
+	c.count.products = c.count.products.plus(products)
+}
+
+// devices are the GPUs of a request or of one of its alternatives, and what product they are of.
+func (c *claimCounter) devices(request manifest.Object, at *field.Path) (n int64, product string) {
 	class := manifest.Text(request, "deviceClassName")
 	switch c.rules.classes.class(class) {
 	case notGPU:
-		return 0
+		return 0, ""
 	case unknownClass:
 		c.unknown(at.Child("deviceClassName"), cannotCount(counted{kind: unknownClass, class: class}))
-		return 0
+		return 0, ""
 	}
-	n := int64(0)
 	switch mode := manifest.Text(request, "allocationMode"); resourcev1.DeviceAllocationMode(mode) {
 	case resourcev1.DeviceAllocationModeExactCount, "":
 		n = exactCount(request)
@@ -89,10 +97,7 @@ func (c *claimCounter) devices(request manifest.Object, at *field.Path) int64 {
 		c.unknown(at.Child("allocationMode"),
 			"the mode "+mode+" is not known to this version, so the devices cannot be counted as GPUs")
 	}
-	if n > 0 {
-		c.count.products = including(c.count.products, c.rules.classes.product(class, request))
-	}
-	return n
+	return n, c.rules.classes.product(class, request)
 }
 
 // exactCount is the number of devices that a request states, 1 where it states none. A number

@@ -77,8 +77,8 @@ func (c Counting) classRules() classRules {
 	return r
 }
 
-// given are the products of the GPUs that the scheduler may take from a class for a resource name; empty for any.
-func (r *classRules) given(class string) []string {
+// given are the products of the GPUs that the scheduler may take from a class for a resource name, any number.
+func (r *classRules) given(class string) byType {
 	if class == "" {
 		return nil
 	}
@@ -86,9 +86,9 @@ func (r *classRules) given(class string) []string {
 	case notGPU:
 		return nil
 	case gpuName:
-		return []string{r.products[class]}
+		return byType{r.products[class]: Unbounded}
 	}
-	return []string{""}
+	return byType{"": Unbounded}
 }
 
 func matchesAny(patterns []string, name string) bool {

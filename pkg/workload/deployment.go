@@ -53,7 +53,7 @@ func DeploymentUsage(deployment manifest.Object, c Controlled, gpus GPUResources
 	}
 	overlap := excess.upTo(replaced.times(rollout))
 	excess = excess.beyond(overlap)
-	claim.Type = claim.or(held).Type // pods of another type may be among those that are claimed
+	claim = claim.mayBe(held) // pods of another type may be among those that are claimed
 	d.Parts, d.Claim = nil, 0
 	d.claim(claim.plus(excess))
 	if overlap.GPUs > 0 {

@@ -34,8 +34,9 @@ type GPUCount struct {
 	Unlisted field.ErrorList
 	// Assumed are what had to be assumed of claims whose templates are not known.
 	Assumed []string
-	// products are what those of the GPUs are of that claims or DeviceClasses give; empty for any.
-	products []string
+	// products are how many of those that claims or DeviceClasses give may be of each product, of those that
+	// anything pins to none under the empty one. It is nil where there are no such GPUs.
+	products byType
 	// byNode is whether device plug-ins may give any: those are of the node's type.
 	byNode bool
 	// requests are the GPU requests as they stand.
@@ -146,12 +147,12 @@ func (c *gpuCounter) sum() GPUCount {
 		exact.add(n, what.weight)
 		if n > 0 {
 			c.count.byNode = true
-			c.count.of(c.known.classes.given(what.class))
+			c.count.products = c.count.products.plus(c.known.classes.given(what.class))
 		}
 	}
 	c.count.PerPod, c.count.less = exact.ceil()
 	scheduled := c.gpus.extendedClaim()
-	c.count.of(scheduled.products)
+	c.count.products = c.count.products.plus(scheduled.products)
 	if scheduled.GPUs > c.count.PerPod {
 		c.count.PerPod, c.count.less = scheduled.GPUs, nil
 	}

@@ -143,7 +143,8 @@ func RouteUsage(route manifest.Object, configurations map[string]manifest.Object
 	}
 	for _, name := range unknown {
 		d.UnknownRevisions++
-		d.claim(Part{Revision: name, GPUs: largest.GPUs, Type: largest.Type, less: largest.less})
+		largest.Revision = name
+		d.claim(largest)
 		if largest.GPUs > 0 && name != "" {
 			d.Warnings = append(d.Warnings, "traffic names revision "+name+", which is not known here; it is counted like the largest one that is")
 		}
@@ -170,11 +171,13 @@ func (d *Usage) Within(other *Usage) bool {
 // none of a type that the other has not: by what bounds go by, and by what budgets do.
 func (d *Usage) WithinGPUs(other *Usage) bool {
 	return d.GPUs.Cmp(other.GPUs) <= 0 && d.PeakPods <= other.PeakPods && (d.GPUs.PerPod == 0 ||
-		((other.GPUType == "" || d.GPUType == other.GPUType) && (other.product == "" || d.product == other.product)))
+		((other.GPUType == "" || d.GPUType == other.GPUType) && d.perPod().typesWithin(other.perPod())))
 }
 
 // SameType tells whether budgets take the GPUs of two demands for the same type.
-func (d *Usage) SameType(other *Usage) bool { return d.product == other.product }
+func (d *Usage) SameType(other *Usage) bool {
+	return d.perPod().typesWithin(other.perPod()) && other.perPod().typesWithin(d.perPod())
+}
 
 // RaisePeak makes the demand of a Deployment one of at least so many pods.
 func (d *Usage) RaisePeak(pods int64) {

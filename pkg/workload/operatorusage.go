@@ -145,8 +145,7 @@ func (d *Usage) addGroup(o manifest.Object, kind *OperatorKind, p *OperatorPods,
 	if where != nil && n.PerPod > 0 && d.Paths[PeakKey].String() == "spec" {
 		d.Paths[PeakKey] = where
 	}
-	part := Part{Type: product}
-	part.GPUs, part.less = n.Times(pods)
+	part := n.part(product).times(pods)
 	d.claim(part)
 	if part.GPUs == 0 {
 		return nil
@@ -269,7 +268,7 @@ func (c *GPUCount) join(other GPUCount, at *field.Path) {
 	if other.Cmp(*c) > 0 {
 		c.PerPod, c.less = other.PerPod, other.less
 	}
-	c.of(other.products)
+	c.products = c.products.or(other.products)
 	c.Malformed = append(c.Malformed, other.Malformed...)
 	c.Unknown = append(c.Unknown, other.Unknown...)
 	c.Assumed = append(c.Assumed, other.Assumed...)

@@ -1,8 +1,8 @@
 package workload
 
 import (
+	"maps"
 	"math/big"
-	"slices"
 
 	"github.com/kubetorch/webhook/pkg/manifest"
 )
@@ -22,11 +22,13 @@ func typesOf(podSpec manifest.Object, n GPUCount) (gpuType, product string) {
 // claimed are of what their selectors say, whatever the node: one may have several products, and a
 // ResourceSlice may be there for all nodes.
 func (c GPUCount) TypeOn(node string) string {
-	switch {
-	case c.Claimed() && !c.byNode:
-		return one(c.products)
-	case slices.ContainsFunc(c.products, func(product string) bool { return !covers(node, product) }):
-		return ""
+	if c.Claimed() && !c.byNode {
+		return c.products.one()
+	}
+	for product := range c.products {
+		if !covers(node, product) {
+			return ""
+		}
 	}
 	return node
 }
@@ -34,43 +36,151 @@ func (c GPUCount) TypeOn(node string) string {
 // Claimed tells whether any of the GPUs come by resource claims, those that the scheduler makes among them.
 func (c GPUCount) Claimed() bool { return len(c.products) > 0 }
 
-// of adds what claimed GPUs are of.
-func (c *GPUCount) of(products []string) {
-	for _, product := range products {
-		c.products = including(c.products, product)
+// part is what one pod asks for whose GPUs are of a type, or of those that its claims ask for.
+func (c GPUCount) part(gpuType string) Part {
+	p := Part{GPUs: c.PerPod, Type: gpuType, less: c.less}
+	if gpuType == "" && c.Claimed() && !c.byNode {
+		return p.of(c.products)
 	}
-}
-
-// including is a list that has an entry, once.
-func including(list []string, entry string) []string {
-	if slices.Contains(list, entry) {
-		return list
-	}
-	return append(list, entry)
-}
-
-// one is the only entry of a list; empty if it has another number of them.
-func one(list []string) string {
-	if len(list) != 1 {
-		return ""
-	}
-	return list[0]
+	return p
 }
 
 // perPod is what one pod asks for.
-func (d *Usage) perPod() Part {
-	return Part{GPUs: d.GPUs.PerPod, Type: d.product, less: d.GPUs.less}
+func (d *Usage) perPod() Part { return d.GPUs.part(d.product) }
+
+// byType is how many GPUs there are of each type at most; under the empty one those that may be of any. It never
+// changes.
+type byType map[string]int64
+
+// one is the only type; empty if there is another number of them.
+func (t byType) one() string {
+	for gpuType := range t {
+		if len(t) == 1 {
+			return gpuType
+		}
+	}
+	return ""
+}
+
+// merge puts the numbers of two together by type.
+func (t byType) merge(other byType, with func(a, b int64) int64) byType {
+	if len(t) == 0 && len(other) == 0 {
+		return nil
+	}
+	merged := make(byType, len(t)+len(other))
+	maps.Copy(merged, t)
+	for gpuType, n := range other {
+		merged[gpuType] = with(merged[gpuType], n)
+	}
+	maps.DeleteFunc(merged, func(_ string, n int64) bool { return n == 0 })
+	return merged
+}
+
+// or covers both, whichever of them there is.
+func (t byType) or(other byType) byType {
+	return t.merge(other, func(a, b int64) int64 { return max(a, b) })
+}
+
+// plus is both together.
+func (t byType) plus(other byType) byType { return t.merge(other, SaturatingAdd) }
+
+// times is as many as so many pods have.
+func (t byType) times(pods int64) byType {
+	if t == nil {
+		return nil
+	}
+	all := make(byType, len(t))
+	for gpuType, n := range t {
+		all[gpuType] = SaturatingMul(n, pods)
+	}
+	return all
+}
+
+// types are how many of the GPUs of a part may be of each type.
+func (p Part) types() byType {
+	switch {
+	case p.GPUs == 0:
+		return nil
+	case p.ofType != nil:
+		return p.ofType
+	}
+	return byType{p.Type: p.GPUs}
+}
+
+// of is a part whose GPUs may be of some types.
+func (p Part) of(types byType) Part {
+	if p.Type, p.ofType = types.one(), nil; len(types) < 2 || types[""] >= p.GPUs {
+		return p
+	}
+	p.ofType = make(byType, len(types))
+	for gpuType, n := range types {
+		p.ofType[gpuType] = min(n, p.GPUs)
+	}
+	return p
+}
+
+// mayBe is a part of which some GPUs may be those of another part.
+func (p Part) mayBe(other Part) Part {
+	if p.Type == other.Type && p.ofType == nil && other.ofType == nil {
+		return p
+	}
+	return p.of(p.types().or(other.types()))
+}
+
+// typesWithin tells whether all GPUs of a part are of types that another may be of, as many.
+func (p Part) typesWithin(other Part) bool {
+	more, of := int64(0), other.types()
+	for gpuType, n := range p.types() {
+		if gpuType != "" {
+			n = max(0, n-of[gpuType])
+		}
+		more = SaturatingAdd(more, n)
+	}
+	return min(more, p.GPUs) <= of[""]
+}
+
+// counted is how many GPUs of a part count of those types that are counted, rounded up, and what rounding added.
+func (p *Part) counted(counts func(gpuType string) bool) (int64, *big.Rat) {
+	if p.ofType == nil {
+		if counts(p.Type) {
+			return p.GPUs, p.less
+		}
+		return 0, nil
+	}
+	n := int64(0)
+	for gpuType, most := range p.ofType {
+		if counts(gpuType) {
+			n = SaturatingAdd(n, most)
+		}
+	}
+	if n >= p.GPUs {
+		return p.GPUs, p.less
+	}
+	return n, nil
+}
+
+// or is a part that covers both, whichever of them holds.
+func (p Part) or(other Part) Part {
+	larger := p
+	if other.exceeds(p) {
+		larger.GPUs, larger.less = other.GPUs, other.less
+	}
+	if p.Type == other.Type && p.ofType == nil && other.ofType == nil {
+		return larger
+	}
+	return larger.of(p.types().or(other.types()))
 }
 
 // times is what so many pods hold, of which each holds a part.
 func (p Part) times(pods int64) Part {
 	p.GPUs, p.less = times(p.GPUs, p.less, pods)
+	p.ofType = p.ofType.times(pods)
 	return p
 }
 
-// plus is what two parts hold together; of different types, any type.
+// plus is what two parts hold together.
 func (p Part) plus(other Part) Part {
-	sum := p.or(other)
+	sum := p
 	sum.GPUs, sum.less = SaturatingAdd(p.GPUs, other.GPUs), nil
 	if (p.less != nil || other.less != nil) && sum.GPUs != Unbounded {
 		exact := exactly(p.GPUs, p.less)
@@ -78,7 +188,10 @@ func (p Part) plus(other Part) Part {
 		sum.GPUs = ceilOf(exact)
 		sum.less = added(sum.GPUs, exact)
 	}
-	return sum
+	if p.Type == other.Type && p.ofType == nil && other.ofType == nil {
+		return sum
+	}
+	return sum.of(p.types().plus(other.types()))
 }
 
 // beyond is what a part holds that another does not.
@@ -94,7 +207,7 @@ func (p Part) beyond(other Part) Part {
 		p.GPUs = ceilOf(rest)
 		p.less = added(p.GPUs, rest)
 	}
-	return p
+	return p.sized()
 }
 
 // upTo is a part that is no larger than another.
@@ -102,5 +215,40 @@ func (p Part) upTo(other Part) Part {
 	if p.exceeds(other) {
 		p.GPUs, p.less = other.GPUs, other.less
 	}
-	return p
+	return p.sized()
+}
+
+// sized has no more GPUs of any type than all.
+func (p Part) sized() Part {
+	if p.ofType == nil {
+		return p
+	}
+	return p.of(p.ofType)
+}
+
+// byTypes are the sums of parts by type, as many as may be of each; those of any type under the empty one.
+func byTypes(parts []Part) byType {
+	var sums byType
+	for _, p := range parts {
+		sums = sums.plus(p.types())
+	}
+	return sums
+}
+
+// ChangesType tells whether parts may have more GPUs of some type than others: what is no more in all may be more
+// for a budget of one type.
+func ChangesType(parts, others []Part) bool {
+	before := byTypes(others)
+	for gpuType, n := range byTypes(parts) {
+		if n > before[gpuType] {
+			return true
+		}
+	}
+	return false
+}
+
+// Equal tells whether two parts are the same.
+func (p Part) Equal(other Part) bool {
+	return p.Revision == other.Revision && p.Type == other.Type && maps.Equal(p.ofType, other.ofType) &&
+		!p.exceeds(other) && !other.exceeds(p)
 }

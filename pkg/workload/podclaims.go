@@ -251,7 +251,7 @@ func (c *gpuCounter) claims(podSpec manifest.Object) {
 	for i, entry := range manifest.Objects(podSpec, "resourceClaims") {
 		n := c.claim(entry, at.Index(i))
 		c.claimed = SaturatingAdd(c.claimed, n.GPUs)
-		c.count.of(n.products)
+		c.count.products = c.count.products.plus(n.products)
 	}
 }
 
@@ -281,7 +281,7 @@ func (c *gpuCounter) claim(entry manifest.Object, at *field.Path) ClaimCount {
 	case c.gpus.claims.Assume:
 		c.count.Assumed = append(c.count.Assumed, at.String()+": ResourceClaimTemplate "+name+
 			" is not in the input; each claim of it is counted as one GPU")
-		return ClaimCount{GPUs: 1, products: []string{""}}
+		return ClaimCount{GPUs: 1, products: byType{"": 1}}
 	}
 	c.unknown(missingTemplate(at, name))
 	return ClaimCount{}

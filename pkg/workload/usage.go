@@ -68,8 +68,9 @@ type Part struct {
 	Revision string
 	// GPUs per pod times peak pods, rounded up.
 	GPUs int64
-	// Type of the GPUs; empty is any.
-	Type string
+	// Type of the GPUs; empty is any, or several, of which ofType has how many may be of each.
+	Type   string
+	ofType byType
 	// less is what rounding added to GPUs; nil if nothing.
 	less *big.Rat
 }
@@ -84,8 +85,8 @@ func (d *Usage) claim(p Part) {
 
 // part is what one template or Deployment claims.
 func (d *Usage) part(revision string) Part {
-	p := Part{Revision: revision, Type: d.product}
-	p.GPUs, p.less = d.GPUs.Times(d.PeakPods)
+	p := d.perPod().times(d.PeakPods)
+	p.Revision = revision
 	return p
 }
 
@@ -183,7 +184,9 @@ func ServiceUsage(service manifest.Object, latest string, kn *knative.Config, gp
 		case name == chosen: // it is about to be made of the template
 		default:
 			d.UnknownRevisions++
-			d.claim(Part{Revision: name, GPUs: own.GPUs, Type: own.Type, less: own.less})
+			own := own
+			own.Revision = name
+			d.claim(own)
 			if own.GPUs > 0 {
 				d.Warnings = append(d.Warnings, "traffic names revision "+name+", which is not known here; it is counted like the latest template")
 			}
@@ -202,19 +205,6 @@ func isMade(name, latest string, revision, template manifest.Object) bool {
 		return name == chosen && manifest.Equal(revision["spec"], template["spec"])
 	}
 	return name == latest && made(revision, template)
-}
-
-// or is a part that covers both, whichever of them holds.
-func (p Part) or(other Part) Part {
-	if other.GPUs > 0 && p.GPUs > 0 && other.Type != p.Type {
-		p.Type = ""
-	} else if p.GPUs == 0 {
-		p.Type = other.Type
-	}
-	if other.exceeds(p) {
-		p.GPUs, p.less = other.GPUs, other.less
-	}
-	return p
 }
 
 // made tells whether a revision is what a template made: Knative may still call an

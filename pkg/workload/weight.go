@@ -145,27 +145,26 @@ func times(rounded int64, less *big.Rat, n int64) (int64, *big.Rat) {
 }
 
 // Sum is how many GPUs parts claim together: the exact sum, rounded up once.
-func Sum(parts []Part) int64 { return sumOf(parts, func(*Part) bool { return true }) }
-
-// SumOf sums the parts of the GPU types that counts accepts.
-func SumOf(parts []Part, counts func(gpuType string) bool) int64 {
-	return sumOf(parts, func(p *Part) bool { return counts(p.Type) })
+func Sum(parts []Part) int64 {
+	return sumOf(parts, func(p *Part) (int64, *big.Rat) { return p.GPUs, p.less })
 }
 
-func sumOf(parts []Part, counts func(*Part) bool) int64 {
+// SumOf sums what parts have of the GPU types that counts accepts.
+func SumOf(parts []Part, counts func(gpuType string) bool) int64 {
+	return sumOf(parts, func(p *Part) (int64, *big.Rat) { return p.counted(counts) })
+}
+
+func sumOf(parts []Part, of func(*Part) (gpus int64, less *big.Rat)) int64 {
 	var n int64
 	var less *big.Rat
 	for i := range parts {
-		p := &parts[i]
-		if !counts(p) {
-			continue
-		}
-		n = SaturatingAdd(n, p.GPUs)
-		if p.less != nil {
+		gpus, added := of(&parts[i])
+		n = SaturatingAdd(n, gpus)
+		if added != nil {
 			if less == nil {
 				less = new(big.Rat)
 			}
-			less.Add(less, p.less)
+			less.Add(less, added)
 		}
 	}
 	if less == nil || n == Unbounded {
@@ -175,12 +174,17 @@ func sumOf(parts []Part, counts func(*Part) bool) int64 {
 	return n - whole.Int64()
 }
 
-// SumsByType are the sums of parts by GPU type; the key "" is any type.
+// SumsByType are the sums of parts by GPU type; the key "" is any type, or several.
 func SumsByType(parts []Part) map[string]int64 {
 	sums := map[string]int64{}
 	for i := range parts {
 		if t := parts[i].Type; sums[t] == 0 {
-			sums[t] = sumOf(parts, func(p *Part) bool { return p.Type == t })
+			sums[t] = sumOf(parts, func(p *Part) (int64, *big.Rat) {
+				if p.Type != t {
+					return 0, nil
+				}
+				return p.GPUs, p.less
+			})
 		}
 	}
 	return sums
