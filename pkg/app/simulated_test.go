@@ -473,10 +473,11 @@ func (s *simulated) rollouts() (n int64) {
 		return 0
 	}
 	for _, d := range s.all(workload.DeploymentKind) {
+		largest := int64(0)
 		for _, o := range append(s.all(workload.ReplicaSetKind), d) {
-			per := workload.CountGPUs(manifest.Map(o, "spec", "template", "spec"), nil, workload.BuiltInGPUResources).PerPod
-			n = max(n, per*workload.RolloutPods(d, workload.Replicas(d)))
+			largest = max(largest, workload.CountGPUs(manifest.Map(o, "spec", "template", "spec"), nil, workload.BuiltInGPUResources).PerPod)
 		}
+		n += largest * workload.RolloutPods(d, workload.Replicas(d))
 	}
 	return n
 }

@@ -2,7 +2,6 @@ package review
 
 import (
 	"context"
-	"slices"
 
 	admissionv1 "k8s.io/api/admission/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -244,7 +243,7 @@ func (r *Request) readAwaited(ctx context.Context, w World, in inNamespace) erro
 	if err != nil {
 		return err
 	}
-	awaited := slices.DeleteFunc(listed, func(o manifest.Object) bool { return manifest.ControllerOf(o) != (manifest.Owner{}) })
+	awaited, _ := partition(listed, func(o manifest.Object) bool { return manifest.ControllerOf(o) == (manifest.Owner{}) })
 	r.related.pods = append(r.related.pods, awaited...)
 	return r.readClaims(ctx, w, in, awaited...)
 }

@@ -41,7 +41,7 @@ func (l *Listed) in(namespace string, key Key, held Amount) Amount {
 	live := l.Live[namespace][key].capped()
 	if asked, less := l.Asked[namespace][key]; less {
 		kept := live.upTo(held)
-		kept.Overlap = min(live.Overlap, held.Overlap+held.GPUs-kept.GPUs) // of what was admitted pods may have come
+		kept.GPUs = min(held.GPUs, sum(live.GPUs, live.Overlap-kept.Overlap)) // pods of the rollout may have come within it
 		live = asked.capped().Max(kept)
 	}
 	return live.Max(l.Plans[namespace][key].capped().upTo(held))
