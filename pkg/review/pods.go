@@ -133,7 +133,7 @@ func (r *Request) podClaims(w World) []Claim {
 	own := newClaim(r.key(), r.of.Kind, d, old)
 	own.Name = r.storedName()
 	if owner := r.related.oldOwner; r.related.leaves || owner != nil &&
-		(r.related.orphaned || manifest.Text(owner, "metadata", "deletionTimestamp") == "" || r.lacksPods(d)) {
+		(r.related.orphaned || manifest.Text(owner, "metadata", "deletionTimestamp") == "" || r.related.rollsOut || r.lacksPods(d)) {
 		own.Old, own.Beyond = nil, true // its owner's entry, not its own: one that is left from before is not free
 	}
 	return append(claims, own)

@@ -2,6 +2,7 @@ package review
 
 import (
 	"context"
+	"slices"
 
 	admissionv1 "k8s.io/api/admission/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -48,6 +49,8 @@ type related struct {
 	// orphaned is whether the object is taken from an owner that is being deleted while its root, which
 	// makes another, goes on.
 	orphaned bool
+	// rollsOut is whether a ReplicaSet is taken from a Deployment that is being deleted, and has more than it asks for.
+	rollsOut bool
 	// target is what a HorizontalPodAutoscaler points at.
 	target manifest.Object
 	// users are those of a ResourceClaimTemplate.
@@ -215,6 +218,9 @@ func (r *Request) resolveOwner(ctx context.Context, w World, in inNamespace) (er
 		if err = r.readAwaited(ctx, w, in); err != nil {
 			return err
 		}
+		if err = r.readRollout(ctx, w, in); err != nil {
+			return err
+		}
 	}
 	objects, err := r.adopters(ctx, in)
 	if err != nil {
@@ -246,6 +252,34 @@ func (r *Request) readAwaited(ctx context.Context, w World, in inNamespace) erro
 	awaited, _ := partition(listed, func(o manifest.Object) bool { return manifest.ControllerOf(o) == (manifest.Owner{}) })
 	r.related.pods = append(r.related.pods, awaited...)
 	return r.readClaims(ctx, w, in, awaited...)
+}
+
+// readRollout tells, of a ReplicaSet that is taken from a Deployment which is being deleted, whether the Deployment
+// has more than it asks for: the ReplicaSets of a rollout, which may be beside the budget, are none afterwards.
+func (r *Request) readRollout(ctx context.Context, w World, in inNamespace) error {
+	owner := r.related.oldOwner
+	if owner == nil || r.related.owner != nil || manifest.Text(owner, "metadata", "deletionTimestamp") == "" {
+		return nil
+	}
+	sets, err := in.children(ctx, workload.ReplicaSetKind, owner)
+	if err != nil {
+		return err
+	}
+	pods, _, err := in.podsOf(ctx, owner, sets)
+	if err != nil {
+		return err
+	}
+	if err := r.readClaims(ctx, w, in, slices.Concat(append(pods, sets, []manifest.Object{owner})...)...); err != nil {
+		return err
+	}
+	has := int64(0)
+	for i, set := range sets {
+		has = workload.SaturatingAdd(has, workload.NeedOf(set, r.held(pods[i]), r.gpus).Held.GPUs)
+	}
+	goesOn := clone(owner)
+	delete(manifest.Map(goesOn, "metadata"), "deletionTimestamp")
+	r.related.rollsOut = has > workload.DeploymentUsage(goesOn, workload.Controlled{}, r.gpus).Claim
+	return nil
 }
 
 // adopters are the Deployments that control a ReplicaSet, or would as soon as it is stored.
