@@ -196,3 +196,51 @@ func TestAReplicaSetThatIsOrphanedBeforeItsPods(t *testing.T) {
 	}
 	assert.EqualValues(t, 12, s.held(allTypes))
 }
+
+// A ReplicaSet with other pods than its Deployment selects is none of it, whatever it says: once it is gone, its pods
+// hold what they hold, and nobody could tell that the Deployment was charged with them. It may not become its.
+func TestAReplicaSetWithOtherPodsThanItsDeploymentSelects(t *testing.T) {
+	s := &orphaned{simulate(t, 1, 12, true)}
+	app := func(name string) manifest.Object { return manifest.Object{"app": name} }
+	template := func(name string) manifest.Object {
+		return manifest.Object{"metadata": manifest.Object{"labels": app(name)}, "spec": sixGPUs()}
+	}
+	deployment := func(name, label string) manifest.Object {
+		return manifest.Object{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": labelsOf(name, label), "spec": manifest.Object{"replicas": int64(1),
+			"selector": manifest.Object{"matchLabels": app(label)}, "strategy": manifest.Object{"type": "Recreate"}, "template": template(label)}}
+	}
+	s.make(deployment("d", "x"))
+	stray := func(metadata manifest.Object) manifest.Object {
+		return manifest.Object{"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": metadata, "spec": manifest.Object{"replicas": int64(1),
+			"selector": manifest.Object{"matchLabels": app("y")}, "template": template("y")}}
+	}
+	assert.False(t, s.create(tenant, workload.ReplicaSetKind, stray(labelsOf("r", "x"))), "nor may it be made")
+	s.make(stray(labelsOf("r", "y")))
+	r := s.stored[workload.ReplicaSetKind]["r"]
+	for name, change := range map[string]func(manifest.Object){
+		"labels": func(o manifest.Object) { manifest.Map(o, "metadata")["labels"] = app("x") },
+		"an owner": func(o manifest.Object) {
+			manifest.Map(o, "metadata")["labels"], manifest.Map(o, "metadata")["ownerReferences"] = app("x"), reference(workload.DeploymentKind, s.any(workload.DeploymentKind))
+		},
+	} {
+		assert.False(t, s.update(tenant, workload.ReplicaSetKind, "", r, change), name)
+	}
+	r = clonedObject(r) // while the webhook was away
+	manifest.Map(r, "metadata")["labels"] = app("x")
+	s.put(workload.ReplicaSetKind, r)
+	assert.False(t, s.update("system:serviceaccount:kube-system:deployment-controller", workload.ReplicaSetKind, "", r, func(o manifest.Object) {
+		manifest.Map(o, "metadata")["ownerReferences"] = reference(workload.DeploymentKind, s.any(workload.DeploymentKind))
+	}), "nor adopted")
+	manifest.Map(r, "metadata")["ownerReferences"] = reference(workload.DeploymentKind, s.any(workload.DeploymentKind))
+	s.put(workload.ReplicaSetKind, r)
+	s.work()
+	for range 3 {
+		s.now = s.now.Add(settleAfter)
+		s.countQuietly()
+	}
+	assert.EqualValues(t, 12, s.budgets[allTypes].Status.Used, "it counts by itself, though the Deployment has adopted it")
+	assert.False(t, s.create(tenant, workload.DeploymentKind, deployment("e", "z")))
+	s.drop(workload.ReplicaSetKind, s.stored[workload.ReplicaSetKind]["r"])
+	s.work()
+	assert.LessOrEqual(t, s.held(allTypes), int64(12))
+}

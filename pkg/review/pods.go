@@ -2,6 +2,7 @@ package review
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -21,6 +22,9 @@ func (r *Request) judgePods(w World) Verdict {
 	d, old := r.podUsage(w)
 	if r.of == workload.ResourceClaimKind && r.related.root.kind != "" {
 		return Verdict{} // part of its Pod, which was judged
+	}
+	if stray := r.stray(); stray != nil {
+		return Verdict{Errors: field.ErrorList{stray}}
 	}
 	v := r.judgeRaised(w, r.verdict(r.selection(w), d, old), func(r *Request) (workload.Usage, *workload.Usage) { return r.podUsage(w) })
 	if !v.silent() && ((r.byMaker() && r.withinOwner(w, d)) || r.madeWithin(w, d)) {
@@ -55,6 +59,19 @@ func (r *Request) takesPods() bool {
 	now, still := workload.Controller(r.object)
 	leaves := stated && (!still || was != now || r.related.owner == nil)
 	return leaves && r.held(r.related.pods).Pods > 0
+}
+
+// stray refuses that a ReplicaSet with devices comes to a Deployment that does not select its pods: the controller
+// of that scales the ReplicaSet, and once it is gone nothing tells whose its pods were.
+func (r *Request) stray() *field.Error {
+	same := func(path ...string) bool { return manifest.Equal(manifest.At(r.old, path...), manifest.At(r.object, path...)) }
+	if r.related.strays == nil || !asksForDevices(r.object) ||
+		(r.old != nil && asksForDevices(r.old) && same("metadata", "labels") && same("metadata", "ownerReferences")) {
+		return nil
+	}
+	return field.Forbidden(field.NewPath("spec", "selector"), fmt.Sprintf(
+		"takes pods that Deployment %s does not select, which this ReplicaSet has labels of; give it other labels, or a selector with all of the Deployment's",
+		manifest.Text(r.related.strays, "metadata", "name")))
 }
 
 // podUsage measures the new and, on UPDATE, the old object by itself, as far as autoscalers may raise it.

@@ -49,6 +49,9 @@ type related struct {
 	// orphaned is whether the object is taken from an owner that is being deleted while its root, which
 	// makes another, goes on.
 	orphaned bool
+	// strays is a Deployment whose controller takes a ReplicaSet for its own by its labels, and which does not select
+	// its pods.
+	strays manifest.Object
 	// rollsOut is whether a ReplicaSet is taken from a Deployment that is being deleted, and has more than it asks for.
 	rollsOut bool
 	// target is what a HorizontalPodAutoscaler points at.
@@ -288,7 +291,12 @@ func (r *Request) adopters(ctx context.Context, in inNamespace) ([]manifest.Obje
 		return []manifest.Object{r.related.owner}, nil
 	}
 	if manifest.ControllerOf(r.object) != (manifest.Owner{}) {
-		return nil, nil
+		ref, _ := workload.Owner(r.object)
+		stated, err := in.get(ctx, ref.GroupKind, ref.Name)
+		if stated != nil && manifest.Text(stated, "metadata", "uid") == ref.UID && workload.Selects(stated, r.object) {
+			r.related.strays = stated
+		}
+		return nil, err
 	}
 	listed, err := in.List(ctx, DeploymentKind, in.namespace, labels.Everything())
 	if err != nil {
@@ -296,8 +304,12 @@ func (r *Request) adopters(ctx context.Context, in inNamespace) ([]manifest.Obje
 	}
 	var found []manifest.Object
 	for _, o := range listed {
-		if workload.Adopts(o, r.object) && manifest.Text(o, "metadata", "deletionTimestamp") == "" {
+		switch {
+		case manifest.Text(o, "metadata", "deletionTimestamp") != "":
+		case workload.Adopts(o, r.object):
 			found = append(found, o)
+		case workload.Selects(o, r.object):
+			r.related.strays = o
 		}
 	}
 	return found, nil

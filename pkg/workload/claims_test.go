@@ -55,6 +55,49 @@ func TestCountClaim(t *testing.T) {
 	}
 }
 
+// TestAlternativesCountByType: of each product the largest alternative counts, and in all the largest.
+func TestAlternativesCountByType(t *testing.T) {
+	of := func(product string, count int) string {
+		return fmt.Sprintf(`{deviceClassName: gpu.nvidia.com, count: %d, selectors: [{cel: {expression: 'device.attributes["gpu.nvidia.com"].productName == "NVIDIA %s"'}}]}`, count, product)
+	}
+	const anyProduct = `{deviceClassName: gpu.nvidia.com, count: 2}`
+	for name, test := range map[string]struct {
+		requests string
+		want     map[string]int64
+	}{
+		"of two products":              {`{firstAvailable: [` + of("H100 NVL", 1) + `, ` + of("L4", 4) + `]}`, map[string]int64{"": 4, "NVIDIA-H100-NVL": 1, "NVIDIA-L4": 4, "NVIDIA-H200": 0}},
+		"of one product twice":         {`{firstAvailable: [` + of("L4", 1) + `, ` + of("L4", 4) + `]}`, map[string]int64{"": 4, "NVIDIA-L4": 4, "NVIDIA-H200": 0}},
+		"one of them of any":           {`{firstAvailable: [` + of("L4", 3) + `, ` + anyProduct + `]}`, map[string]int64{"": 3, "NVIDIA-L4": 3, "NVIDIA-H200": 2}},
+		"beside another request":       {`{firstAvailable: [` + of("H100 NVL", 1) + `, ` + of("L4", 4) + `]}, {exactly: ` + of("H100 NVL", 2) + `}`, map[string]int64{"": 6, "NVIDIA-H100-NVL": 3, "NVIDIA-L4": 4, "NVIDIA-H200": 0}},
+		"two requests of two products": {`{exactly: ` + of("H100 NVL", 2) + `}, {exactly: ` + of("L4", 1) + `}`, map[string]int64{"": 3, "NVIDIA-H100-NVL": 2, "NVIDIA-L4": 1, "NVIDIA-H200": 0}},
+	} {
+		spec := `{devices: {requests: [` + test.requests + `]}}`
+		template := read(`{apiVersion: resource.k8s.io/v1, kind: ResourceClaimTemplate, metadata: {name: t, namespace: team}, spec: {spec: ` + spec + `}}`)
+		known := workload.BuiltInGPUResources.WithClaims(workload.NewClaims([]manifest.Object{template}, nil), "team")
+		deployment := read(`{apiVersion: apps/v1, kind: Deployment, metadata: {name: d, namespace: team}, spec: {replicas: 3, template: {spec: {resourceClaims: [{name: a, resourceClaimTemplateName: t}], containers: [{}]}}}}`)
+		claim := read(`{apiVersion: resource.k8s.io/v1, kind: ResourceClaim, metadata: {name: c, namespace: team}, spec: ` + spec + `}`)
+		for kind, of := range map[string]struct {
+			parts []workload.Part
+			times int64
+		}{
+			"a claim": {workload.ClaimUsage(claim, known).Parts, 1}, "pods": {workload.DeploymentUsage(deployment, workload.Controlled{}, known).Parts, 3},
+		} {
+			t.Run(name+": "+kind, func(t *testing.T) {
+				got := map[string]int64{"": workload.Sum(of.parts)}
+				want := map[string]int64{}
+				for product, n := range test.want {
+					want[product] = n * of.times
+					if product != "" {
+						list := workload.NewTypeList([]string{product})
+						got[product] = workload.SumOf(of.parts, list.MayBe)
+					}
+				}
+				assert.Equal(t, want, got)
+			})
+		}
+	}
+}
+
 // TestWhatOnlyLooksLikeASelectorOfAProductPinsNothing: text that a tenant writes into a literal,
 // or terms that may be left out.
 func TestWhatOnlyLooksLikeASelectorOfAProductPinsNothing(t *testing.T) {

@@ -81,8 +81,8 @@ func (r *record) names(template string) bool {
 
 // each is how many sevenths of a GPU one pod of an object has: by names of resources, and of what it has by a
 // template, what its ResourceClaim has, once that was made, or what the template has now. Names of resources are
-// of the type of the pod's nodes, and claims of that of their own selectors; one that may be of the limit's type
-// is enough for the pod to count with all that it has.
+// of the type of the pod's nodes, and claims of that of their own selectors. Of a pod with names of resources one
+// that may be of the limit's type is enough for it to count with all that it has.
 func (s *sums) each(r *record) int64 {
 	sum, counts := r.each, r.each > 0 && r.counts(s.product)
 	for _, e := range r.entries {
@@ -93,8 +93,11 @@ func (s *sums) each(r *record) int64 {
 			}
 		}
 		if from != nil {
-			sum += from.each
-			counts = counts || from.each > 0 && from.counts(s.product)
+			own := from.counts(s.product)
+			if own || r.each > 0 {
+				sum += from.each
+			}
+			counts = counts || from.each > 0 && own
 		}
 	}
 	if !counts {
