@@ -244,3 +244,62 @@ func TestAReplicaSetWithOtherPodsThanItsDeploymentSelects(t *testing.T) {
 	s.work()
 	assert.LessOrEqual(t, s.held(allTypes), int64(12))
 }
+
+// A ReplicaSet that is given to another Deployment takes its pods along, also those that terminate: the first one makes
+// others in their place.
+func TestAReplicaSetThatIsGivenToAnotherDeployment(t *testing.T) {
+	for name, replicas := range map[string]int64{"that asks for pods": 2, "that is scaled to 0": 0} {
+		t.Run(name, func(t *testing.T) {
+			s := &orphaned{simulate(t, 1, 12, true)}
+			deployment := func(name string, spec manifest.Object) manifest.Object {
+				return manifest.Object{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": manifest.Object{"name": name, "namespace": team, "uid": name, "labels": manifest.Object{"app": "x"}},
+					"spec": manifest.Object{"replicas": int64(2), "selector": manifest.Object{"matchLabels": manifest.Object{"app": "x"}},
+						"strategy": manifest.Object{"type": "Recreate"}, "template": manifest.Object{"metadata": manifest.Object{"labels": manifest.Object{"app": "x"}}, "spec": spec}}}
+			}
+			s.make(deployment("d", sixGPUs()))
+			s.work()
+			require.EqualValues(t, 12, s.held(allTypes))
+			without := sixGPUs()
+			without["containers"] = []any{manifest.Object{"name": "c", "image": "a"}}
+			other := deployment("other", without)
+			s.put(workload.DeploymentKind, other) // nobody asks about it
+			set := clonedObject(s.any(workload.ReplicaSetKind))
+			manifest.Map(set, "spec")["replicas"] = replicas
+			s.put(workload.ReplicaSetKind, set)
+			assert.False(t, s.update(tenant, workload.ReplicaSetKind, "", set, func(o manifest.Object) {
+				manifest.Map(o, "metadata")["ownerReferences"] = reference(workload.DeploymentKind, other)
+			}))
+		})
+	}
+}
+
+// A Deployment that is deleted without its ReplicaSets in the middle of a rollout leaves both only if there is room,
+// whatever it asks for meanwhile.
+func TestReplicaSetsOfARolloutThatOutliveTheirDeployment(t *testing.T) {
+	for name, replicas := range map[string]int64{"as it was": 2, "scaled up": 9} {
+		t.Run(name, func(t *testing.T) {
+			s := newOrphaned(t)
+			d := s.withLater()
+			earlier := clonedObject(s.stored[workload.ReplicaSetKind]["d-later"])
+			manifest.Map(earlier, "metadata")["name"], manifest.Map(earlier, "metadata")["uid"] = "d-earlier", "earlier"
+			for _, at := range [][]string{{"metadata", "labels"}, {"spec", "selector", "matchLabels"}} {
+				manifest.Map(earlier, at...)["hash"] = "earlier"
+			}
+			manifest.Map(earlier, "spec")["replicas"] = int64(0)
+			s.put(workload.ReplicaSetKind, earlier)
+			for _, pod := range s.all(workload.PodKind) {
+				pod = clonedObject(pod)
+				manifest.Map(pod, "metadata")["labels"] = manifest.Object{"app": "x", "hash": "earlier"}
+				manifest.Map(pod, "metadata")["ownerReferences"] = reference(workload.ReplicaSetKind, earlier)
+				s.put(workload.PodKind, pod)
+			}
+			manifest.Map(d, "metadata")["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+			manifest.Map(d, "spec")["replicas"] = replicas
+			s.put(workload.DeploymentKind, d)
+			assert.False(t, s.let(workload.ReplicaSetKind, s.stored[workload.ReplicaSetKind]["d-earlier"]))
+			assert.False(t, s.let(workload.ReplicaSetKind, s.stored[workload.ReplicaSetKind]["d-later"]))
+			s.work()
+			assert.EqualValues(t, 12, s.held(allTypes))
+		})
+	}
+}

@@ -64,7 +64,9 @@ func (r *Request) takesPods() bool {
 // stray refuses that a ReplicaSet with devices comes to a Deployment that does not select its pods: the controller
 // of that scales the ReplicaSet, and once it is gone nothing tells whose its pods were.
 func (r *Request) stray() *field.Error {
-	same := func(path ...string) bool { return manifest.Equal(manifest.At(r.old, path...), manifest.At(r.object, path...)) }
+	same := func(path ...string) bool {
+		return manifest.Equal(manifest.At(r.old, path...), manifest.At(r.object, path...))
+	}
 	if r.related.strays == nil || !asksForDevices(r.object) ||
 		(r.old != nil && asksForDevices(r.old) && same("metadata", "labels") && same("metadata", "ownerReferences")) {
 		return nil
@@ -252,7 +254,8 @@ func (r *Request) isOrphaned(ctx context.Context, in inNamespace) (bool, error) 
 }
 
 // replicaSetClaim is what a Deployment claims with the request's ReplicaSet. One that somebody else makes
-// is charged by itself, and its Deployment as far as it may scale that one.
+// is charged by itself, and its Deployment as far as it may scale that one. One that is taken from another Deployment
+// brings its pods, for which that makes others.
 func (r *Request) replicaSetClaim(w World, of deployment) Claim {
 	gpus := r.selection(w).GPUResources()
 	set := r.object
@@ -269,9 +272,13 @@ func (r *Request) replicaSetClaim(w World, of deployment) Claim {
 	} else {
 		without.replicaSets = except(of.replicaSets, manifest.Text(r.object, "metadata", "uid"))
 	}
-	now, was := of.usage(of.object, set, gpus), without.usage(of.object, before, gpus)
-	root := rootOf(of.object)
-	return Claim{Key: root.key, Kind: root.kind, Name: root.name, New: now.Parts, Old: was.Parts, Overlap: now.Overlap, Demand: now, was: was}
+	was := without.usage(of.object, before, gpus)
+	moved := r.moved(of.object)
+	if moved {
+		of.pods = slices.Concat(of.pods, r.related.pods)
+	}
+	now, root := of.usage(of.object, set, gpus), rootOf(of.object)
+	return Claim{Beyond: moved, Key: root.key, Kind: root.kind, Name: root.name, New: now.Parts, Old: was.Parts, Overlap: now.Overlap, Demand: now, was: was}
 }
 
 func except(objects []manifest.Object, uid string) []manifest.Object {

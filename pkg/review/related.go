@@ -52,7 +52,7 @@ type related struct {
 	// strays is a Deployment whose controller takes a ReplicaSet for its own by its labels, and which does not select
 	// its pods.
 	strays manifest.Object
-	// rollsOut is whether a ReplicaSet is taken from a Deployment that is being deleted, and has more than it asks for.
+	// rollsOut is whether a ReplicaSet is taken from a Deployment that is being deleted, and has another with devices.
 	rollsOut bool
 	// target is what a HorizontalPodAutoscaler points at.
 	target manifest.Object
@@ -64,6 +64,8 @@ type related struct {
 type deployment struct {
 	object                   manifest.Object
 	replicaSets, autoscalers []manifest.Object
+	// pods are those of its ReplicaSets, where another one comes to it with pods.
+	pods []manifest.Object
 }
 
 // adopted is a Deployment with those ReplicaSets that are its own already.
@@ -75,7 +77,7 @@ func (d deployment) adopted() deployment {
 // usage measures a Deployment with what belongs to it, one ReplicaSet in another state: as it was or
 // is to be, nil without it.
 func (d deployment) usage(object, set manifest.Object, gpus workload.GPUResources) workload.Usage {
-	c := workload.Controlled{Autoscaled: autoscaled(d.autoscalers, workload.Replicas(object))}
+	c := workload.Controlled{Autoscaled: autoscaled(d.autoscalers, workload.Replicas(object)), Pods: workload.HeldBy(d.pods, gpus)}
 	for _, stored := range d.replicaSets {
 		if set == nil || manifest.Text(stored, "metadata", "uid") != manifest.Text(set, "metadata", "uid") {
 			c.ReplicaSets = append(c.ReplicaSets, stored)
@@ -234,12 +236,24 @@ func (r *Request) resolveOwner(ctx context.Context, w World, in inNamespace) (er
 		if err != nil {
 			return err
 		}
-		if err := r.readClaims(ctx, w, in, append(d.replicaSets, object)...); err != nil {
+		if r.moved(object) && len(r.related.pods) > 0 {
+			pods, _, err := in.podsOf(ctx, object, d.replicaSets)
+			if err != nil {
+				return err
+			}
+			d.pods = slices.Concat(pods...)
+		}
+		if err := r.readClaims(ctx, w, in, slices.Concat(d.replicaSets, d.pods, []manifest.Object{object})...); err != nil {
 			return err
 		}
 		r.related.deployments = append(r.related.deployments, d)
 	}
 	return nil
+}
+
+// moved tells whether an update takes a ReplicaSet from one Deployment to another.
+func (r *Request) moved(to manifest.Object) bool {
+	return r.related.oldOwner != nil && !sameUID(r.related.oldOwner, to)
 }
 
 // readAwaited adds, to the pods of a ReplicaSet that leaves its Deployment, those that belong to nobody and that it
@@ -258,7 +272,7 @@ func (r *Request) readAwaited(ctx context.Context, w World, in inNamespace) erro
 }
 
 // readRollout tells, of a ReplicaSet that is taken from a Deployment which is being deleted, whether the Deployment
-// has more than it asks for: the ReplicaSets of a rollout, which may be beside the budget, are none afterwards.
+// has several with devices: those of a rollout may be beside the budget, and afterwards there is none.
 func (r *Request) readRollout(ctx context.Context, w World, in inNamespace) error {
 	owner := r.related.oldOwner
 	if owner == nil || r.related.owner != nil || manifest.Text(owner, "metadata", "deletionTimestamp") == "" {
@@ -275,13 +289,13 @@ func (r *Request) readRollout(ctx context.Context, w World, in inNamespace) erro
 	if err := r.readClaims(ctx, w, in, slices.Concat(append(pods, sets, []manifest.Object{owner})...)...); err != nil {
 		return err
 	}
-	has := int64(0)
+	some := 0
 	for i, set := range sets {
-		has = workload.SaturatingAdd(has, workload.NeedOf(set, r.held(pods[i]), r.gpus).Held.GPUs)
+		if workload.NeedOf(set, r.held(pods[i]), r.gpus).Held.GPUs > 0 {
+			some++
+		}
 	}
-	goesOn := clone(owner)
-	delete(manifest.Map(goesOn, "metadata"), "deletionTimestamp")
-	r.related.rollsOut = has > workload.DeploymentUsage(goesOn, workload.Controlled{}, r.gpus).Claim
+	r.related.rollsOut = some > 1
 	return nil
 }
 
