@@ -58,8 +58,11 @@ func (r *Request) takesPods() bool {
 	was, stated := workload.Controller(r.old)
 	now, still := workload.Controller(r.object)
 	leaves := stated && (!still || was != now || r.related.owner == nil)
-	return leaves && r.held(r.related.pods).Pods > 0
+	return leaves && r.held(r.takes()).Pods > 0
 }
+
+// takes are the pods that an object has, or may adopt once it is taken from its owner.
+func (r *Request) takes() []manifest.Object { return slices.Concat(r.related.pods, r.related.adoptable) }
 
 // stray refuses that a ReplicaSet with devices comes to a Deployment that does not select its pods: the controller
 // of that scales the ReplicaSet, and once it is gone nothing tells whose its pods were.
@@ -138,7 +141,7 @@ func (r *Request) podClaims(w World) []Claim {
 	if r.raised() {
 		_, old = r.byItself().podUsage(w)
 	}
-	if held := r.held(r.related.pods); held.Pods > 0 {
+	if held := r.held(r.takes()); held.Pods > 0 {
 		d.Expect(r.object, held)
 		old.Expect(r.old, held)
 	}
@@ -275,7 +278,7 @@ func (r *Request) replicaSetClaim(w World, of deployment) Claim {
 	was := without.usage(of.object, before, gpus)
 	moved := r.moved(of.object)
 	if moved {
-		of.pods = slices.Concat(of.pods, r.related.pods)
+		of.pods = slices.Concat(of.pods, r.takes())
 	}
 	now, root := of.usage(of.object, set, gpus), rootOf(of.object)
 	return Claim{Beyond: moved, Key: root.key, Kind: root.kind, Name: root.name, New: now.Parts, Old: was.Parts, Overlap: now.Overlap, Demand: now, was: was}

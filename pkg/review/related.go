@@ -21,8 +21,8 @@ type related struct {
 	deployments []deployment
 	// own is what controls of a Deployment that the request is about, and the autoscalers of any kind.
 	own deployment
-	// pods are those of the stored object.
-	pods []manifest.Object
+	// pods are those of the stored object, and adoptable those that one which leaves its owner may adopt.
+	pods, adoptable []manifest.Object
 	// root holds the claim of a Pod, and need is what it needs with the Pod.
 	root root
 	need workload.Need
@@ -236,7 +236,7 @@ func (r *Request) resolveOwner(ctx context.Context, w World, in inNamespace) (er
 		if err != nil {
 			return err
 		}
-		if r.moved(object) && len(r.related.pods) > 0 {
+		if r.moved(object) && len(r.takes()) > 0 {
 			pods, _, err := in.podsOf(ctx, object, d.replicaSets)
 			if err != nil {
 				return err
@@ -256,8 +256,8 @@ func (r *Request) moved(to manifest.Object) bool {
 	return r.related.oldOwner != nil && !sameUID(r.related.oldOwner, to)
 }
 
-// readAwaited adds, to the pods of a ReplicaSet that leaves its Deployment, those that belong to nobody and that it
-// may adopt at any moment: so far they are the Deployment's to have again.
+// readAwaited reads, for a ReplicaSet that leaves its Deployment, the pods that belong to nobody and that it may
+// adopt at any moment: so far they are the Deployment's to have again.
 func (r *Request) readAwaited(ctx context.Context, w World, in inNamespace) error {
 	if r.related.oldOwner == nil || r.related.owner != nil {
 		return nil
@@ -266,9 +266,8 @@ func (r *Request) readAwaited(ctx context.Context, w World, in inNamespace) erro
 	if err != nil {
 		return err
 	}
-	awaited, _ := partition(listed, func(o manifest.Object) bool { return manifest.ControllerOf(o) == (manifest.Owner{}) })
-	r.related.pods = append(r.related.pods, awaited...)
-	return r.readClaims(ctx, w, in, awaited...)
+	r.related.adoptable, _ = partition(listed, func(o manifest.Object) bool { return manifest.ControllerOf(o) == (manifest.Owner{}) })
+	return r.readClaims(ctx, w, in, r.related.adoptable...)
 }
 
 // readRollout tells, of a ReplicaSet that is taken from a Deployment which is being deleted, whether the Deployment

@@ -31,6 +31,9 @@ func (a Amount) upTo(b Amount) Amount {
 	return Amount{GPUs: min(a.GPUs, b.GPUs), Overlap: min(a.Overlap, b.Overlap)}
 }
 
+// all is both together.
+func (a Amount) all() int64 { return sum(a.GPUs, a.Overlap) }
+
 // covers tells whether nothing of b is beyond a.
 func (a Amount) covers(b Amount) bool { return a.GPUs >= b.GPUs && a.Overlap >= b.Overlap }
 

@@ -40,11 +40,23 @@ type Listed struct {
 func (l *Listed) in(namespace string, key Key, held Amount) Amount {
 	live := l.Live[namespace][key].capped()
 	if asked, less := l.Asked[namespace][key]; less {
-		kept := live.upTo(held)
-		kept.GPUs = min(held.GPUs, sum(live.GPUs, live.Overlap-kept.Overlap)) // pods of the rollout may have come within it
-		live = asked.capped().Max(kept)
+		live = live.keptOf(asked.capped(), held)
 	}
 	return live.Max(l.Plans[namespace][key].capped().upTo(held))
+}
+
+// keptOf is what an entry, which holds an amount, keeps of what is there, of which nobody was asked about more than
+// some amount: both together as much as is there, as far as the entry holds it, and no less than was asked about.
+func (a Amount) keptOf(asked, held Amount) Amount {
+	most := max(asked.all(), min(a.all(), held.all()))
+	if a.all() <= most && asked.Max(held).covers(a) {
+		return a
+	}
+	kept := a.upTo(held)
+	kept.GPUs = min(held.GPUs, sum(a.GPUs, a.Overlap-kept.Overlap)) // pods of the rollout may have come within it
+	kept = asked.Max(kept)
+	kept.Overlap -= min(kept.Overlap, max(0, kept.all()-most))
+	return kept
 }
 
 // Selected are the namespaces that a budget selects; nil where it selects them all, or by
