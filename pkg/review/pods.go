@@ -62,7 +62,9 @@ func (r *Request) takesPods() bool {
 }
 
 // takes are the pods that an object has, or may adopt once it is taken from its owner.
-func (r *Request) takes() []manifest.Object { return slices.Concat(r.related.pods, r.related.adoptable) }
+func (r *Request) takes() []manifest.Object {
+	return slices.Concat(r.related.pods, r.related.adoptable)
+}
 
 // stray refuses that a ReplicaSet with devices comes to a Deployment that does not select its pods: the controller
 // of that scales the ReplicaSet, and once it is gone nothing tells whose its pods were.
