@@ -303,3 +303,28 @@ func TestReplicaSetsOfARolloutThatOutliveTheirDeployment(t *testing.T) {
 		})
 	}
 }
+
+// The deployment controller goes by the UID of an owner reference: a ReplicaSet that states another name beside it is
+// as much its own.
+func TestAReplicaSetThatStatesAnotherName(t *testing.T) {
+	s := &orphaned{simulate(t, 1, 12, true)}
+	s.make(manifest.Object{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": labelsOf("d", "x"),
+		"spec": manifest.Object{"replicas": int64(2), "selector": manifest.Object{"matchLabels": manifest.Object{"app": "x"}},
+			"template": manifest.Object{"metadata": manifest.Object{"labels": manifest.Object{"app": "x"}}, "spec": sixGPUs()}}})
+	s.work()
+	require.EqualValues(t, 12, s.held(allTypes))
+	named := func(name string) func(manifest.Object) {
+		return func(o manifest.Object) {
+			manifest.Map(o, "metadata")["ownerReferences"].([]any)[0].(manifest.Object)["name"] = name
+		}
+	}
+	set := s.any(workload.ReplicaSetKind)
+	require.True(t, s.update(tenant, workload.ReplicaSetKind, "", set, named("any")), "it stays whose it is")
+	s.flush()
+	set = s.any(workload.ReplicaSetKind)
+	assert.False(t, s.update(tenant, workload.ReplicaSetKind, "", set, func(o manifest.Object) { manifest.Map(o, "metadata")["labels"] = manifest.Object{"app": "other"} }))
+	assert.False(t, s.let(workload.ReplicaSetKind, set))
+	s.flush()
+	s.work()
+	assert.EqualValues(t, 12, s.held(allTypes))
+}

@@ -49,7 +49,7 @@ func (o *operatorRoot) holds(more, had []workload.Part, gpus workload.GPUResourc
 // rootOf is the object of an operator's kind that another one is part of, as it is stored; nil if none.
 func (r *Request) rootOf(ctx context.Context, in inNamespace, o manifest.Object) (manifest.Object, *workload.OperatorKind, error) {
 	return r.operators.RootOf(o, func(ref workload.OwnerRef) (manifest.Object, error) {
-		return in.get(ctx, ref.GroupKind, ref.Name)
+		return in.referred(ctx, ref)
 	})
 }
 
@@ -70,7 +70,7 @@ func (r *Request) resolveMade(ctx context.Context, w World, in inNamespace) erro
 	without := manifest.Text(r.object, "metadata", "uid")
 	ref, _ := workload.Controller(r.object)
 	if nearest, ok := r.operators.For(ref.GroupKind); ok && ref.UID != manifest.Text(root, "metadata", "uid") {
-		if of.nearest, err = in.get(ctx, ref.GroupKind, ref.Name); err != nil || of.nearest == nil {
+		if of.nearest, err = in.referred(ctx, ref); err != nil || of.nearest == nil {
 			return err
 		}
 		if of.nearestMade, err = r.madeOf(ctx, in, of.nearest, nearest, without); err != nil {

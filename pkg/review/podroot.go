@@ -112,8 +112,8 @@ func (r *Request) dangles(ctx context.Context, in inNamespace, o manifest.Object
 		owner, err := in.owner(ctx, o)
 		return owner == nil, err
 	}
-	owner, err := in.get(ctx, ref.GroupKind, ref.Name)
-	return err == nil && manifest.Text(owner, "metadata", "uid") != ref.UID, err
+	owner, err := in.referred(ctx, ref)
+	return owner == nil, err
 }
 
 // answers tells whether an object of a kind holds the claim of what it controls.

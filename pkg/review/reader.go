@@ -25,13 +25,29 @@ func (r inNamespace) get(ctx context.Context, kind schema.GroupKind, name string
 	return r.Get(ctx, kind, r.namespace, name)
 }
 
+// referred is the object that an owner reference means; nil if it is gone. Controllers go by the UID, whatever name
+// stands beside it.
+func (r inNamespace) referred(ctx context.Context, ref workload.OwnerRef) (manifest.Object, error) {
+	named, err := r.get(ctx, ref.GroupKind, ref.Name)
+	if err != nil || (named != nil && manifest.Text(named, "metadata", "uid") == ref.UID) {
+		return named, err
+	}
+	listed, err := r.List(ctx, ref.GroupKind, r.namespace, labels.Everything())
+	for _, o := range listed {
+		if manifest.Text(o, "metadata", "uid") == ref.UID {
+			return o, nil
+		}
+	}
+	return nil, err
+}
+
 // owner is the controller that an object states, if it is there and the object belongs to it.
 func (r inNamespace) owner(ctx context.Context, o manifest.Object) (manifest.Object, error) {
 	ref, ok := workload.Owner(o)
 	if !ok {
 		return nil, nil
 	}
-	owner, err := r.get(ctx, ref.GroupKind, ref.Name)
+	owner, err := r.referred(ctx, ref)
 	if err != nil || owner == nil || !workload.Belongs(o, owner) {
 		return nil, err
 	}

@@ -305,8 +305,11 @@ func (r *Request) adopters(ctx context.Context, in inNamespace) ([]manifest.Obje
 	}
 	if manifest.ControllerOf(r.object) != (manifest.Owner{}) {
 		ref, _ := workload.Owner(r.object)
-		stated, err := in.get(ctx, ref.GroupKind, ref.Name)
-		if stated != nil && manifest.Text(stated, "metadata", "uid") == ref.UID && workload.Selects(stated, r.object) {
+		if ref.UID == "" {
+			return nil, nil
+		}
+		stated, err := in.referred(ctx, ref)
+		if stated != nil && workload.Selects(stated, r.object) {
 			r.related.strays = stated
 		}
 		return nil, err
