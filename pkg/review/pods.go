@@ -2,7 +2,6 @@ package review
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -59,26 +58,6 @@ func (r *Request) takesPods() bool {
 	now, still := workload.Controller(r.object)
 	leaves := stated && (!still || was != now || r.related.owner == nil)
 	return leaves && r.held(r.takes()).Pods > 0
-}
-
-// takes are the pods that an object has, or may adopt once it is taken from its owner.
-func (r *Request) takes() []manifest.Object {
-	return slices.Concat(r.related.pods, r.related.adoptable)
-}
-
-// stray refuses that a ReplicaSet with devices comes to a Deployment that does not select its pods: the controller
-// of that scales the ReplicaSet, and once it is gone nothing tells whose its pods were.
-func (r *Request) stray() *field.Error {
-	same := func(path ...string) bool {
-		return manifest.Equal(manifest.At(r.old, path...), manifest.At(r.object, path...))
-	}
-	if r.related.strays == nil || !asksForDevices(r.object) ||
-		(r.old != nil && asksForDevices(r.old) && same("metadata", "labels") && same("metadata", "ownerReferences")) {
-		return nil
-	}
-	return field.Forbidden(field.NewPath("spec", "selector"), fmt.Sprintf(
-		"takes pods that Deployment %s does not select, which this ReplicaSet has labels of; give it other labels, or a selector with all of the Deployment's",
-		manifest.Text(r.related.strays, "metadata", "name")))
 }
 
 // podUsage measures the new and, on UPDATE, the old object by itself, as far as autoscalers may raise it.
@@ -208,12 +187,6 @@ func (r *Request) besideLeft(w World, c Claim) []Claim {
 	return claims
 }
 
-// lacksPods tells whether an object has fewer pods than it asks for. One that is orphaned has been charged
-// with its owner, whose entry stays until a count has seen that, and so have the pods that it has.
-func (r *Request) lacksPods(d workload.Usage) bool {
-	return r.held(r.related.pods).Active.GPUs < d.Claim
-}
-
 // movedClaims are for a Pod that is taken from its controller, or from the Deployment that waits to adopt
 // it: that makes another in its place. By itself it takes room even if it was counted by itself. Where it is
 // changed otherwise it stays whose it is. Its controller lets go of one that was charged when it got other
@@ -256,44 +229,6 @@ func (r *Request) isOrphaned(ctx context.Context, in inNamespace) (bool, error) 
 	}
 	root, _, err := r.rootOf(ctx, in, owner)
 	return root != nil && manifest.Text(root, "metadata", "deletionTimestamp") == "", err
-}
-
-// replicaSetClaim is what a Deployment claims with the request's ReplicaSet. One that somebody else makes
-// is charged by itself, and its Deployment as far as it may scale that one. One that is taken from another Deployment
-// brings its pods, for which that makes others.
-func (r *Request) replicaSetClaim(w World, of deployment) Claim {
-	gpus := r.selection(w).GPUResources()
-	set := r.object
-	if r.old == nil || r.related.owner == nil {
-		set = clone(set)
-		if spec := manifest.Map(set, "spec"); spec != nil {
-			spec["replicas"] = min(1, workload.Replicas(set)) // one at 0 it leaves alone, unless it is paused
-		}
-	}
-	var before manifest.Object
-	without := of
-	if uid := manifest.Text(of.object, "metadata", "uid"); r.old != nil && manifest.Text(r.related.oldOwner, "metadata", "uid") == uid && uid != "" {
-		before = r.old
-	} else {
-		without.replicaSets = except(of.replicaSets, manifest.Text(r.object, "metadata", "uid"))
-	}
-	was := without.usage(of.object, before, gpus)
-	moved := r.moved(of.object)
-	if moved {
-		of.pods = slices.Concat(of.pods, r.takes())
-	}
-	now, root := of.usage(of.object, set, gpus), rootOf(of.object)
-	return Claim{Beyond: moved, Key: root.key, Kind: root.kind, Name: root.name, New: now.Parts, Old: was.Parts, Overlap: now.Overlap, Demand: now, was: was}
-}
-
-func except(objects []manifest.Object, uid string) []manifest.Object {
-	var rest []manifest.Object
-	for _, o := range objects {
-		if uid == "" || manifest.Text(o, "metadata", "uid") != uid {
-			rest = append(rest, o)
-		}
-	}
-	return rest
 }
 
 // statusClaims refuse, where a budget counts them, that somebody says of GPUs that they are not used any

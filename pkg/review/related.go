@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	admissionv1 "k8s.io/api/admission/v1"
-	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/kubetorch/webhook/pkg/budget/ledger"
 	"github.com/kubetorch/webhook/pkg/manifest"
@@ -249,86 +248,6 @@ func (r *Request) resolveOwner(ctx context.Context, w World, in inNamespace) (er
 		r.related.deployments = append(r.related.deployments, d)
 	}
 	return nil
-}
-
-// moved tells whether an update takes a ReplicaSet from one Deployment to another.
-func (r *Request) moved(to manifest.Object) bool {
-	return r.related.oldOwner != nil && !sameUID(r.related.oldOwner, to)
-}
-
-// readAwaited reads, for a ReplicaSet that leaves its Deployment, the pods that belong to nobody and that it may
-// adopt at any moment: so far they are the Deployment's to have again.
-func (r *Request) readAwaited(ctx context.Context, w World, in inNamespace) error {
-	if r.related.oldOwner == nil || r.related.owner != nil {
-		return nil
-	}
-	listed, err := in.List(ctx, workload.PodKind, in.namespace, workload.Selector(r.old))
-	if err != nil {
-		return err
-	}
-	r.related.adoptable, _ = partition(listed, func(o manifest.Object) bool { return manifest.ControllerOf(o) == (manifest.Owner{}) })
-	return r.readClaims(ctx, w, in, r.related.adoptable...)
-}
-
-// readRollout tells, of a ReplicaSet that is taken from a Deployment which is being deleted, whether the Deployment
-// has several with devices: those of a rollout may be beside the budget, and afterwards there is none.
-func (r *Request) readRollout(ctx context.Context, w World, in inNamespace) error {
-	owner := r.related.oldOwner
-	if owner == nil || r.related.owner != nil || manifest.Text(owner, "metadata", "deletionTimestamp") == "" {
-		return nil
-	}
-	sets, err := in.children(ctx, workload.ReplicaSetKind, owner)
-	if err != nil {
-		return err
-	}
-	pods, _, err := in.podsOf(ctx, owner, sets)
-	if err != nil {
-		return err
-	}
-	if err := r.readClaims(ctx, w, in, slices.Concat(append(pods, sets, []manifest.Object{owner})...)...); err != nil {
-		return err
-	}
-	some := 0
-	for i, set := range sets {
-		if workload.NeedOf(set, r.held(pods[i]), r.gpus).Held.GPUs > 0 {
-			some++
-		}
-	}
-	r.related.rollsOut = some > 1
-	return nil
-}
-
-// adopters are the Deployments that control a ReplicaSet, or would as soon as it is stored.
-func (r *Request) adopters(ctx context.Context, in inNamespace) ([]manifest.Object, error) {
-	if r.related.owner != nil {
-		return []manifest.Object{r.related.owner}, nil
-	}
-	if manifest.ControllerOf(r.object) != (manifest.Owner{}) {
-		ref, _ := workload.Owner(r.object)
-		if ref.UID == "" {
-			return nil, nil
-		}
-		stated, err := in.referred(ctx, ref)
-		if stated != nil && workload.Selects(stated, r.object) {
-			r.related.strays = stated
-		}
-		return nil, err
-	}
-	listed, err := in.List(ctx, DeploymentKind, in.namespace, labels.Everything())
-	if err != nil {
-		return nil, err
-	}
-	var found []manifest.Object
-	for _, o := range listed {
-		switch {
-		case manifest.Text(o, "metadata", "deletionTimestamp") != "":
-		case workload.Adopts(o, r.object):
-			found = append(found, o)
-		case workload.Selects(o, r.object):
-			r.related.strays = o
-		}
-	}
-	return found, nil
 }
 
 func (r *Request) held(pods []manifest.Object) workload.Held { return workload.HeldBy(pods, r.gpus) }
