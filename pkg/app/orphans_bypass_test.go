@@ -225,6 +225,17 @@ func TestAReplicaSetWithOtherPodsThanItsDeploymentSelects(t *testing.T) {
 	} {
 		assert.False(t, s.update(tenant, workload.ReplicaSetKind, "", r, change), name)
 	}
+	assert.False(t, s.create(tenant, workload.DeploymentKind, func() manifest.Object {
+		d := deployment("later", "y")
+		for _, at := range [][]string{{"spec", "selector", "matchLabels"}, {"spec", "template", "metadata", "labels"}} {
+			manifest.Map(d, at...)["tier"] = "z"
+		}
+		labelled := clonedObject(r)
+		manifest.Map(labelled, "metadata", "labels")["tier"] = "z"
+		s.put(workload.ReplicaSetKind, labelled)
+		return d
+	}()), "a Deployment that would have to adopt it is not made")
+	assert.Contains(t, s.log[len(s.log)-1], "selects ReplicaSet r by its labels, which has other pods")
 	r = clonedObject(r) // while the webhook was away
 	manifest.Map(r, "metadata")["labels"] = app("x")
 	s.put(workload.ReplicaSetKind, r)

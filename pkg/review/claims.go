@@ -286,7 +286,13 @@ func (r *Request) childClaims(ctx context.Context, w World) ([]Claim, error) {
 		return nil, err
 	}
 	if left || r.woken() || r.aimed() {
-		c.Old, c.Beyond = nil, left // nothing was charged for it under its own key, and what is left from before is not free
+		gone := false
+		if w.Live != nil {
+			if gone, err = r.dangles(ctx, r.live(w).inNamespace, r.object); err != nil {
+				return nil, err
+			}
+		}
+		c.Old, c.Beyond = nil, left || gone // nothing was charged for it under its own key, and what is left from before is not free
 	}
 	if r.kind() == ConfigurationKind && r.old != nil && len(old.Parts)+len(d.Parts) > 0 {
 		covered, err := r.Covered(ctx, w)

@@ -160,14 +160,12 @@ func (r *Request) needOfDeployment(ctx context.Context, w World, in inNamespace,
 	}
 	deployments := []manifest.Object{deployment}
 	r.related.root = rootOf(deployment)
-	if revision == nil {
-		if r.related.dangles, err = r.dangles(ctx, in, deployment); err != nil {
+	top := deployment
+	if revision != nil {
+		if top, deployments, err = in.knativeRoot(ctx, revision, deployment); err != nil {
 			return err
 		}
-	} else {
-		if r.related.root, deployments, err = in.knativeRoot(ctx, revision, deployment); err != nil {
-			return err
-		}
+		r.related.root = rootOf(top)
 		if r.related.left, r.related.leftRevisions, err = in.leftByKnative(ctx); err != nil {
 			return err
 		}
@@ -175,6 +173,9 @@ func (r *Request) needOfDeployment(ctx context.Context, w World, in inNamespace,
 		if err := r.readClaims(ctx, w, in, slices.Concat(r.related.left, r.related.leftRevisions)...); err != nil {
 			return err
 		}
+	}
+	if r.related.dangles, err = r.dangles(ctx, in, top); err != nil {
+		return err
 	}
 	counted := false
 	for _, d := range deployments {
@@ -225,28 +226,27 @@ func partition(objects []manifest.Object, holds func(manifest.Object) bool) (fou
 
 // knativeRoot is what holds the claim of a Revision, and the Deployments of all that it holds the claim
 // for.
-func (in inNamespace) knativeRoot(ctx context.Context, revision, own manifest.Object) (root, []manifest.Object, error) {
+func (in inNamespace) knativeRoot(ctx context.Context, revision, own manifest.Object) (root manifest.Object, deployments []manifest.Object, err error) {
 	configuration, err := in.owner(ctx, revision)
 	if err != nil || configuration == nil {
-		return rootOf(revision), []manifest.Object{own}, err
+		return revision, []manifest.Object{own}, err
 	}
 	service, err := in.owner(ctx, configuration)
 	if err != nil {
-		return root{}, nil, err
+		return nil, nil, err
 	}
-	holder := rootOf(configuration)
+	holder := configuration
 	if service != nil {
-		holder = rootOf(service)
+		holder = service
 	}
 	revisions, err := in.children(ctx, RevisionKind, configuration)
 	if err != nil {
-		return root{}, nil, err
+		return nil, nil, err
 	}
 	listed, err := in.List(ctx, DeploymentKind, in.namespace, labels.Everything())
 	if err != nil {
-		return root{}, nil, err
+		return nil, nil, err
 	}
-	var deployments []manifest.Object
 	for _, revision := range revisions {
 		deployments = append(deployments, belonging(listed, revision)...)
 	}

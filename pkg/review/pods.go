@@ -122,6 +122,7 @@ func (r *Request) podClaims(w World) []Claim {
 	if r.raised() {
 		_, old = r.byItself().podUsage(w)
 	}
+	lacks := r.lacksPods(d)
 	if held := r.held(r.takes()); held.Pods > 0 {
 		d.Expect(r.object, held)
 		old.Expect(r.old, held)
@@ -136,7 +137,7 @@ func (r *Request) podClaims(w World) []Claim {
 	own := newClaim(r.key(), r.of.Kind, d, old)
 	own.Name = r.storedName()
 	if owner := r.related.oldOwner; r.related.leaves || owner != nil &&
-		(r.related.orphaned || manifest.Text(owner, "metadata", "deletionTimestamp") == "" || r.related.rollsOut || r.lacksPods(d)) {
+		(r.related.orphaned || manifest.Text(owner, "metadata", "deletionTimestamp") == "" || r.related.rollsOut || lacks) {
 		own.Old, own.Beyond = nil, true // its owner's entry, not its own: one that is left from before is not free
 	}
 	return append(claims, own)

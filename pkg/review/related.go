@@ -65,6 +65,8 @@ type deployment struct {
 	replicaSets, autoscalers []manifest.Object
 	// pods are those of its ReplicaSets, where another one comes to it with pods.
 	pods []manifest.Object
+	// stray is a ReplicaSet with devices that its controller would adopt, and may not.
+	stray manifest.Object
 }
 
 // adopted is a Deployment with those ReplicaSets that are its own already.
@@ -181,8 +183,12 @@ func (in inNamespace) deployment(ctx context.Context, object manifest.Object) (d
 		return d, err
 	}
 	for _, set := range listed {
-		if workload.Belongs(set, object) || (manifest.ControllerOf(set) == (manifest.Owner{}) && workload.Adopts(object, set)) {
+		owned, adopts := manifest.ControllerOf(set) != (manifest.Owner{}), workload.Adopts(object, set)
+		switch {
+		case workload.Belongs(set, object), !owned && adopts:
 			d.replicaSets = append(d.replicaSets, set)
+		case !owned && asksForDevices(set):
+			d.stray = set
 		}
 	}
 	d.autoscalers, err = in.autoscalers(ctx, workload.Target{GroupKind: DeploymentKind, Name: manifest.Text(object, "metadata", "name")})

@@ -92,6 +92,17 @@ func (r *Request) adopters(ctx context.Context, in inNamespace) ([]manifest.Obje
 	return found, nil
 }
 
+// strayOf refuses that a Deployment is made whose controller would have to adopt a ReplicaSet that may not come to it:
+// it would make none of its own, and say nothing.
+func (r *Request) strayOf() *field.Error {
+	stray := r.related.own.stray
+	if stray == nil || r.old != nil {
+		return nil
+	}
+	return field.Forbidden(field.NewPath("spec", "selector"), fmt.Sprintf(
+		"selects ReplicaSet %s by its labels, which has other pods; delete it, or give it other labels, first", manifest.Text(stray, "metadata", "name")))
+}
+
 // takes are the pods that an object has, or may adopt once it is taken from its owner.
 func (r *Request) takes() []manifest.Object {
 	return slices.Concat(r.related.pods, r.related.adoptable)

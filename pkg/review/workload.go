@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
 	"github.com/kubetorch/webhook/pkg/deployments/handover"
 	"github.com/kubetorch/webhook/pkg/expand"
 	"github.com/kubetorch/webhook/pkg/manifest"
@@ -201,6 +203,9 @@ func sameWorkload(old, now manifest.Object) bool {
 func (r *Request) judgeDeployment(ctx context.Context, w World) (Verdict, error) {
 	if errs := append(r.forgedExemptions(w), r.beyondFilling(w)...); len(errs) > 0 {
 		return Verdict{Errors: errs}, nil
+	}
+	if stray := r.strayOf(); stray != nil {
+		return Verdict{Errors: field.ErrorList{stray}}, nil
 	}
 	selection := r.selection(w)
 	d, old := r.deploymentDemands(w)

@@ -98,25 +98,9 @@ func (o Operators) MakersIn(some func(namespace string) bool) []string {
 }
 
 // WithMade is what an object claims, given what it asks for itself and what was made of it: of each type
-// of GPUs the larger of both. What is made of a type counts as part of what may be of any.
+// of GPUs the larger of both. What is made of a type counts as part of what may be of that type.
 func WithMade(own, made []Part) []Part {
-	more := Beyond(made, own)
-	free := Sum(Beyond(ofAnyType(own), ofAnyType(made)))
-	claimed := slices.Clone(own)
-	for _, p := range more {
-		if p.Type != "" && p.GPUs != Unbounded {
-			part := min(free, p.GPUs)
-			free, p.GPUs = free-part, p.GPUs-part
-		}
-		if p.GPUs > 0 {
-			claimed = append(claimed, p)
-		}
-	}
-	return claimed
-}
-
-func ofAnyType(parts []Part) []Part {
-	return slices.DeleteFunc(slices.Clone(parts), func(p Part) bool { return p.Type != "" })
+	return append(slices.Clone(own), Beyond(made, own)...)
 }
 
 // HasFinished tells whether the status of an object says that there are no pods of it any more.

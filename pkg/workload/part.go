@@ -3,6 +3,7 @@ package workload
 import (
 	"maps"
 	"math/big"
+	"slices"
 
 	"github.com/kubetorch/webhook/pkg/manifest"
 )
@@ -218,6 +219,30 @@ func (p Part) upTo(other Part) Part {
 	return p.sized()
 }
 
+// without is a part with so many GPUs fewer, of whatever types. Unbounded ones stay so.
+func (p Part) without(gpus int64) Part {
+	if p.GPUs != Unbounded {
+		p.GPUs = max(0, p.GPUs-gpus)
+	}
+	if p.GPUs == 0 {
+		p.less = nil
+	}
+	return p.sized()
+}
+
+// withoutOf is a part of several types with so many GPUs fewer, all of one of these. It stays one of several.
+func (p Part) withoutOf(gpuType string, gpus int64) Part {
+	types := maps.Clone(p.ofType)
+	if types[gpuType] != Unbounded {
+		types[gpuType] = max(0, types[gpuType]-gpus)
+	}
+	p.ofType = types
+	if p.GPUs != Unbounded {
+		p.GPUs = max(0, p.GPUs-gpus)
+	}
+	return p
+}
+
 // sized has no more GPUs of any type than all.
 func (p Part) sized() Part {
 	if p.ofType == nil {
@@ -235,9 +260,13 @@ func byTypes(parts []Part) byType {
 	return sums
 }
 
-// ChangesType tells whether parts may have more GPUs of some type than others: what is no more in all may be more
-// for a budget of one type.
+// ChangesType tells whether parts may have more GPUs of some type, or of some types together, than others: what is no
+// more in all may be more for a budget of them.
 func ChangesType(parts, others []Part) bool {
+	several := func(p Part) bool { return p.ofType != nil }
+	if (slices.ContainsFunc(parts, several) || slices.ContainsFunc(others, several)) && !slices.EqualFunc(parts, others, Part.Equal) {
+		return true
+	}
 	before := byTypes(others)
 	for gpuType, n := range byTypes(parts) {
 		if n > before[gpuType] {

@@ -69,6 +69,15 @@ func TestPartsOfSeveralTypes(t *testing.T) {
 			require.LessOrEqual(t, min(of(a), a.GPUs), of(b)+max(0, a.GPUs-b.GPUs), why...)
 		}
 		require.True(t, a.Equal(a), why...)
+		own, made := []Part{a, randomPart(r), randomPart(r)}, []Part{b, randomPart(r)}
+		claimed := WithMade(own, made)
+		why = []any{"%+v, %+v", own, made}
+		require.GreaterOrEqual(t, SumOf(claimed, counts), max(SumOf(own, counts), SumOf(made, counts)), why...)
+		require.LessOrEqual(t, Sum(claimed), Sum(own)+Sum(made), why...)
+		require.Equal(t, Sum(own), Sum(WithMade(own, own)), why...)
+		if !ChangesType(made, own) {
+			require.LessOrEqual(t, SumOf(made, counts), SumOf(own, counts)+max(0, Sum(made)-Sum(own)), why...)
+		}
 	}
 	require.Greater(t, several, 10_000)
 }
@@ -104,5 +113,34 @@ func TestTypesOfAPart(t *testing.T) {
 		"nothing has whatever others": {Part{}.or(Part{GPUs: 3, Type: "b"}), []string{"b"}, 3},
 	} {
 		t.Run(name, func(t *testing.T) { assert.Equal(t, test.want, count(test.part, test.types...)) })
+	}
+}
+
+// TestWhatIsMadeOfSeveralTypes: what an operator made is part of what its object asks for as far as that may be of the
+// same types.
+func TestWhatIsMadeOfSeveralTypes(t *testing.T) {
+	either := Part{GPUs: 4, Type: "a"}.or(Part{GPUs: 1, Type: "b"})
+	both := Part{GPUs: 4, Type: "a"}.plus(Part{GPUs: 2, Type: "b"})
+	for name, test := range map[string]struct {
+		own, made []Part
+		want      map[string]int64 // "" is in all
+	}{
+		"of a type that it may be of":            {[]Part{either}, []Part{{GPUs: 3, Type: "a"}}, map[string]int64{"": 4, "a": 4, "b": 1}},
+		"of one that it may not be of":           {[]Part{either}, []Part{{GPUs: 8, Type: "c"}}, map[string]int64{"": 12, "a": 4, "b": 1, "c": 8}},
+		"of one that fewer of it may be of":      {[]Part{either}, []Part{{GPUs: 4, Type: "b"}}, map[string]int64{"": 7, "a": 4, "b": 4}},
+		"pods of two types together":             {[]Part{{GPUs: 4, Type: "a"}, {GPUs: 2, Type: "b"}}, []Part{both}, map[string]int64{"": 6, "a": 4, "b": 2}},
+		"pods of either type":                    {[]Part{either}, []Part{either}, map[string]int64{"": 4, "a": 4, "b": 1}},
+		"pods of either, where any is asked for": {[]Part{{GPUs: 6}}, []Part{either}, map[string]int64{"": 6, "a": 6, "b": 6}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			claimed := WithMade(test.own, test.made)
+			got := map[string]int64{"": Sum(claimed)}
+			for gpuType := range test.want {
+				if gpuType != "" {
+					got[gpuType] = SumOf(claimed, func(of string) bool { return of == gpuType || of == "" })
+				}
+			}
+			assert.Equal(t, test.want, got)
+		})
 	}
 }

@@ -3,10 +3,8 @@ package workload
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"math/big"
 	"regexp"
-	"slices"
 	"strconv"
 )
 
@@ -188,22 +186,6 @@ func SumsByType(parts []Part) map[string]int64 {
 		}
 	}
 	return sums
-}
-
-// Beyond is what parts claim of each GPU type beyond what others do.
-func Beyond(parts, others []Part) []Part {
-	had := SumsByType(others)
-	now := SumsByType(parts)
-	var more []Part
-	for _, t := range slices.Sorted(maps.Keys(now)) {
-		if n := now[t]; n > had[t] {
-			if n != Unbounded {
-				n -= had[t]
-			}
-			more = append(more, Part{GPUs: n, Type: t})
-		}
-	}
-	return more
 }
 
 // Times is how many GPUs so many pods ask for together, rounded up, and what rounding added.

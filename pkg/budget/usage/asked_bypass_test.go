@@ -52,6 +52,8 @@ func TestWhatMayYetComeRaisesNoEntry(t *testing.T) {
 		"two earlier revisions that a status says have pods":   {append(family, sub(earlier, idle, "status: {}"), sub(earlier, idle, "status: {}", "svc-00001", "svc-00000", "uid: r1", "uid: r0")), amounts{24, 8}},
 		"a PodAutoscaler that was written by itself, for pods": {[]string{sub(targetText, "replicas: 1", "replicas: 0"), sub(autoscalerText, "svc-00002-deployment", "web")}, amounts{32, 0}},
 		"a template of claims that is made anew while":         {[]string{templateOf("t", 4), claiming(sub(targetText, "kind: Deployment", "kind: StatefulSet", "replicas: 1", "replicas: 3"))}, amounts{12, 0}},
+		"a ReplicaSet whose Deployment is gone":                {[]string{sub(setText, "replicas: 1", "replicas: 3"), podText}, amounts{24, 8}},
+		"a Revision whose Configuration is gone":               {[]string{revisionText}, amounts{8, 0}},
 		"by a Deployment":                                      {[]string{templateOf("t", 4), claiming(sub(targetText, "replicas: 1", "replicas: 3")), claiming(setText)}, amounts{12, 0}},
 		"by a pod":                                             {[]string{templateOf("t", 4), claiming(sub(podText, "controller: true", "controller: false"))}, amounts{4, 0}},
 		"claims that were made of one":                         {[]string{templateOf("t", 4), claiming(targetText), claiming(setText), claiming(podText), claimOf("c", madeFor("00000000-0000-4000-8000-000000000013", "pod-claim-name", "g"), 2)}, amounts{4, 2}},

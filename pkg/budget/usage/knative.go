@@ -34,6 +34,8 @@ type owner struct {
 	// superseded is whether a Revision's claim hangs on what statuses say of it, and replaced whether it is
 	// the overlap of what replaced it.
 	superseded, replaced bool
+	// gone is whether the Configuration that a Revision states is.
+	gone bool
 }
 
 func newOwner(i *cluster.Item, o manifest.Object, kind string, template workload.Usage) *owner {
@@ -139,6 +141,9 @@ func (c *counter) revisionsByThemselves() {
 		}
 		latest := of != nil && item.Name == of.latest && (*of.merged == "" || *of.merged == item.Name)
 		switch {
+		case of == nil && item.Controller != "":
+			// Its Service was charged with it, for what others had not.
+			mine.gone, mine.claimant = true, c.addAsked(item, "Revision", keyOf(item), d.Parts, nil)
 		case of == nil:
 			mine.claimant = c.add(item, "Revision", keyOf(item), d.Parts)
 		case of.names[item.Name]: // its Service's traffic names it
@@ -218,6 +223,11 @@ func (c *counter) ofRevision(found *holder, o manifest.Object) bool {
 	d = c.holders.deployment(found, r.template.PeakPods, nil)
 	claimed := workload.SaturatingMul(r.template.GPUs.PerPod, r.template.PeakPods)
 	claimant := &c.claimants[r.claimant]
+	if r.gone {
+		asked := c.holders.asked(found, 0)
+		claimant.plus(beyond(d, claimed), d.Overlap, Asked{asked.Parts, asked.Overlap})
+		return true
+	}
 	if r.superseded {
 		claimant.plus(beyond(d, claimed), d.Overlap, Asked{})
 		c.seeReplaced(r, c.holders.asked(found, 0))
