@@ -103,6 +103,22 @@ func TestPodsOfADeletedRevisionAreNoRoomForThoseOfTheNextOne(t *testing.T) {
 	}
 }
 
+// A Revision that outlives its Service is counted by itself, which nobody was asked about: its pods have to have room.
+func TestPodsOfARevisionThatOutlivesItsServiceHaveToHaveRoom(t *testing.T) {
+	next := step{user: account("replicaset-controller"), object: strings.Replace(podOf("s-1-a-x", "s-1", controlledBy("apps/v1", "ReplicaSet", "s-1-a"), 4), "labels: {", "labels: {serving.knative.dev/revisionUID: x, ", 1)}
+	for name, others := range map[string]int64{"where there is some": 2, "where there is none": 10} {
+		t.Run(name, func(t *testing.T) {
+			e, ledgers := standalone()
+			family := knativeFamily()[2:]
+			remember(t, e.remembered, family...)
+			hold(t, ledgers, family[0], 8)
+			hold(t, ledgers, of("apps/v1", "StatefulSet", "other", "replicas: 1", int(others)), others)
+			answer := e.validate(t.Context(), requestOf(t, next))
+			require.Equal(t, others == 2, answer.Allowed, "%+v", answer.Result)
+		})
+	}
+}
+
 // leftRevision is one that asks for some GPUs in its one pod.
 func leftRevision(gpus int) string {
 	return strings.Replace(knativeObject("serving.knative.dev/v1", "Revision", "s-0", controlledBy("serving.knative.dev/v1", "Configuration", "gone"), strings.Trim(podSpecOf(gpus), "{}")),
