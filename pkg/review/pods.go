@@ -22,7 +22,7 @@ func (r *Request) judgePods(w World) Verdict {
 	if r.of == workload.ResourceClaimKind && r.related.root.kind != "" {
 		return Verdict{} // part of its Pod, which was judged
 	}
-	if stray := r.stray(); stray != nil {
+	if stray := r.strays(); stray != nil {
 		return Verdict{Errors: field.ErrorList{stray}}
 	}
 	v := r.judgeRaised(w, r.verdict(r.selection(w), d, old), func(r *Request) (workload.Usage, *workload.Usage) { return r.podUsage(w) })

@@ -134,9 +134,13 @@ func (r inNamespace) podsOf(ctx context.Context, deployment manifest.Object, set
 	return pods, loose, nil
 }
 
-// rootGoes tells whether the root that an object belongs to, which may be itself, is being deleted.
+// rootGoes tells whether the root that an object belongs to, which may be itself, is being deleted. A Job is one,
+// also of a CronJob, which makes no pods in the place of those that it leaves.
 func (r inNamespace) rootGoes(ctx context.Context, o manifest.Object) (bool, error) {
 	for {
+		if workload.KindOf(o) == workload.JobKind {
+			return manifest.Text(o, "metadata", "deletionTimestamp") != "", nil
+		}
 		owner, err := r.owner(ctx, o)
 		if err != nil || owner == nil {
 			return manifest.Text(o, "metadata", "deletionTimestamp") != "", err

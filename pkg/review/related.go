@@ -48,9 +48,9 @@ type related struct {
 	// orphaned is whether the object is taken from an owner that is being deleted while its root, which
 	// makes another, goes on.
 	orphaned bool
-	// strays is a Deployment whose controller takes a ReplicaSet for its own by its labels, and which does not select
+	// unselecting is a Deployment whose controller takes a ReplicaSet for its own by its labels, and which does not select
 	// its pods.
-	strays manifest.Object
+	unselecting manifest.Object
 	// rollsOut is whether a ReplicaSet is taken from a Deployment that is being deleted, and has another with devices.
 	rollsOut bool
 	// target is what a HorizontalPodAutoscaler points at.

@@ -71,7 +71,7 @@ func (r *Request) adopters(ctx context.Context, in inNamespace) ([]manifest.Obje
 		}
 		stated, err := in.referred(ctx, ref)
 		if stated != nil && workload.Selects(stated, r.object) {
-			r.related.strays = stated
+			r.related.unselecting = stated
 		}
 		return nil, err
 	}
@@ -86,15 +86,15 @@ func (r *Request) adopters(ctx context.Context, in inNamespace) ([]manifest.Obje
 		case workload.Adopts(o, r.object):
 			found = append(found, o)
 		case workload.Selects(o, r.object):
-			r.related.strays = o
+			r.related.unselecting = o
 		}
 	}
 	return found, nil
 }
 
-// strayOf refuses that a Deployment is made whose controller would have to adopt a ReplicaSet that may not come to it:
+// selectsStray refuses that a Deployment is made whose controller would have to adopt a ReplicaSet that may not come to it:
 // it would make none of its own, and say nothing.
-func (r *Request) strayOf() *field.Error {
+func (r *Request) selectsStray() *field.Error {
 	stray := r.related.own.stray
 	if stray == nil || r.old != nil {
 		return nil
@@ -108,19 +108,19 @@ func (r *Request) takes() []manifest.Object {
 	return slices.Concat(r.related.pods, r.related.adoptable)
 }
 
-// stray refuses that a ReplicaSet with devices comes to a Deployment that does not select its pods: the controller
+// strays refuses that a ReplicaSet with devices comes to a Deployment that does not select its pods: the controller
 // of that scales the ReplicaSet, and once it is gone nothing tells whose its pods were.
-func (r *Request) stray() *field.Error {
+func (r *Request) strays() *field.Error {
 	same := func(path ...string) bool {
 		return manifest.Equal(manifest.At(r.old, path...), manifest.At(r.object, path...))
 	}
-	if r.related.strays == nil || !asksForDevices(r.object) ||
+	if r.related.unselecting == nil || !asksForDevices(r.object) ||
 		(r.old != nil && asksForDevices(r.old) && same("metadata", "labels") && same("metadata", "ownerReferences")) {
 		return nil
 	}
 	return field.Forbidden(field.NewPath("spec", "selector"), fmt.Sprintf(
 		"takes pods that Deployment %s does not select, which this ReplicaSet has labels of; give it other labels, or a selector with all of the Deployment's",
-		manifest.Text(r.related.strays, "metadata", "name")))
+		manifest.Text(r.related.unselecting, "metadata", "name")))
 }
 
 // lacksPods tells whether an object has fewer pods than it asks for. One that is orphaned has been charged

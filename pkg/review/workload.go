@@ -204,7 +204,7 @@ func (r *Request) judgeDeployment(ctx context.Context, w World) (Verdict, error)
 	if errs := append(r.forgedExemptions(w), r.beyondFilling(w)...); len(errs) > 0 {
 		return Verdict{Errors: errs}, nil
 	}
-	if stray := r.strayOf(); stray != nil {
+	if stray := r.selectsStray(); stray != nil {
 		return Verdict{Errors: field.ErrorList{stray}}, nil
 	}
 	selection := r.selection(w)

@@ -30,5 +30,5 @@ func (n Need) Plus(other Need) Need {
 	return Need{Asked: n.Asked.plus(other.Asked), Held: n.Held.plus(other.Held)}
 }
 
-// Settled tells whether nothing is needed beyond what the owners are told to keep, of no type.
+// Settled tells whether nothing is needed beyond what the owners are told to keep, in all and of each type of GPU.
 func (n Need) Settled() bool { return n.Held.GPUs <= n.Asked.GPUs && n.Held.typesWithin(n.Asked) }

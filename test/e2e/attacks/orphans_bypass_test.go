@@ -167,3 +167,19 @@ func TestReplicaSetsThatOutliveTheirDeployment(t *testing.T) {
 	harness.Eventually(t, "the ReplicaSet to get its pods", func() bool { return s.live() == 16 })
 	s.rests()
 }
+
+// A Job of a CronJob is deleted without its pods: they hold what they hold, and nothing is made in their place.
+func TestAJobOfACronJobIsDeletedWithoutItsPods(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, 16, strict)
+	cron := s.apply(s.tenant, `{apiVersion: batch/v1, kind: CronJob, metadata: {name: nightly}, spec: {schedule: "0 0 * * *", suspend: true,
+		jobTemplate: {spec: {template: {spec: {restartPolicy: Never, containers: [{name: c, image: "nginx:1"}]}}}}}}`)
+	job := strings.Replace(workload("batch/v1", "Job", "nightly-1", 8, 2, ""), "name: nightly-1,",
+		fmt.Sprintf("name: nightly-1, ownerReferences: [{apiVersion: batch/v1, kind: CronJob, name: nightly, uid: %s, controller: true}],", cron.GetUID()), 1)
+	s.apply(s.tenant, job)
+	s.awaitLive(16)
+	s.orphan(jobs, "nightly-1")
+	s.rests()
+	assert.EqualValues(t, 16, s.live())
+	s.awaitUsed(16)
+}
