@@ -28,14 +28,10 @@ func Beyond(parts, others []Part) []Part {
 func bySingleType(parts []Part) (sums map[string]int64, several []Part) {
 	var single []Part
 	for _, p := range parts {
-		all := int64(0)
-		for _, n := range p.ofType {
-			all = SaturatingAdd(all, n)
-		}
 		switch {
 		case p.ofType == nil:
 			single = append(single, p)
-		case all == p.GPUs:
+		case p.ofType.sum() == p.GPUs:
 			for gpuType, n := range p.ofType {
 				single = append(single, Part{GPUs: n, Type: gpuType})
 			}

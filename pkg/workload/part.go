@@ -85,6 +85,19 @@ func (t byType) or(other byType) byType {
 // plus is both together.
 func (t byType) plus(other byType) byType { return t.merge(other, SaturatingAdd) }
 
+// minus is what there is more of each type.
+func (t byType) minus(other byType) byType {
+	return t.merge(other, func(a, b int64) int64 { return max(0, a-b) })
+}
+
+// sum is all of them together.
+func (t byType) sum() (n int64) {
+	for _, of := range t {
+		n = SaturatingAdd(n, of)
+	}
+	return n
+}
+
 // times is as many as so many pods have.
 func (t byType) times(pods int64) byType {
 	if t == nil {
@@ -195,14 +208,18 @@ func (p Part) plus(other Part) Part {
 	return sum.of(p.types().plus(other.types()))
 }
 
-// beyond is what a part holds that another does not.
+// beyond is what a part holds that another does not. Where each GPU of the other is of one type, or of any, what is left
+// is of the types of which there are more.
 func (p Part) beyond(other Part) Part {
 	switch {
 	case !p.exceeds(other):
 		p.GPUs, p.less = 0, nil
 	case p.GPUs == Unbounded && other.GPUs != Unbounded:
 	case p.less == nil && other.less == nil:
-		p.GPUs -= other.GPUs
+		types := p.types()
+		if p.GPUs -= other.GPUs; types.sum() != Unbounded && other.types().sum() == other.GPUs {
+			return p.of(types.minus(other.types()))
+		}
 	default:
 		rest := new(big.Rat).Sub(exactly(p.GPUs, p.less), exactly(other.GPUs, other.less))
 		p.GPUs = ceilOf(rest)

@@ -25,13 +25,6 @@ func randomPart(r *rand.Rand) Part {
 	return p
 }
 
-func (t byType) sum() (n int64) {
-	for _, m := range t {
-		n += m
-	}
-	return n
-}
-
 // someTypes are those that a budget is about, the empty one always among them.
 func someTypes(r *rand.Rand) func(string) bool {
 	of := map[string]bool{"": true, "a": r.IntN(2) == 0, "b": r.IntN(2) == 0, "c": r.IntN(2) == 0}
@@ -60,6 +53,9 @@ func TestPartsOfSeveralTypes(t *testing.T) {
 		require.Equal(t, a.GPUs+b.GPUs, a.plus(b).GPUs, why...)
 		require.GreaterOrEqual(t, of(a.mayBe(b).plus(b.beyond(a))), max(of(a), of(b)), why...)
 		require.Equal(t, max(a.GPUs, b.GPUs), a.mayBe(b).plus(b.beyond(a)).GPUs, why...)
+		together := a.plus(b)
+		require.GreaterOrEqual(t, of(together.beyond(a).plus(a)), of(a)+of(b), why...)
+		require.Equal(t, b.GPUs, together.beyond(a).GPUs, why...)
 		require.GreaterOrEqual(t, of(a.times(3)), 3*of(a), why...)
 		require.LessOrEqual(t, of(a.upTo(b)), min(a.GPUs, b.GPUs), why...)
 		if a.typesWithin(b) && a.GPUs <= b.GPUs {
@@ -96,21 +92,24 @@ func TestTypesOfAPart(t *testing.T) {
 		return n
 	}
 	p := Part{GPUs: 5, Type: "a"}.or(Part{GPUs: 2, Type: "b"})
+	any6 := Part{GPUs: 6}.plus(Part{GPUs: 3, Type: "a"})
 	for name, test := range map[string]struct {
 		part  Part
 		types []string
 		want  int64
 	}{
-		"the one type":                {p, []string{"a"}, 5},
-		"the other":                   {p, []string{"b"}, 2},
-		"both, no more than in all":   {p, []string{"a", "b"}, 5},
-		"none of them":                {p, []string{"c"}, 0},
-		"together":                    {Part{GPUs: 5, Type: "a"}.plus(Part{GPUs: 2, Type: "b"}), []string{"a", "b"}, 7},
-		"with some of any":            {Part{GPUs: 5, Type: "a"}.plus(Part{GPUs: 2}), []string{"b"}, 2},
-		"any may be all of them":      {Part{GPUs: 5, Type: "a"}.or(Part{GPUs: 5}), []string{"b"}, 5},
-		"what is left of several":     {p.beyond(Part{GPUs: 4, Type: "a"}), []string{"b"}, 1},
-		"of a type as of several":     {Part{GPUs: 5, Type: "a"}.or(Part{Type: "b"}), []string{"b"}, 0},
-		"nothing has whatever others": {Part{}.or(Part{GPUs: 3, Type: "b"}), []string{"b"}, 3},
+		"the one type":                    {p, []string{"a"}, 5},
+		"the other":                       {p, []string{"b"}, 2},
+		"both, no more than in all":       {p, []string{"a", "b"}, 5},
+		"none of them":                    {p, []string{"c"}, 0},
+		"together":                        {Part{GPUs: 5, Type: "a"}.plus(Part{GPUs: 2, Type: "b"}), []string{"a", "b"}, 7},
+		"with some of any":                {Part{GPUs: 5, Type: "a"}.plus(Part{GPUs: 2}), []string{"b"}, 2},
+		"any may be all of them":          {Part{GPUs: 5, Type: "a"}.or(Part{GPUs: 5}), []string{"b"}, 5},
+		"what is left of several":         {p.beyond(Part{GPUs: 4, Type: "a"}), []string{"b"}, 1},
+		"others beside those of any type": {Part{GPUs: 6}.mayBe(any6).plus(any6.beyond(Part{GPUs: 6})), []string{"b"}, 6},
+		"what is left is of the others":   {any6.beyond(Part{GPUs: 6}), []string{"b"}, 0},
+		"of a type as of several":         {Part{GPUs: 5, Type: "a"}.or(Part{Type: "b"}), []string{"b"}, 0},
+		"nothing has whatever others":     {Part{}.or(Part{GPUs: 3, Type: "b"}), []string{"b"}, 3},
 	} {
 		t.Run(name, func(t *testing.T) { assert.Equal(t, test.want, count(test.part, test.types...)) })
 	}
