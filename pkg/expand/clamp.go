@@ -118,7 +118,7 @@ func (e *expansion) clampContainer(match func(string) bool, c policy.Ceiling, ho
 			}
 		}
 		if p.list == "requests" || len(places) == 1 {
-			e.clamped(c.By, "%s %s per pod lowered to %s", p.name, was, limit.String())
+			e.clamped(c.By, from, "%s %s per pod lowered to %s", p.name, was, limit.String())
 		}
 	}
 }
@@ -210,7 +210,7 @@ func (e *expansion) lowerAnnotation(key, value, by string) {
 		}
 	}
 	e.set(value, "spec", "template", "metadata", "annotations", key)
-	e.clamped(by, "%s (%s) lowered to %s", annotationOf[key].Name, was, value)
+	e.clamped(by, "", "%s (%s) lowered to %s", annotationOf[key].Name, was, value)
 }
 
 func durationOf(c policy.Ceiling) time.Duration { return time.Duration(c.Max.Value()) }

@@ -81,7 +81,7 @@ func (e *expansion) clampReplicas() {
 		return
 	}
 	e.set(c.Max.Value(), "spec", "replicas")
-	e.clamped(c.By, "replicas %d lowered to %d", replicas, c.Max.Value())
+	e.clamped(c.By, "", "replicas %d lowered to %d", replicas, c.Max.Value())
 }
 
 // replicasCeiling is the most pods that a Deployment of fixed size may have: all of them
@@ -124,7 +124,7 @@ func (e *expansion) fixedCount() Setting {
 	if c, ok := e.replicasCeiling(which); ok && n > c.Max.Value() {
 		n, s.By = max(1, c.Max.Value()), c.By
 		if stated != nil {
-			e.clamped(c.By, "%s %s lowered to %d", stated.Parameter.Name, stated.Text, n)
+			e.clamped(c.By, stated.From, "%s %s lowered to %d", stated.Parameter.Name, stated.Text, n)
 		}
 	}
 	s.Value = strconv.FormatInt(n, 10)

@@ -71,7 +71,7 @@ func (e *expansion) clampDuration(s *Statement, bound string) (text, by string) 
 		text, by = parameter.Seconds(time.Duration(c.Max.Value())), c.By
 	}
 	if by != "" {
-		e.clamped(by, "%s %s lowered to %s", s.Parameter.Name, s.Text, text)
+		e.clamped(by, s.From, "%s %s lowered to %s", s.Parameter.Name, s.Text, text)
 	}
 	return text, by
 }

@@ -60,13 +60,15 @@ type expansion struct {
 	path    *field.Path // spec.template
 	serving int         // index of the serving container, -1 if unclear
 	before  Record      // what an earlier expansion set
-	after   entries     // what this one sets
-	old     *workload.Usage
-	result  Result
-	class   string
-	values  settings
-	known   map[parameter.Group][]policy.Layer // what layers found
-	bad     map[string]bool                    // parameters whose value is refused already
+	// lowerings are those that the object's own record has.
+	lowerings map[lowering]bool
+	after     entries // what this one sets
+	old       *workload.Usage
+	result    Result
+	class     string
+	values    settings
+	known     map[parameter.Group][]policy.Layer // what layers found
+	bad       map[string]bool                    // parameters whose value is refused already
 }
 
 // Service expands, fills in or clamps a Knative Service, as its labels ask.
@@ -162,12 +164,12 @@ func (e *expansion) warn(format string, args ...any) {
 	e.result.Warnings = append(e.result.Warnings, fmt.Sprintf(format, args...))
 }
 
-// clamped tells that a value the manifest states was lowered by a policy.
-func (e *expansion) clamped(by, format string, args ...any) {
+// clamped tells that a value the manifest states was lowered by a policy; from is where the value was, as records have it.
+func (e *expansion) clamped(by, from, format string, args ...any) {
 	said := fmt.Sprintf(format+" by %s", append(args, by)...)
 	e.result.Warnings = append(e.result.Warnings, said)
 	if v, ok := e.Policies.Clamping(by); ok {
-		v.Error = &field.Error{Type: field.ErrorTypeForbidden, Detail: said}
+		v.Error, v.Repeated = &field.Error{Type: field.ErrorTypeForbidden, Detail: said}, e.lowerings[lowering{from, by}]
 		e.result.Clamped = append(e.result.Clamped, v)
 	}
 }

@@ -64,9 +64,12 @@ func DefaultMaxScale(service manifest.Object) string {
 // of the stored one's (a PUT of the original manifest lacks it). Anybody can write the
 // annotation, so an entry counts only where its own object really holds the value.
 func (e *expansion) readRecord() {
-	e.before = Record{}
+	e.before, e.lowerings = Record{}, map[lowering]bool{}
 	now, old := parseRecord(e.object), parseRecord(e.Old)
 	for name, entry := range now {
+		if entry.By != "" {
+			e.lowerings[lowering{entry.From, entry.By}] = true
+		}
 		if holds(e.object, name, entry) {
 			e.before[name] = entry
 		}
@@ -77,6 +80,9 @@ func (e *expansion) readRecord() {
 		}
 	}
 }
+
+// lowering is that a policy lowered what stood somewhere.
+type lowering struct{ from, by string }
 
 // parseRecord reads the record of an object. Text that is no record counts as none.
 func parseRecord(o manifest.Object) Record {

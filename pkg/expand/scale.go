@@ -87,7 +87,7 @@ func (e *expansion) maxScale(demand workload.Usage) scaleValue {
 			}
 		}
 		if v.by != "" {
-			e.clamped(v.by, "max-scale %s lowered to %d", s.Text, v.n)
+			e.clamped(v.by, s.From, "max-scale %s lowered to %d", s.Text, v.n)
 		}
 		return v
 	}
@@ -143,7 +143,7 @@ func (e *expansion) minScale(s *Statement, maximum scaleValue, demand workload.U
 			v.n, v.by = c.Max.Value(), c.By
 		}
 		if v.by != "" {
-			e.clamped(v.by, "min-scale %s lowered to %d", s.Text, v.n)
+			e.clamped(v.by, s.From, "min-scale %s lowered to %d", s.Text, v.n)
 		}
 		if v.n > maximum.n && !e.bad[parameter.MaxScale.Name] {
 			e.aboveMaximum(v, maximum)
@@ -228,7 +228,7 @@ func (e *expansion) initialScale(s *Statement, minimum, maximum scaleValue) scal
 				return v
 			}
 			v.n, v.by = maximum.n, maximum.by
-			e.clamped(v.by, "initial-scale %s lowered to %d", s.Text, v.n)
+			e.clamped(v.by, s.From, "initial-scale %s lowered to %d", s.Text, v.n)
 		}
 		return v
 	}

@@ -17,6 +17,8 @@ type Violation struct {
 	Bound       string
 	Enforcement v1alpha1.Enforcement
 	Error       *field.Error
+	// Repeated is whether a value was lowered to the bound before, in an earlier call about the same object.
+	Repeated bool
 }
 
 // Verdict is what the bounds say of a workload.

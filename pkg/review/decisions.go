@@ -51,10 +51,10 @@ func (v *Verdict) decisions(mutating bool) []Decision {
 	case !mutating:
 		add(Warned, v.Warned)
 		add(Audited, v.Audited)
-	// A step that is asked again, after other webhooks, finds the lowered value and changes
-	// nothing: that is the same request.
-	case !v.Refused() && len(v.Patch) > 0:
-		add(Clamped, v.Clamped)
+	// A step that is asked again, after other webhooks, finds what it lowered before, whatever they changed
+	// meanwhile: that is the same request.
+	case !v.Refused():
+		add(Clamped, slices.DeleteFunc(slices.Clone(v.Clamped), func(x policy.Violation) bool { return x.Repeated }))
 	}
 	return all
 }
