@@ -17,7 +17,7 @@ import (
 // stated are the flags of serve that the chart sets by values of their own, or that are for
 // another way of running.
 var stated = []string{
-	"listen", "shutdown-delay", "knative-namespace", "api-request-timeout", "cert-dir", "namespace", "service", "webhook-configuration",
+	"listen", "shutdown-delay", "knative-namespace", "excluded-namespaces", "api-request-timeout", "cert-dir", "namespace", "service", "webhook-configuration",
 	"ca-secret", "kubeconfig", "standalone", "policy", "knative-config", "kinds-file",
 }
 

@@ -113,6 +113,9 @@ func resources(dir string) ([]string, error) {
 	return k.Resources, nil
 }
 
+// excluded are the namespaces that manifests leave out.
+const excluded = "kube-system, kube-node-lease, cert-manager, kubetorch-system, knative-serving"
+
 // convert writes a manifest as a template that installs it into the release's namespace, where
 // condition holds if there is one.
 func convert(repository, from, to, condition string, edit func(string) string) error {
@@ -123,9 +126,9 @@ func convert(repository, from, to, condition string, edit func(string) string) e
 	text := strings.TrimPrefix(string(data), "---\n")
 	text = strings.ReplaceAll(text, "{{", `{{ "{{" }}`) // Prometheus' templates are not Helm's
 	text = strings.NewReplacer(
+		"'"+strings.ReplaceAll(excluded, ", ", "', '")+"'", `'{{ include "kubetorch-webhook.excluded" . | replace ", " "', '" }}'`,
+		"["+excluded+"]", `[{{ include "kubetorch-webhook.excluded" . }}]`,
 		"kubetorch-system", "{{ .Release.Namespace }}",
-		"kube-node-lease, kubetorch-system, cert-manager, knative-serving]", "kube-node-lease, {{ .Release.Namespace }}, cert-manager, {{ .Values.knativeNamespace }}]",
-		"'knative-serving']", "'{{ .Values.knativeNamespace }}']",
 		"system:serviceaccount:knative-serving:", "system:serviceaccount:{{ .Values.knativeNamespace }}:",
 	).Replace(text)
 	if edit != nil {

@@ -79,7 +79,7 @@ func (s *setup) ledgers() (*ledgers, error) {
 		Replicas:      (&charge.Replicas{Client: s.typed, Namespace: s.Namespace, Service: s.Service}).All,
 		World:         s.countingWorld,
 		NotRegistered: s.edge.registrar.Problem,
-		Excluded:      Excluded(s.Namespace, s.KnativeNamespace),
+		Excluded:      s.ExcludedNamespaces,
 		Wait:          s.RequestTimeout + margin, Events: s.events, Metrics: gauges, Log: s.Log.WithName("budgets"),
 	})
 	for _, kind := range []cluster.Kind{cluster.Deployments, cluster.Services, cluster.Revisions} {

@@ -48,6 +48,8 @@ type ClusterOptions struct {
 	Configuration string
 	// KnativeNamespace holds Knative's ConfigMaps.
 	KnativeNamespace string
+	// ExcludedNamespaces are neither judged nor counted: those that the webhook configurations leave out.
+	ExcludedNamespaces []string
 	// RequestTimeout is how long the API server lets a request run.
 	RequestTimeout time.Duration
 	// MaxUnseenShare is how much of what is free in a budget the claims of one namespace may hold that

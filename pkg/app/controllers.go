@@ -19,12 +19,6 @@ import (
 	"github.com/kubetorch/webhook/pkg/review"
 )
 
-// Excluded are the namespaces that the webhook and its controller leave alone, given the
-// webhook's own and Knative's. The webhook configurations state the same.
-func Excluded(own, knative string) []string {
-	return []string{"kube-system", "kube-node-lease", own, "cert-manager", knative}
-}
-
 // addControllers sets up what runs in one replica at a time. lookAtAll has it look at everything again,
 // after a change of policies or of Knative.
 func (s *setup) addControllers(l *ledgers) (lookAtAll func(), err error) {
@@ -32,7 +26,7 @@ func (s *setup) addControllers(l *ledgers) (lookAtAll func(), err error) {
 	c := deployments.New(deployments.Options{
 		Client: s.dynamic, Metadata: s.metadata, Presence: s.knative, Expand: s.edge.become,
 		Events:   s.events,
-		Excluded: Excluded(s.Namespace, s.KnativeNamespace), Log: log,
+		Excluded: s.ExcludedNamespaces, Log: log,
 	})
 	metrics, err := auditcontroller.NewMetrics(s.registry)
 	if err != nil {
@@ -40,7 +34,7 @@ func (s *setup) addControllers(l *ledgers) (lookAtAll func(), err error) {
 	}
 	registrar := s.edge.registrar
 	auditor := auditcontroller.New(auditcontroller.Auditor{
-		Client: s.dynamic, Lists: s.lists, Knative: s.edge.knative, Complete: s.edge.counting, Excluded: Excluded(s.Namespace, s.KnativeNamespace),
+		Client: s.dynamic, Lists: s.lists, Knative: s.edge.knative, Complete: s.edge.counting, Excluded: s.ExcludedNamespaces,
 		Interval: s.AuditInterval, NotRegistered: registrar.Problem, Events: s.events, OpenReports: s.OpenReports,
 		Metrics: metrics, Log: s.Log.WithName("audit"),
 	})

@@ -31,6 +31,8 @@ type snapshots struct {
 	readClasses func() []workload.DeviceClass
 	// operators are the kinds whose operators make pods; nil for those that the program comes with.
 	operators *workload.Operators
+	// excluded are the namespaces whose objects are not counted.
+	excluded []string
 	// readBudgets reads them as they are stored.
 	readBudgets func(context.Context) ([]manifest.Object, error)
 	// replaced is called after a new snapshot is in use, if it is not nil.
@@ -152,6 +154,7 @@ func (s *snapshots) refreshPolicies(ctx context.Context) error {
 	if s.operators != nil {
 		s.draft.policies = s.draft.policies.WithOperators(*s.operators)
 	}
+	s.draft.policies = s.draft.policies.Excluding(s.excluded)
 	s.metrics.policiesAre(s.draft.policies)
 	s.metrics.adopted(partPolicies)
 	logPolicies(s.log, s.draft.policies)

@@ -19,7 +19,6 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
-	"github.com/kubetorch/webhook/pkg/app"
 	"github.com/kubetorch/webhook/pkg/audit"
 	"github.com/kubetorch/webhook/pkg/audit/openreports"
 	"github.com/kubetorch/webhook/pkg/budget/charge"
@@ -72,7 +71,7 @@ func runAudit(ctx context.Context, o *options.Audit, in io.Reader, out, errOut i
 	for _, w := range inputs.Warnings {
 		fmt.Fprintf(errOut, "Warning: %s\n", w)
 	}
-	input := audit.Input{Policies: policy.Compile(inputs.Policies).WithClasses(inputs.Classes), Knative: inputs.Knative, Excluded: app.Excluded(o.Namespace, o.KnativeNamespace)}
+	input := audit.Input{Policies: policy.Compile(inputs.Policies).WithClasses(inputs.Classes), Knative: inputs.Knative, Excluded: o.Excluded.With(o.Namespace, o.KnativeNamespace)}
 	input.Policies = input.Policies.WithOperators(o.Kinds.Operators())
 	budgets, generations := inputs.Budgets, map[string]int64{}
 	if len(o.Files) > 0 {

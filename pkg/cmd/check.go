@@ -55,7 +55,7 @@ func runCheck(ctx context.Context, o *options.Check, out io.Writer) error {
 		return fmt.Errorf("finding the cluster: %w", err)
 	}
 	service := types.NamespacedName{Namespace: o.Namespace, Name: o.Service}
-	expected, err := registration.NewExpected(service, o.KnativeNamespace)
+	expected, err := registration.NewExpected(service, o.KnativeNamespace, o.Excluded.With(o.Namespace, o.KnativeNamespace))
 	if err != nil {
 		return err
 	}

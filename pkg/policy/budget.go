@@ -197,10 +197,13 @@ func (b *Budget) Types() string { return b.types.String() }
 // Deployments only, v2 claimed devices by the type of the pod's node.
 const countingVersion = "v3"
 
-// Rules is a digest of what GPUs are counted by: with other GPU resources, or other
-// defaults of Knative or kinds of operators, the same objects claim something else.
+// Rules is a digest of what GPUs are counted by: with other GPU resources, other
+// defaults of Knative or kinds of operators, or other namespaces left out, the same objects claim something else.
 func Rules(s *Set, kn *knative.Config) string {
 	h := sha256.New()
 	fmt.Fprintf(h, "%s %s %s %d %d %d", countingVersion, s.GPUResources().Digest(), s.operated().digest, kn.MinScale(), kn.MaxScale(), kn.InitialScale())
+	if len(s.excluded) > 0 {
+		fmt.Fprintf(h, " %q", s.excluded)
+	}
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }

@@ -31,6 +31,8 @@ type Set struct {
 	gpus     workload.GPUResources
 	// operators are the kinds of operators; nil for those that the program comes with.
 	operators *operatorTable
+	// excluded are the namespaces whose objects are not counted.
+	excluded []string
 	// clock tells whether exemptions have ended.
 	clock func() time.Time
 }
@@ -130,6 +132,13 @@ var shippedOperators = sync.OnceValue(func() *operatorTable {
 	o := workload.BuiltInOperators()
 	return &operatorTable{o, o.Digest()}
 })
+
+// Excluding is the set in an installation that counts nothing in some namespaces.
+func (s *Set) Excluding(namespaces []string) *Set {
+	copied := *s
+	copied.excluded = namespaces
+	return &copied
+}
 
 // WithOperators is the set with another table of operators' kinds.
 func (s *Set) WithOperators(o workload.Operators) *Set {

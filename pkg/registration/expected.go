@@ -28,15 +28,18 @@ type Expected struct {
 	Validating []Entry `json:"validating"`
 	// service is the webhook's.
 	service types.NamespacedName
+	// excluded are the namespaces that are left out, in order.
+	excluded []string
 }
 
 // shippedKnative is where Knative runs by default, as match conditions name it.
 const shippedKnative = "system:serviceaccount:knative-serving:"
 
-// NewExpected are the entries for a webhook behind a Service and for Knative in a namespace.
-func NewExpected(service types.NamespacedName, knativeNamespace string) (Expected, error) {
+// NewExpected are the entries for a webhook behind a Service, for Knative in a namespace, and with namespaces, in order,
+// that are neither judged nor counted.
+func NewExpected(service types.NamespacedName, knativeNamespace string, excluded []string) (Expected, error) {
 	text := strings.ReplaceAll(string(webhooks), shippedKnative, "system:serviceaccount:"+knativeNamespace+":")
-	e := Expected{service: service}
+	e := Expected{service: service, excluded: excluded}
 	if err := json.Unmarshal([]byte(text), &e); err != nil {
 		return Expected{}, fmt.Errorf("reading the expected webhooks: %w", err)
 	}
@@ -100,6 +103,9 @@ type Difference struct {
 // somebody else's.
 func (e Expected) compare(expected, installed []Entry, verifies func(bundle []byte) error) Difference {
 	d := Difference{Rules: map[int][]admissionregistrationv1.RuleWithOperations{}}
+	// The port is whatever the Service has. With the wrong one for all nothing that carries GPUs is admitted; with one
+	// of its own, an entry that lets through what nobody answers for lets everything through.
+	first := slices.IndexFunc(installed, func(w Entry) bool { return w.Name == expected[0].Name })
 	for _, want := range expected {
 		i := slices.IndexFunc(installed, func(w Entry) bool { return w.Name == want.Name })
 		if i < 0 {
@@ -109,6 +115,9 @@ func (e Expected) compare(expected, installed []Entry, verifies func(bundle []by
 		have := installed[i]
 		problems := e.altered(have, want)
 		unverified := e.reached(have, want, verifies)
+		if first >= 0 && portOf(have) != portOf(installed[first]) {
+			problems = append(problems, fmt.Sprintf("calls port %d, and not %d as %s does", portOf(have), portOf(installed[first]), installed[first].Name))
+		}
 		if unverified != "" {
 			problems = append(problems, unverified)
 		}
@@ -131,7 +140,7 @@ func (e Expected) compare(expected, installed []Entry, verifies func(bundle []by
 }
 
 // altered says in which fields an entry lets through what it should not, rules apart. How long
-// it waits is for whoever installs it, and so are the namespaces that it leaves out by name.
+// it waits is for whoever installs it, and whether it is asked again is of no matter to what is judged at the end.
 func (e Expected) altered(have, want Entry) []string {
 	var problems []string
 	if is(want.FailurePolicy, admissionregistrationv1.Fail) && is(have.FailurePolicy, admissionregistrationv1.Ignore) {
@@ -143,10 +152,33 @@ func (e Expected) altered(have, want Entry) []string {
 	if s := have.ObjectSelector; s != nil && len(s.MatchLabels)+len(s.MatchExpressions) > 0 {
 		problems = append(problems, "has an objectSelector, which whoever writes an object gets around")
 	}
-	if !leavesOutByName(have.NamespaceSelector) {
+	if is(want.MatchPolicy, admissionregistrationv1.Equivalent) && is(have.MatchPolicy, admissionregistrationv1.Exact) {
+		problems = append(problems, "has matchPolicy Exact, and not Equivalent")
+	}
+	out, byName := leftOut(have.NamespaceSelector)
+	switch {
+	case !byName:
 		problems = append(problems, "has a namespaceSelector that does more than leave out namespaces by name")
+	case want.NamespaceSelector == nil && len(out) > 0, want.NamespaceSelector != nil && !slices.Equal(out, e.excluded):
+		problems = append(problems, fmt.Sprintf("leaves out the namespaces %s, and not, as --excluded-namespaces says, %s",
+			named(out), named(e.leftOut(want))))
 	}
 	return problems
+}
+
+// leftOut are the namespaces that an entry is to leave out.
+func (e Expected) leftOut(want Entry) []string {
+	if want.NamespaceSelector == nil {
+		return nil
+	}
+	return e.excluded
+}
+
+func named(namespaces []string) string {
+	if len(namespaces) == 0 {
+		return "none"
+	}
+	return strings.Join(namespaces, ", ")
 }
 
 // reached says why the API server cannot reach the webhook by an entry.
@@ -164,16 +196,29 @@ func (e Expected) reached(have, want Entry, verifies func(bundle []byte) error) 
 	return ""
 }
 
+// portOf is the port of the Service that an entry calls.
+func portOf(w Entry) int32 {
+	if s := w.ClientConfig.Service; s != nil && s.Port != nil {
+		return *s.Port
+	}
+	return 443
+}
+
 func is[T comparable](pointer *T, value T) bool { return pointer != nil && *pointer == value }
 
-// leavesOutByName tells whether a selector selects every namespace but some that it names.
-func leavesOutByName(s *metav1.LabelSelector) bool {
+// leftOut are the namespaces, in order, that a selector leaves out by their names; byName is whether it selects all others.
+func leftOut(s *metav1.LabelSelector) (names []string, byName bool) {
 	if s == nil {
-		return true
+		return nil, true
 	}
-	return len(s.MatchLabels) == 0 && !slices.ContainsFunc(s.MatchExpressions, func(r metav1.LabelSelectorRequirement) bool {
-		return r.Key != corev1.LabelMetadataName || r.Operator != metav1.LabelSelectorOpNotIn
-	})
+	for _, r := range s.MatchExpressions {
+		if r.Key != corev1.LabelMetadataName || r.Operator != metav1.LabelSelectorOpNotIn {
+			return nil, false
+		}
+		names = append(names, r.Values...)
+	}
+	slices.Sort(names)
+	return slices.Compact(names), len(s.MatchLabels) == 0
 }
 
 func sameConditions(a, b []admissionregistrationv1.MatchCondition) bool {

@@ -2,6 +2,7 @@ package registration
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -16,9 +17,12 @@ import (
 
 var service = types.NamespacedName{Namespace: "kubetorch-system", Name: "kubetorch-webhook"}
 
+// excluded are the namespaces that the shipped configurations leave out.
+var excluded = []string{"cert-manager", "knative-serving", "kube-node-lease", "kube-system", "kubetorch-system"}
+
 func expected(t *testing.T) Expected {
 	t.Helper()
-	e, err := NewExpected(service, "knative-serving")
+	e, err := NewExpected(service, "knative-serving", excluded)
 	require.NoError(t, err)
 	return e
 }
@@ -101,12 +105,41 @@ func TestDifferences(t *testing.T) {
 			}),
 			Difference{Rules: none, Problems: []string{name + " has a namespaceSelector that does more than leave out namespaces by name"}},
 		},
-		"more namespaces left out by name": {
+		"other namespaces left out by name, which are counted": {
 			first(func(e *Entry) {
 				e.NamespaceSelector = &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{
-					Key: "kubernetes.io/metadata.name", Operator: metav1.LabelSelectorOpNotIn, Values: []string{"kube-system", "monitoring"},
+					Key: "kubernetes.io/metadata.name", Operator: metav1.LabelSelectorOpNotIn, Values: []string{"monitoring", "kube-system"},
 				}}}
 			}),
+			Difference{Rules: none, Problems: []string{name + " leaves out the namespaces kube-system, monitoring, and not, as --excluded-namespaces says, " +
+				"cert-manager, knative-serving, kube-node-lease, kube-system, kubetorch-system"}},
+		},
+		"no namespace left out": {
+			first(func(e *Entry) { e.NamespaceSelector = &metav1.LabelSelector{} }),
+			Difference{Rules: none, Problems: []string{name + " leaves out the namespaces none, and not, as --excluded-namespaces says, " +
+				"cert-manager, knative-serving, kube-node-lease, kube-system, kubetorch-system"}},
+		},
+		"the same namespaces in another order": {
+			first(func(e *Entry) { slices.Reverse(e.NamespaceSelector.MatchExpressions[0].Values) }), Difference{Rules: none},
+		},
+		"objects of other versions get through": {
+			first(func(e *Entry) { e.MatchPolicy = new(admissionregistrationv1.Exact) }),
+			Difference{Rules: none, Problems: []string{name + " has matchPolicy Exact, and not Equivalent"}},
+		},
+		"an entry with a port of its own": {
+			func(entries []Entry) []Entry {
+				entries[1].ClientConfig.Service.Port = new(int32(8443))
+				return entries
+			},
+			Difference{Rules: none, Problems: []string{"validate-revisions.kubetorch.com calls port 8443, and not 443 as " + name + " does"}},
+		},
+		"another port for all, which the Service may have": {
+			func(entries []Entry) []Entry {
+				for i := range entries {
+					entries[i].ClientConfig.Service.Port = new(int32(8443))
+				}
+				return entries
+			},
 			Difference{Rules: none},
 		},
 		"another service": {
@@ -130,7 +163,7 @@ func TestDifferences(t *testing.T) {
 }
 
 func TestConditionsNameKnativesNamespace(t *testing.T) {
-	elsewhere, err := NewExpected(service, "serverless")
+	elsewhere, err := NewExpected(service, "serverless", excluded)
 	require.NoError(t, err)
 	problems := elsewhere.compare(elsewhere.Validating, installed(t, func(e []Entry) []Entry { return e }), verified).Problems
 	assert.Contains(t, problems, "validate-scale.kubetorch.com has other matchConditions", "they name knative-serving")

@@ -175,13 +175,16 @@ func TestWhatTheClusterNeedsIsOutsideInBothInstallations(t *testing.T) {
 	require.NoError(t, err)
 	elsewhere, err := template(t, "platform", `knativeNamespace="serverless"`)
 	require.NoError(t, err)
+	more, err := template(t, namespace, `excludedNamespaces={kube-system,monitoring}`)
+	require.NoError(t, err)
 	for name, c := range map[string]struct {
 		objects  objects
 		excluded []any
 	}{
-		"kustomize":                {build(t, "self-managed"), []any{"kube-system", "kube-node-lease", "kubetorch-system", "cert-manager", "knative-serving"}},
-		"helm":                     {inHelm, []any{"kube-system", "kube-node-lease", "kubetorch-system", "cert-manager", "knative-serving"}},
-		"helm in other namespaces": {elsewhere, []any{"kube-system", "kube-node-lease", "platform", "cert-manager", "serverless"}},
+		"kustomize":                {build(t, "self-managed"), []any{"kube-system", "kube-node-lease", "cert-manager", "kubetorch-system", "knative-serving"}},
+		"helm":                     {inHelm, []any{"kube-system", "kube-node-lease", "cert-manager", "kubetorch-system", "knative-serving"}},
+		"helm in other namespaces": {elsewhere, []any{"kube-system", "kube-node-lease", "cert-manager", "platform", "serverless"}},
+		"helm with others":         {more, []any{"kube-system", "monitoring", "kubetorch-system", "knative-serving"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

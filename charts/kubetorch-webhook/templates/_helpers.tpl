@@ -14,3 +14,8 @@ app.kubernetes.io/part-of: kubetorch
 {{ .repository }}{{ with $tag }}:{{ . }}{{ end }}{{ with .digest }}@{{ . }}{{ end }}
 {{- end -}}
 {{- end }}
+
+{{- /* The namespaces that are neither judged nor counted. */}}
+{{- define "kubetorch-webhook.excluded" -}}
+{{ concat .Values.excludedNamespaces (list .Release.Namespace .Values.knativeNamespace) | uniq | join ", " }}
+{{- end }}

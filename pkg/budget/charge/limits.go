@@ -102,6 +102,9 @@ func Counted(b *v1alpha1.GPUBudget, rules string) bool {
 // other rules: it lets nothing rise until everything was counted again.
 const overBase = "base:"
 
+// CountedBy are the rules that a ledger was counted by.
+func CountedBy(b *v1alpha1.GPUBudget) string { return strings.TrimPrefix(b.Status.Rules, overBase) }
+
 // counts are the rules as a ledger with a base, or without one, states them.
 func counts(rules string, base bool) string {
 	if base && rules != "" {

@@ -18,6 +18,7 @@ type Audit struct {
 	KnativeConfigs   []string
 	Output           string
 	Kinds            Kinds
+	Excluded         Excluded
 }
 
 var auditOutputs = []string{"table", "json", "html", "openreports"}
@@ -27,6 +28,7 @@ func (o *Audit) AddFlags(flags *pflag.FlagSet) {
 	o.Cluster.addFlags(flags)
 	o.Kinds.addFlags(flags)
 	flags.StringVar(&o.Namespace, "namespace", "kubetorch-system", "namespace of the webhook, which is left alone")
+	o.Excluded.addFlags(flags)
 	flags.StringVar(&o.KnativeNamespace, "knative-namespace", "knative-serving", "namespace of Knative's ConfigMaps, which is left alone")
 	flags.StringArrayVarP(&o.Files, "filename", "f", nil, "`FILE|DIR|-` with objects, instead of those of the cluster; may be repeated")
 	flags.StringArrayVar(&o.Policies, "policy", nil, "`FILE` with ComputePolicies and GPUBudgets, instead of those of the cluster; - is standard input; may be repeated")
@@ -36,7 +38,7 @@ func (o *Audit) AddFlags(flags *pflag.FlagSet) {
 
 // Validate checks the options.
 func (o *Audit) Validate() field.ErrorList {
-	errs := o.Kinds.validate()
+	errs := append(o.Kinds.validate(), o.Excluded.validate()...)
 	if !slices.Contains(auditOutputs, o.Output) {
 		errs = append(errs, field.NotSupported(flag("output"), o.Output, auditOutputs))
 	}

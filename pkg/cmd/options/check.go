@@ -18,6 +18,7 @@ type Check struct {
 	Wait             time.Duration
 	Dial             bool
 	Kinds            Kinds
+	Excluded         Excluded
 }
 
 // AddFlags adds the flags.
@@ -27,6 +28,7 @@ func (o *Check) AddFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.Namespace, "namespace", "kubetorch-system", "namespace of the webhook")
 	flags.StringVar(&o.Service, "service", "kubetorch-webhook", "name of the webhook's Service")
 	flags.StringVar(&o.Configuration, "webhook-configuration", "kubetorch-webhook", "name of both webhook configurations")
+	o.Excluded.addFlags(flags)
 	flags.StringVar(&o.KnativeNamespace, "knative-namespace", "knative-serving", "namespace of Knative")
 	flags.DurationVar(&o.Wait, "wait", 0, "how long (`DURATION`) to try again while something is not as it should be")
 	flags.BoolVar(&o.Dial, "dial", false, "in the cluster's network: also call the Service as API servers do, with the CAs of the configurations")
@@ -34,7 +36,7 @@ func (o *Check) AddFlags(flags *pflag.FlagSet) {
 
 // Validate checks the options.
 func (o *Check) Validate() (errs field.ErrorList) {
-	errs = o.Kinds.validate()
+	errs = append(o.Kinds.validate(), o.Excluded.validate()...)
 	for _, name := range []struct {
 		flag, value string
 		check       func(string) []string

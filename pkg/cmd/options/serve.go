@@ -31,6 +31,7 @@ type Serve struct {
 	CAOverlap        time.Duration
 	Configuration    string
 	KnativeNamespace string
+	Excluded         Excluded
 	RequestTimeout   time.Duration
 	MaxUnseenShare   int
 	AuditInterval    time.Duration
@@ -68,7 +69,7 @@ const (
 // Flags that make sense in one of the two modes only.
 var (
 	clusterOnly = []string{"api-request-timeout", "kubeconfig", "namespace", "service", "ca-secret", "leaf-lifetime", "ca-lifetime", "ca-overlap",
-		"webhook-configuration", "knative-namespace", "audit-interval", "openreports", "max-unseen-share"}
+		"webhook-configuration", "knative-namespace", excludedFlag, "audit-interval", "openreports", "max-unseen-share"}
 	standaloneOnly = []string{"policy", "knative-config", "knative-version"}
 	// selfManaged are of no use where others keep the certificate.
 	selfManaged = []string{"ca-secret", "leaf-lifetime", "ca-lifetime", "ca-overlap"}
@@ -95,6 +96,7 @@ func (o *Serve) AddFlags(flags *pflag.FlagSet) {
 	flags.DurationVar(&o.CALifetime, "ca-lifetime", 365*24*time.Hour, "how long (`DURATION`) the own CA is valid; it is replaced after two thirds")
 	flags.DurationVar(&o.CAOverlap, "ca-overlap", 5*time.Minute, "how long (`DURATION`) a new CA is in the caBundle before it is served from, and an old one stays in it after")
 	flags.StringVar(&o.Configuration, "webhook-configuration", "kubetorch-webhook", "name of both webhook configurations")
+	o.Excluded.addFlags(flags)
 	flags.StringVar(&o.KnativeNamespace, "knative-namespace", "knative-serving", "namespace of Knative's ConfigMaps")
 	flags.DurationVar(&o.RequestTimeout, "api-request-timeout", time.Minute, "the API server's --request-timeout (`DURATION`): GPUs that a budget may have lent are freed no earlier")
 	flags.IntVar(&o.MaxUnseenShare, "max-unseen-share", 50, "how much of what is free in a budget, in `PERCENT`, the claims of one namespace may hold that were admitted and are not seen stored yet; one claim may hold more")
@@ -168,6 +170,7 @@ func (o *Serve) Validate() field.ErrorList {
 		}
 	}
 	errs = append(errs, o.validateLifetimes()...)
+	errs = append(errs, o.Excluded.validate()...)
 	for _, name := range []struct {
 		flag, value string
 		check       func(string) []string

@@ -27,7 +27,7 @@ func TestServeDefaults(t *testing.T) {
 		Log:       Log{Level: "info", Format: "json"},
 		HTTP:      HTTP{MaxConcurrent: 512, TraceSampling: .01},
 		Namespace: "kubetorch-system", Service: "kubetorch-webhook", CASecret: "kubetorch-webhook-ca",
-		Configuration: "kubetorch-webhook", KnativeNamespace: "knative-serving", RequestTimeout: time.Minute, MaxUnseenShare: 50, AuditInterval: 10 * time.Minute,
+		Configuration: "kubetorch-webhook", KnativeNamespace: "knative-serving", Excluded: Excluded{"kube-system", "kube-node-lease", "cert-manager"}, RequestTimeout: time.Minute, MaxUnseenShare: 50, AuditInterval: 10 * time.Minute,
 		LeafLifetime: 7 * 24 * time.Hour, CALifetime: 365 * 24 * time.Hour, CAOverlap: 5 * time.Minute,
 	}
 	cluster := common
