@@ -66,7 +66,7 @@ func (s *setup) ledgers() (*ledgers, error) {
 		Log: s.Log.WithName("presence"),
 	}}
 	charger := charge.NewCharger(api, writes)
-	charger.UnseenShare = int64(s.MaxUnseenShare)
+	charger.UnseenShare, charger.NamespaceWait = int64(s.MaxUnseenShare), s.RequestTimeout+margin
 	l.charging = &charging{
 		charge: charger.Charge, holds: l.presence.Holds, begun: l.presence.Begun,
 		labels: namespacesAsTheyAre(s.namespaces).labels,

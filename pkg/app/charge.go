@@ -82,8 +82,7 @@ func (c *charging) admit(ctx context.Context, r *review.Request, w review.World,
 		switch {
 		case answer.Retry != "" && demands[i].Optional:
 		case answer.Retry != "":
-			seconds := cmp.Or(answer.After, longRetry)
-			return r.Later(charges[i].Budget.Name, charge.Wait(answer.Retry, seconds), seconds), nil
+			return r.Later(charges[i].Budget.Name, charge.Wait(answer.Retry, answer.After), cmp.Or(answer.After, longRetry)), nil
 		case !answer.Admits():
 			return r.Refuse([]policy.Violation{charges[i].NoRoom(answer, r.Namespace())}), nil
 		case !answer.Fits:

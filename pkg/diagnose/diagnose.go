@@ -123,7 +123,7 @@ func (in *Input) state(c *review.Charge) (BudgetState, ledger.Outcome, error) {
 	}
 	o := book.Try(charge.Limits(b), c.Charges...)
 	s.Free, s.Of, s.Fits = o.Free, o.Of, o.Fits
-	s.Counted = charge.Counted(b, charge.CountedBy(b)) // the cluster knows by which rules
+	s.Counted = charge.Counted(b, charge.Rules(&b.Status)) // the cluster knows by which rules
 	for _, use := range in.Uses {
 		if use.Name == b.Name {
 			s.Holders = use.Holders

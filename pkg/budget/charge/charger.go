@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/budget/ledger"
@@ -30,6 +31,9 @@ type Charger struct {
 	// namespace may hold that are not seen stored yet, in percent; 0 is any share. It is set
 	// before the first charge.
 	UnseenShare int64
+	// NamespaceWait is how long it takes at most to count a namespace that a budget comes to select; 0 if that is not
+	// known. It is set before the first charge.
+	NamespaceWait time.Duration
 
 	store   Store
 	metrics *Metrics
@@ -78,7 +82,7 @@ func (c *Charger) worker(name string) *worker {
 	defer c.mu.Unlock()
 	w := c.workers[name]
 	if w == nil {
-		w = &worker{name: name, store: c.store, metrics: c.metrics, share: c.UnseenShare}
+		w = &worker{name: name, store: c.store, metrics: c.metrics, share: c.UnseenShare, namespaceWait: c.NamespaceWait}
 		c.workers[name] = w
 	}
 	return w

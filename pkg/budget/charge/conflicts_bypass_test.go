@@ -51,7 +51,7 @@ func TestWhatCannotBeDecidedNowIsToBeTriedAgain(t *testing.T) {
 		"a ledger that cannot be read":             {budget: damaged, want: retryUnread},
 		"a budget that the replica does not know":  {budget: changed, want: retryChanged, after: 1},
 		"a ledger that was counted by other rules": {budget: counted("cluster", 10), change: func(d *Demand) { d.Rules = "s" }, want: retryCounting},
-		"a namespace that has just been labelled":  {budget: counted("cluster", 10), change: func(d *Demand) { d.Selective = true }, want: retryNamespace, after: 1},
+		"a namespace that has just been labelled":  {budget: counted("cluster", 10), change: func(d *Demand) { d.Selective = true }, want: retryNamespace},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStore(test.budget)

@@ -103,4 +103,26 @@ func TestHowLongCountingTakes(t *testing.T) {
 	}
 	assert.Equal(t, "its claims are being counted, for about 48 s more", Wait(retryCounting, 48))
 	assert.Equal(t, "it has just been changed", Wait(retryChanged, 1))
+	assert.Equal(t, "its claims are being counted", Wait(retryCounting, 0), "for how long is not known")
+}
+
+// TestHowLongCountingANamespaceTakes: from when a replica knows of it on, no longer than it takes at most.
+func TestHowLongCountingANamespaceTakes(t *testing.T) {
+	b := counted("cluster", 10)
+	b.Status.Namespaces = []v1alpha1.NamespaceClaims{{Name: "listed"}}
+	book, err := ledger.Read(&b.Status)
+	require.NoError(t, err)
+	begun := time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
+	w := &worker{namespaceWait: 65 * time.Second}
+	for _, c := range []struct {
+		namespace string
+		after     time.Duration
+		want      int32
+	}{{"a", 0, 66}, {"b", 20 * time.Second, 66}, {"a", 20 * time.Second, 46}, {"a", 64500 * time.Millisecond, 1}, {"a", time.Hour, 1}} {
+		assert.Equal(t, c.want, w.countingIn(c.namespace, book, begun.Add(c.after)), c)
+	}
+	w.uncounted["listed"] = begun
+	assert.EqualValues(t, 66, w.countingIn("c", book, begun))
+	assert.NotContains(t, w.uncounted, "listed", "it was counted")
+	assert.Zero(t, (&worker{}).countingIn("a", book, begun), "nobody said how long it takes")
 }

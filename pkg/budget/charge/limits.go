@@ -102,9 +102,6 @@ func Counted(b *v1alpha1.GPUBudget, rules string) bool {
 // other rules: it lets nothing rise until everything was counted again.
 const overBase = "base:"
 
-// CountedBy are the rules that a ledger was counted by.
-func CountedBy(b *v1alpha1.GPUBudget) string { return strings.TrimPrefix(b.Status.Rules, overBase) }
-
 // counts are the rules as a ledger with a base, or without one, states them.
 func counts(rules string, base bool) string {
 	if base && rules != "" {
@@ -128,7 +125,7 @@ func counting(b *v1alpha1.GPUBudget, now time.Time) int32 {
 	return max(least, left)
 }
 
-// Wait words how long to wait for something.
+// Wait words how long to wait for something; 0 seconds if that is not known.
 func Wait(why string, seconds int32) string {
 	if seconds > 1 {
 		return fmt.Sprintf("%s, for about %d s more", why, seconds)

@@ -3,6 +3,7 @@ package charge
 import (
 	"context"
 	"errors"
+	"maps"
 	"math/rand/v2"
 	"strconv"
 	"sync"
@@ -34,6 +35,11 @@ type worker struct {
 	store   Store
 	metrics *Metrics
 	share   int64 // Charger.UnseenShare
+
+	namespaceWait time.Duration // Charger.NamespaceWait
+	// uncounted are the namespaces that wait to be counted, since when this replica knows that. Of the goroutine
+	// that runs.
+	uncounted map[string]time.Time
 
 	mu      sync.Mutex
 	waiting []*attempt
@@ -176,8 +182,11 @@ func (w *worker) decide(now *state, batch []*attempt) (write, refused, rest []*a
 		}
 		if why := a.demand.obstacle(now.budget, now.book); why != "" {
 			a.answer = Answer{Retry: why, After: 1}
-			if why == retryCounting || why == retryUnread {
+			switch why {
+			case retryCounting, retryUnread:
 				a.answer.After = counting(now.budget, time.Now())
+			case retryNamespace:
+				a.answer.After = w.countingIn(a.demand.Charges[0].Namespace, now.book, time.Now())
 			}
 			refused = append(refused, a)
 			continue
@@ -192,6 +201,21 @@ func (w *worker) decide(now *state, batch []*attempt) (write, refused, rest []*a
 		}
 	}
 	return write, refused, rest
+}
+
+// countingIn says how long counting a namespace is going to take at most, in seconds; 0 if that is not known.
+func (w *worker) countingIn(namespace string, book *ledger.Book, now time.Time) int32 {
+	if w.namespaceWait == 0 {
+		return 0
+	}
+	if w.uncounted == nil {
+		w.uncounted = map[string]time.Time{}
+	}
+	maps.DeleteFunc(w.uncounted, func(counted string, _ time.Time) bool { return book.Lists(counted) })
+	if _, known := w.uncounted[namespace]; !known {
+		w.uncounted[namespace] = now
+	}
+	return max(1, int32((w.namespaceWait-now.Sub(w.uncounted[namespace])).Seconds())+1)
 }
 
 // limits are those of a budget, with the share of one namespace of what is free where that can keep
