@@ -31,6 +31,8 @@ func TestARefusalByABudgetNamesADefaultThatNobodyWrote(t *testing.T) {
 			want: "asks for 10 GPUs (1 x 10 pods); 4 of 4 are free in budget b; max-scale 4 fits"},
 		"the template states it": {object: service(autoscale, gpu, `metadata: {annotations: {autoscaling.knative.dev/max-scale: "10"}}, `),
 			want: "asks for 10 GPUs (1 x 10 pods); 4 of 4 are free in budget b; max-scale 4 fits"},
+		"with more at least than fits": {object: service(autoscale, gpu+`, autoscale.kubetorch.com/max-scale: "10", autoscale.kubetorch.com/min-scale: "5"`, ""),
+			want: "asks for 10 GPUs (1 x 10 pods); 4 of 4 are free in budget b; max-scale 4 fits, with a min-scale that is no larger"},
 		"a policy's default": {object: service(autoscale, gpu, ""), policy: `{apiVersion: policy.kubetorch.com/v1alpha1, kind: ComputePolicy, metadata: {name: house}, spec: {defaults: {autoscale: {maxScale: 7}}}}`,
 			want: "asks for 7 GPUs (1 x 7 pods); 4 of 4 are free in budget b; max-scale 4 fits; max-scale 7 is a default (policy house), and autoscale.kubetorch.com/max-scale sets another"},
 	} {

@@ -41,6 +41,9 @@ func (c *Charge) fits(a charge.Answer) string {
 	case pods < 1 || pods >= d.PeakPods:
 		return ""
 	case path != nil && strings.Contains(path.String(), "-scale"):
+		if d.MinScale > pods {
+			return fmt.Sprintf("max-scale %d fits, with a min-scale that is no larger", pods)
+		}
 		return fmt.Sprintf("max-scale %d fits", pods)
 	case path != nil && strings.HasSuffix(path.String(), "replicas"):
 		return fmt.Sprintf("replicas %d fits", pods)
