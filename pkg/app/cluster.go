@@ -85,7 +85,7 @@ func Cluster(ctx context.Context, o ClusterOptions) error {
 	}
 	source, keepCertificate := newCertificate(o)
 	e := &edge{}
-	server, err := newEndpoints(o.Listen, o.HTTP, source, e, registry, o.Log)
+	server, err := newEndpoints(ctx, o.Listen, o.HTTP, source, e, registry, o.Log)
 	if err != nil {
 		return err
 	}

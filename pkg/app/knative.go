@@ -60,8 +60,8 @@ func watchOne(client toolscache.Getter, resource, namespace, name string, exampl
 func toEvents(changed func()) toolscache.ResourceEventHandler {
 	return toolscache.ResourceEventHandlerFuncs{
 		AddFunc: func(any) { changed() },
-		UpdateFunc: func(old, new any) {
-			if differ(old, new) {
+		UpdateFunc: func(old, now any) {
+			if differ(old, now) {
 				changed()
 			}
 		},
@@ -70,17 +70,17 @@ func toEvents(changed func()) toolscache.ResourceEventHandler {
 }
 
 // differ tells whether an update is one of what is used of the object.
-func differ(old, new any) bool {
-	switch new := new.(type) {
+func differ(old, now any) bool {
+	switch now := now.(type) {
 	case *corev1.ConfigMap:
 		old, ok := old.(*corev1.ConfigMap)
-		return !ok || !maps.Equal(old.Data, new.Data) || !maps.Equal(old.Labels, new.Labels)
+		return !ok || !maps.Equal(old.Data, now.Data) || !maps.Equal(old.Labels, now.Labels)
 	case *appsv1.Deployment:
 		return false // only its existence counts
 	case *unstructured.Unstructured:
 		// Storage can be changed without a new generation.
 		old, ok := old.(*unstructured.Unstructured)
-		return !ok || old.GetUID() != new.GetUID() || !reflect.DeepEqual(old.Object["spec"], new.Object["spec"])
+		return !ok || old.GetUID() != now.GetUID() || !reflect.DeepEqual(old.Object["spec"], now.Object["spec"])
 	}
 	return true
 }

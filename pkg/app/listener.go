@@ -55,7 +55,7 @@ func (l *listener) Start(ctx context.Context) error {
 		ConnState:      l.connections.follow,
 	}
 	stopped := make(chan error, 1)
-	stop := context.AfterFunc(ctx, func() {
+	stop := context.AfterFunc(ctx, func() { //nolint:contextcheck // ctx has ended by then
 		ending, cancel := context.WithTimeout(context.Background(), l.grace)
 		defer cancel()
 		l.connections.leave(ending)
@@ -75,12 +75,13 @@ func (l *listener) Start(ctx context.Context) error {
 }
 
 // reachable is nil if the listener answers a dial.
-func (l *listener) reachable() error {
+func (l *listener) reachable(ctx context.Context) error {
 	if !l.started.Load() {
 		return errors.New("the listener has not been started yet")
 	}
 	// Only whether it answers is asked; nobody is told anything over this connection.
-	connection, err := tls.DialWithDialer(&net.Dialer{Timeout: dialTimeout}, "tcp", l.address, &tls.Config{InsecureSkipVerify: true})
+	connection, err := (&tls.Dialer{NetDialer: &net.Dialer{Timeout: dialTimeout}, Config: &tls.Config{InsecureSkipVerify: true}}).DialContext( //nolint:gosec // its own port
+		ctx, "tcp", l.address)
 	if err != nil {
 		return fmt.Errorf("the listener cannot be reached: %w", err)
 	}

@@ -49,8 +49,8 @@ type HTTPOptions struct {
 
 // newEndpoints makes the server; nothing listens yet. An address without a host is
 // all interfaces; port 0 is any free one.
-func newEndpoints(address string, o HTTPOptions, source certificate.Source, e *edge, registry *prometheus.Registry, log logr.Logger) (*endpoints, error) {
-	host, port, err := resolve(address)
+func newEndpoints(ctx context.Context, address string, o HTTPOptions, source certificate.Source, e *edge, registry *prometheus.Registry, log logr.Logger) (*endpoints, error) {
+	host, port, err := resolve(ctx, address)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +74,9 @@ func newEndpoints(address string, o HTTPOptions, source certificate.Source, e *e
 	}
 	checks := &readiness{draining: draining}
 	checks.add("certificate", source.Ready)
-	checks.add("listener", server.reachable) // by dialling it: ready means that an API server could connect
+	// By dialling it: ready means that an API server could connect. It serves on for a while after ctx has ended.
+	serving := context.WithoutCancel(ctx)
+	checks.add("listener", func() error { return server.reachable(serving) })
 	checks.add("snapshot", e.ready)
 
 	metrics := admission.NewMetrics(MutatePath, ValidatePath)
@@ -112,15 +114,15 @@ func (e *edge) handlers(o admission.Options) map[string]http.Handler {
 
 // resolve splits the address. The server needs to know its port beforehand, so a
 // free one is looked for; another process could take it before it is listened on.
-func resolve(address string) (host string, port int, err error) {
+func resolve(ctx context.Context, address string) (host string, port int, err error) {
 	host, service, err := net.SplitHostPort(address)
 	if err != nil {
 		return "", 0, fmt.Errorf("listen address: %w", err)
 	}
-	if port, err = net.LookupPort("tcp", service); err != nil || port != 0 {
+	if port, err = net.DefaultResolver.LookupPort(ctx, "tcp", service); err != nil || port != 0 {
 		return host, port, err
 	}
-	listener, err := net.Listen("tcp", address)
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
 		return "", 0, fmt.Errorf("finding a free port: %w", err)
 	}
@@ -156,7 +158,7 @@ func (s *endpoints) drained(ctx context.Context, delay time.Duration) (context.C
 // awaitListening returns once the server answers TLS handshakes, or ctx ended.
 func (s *endpoints) awaitListening(ctx context.Context) error {
 	for {
-		if s.reachable() == nil {
+		if s.reachable(ctx) == nil {
 			return nil
 		}
 		select {

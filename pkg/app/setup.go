@@ -31,7 +31,7 @@ type clients struct {
 	metadata metadata.Interface
 	// budgets writes the status of GPUBudgets, and source reads lists as streams.
 	budgets rest.Interface
-	source  cluster.ClusterSource
+	source  cluster.WholeSource
 }
 
 func newClients(config *rest.Config, connections *http.Client) (c clients, err error) {

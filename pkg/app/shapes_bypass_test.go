@@ -310,7 +310,7 @@ func TestNoShapeOfAnObjectBreaksAnAnswerOrACount(t *testing.T) {
 // trimmed is the part of a stack that says where this module's code was.
 func trimmed(stack []byte) string {
 	var lines []string
-	for _, line := range strings.Split(string(stack), "\n") {
+	for line := range strings.SplitSeq(string(stack), "\n") {
 		if strings.Contains(line, "/pkg/") && strings.Contains(line, ".go:") {
 			lines = append(lines, strings.TrimSpace(line))
 		}

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"maps"
 	"slices"
 
 	"golang.org/x/sync/errgroup"
@@ -36,7 +37,7 @@ func (e *edge) templateUsers(ctx context.Context, r *review.Request, w review.Wo
 	others := slices.DeleteFunc(slices.Clone(objects.ResourceClaimTemplates), func(i cluster.Item) bool {
 		return i.Name == manifest.Text(template, "metadata", "name")
 	})
-	objects.ResourceClaimTemplates = append(others, cluster.Of(template))
+	objects.ResourceClaimTemplates = slices.Concat(others, []cluster.Item{cluster.Of(template)})
 	users.After = objects.Claims()
 	held := map[ledger.Key][]workload.Part{}
 	for _, c := range before {
@@ -109,14 +110,10 @@ func claimants(o *cluster.Objects) (found []manifest.Object) {
 // stated is an object that says in which namespace it is.
 func stated(o manifest.Object, namespace string) manifest.Object {
 	metadata := manifest.Object{}
-	for key, value := range manifest.Map(o, "metadata") {
-		metadata[key] = value
-	}
+	maps.Copy(metadata, manifest.Map(o, "metadata"))
 	metadata["namespace"] = namespace
 	copied := manifest.Object{}
-	for key, value := range o {
-		copied[key] = value
-	}
+	maps.Copy(copied, o)
 	copied["metadata"] = metadata
 	return copied
 }

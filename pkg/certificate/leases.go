@@ -38,22 +38,22 @@ func (m *Managed) lease() string { return "certificate-" + m.Identity }
 // publish renews this replica's Lease. first tells that it was not there before.
 func (m *Managed) publish(ctx context.Context) (first bool, err error) {
 	m.mu.Lock()
-	print, leaving := fingerprint(m.serving.crt), m.leaving
+	served, leaving := fingerprint(m.serving.crt), m.leaving
 	m.mu.Unlock()
 	now := m.elapsed()
-	if leaving || (m.published == print && now-m.renewedAt < m.interval()) {
+	if leaving || (m.published == served && now-m.renewedAt < m.interval()) {
 		return false, nil
 	}
 	lease := applyv1.Lease(m.lease(), m.Secret.Namespace).
 		WithLabels(map[string]string{ServesLabel: m.Service}).
-		WithAnnotations(map[string]string{ServesAnnotation: print}).
+		WithAnnotations(map[string]string{ServesAnnotation: served}).
 		WithSpec(applyv1.LeaseSpec().WithHolderIdentity(m.Identity).WithRenewTime(metav1.NewMicroTime(m.wall())).
 			WithLeaseDurationSeconds(int32(max(time.Second, m.silence()) / time.Second)))
 	if err := m.Client.Apply(ctx, lease, client.FieldOwner("kubetorch-webhook-certificates"), client.ForceOwnership); err != nil {
 		return false, fmt.Errorf("writing lease %s/%s: %w", m.Secret.Namespace, m.lease(), err)
 	}
 	first = m.published == ""
-	m.published, m.renewedAt = print, now
+	m.published, m.renewedAt = served, now
 	return first, nil
 }
 
@@ -69,9 +69,9 @@ func (m *Managed) follow(ctx context.Context, state authorities) error {
 	}
 	now := m.elapsed()
 	known := leases{}
-	own, same, print := false, true, ""
+	own, same, served := false, true, ""
 	if state.signing != nil {
-		print = fingerprint(state.signing.crt)
+		served = fingerprint(state.signing.crt)
 	}
 	for i := range list.Items {
 		l := &list.Items[i]
@@ -89,19 +89,19 @@ func (m *Managed) follow(ctx context.Context, state authorities) error {
 			}
 		}
 		known[l.Name] = seen
-		same = same && l.Annotations[ServesAnnotation] == print
+		same = same && l.Annotations[ServesAnnotation] == served
 	}
 	m.leases = known
 	if m.published != "" && !own {
 		m.published = "" // somebody deleted it
 	}
-	began, ok := m.moved[print]
+	began, ok := m.moved[served]
 	m.moved = map[string]time.Duration{}
-	if own && same && print != "" {
+	if own && same && served != "" {
 		if !ok {
 			began = now
 		}
-		m.moved[print] = began
+		m.moved[served] = began
 	}
 	return nil
 }

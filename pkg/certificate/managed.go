@@ -306,13 +306,13 @@ func (m *Managed) observe(configurations []*configuration, state authorities) er
 	now := m.elapsed()
 	held := map[string]time.Duration{}
 	for _, crt := range state.trusted() {
-		print := fingerprint(crt)
+		authority := fingerprint(crt)
 		if !inAll(configurations, crt) {
 			continue
 		}
-		held[print] = now
-		if before, ok := m.held[print]; ok {
-			held[print] = before
+		held[authority] = now
+		if before, ok := m.held[authority]; ok {
+			held[authority] = before
 		}
 	}
 	m.held = held

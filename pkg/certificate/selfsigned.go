@@ -63,7 +63,7 @@ func SelfSigned(dir string, hosts []string) (*Static, error) {
 	if err != nil {
 		return nil, fmt.Errorf("issuing a certificate: %w", err)
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // ca.crt is for everybody, the key has a mode of its own
 		return nil, fmt.Errorf("making the certificate directory: %w", err)
 	}
 	for _, file := range []struct {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"path"
@@ -276,9 +277,7 @@ func TestCopiesAndSecretsAreDropped(t *testing.T) {
 	}
 	metadata := func(more manifest.Object) manifest.Object {
 		annotations := manifest.Object{"kept": "yes"}
-		for k, v := range more {
-			annotations[k] = v
-		}
+		maps.Copy(annotations, more)
 		return manifest.Object{"name": "x", "annotations": annotations, "labels": manifest.Object{"kubetorch.com/autoscale": "true"}}
 	}
 	full := metadata(manifest.Object{"kubectl.kubernetes.io/last-applied-configuration": "{s3cret}", "kubetorch.com/applied": "{s3cret}"})

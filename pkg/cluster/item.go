@@ -64,9 +64,7 @@ func (i *Item) Object() manifest.Object {
 		return i.spec
 	}
 	o, _ := jsonscan.ObjectIn(i.head) // it was read before
-	for key, value := range i.spec {
-		o[key] = value
-	}
+	maps.Copy(o, i.spec)
 	if i.digest != (jsonscan.Digest{}) && manifest.Map(o, i.kept.digest...) != nil {
 		at := o
 		for _, key := range i.kept.digest {

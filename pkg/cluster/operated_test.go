@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"encoding/json"
+	"maps"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -40,9 +41,7 @@ func (d *drawn) put(each, path string, value any) {
 	last := names[len(names)-1]
 	had, isObject := parent[last].(manifest.Object)
 	if more, ok := value.(manifest.Object); ok && isObject {
-		for key, v := range more {
-			had[key] = v
-		}
+		maps.Copy(had, more)
 		return
 	}
 	if !isObject {

@@ -28,15 +28,15 @@ type Versions interface {
 	Preferred(ctx context.Context) (map[string]string, error)
 }
 
-// ClusterSource reads lists of all namespaces, and of one.
-type ClusterSource interface {
+// WholeSource reads lists of all namespaces, and of one.
+type WholeSource interface {
 	Source
 	NamespacedSource
 }
 
 // NewSource reads from an API server, uncompressed if the configuration says so. client may be
 // nil.
-func NewSource(config *rest.Config, client *http.Client) (ClusterSource, error) {
+func NewSource(config *rest.Config, client *http.Client) (WholeSource, error) {
 	config = dynamic.ConfigFor(config)
 	config.NegotiatedSerializer = scheme.Codecs.WithoutConversion() // of errors
 	config.GroupVersion = &schema.GroupVersion{}

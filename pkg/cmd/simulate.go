@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -182,10 +183,8 @@ func (s *simulator) workloads(in io.Reader, errOut io.Writer) ([]workload, error
 
 // onceRead reads standard input if a file is "-": several may be.
 func onceRead(files []string, in io.Reader) ([]byte, error) {
-	for _, f := range files {
-		if f == "-" {
-			return io.ReadAll(in)
-		}
+	if slices.Contains(files, "-") {
+		return io.ReadAll(in)
 	}
 	return nil, nil
 }

@@ -2,6 +2,7 @@ package convert_test
 
 import (
 	"encoding/json"
+	"maps"
 	"strings"
 	"testing"
 
@@ -31,9 +32,7 @@ func web(t *testing.T, spec, pod, container string) manifest.Object {
 }
 
 func merge(into, from manifest.Object) {
-	for k, v := range from {
-		into[k] = v
-	}
+	maps.Copy(into, from)
 }
 
 // row is one Deployment and all that comes of it.

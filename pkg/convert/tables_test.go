@@ -47,8 +47,7 @@ func covers(t *testing.T, of reflect.Type, rules level) {
 
 // collect lists the JSON fields of a type, those of embedded types too.
 func collect(of reflect.Type, fields map[string]reflect.Type) {
-	for i := range of.NumField() {
-		f := of.Field(i)
+	for f := range of.Fields() {
 		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
 		if name == "" && (f.Anonymous || options == "inline") {
 			collect(f.Type, fields)

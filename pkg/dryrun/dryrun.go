@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 
 	jsonpatch "github.com/evanphx/json-patch/v5"
@@ -130,10 +131,8 @@ func (r *Result) Add(reply *admissionv1.AdmissionResponse) {
 
 // Warn adds a warning that was not said yet.
 func (r *Result) Warn(text string) {
-	for _, w := range r.Warnings {
-		if w == text {
-			return
-		}
+	if slices.Contains(r.Warnings, text) {
+		return
 	}
 	r.Warnings = append(r.Warnings, text)
 }

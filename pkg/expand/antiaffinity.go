@@ -91,8 +91,8 @@ func (e *expansion) keepAwayFromGPUs() {
 func (e *expansion) dropAntiAffinity() {
 	for i := len(terms(e.podSpec())) - 1; i >= 0; i-- {
 		expressions := manifest.Objects(terms(e.podSpec())[i], "matchExpressions")
-		for j := len(expressions) - 1; j >= 0; j-- {
-			if slices.ContainsFunc(manifest.Objects(awayTerm(), "matchExpressions"), func(o manifest.Object) bool { return manifest.Equal(o, expressions[j]) }) {
+		for j, expression := range slices.Backward(expressions) {
+			if slices.ContainsFunc(manifest.Objects(awayTerm(), "matchExpressions"), func(o manifest.Object) bool { return manifest.Equal(o, expression) }) {
 				e.remove(slices.Concat(termsPath, []any{i, "matchExpressions", j})...)
 			}
 		}

@@ -85,7 +85,7 @@ func (e *expansion) fitsClass(class string) bool {
 	if n, err := parameter.ParseScale(e.explicitQuietly(parameter.MinScale)); err == nil && n == 0 {
 		return false
 	}
-	return metric != "" || e.everyContainerRequests("cpu")
+	return metric != "" || e.everyContainerRequestsCPU()
 }
 
 // explicitQuietly is the text stated for a parameter, without judging it.
@@ -215,7 +215,7 @@ func (e *expansion) pickMetric() string {
 		case !kpa && isKPAMetric(s.Text):
 			e.bad[parameter.Target.Name] = true
 			e.refuse(s.Path, s.Text, "metric %s needs autoscaler-class kpa; hpa takes cpu, memory or the name of a custom pod metric", s.Text)
-		case s.Text == "cpu" && !kpa && !e.everyContainerRequests("cpu"):
+		case s.Text == "cpu" && !kpa && !e.everyContainerRequestsCPU():
 			e.refuse(s.Path, s.Text, "every container needs a cpu request, which the percentage is of; set %s", parameter.CPUs.Key())
 		case s.Text == "memory" && !kpa && e.memoryBytes() <= 0:
 			e.bad[parameter.Target.Name] = true
@@ -229,7 +229,7 @@ func (e *expansion) pickMetric() string {
 		first.text = "cpu"
 	}
 	c := e.firstFitting(p, knative.MetricKey, first, e.fitsMetric)
-	if !kpa && c.text == "cpu" && !e.everyContainerRequests("cpu") {
+	if !kpa && c.text == "cpu" && !e.everyContainerRequestsCPU() {
 		e.refuse(e.path.Child("spec", "containers"), "cpu", "hpa scales on cpu, and every container needs a cpu request, which the percentage is of; set %s", parameter.CPUs.Key())
 	}
 	e.settle(p, nil, c.text, c.from, "")
@@ -243,7 +243,7 @@ func (e *expansion) fitsMetric(text string) bool {
 	}
 	switch text {
 	case "cpu":
-		return e.everyContainerRequests("cpu")
+		return e.everyContainerRequestsCPU()
 	case "memory":
 		return e.memoryBytes() > 0
 	case "concurrency", "rps":
@@ -292,11 +292,11 @@ func (e *expansion) refuseKPAOnly(p *parameter.Parameter, s *Statement) bool {
 	return true
 }
 
-// everyContainerRequests tells whether each container has a request for a resource,
+// everyContainerRequestsCPU tells whether each container has a request for CPU,
 // its own, its limit's or the cluster's default.
-func (e *expansion) everyContainerRequests(name string) bool {
+func (e *expansion) everyContainerRequestsCPU() bool {
 	for _, c := range manifest.Objects(e.podSpec(), "containers") {
-		if e.requestOf(c, name) == nil {
+		if e.requestOf(c, "cpu") == nil {
 			return false
 		}
 	}

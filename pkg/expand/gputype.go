@@ -99,12 +99,12 @@ func (e *expansion) pin(t *gpuType) {
 	e.result.Warnings = append(e.result.Warnings, t.leftOut...)
 	pinned := workload.ProductPin(e.withoutOwnSelector())
 	same, known := workload.SameProduct(pinned.Value, t.value)
-	comparable := t.text != "" && pinned.Value != "" && workload.NamesProduct(t.label)
+	comparing := t.text != "" && pinned.Value != "" && workload.NamesProduct(t.label)
 	switch {
 	case t.text == "":
-	case comparable && same: // the pod keeps the pin that it has
+	case comparing && same: // the pod keeps the pin that it has
 		e.values.put(Setting{Name: p.Name, Value: t.text, From: t.from})
-	case comparable && known && t.stated != nil:
+	case comparing && known && t.stated != nil:
 		e.refuse(t.stated.Path, t.stated.Text, "differs from %s: %s; state it once", e.pinPath(pinned.Label), pinned.Value)
 	case t.native == t.value:
 		e.values.put(Setting{Name: p.Name, Value: t.text, From: t.from})

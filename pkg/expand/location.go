@@ -1,6 +1,7 @@
 package expand
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -56,16 +57,16 @@ func locate(name string, serving int) (location, bool) {
 		l.path = []any{"spec", "template", "spec", "containers", serving, "resources", prefix, rest}
 		return l, serving >= 0 && rest != ""
 	case prefix == "nodeSelector":
-		l.path = append(template, "spec", "nodeSelector", rest)
+		l.path = slices.Concat(template, []any{"spec", "nodeSelector", rest})
 		return l, rest != ""
 	case name == deadlineLocation:
 		l.path = []any{"spec", name}
 	case name == queueLocation, name == priorityClassLocation:
-		l.path = append(template, "metadata", "labels", strings.TrimPrefix(name, "labels."))
+		l.path = slices.Concat(template, []any{"metadata", "labels", strings.TrimPrefix(name, "labels.")})
 	case name == ttlLocation:
 		l.path = []any{"metadata", "annotations", strings.TrimPrefix(name, "metadata.")}
 	case name == concurrencyLocation, name == priorityLocation, name == accountLocation:
-		l.path = append(template, "spec", name)
+		l.path = slices.Concat(template, []any{"spec", name})
 	case name == tolerationsLocation, name == sharedMemoryLocation, name == antiAffinityLocation:
 		return l, false // lists: written and removed by code of their own
 	default:

@@ -36,7 +36,7 @@ func (e *expansion) scales() {
 	demand := e.demandOf(e.object)
 	statedMin, statedInitial := e.explicit(parameter.MinScale), e.explicit(parameter.InitialScale)
 	maximum := e.maxScale(demand)
-	minimum := e.minScale(statedMin, maximum, demand)
+	minimum := e.minScale(statedMin, maximum)
 	initial := e.initialScale(statedInitial, minimum, maximum)
 	e.settle(parameter.MinScale, minimum.stated, minimum.text(), minimum.from, minimum.by)
 	e.settle(parameter.MaxScale, maximum.stated, maximum.text(), maximum.from, maximum.by)
@@ -125,7 +125,7 @@ func (e *expansion) asBefore(pods int64, d workload.Usage) bool {
 	return e.old != nil && e.old.PeakPods >= pods && e.old.GPUs.Cmp(d.GPUs) >= 0 && e.old.OtherClaims >= d.OtherClaims
 }
 
-func (e *expansion) minScale(s *Statement, maximum scaleValue, demand workload.Usage) scaleValue {
+func (e *expansion) minScale(s *Statement, maximum scaleValue) scaleValue {
 	p := parameter.MinScale
 	if s != nil {
 		n, _ := parameter.ParseScale(s.Text)

@@ -49,7 +49,7 @@ func (e *expansion) tolerations(resource, from string) {
 		missing = nil
 	}
 	e.addTolerations(missing)
-	if all := append(kept, missing...); len(all) > 0 {
+	if all := slices.Concat(kept, missing); len(all) > 0 {
 		slices.Sort(all)
 		text, _ := json.Marshal(all)
 		e.after.put(tolerationsLocation, Entry{Value: string(text), From: from})

@@ -1,5 +1,7 @@
 package jsonscan
 
+import "slices"
+
 // check passes over any value that Value would read.
 func (r *Reader) check() bool {
 	switch r.peek() {
@@ -56,10 +58,8 @@ func distinct(keys []string) bool {
 		return len(all) == len(keys)
 	}
 	for i, k := range keys {
-		for _, other := range keys[:i] {
-			if k == other {
-				return false
-			}
+		if slices.Contains(keys[:i], k) {
+			return false
 		}
 	}
 	return true

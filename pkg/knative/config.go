@@ -60,10 +60,10 @@ func Default() *Config {
 
 // ParseConfig reads ConfigMaps (name to data) with Knative's own parsers. A missing
 // ConfigMap or key is Knative's default. The error names the ConfigMap.
-func ParseConfig(maps_ map[string]map[string]string) (*Config, error) {
+func ParseConfig(data map[string]map[string]string) (*Config, error) {
 	c := &Config{raw: map[string]map[string]string{}, hpa: true, release: NewestRelease}
 	for _, name := range ConfigMaps {
-		c.raw[name] = maps.Clone(maps_[name])
+		c.raw[name] = maps.Clone(data[name])
 	}
 	var err error
 	if c.autoscaler, err = autoscalerconfig.NewConfigFromMap(c.raw[AutoscalerConfig]); err != nil {
@@ -175,10 +175,13 @@ func (c *Config) TargetDefault(metric string) (Value, bool) {
 	return Value{Text: text, From: "cluster " + AutoscalerConfig + " " + key}, ok && text != ""
 }
 
-// MinScale, MaxScale and InitialScale are what Knative uses where a template says
-// nothing. A MaxScale of 0 is unlimited.
-func (c *Config) MinScale() int64     { return int64(c.autoscaler.MinScale) }
-func (c *Config) MaxScale() int64     { return int64(c.autoscaler.MaxScale) }
+// MinScale is the fewest pods where a template says nothing.
+func (c *Config) MinScale() int64 { return int64(c.autoscaler.MinScale) }
+
+// MaxScale is the most pods where a template says nothing; 0 is unlimited.
+func (c *Config) MaxScale() int64 { return int64(c.autoscaler.MaxScale) }
+
+// InitialScale is the number of pods at first where a template says nothing.
 func (c *Config) InitialScale() int64 { return int64(c.autoscaler.InitialScale) }
 
 // MaxScaleLimit is the largest max-scale that Knative accepts; 0 is no limit.
@@ -193,10 +196,13 @@ func (c *Config) ScaleToZero() bool { return c.autoscaler.EnableScaleToZero }
 // Class is the autoscaler class of a template that names none.
 func (c *Config) Class() string { return c.autoscaler.PodAutoscalerClass }
 
-// Retention, ScaleDownDelay and ProgressDeadline are what Knative uses where a
-// template says nothing.
-func (c *Config) Retention() time.Duration        { return c.autoscaler.ScaleToZeroPodRetentionPeriod }
-func (c *Config) ScaleDownDelay() time.Duration   { return c.autoscaler.ScaleDownDelay }
+// Retention is how long the last pod is kept where a template says nothing.
+func (c *Config) Retention() time.Duration { return c.autoscaler.ScaleToZeroPodRetentionPeriod }
+
+// ScaleDownDelay is the one of a template that says nothing.
+func (c *Config) ScaleDownDelay() time.Duration { return c.autoscaler.ScaleDownDelay }
+
+// ProgressDeadline is the one of a template that says nothing.
 func (c *Config) ProgressDeadline() time.Duration { return c.deployment.ProgressDeadline }
 
 // ConcurrencyLimit is the largest containerConcurrency that Knative accepts.
@@ -230,9 +236,10 @@ func (c *Config) ResourceDefault(list, name string) *resource.Quantity {
 	return nil
 }
 
-// RevisionTimeout and MaxRevisionTimeout are the seconds that a request may take where a
-// template says nothing, and at most.
-func (c *Config) RevisionTimeout() int64    { return c.defaults.RevisionTimeoutSeconds }
+// RevisionTimeout is how many seconds a request may take where a template says nothing.
+func (c *Config) RevisionTimeout() int64 { return c.defaults.RevisionTimeoutSeconds }
+
+// MaxRevisionTimeout is how many seconds a template may give a request.
 func (c *Config) MaxRevisionTimeout() int64 { return c.defaults.MaxRevisionTimeoutSeconds }
 
 // ResponseStartTimeout is what Knative adds to a template with a longer timeoutSeconds.

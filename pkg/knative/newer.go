@@ -131,7 +131,7 @@ func notSet(path *field.Path) *field.Error {
 // at is the value at the path of an error; nil where there is none.
 func at(o manifest.Object, path string) any {
 	var v any = o
-	for _, step := range strings.Split(path, ".") {
+	for step := range strings.SplitSeq(path, ".") {
 		name, rest, _ := strings.Cut(step, "[")
 		m, ok := v.(manifest.Object)
 		if !ok {

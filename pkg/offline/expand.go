@@ -123,7 +123,7 @@ func request(object manifest.Object, w review.World) *review.Request {
 // stored are documents with the ResourceClaimTemplates that stand beside the policies.
 func (in *Inputs) stored(docs []Document) []Document {
 	for _, t := range in.Templates {
-		docs = append(docs[:len(docs):len(docs)], Document{Object: t})
+		docs = append(slices.Clip(docs), Document{Object: t})
 	}
 	return docs
 }

@@ -36,7 +36,7 @@ func WriteYAML(w io.Writer, docs []Document, outcomes []Outcome) error {
 		}
 		first = false
 		if len(text) > 0 && text[len(text)-1] != '\n' {
-			text = append(text[:len(text):len(text)], '\n')
+			text = append(slices.Clip(text), '\n')
 		}
 		if _, err := w.Write(text); err != nil {
 			return err

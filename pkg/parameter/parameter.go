@@ -18,6 +18,7 @@ const (
 // Group is one of the two key prefixes.
 type Group string
 
+// These are the groups.
 const (
 	Autoscale Group = "autoscale"
 	Compute   Group = "compute"

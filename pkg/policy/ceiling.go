@@ -41,9 +41,9 @@ type Ceiling struct {
 type Which int
 
 const (
-	// AllBounds: a default is lowered to every bound, whatever its enforcement.
+	// AllBounds is for a default, which is lowered to every bound, whatever its enforcement.
 	AllBounds Which = iota
-	// ClampBounds: what a user states is lowered only where a policy clamps.
+	// ClampBounds is for what a user states, which is lowered only where a policy clamps.
 	ClampBounds
 )
 

@@ -108,8 +108,8 @@ func (s Selection) Bounding() []string {
 	return names
 }
 
-func (p *compiled) boundsGPUs() bool {
-	return slices.ContainsFunc(p.rules, func(r Rule) bool { return r.kind.gpu })
+func (c *compiled) boundsGPUs() bool {
+	return slices.ContainsFunc(c.rules, func(r Rule) bool { return r.kind.gpu })
 }
 
 // unlisted are the accelerators that are not counted, as a policy speaks of them.

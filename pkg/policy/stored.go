@@ -2,6 +2,7 @@ package policy
 
 import (
 	"encoding/json"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -34,9 +35,7 @@ func CompileStored(objects []manifest.Object) *Set {
 		gpus, classes = append(gpus, g...), append(classes, c...)
 	}
 	s := Compile(decoded)
-	for name, errs := range refused {
-		s.invalid[name] = errs
-	}
+	maps.Copy(s.invalid, refused)
 	s.countAsGPUs(gpus, classes)
 	s.gpus = workload.NewGPUResources(s.counting)
 	return s

@@ -85,10 +85,10 @@ func TestSettingsAreTheParameterTable(t *testing.T) {
 			}
 		}
 		fields := reflect.TypeOf(settings)
-		for i := range fields.NumField() {
-			name, _, _ := strings.Cut(fields.Field(i).Tag.Get("json"), ",")
+		for field := range fields.Fields() {
+			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 			got = append(got, name)
-			assert.Equal(t, reflect.Pointer, fields.Field(i).Type.Kind(), "absent and zero must differ: %s", name)
+			assert.Equal(t, reflect.Pointer, field.Type.Kind(), "absent and zero must differ: %s", name)
 		}
 		assert.Equal(t, want, got, "%s", group)
 	}

@@ -57,7 +57,7 @@ type Case struct {
 	File      string `json:"file,omitempty" desc:"a file with the object, instead of object"`
 	OldObject Object `json:"oldObject,omitempty" desc:"the stored object; makes the request an update"`
 	OldFile   string `json:"oldFile,omitempty" desc:"a file with the stored object"`
-	User      User   `json:"user,omitempty" desc:"who writes it"`
+	User      User   `json:"user,omitempty" desc:"who writes it"` //nolint:modernize // the schema goes by omitempty
 	NoKnative bool   `json:"noKnative,omitempty" desc:"the cluster has no Knative"`
 	// NamespaceLabels are added to those of the suite's namespaces.
 	NamespaceLabels map[string]string `json:"namespaceLabels,omitempty" desc:"labels of the object's namespace"`

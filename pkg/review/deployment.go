@@ -31,7 +31,7 @@ func (r *Request) Convert(ctx context.Context, w World, live manifest.Object) (C
 	ksvc, notes, errs := convert.Service(withoutBookkeeping(r.object), convert.Surroundings{Knative: w.Knative, Services: w.coreServices()})
 	c := Conversion{Service: ksvc, Notes: notes}
 	if ksvc == nil {
-		c.Verdict.Errors = append(errs, expand.ReadIntent(r.object).Errors...)
+		c.Verdict.Errors = slices.Concat(errs, expand.ReadIntent(r.object).Errors)
 		return c, nil
 	}
 	raw := *r.raw
@@ -46,7 +46,7 @@ func (r *Request) Convert(ctx context.Context, w World, live manifest.Object) (C
 	if tooLarge := handover.CheckApplied(ksvc); tooLarge != nil {
 		errs = append(errs, tooLarge)
 	}
-	v.Errors = append(errs, without(notes.Relate(r.place(v.Errors)), errs)...)
+	v.Errors = slices.Concat(errs, without(notes.Relate(r.place(v.Errors)), errs))
 	for i, x := range v.Denied {
 		v.Denied[i].Error = notes.Relate(r.place(field.ErrorList{x.Error}))[0]
 	}

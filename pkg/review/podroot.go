@@ -132,8 +132,8 @@ func with(pods []manifest.Object, pod manifest.Object) []manifest.Object {
 
 // awaited tells whether a Deployment selects a Pod that belongs to nobody: until a ReplicaSet of it adopts
 // the Pod it makes no other in its place.
-func (in inNamespace) awaited(ctx context.Context, pod manifest.Object) (bool, error) {
-	listed, err := in.List(ctx, DeploymentKind, in.namespace, labels.Everything())
+func (r inNamespace) awaited(ctx context.Context, pod manifest.Object) (bool, error) {
+	listed, err := r.List(ctx, DeploymentKind, r.namespace, labels.Everything())
 	if err != nil {
 		return false, err
 	}
@@ -226,12 +226,12 @@ func partition(objects []manifest.Object, holds func(manifest.Object) bool) (fou
 
 // knativeRoot is what holds the claim of a Revision, and the Deployments of all that it holds the claim
 // for.
-func (in inNamespace) knativeRoot(ctx context.Context, revision, own manifest.Object) (root manifest.Object, deployments []manifest.Object, err error) {
-	configuration, err := in.owner(ctx, revision)
+func (r inNamespace) knativeRoot(ctx context.Context, revision, own manifest.Object) (root manifest.Object, deployments []manifest.Object, err error) {
+	configuration, err := r.owner(ctx, revision)
 	if err != nil || configuration == nil {
 		return revision, []manifest.Object{own}, err
 	}
-	service, err := in.owner(ctx, configuration)
+	service, err := r.owner(ctx, configuration)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -239,11 +239,11 @@ func (in inNamespace) knativeRoot(ctx context.Context, revision, own manifest.Ob
 	if service != nil {
 		holder = service
 	}
-	revisions, err := in.children(ctx, RevisionKind, configuration)
+	revisions, err := r.children(ctx, RevisionKind, configuration)
 	if err != nil {
 		return nil, nil, err
 	}
-	listed, err := in.List(ctx, DeploymentKind, in.namespace, labels.Everything())
+	listed, err := r.List(ctx, DeploymentKind, r.namespace, labels.Everything())
 	if err != nil {
 		return nil, nil, err
 	}

@@ -115,7 +115,7 @@ func (r *Request) Resolve(ctx context.Context, w World) error {
 	}
 	r.gpus = r.selection(w).GPUResources()
 	in := inNamespace{w.Reader, r.raw.Namespace}
-	if r.of == DeploymentKind && (r.madeByKnative(w) || !r.mayHold(w)) {
+	if r.of == DeploymentKind && (r.madeByKnative(w) || !r.mayHold()) {
 		return nil
 	}
 	if err := r.readClaims(ctx, w, in, r.object, r.old); err != nil {
@@ -160,7 +160,7 @@ func (r *Request) resolveOperated(ctx context.Context, w World, in inNamespace, 
 
 // mayHold tells whether a Deployment, or a ReplicaSet of it, may ask for devices: its template does, or
 // it gets pods that earlier ReplicaSets may have.
-func (r *Request) mayHold(w World) bool {
+func (r *Request) mayHold() bool {
 	return asksForDevices(r.object) || (r.old != nil && (asksForDevices(r.old) || workload.Replicas(r.object) > workload.Replicas(r.old)))
 }
 
@@ -176,9 +176,9 @@ func (r *Request) resolveDeployment(ctx context.Context, w World, in inNamespace
 }
 
 // deployment reads what belongs to a Deployment, and the ReplicaSets that it is about to adopt.
-func (in inNamespace) deployment(ctx context.Context, object manifest.Object) (d deployment, err error) {
+func (r inNamespace) deployment(ctx context.Context, object manifest.Object) (d deployment, err error) {
 	d.object = object
-	listed, err := in.List(ctx, workload.ReplicaSetKind, in.namespace, workload.Selector(object))
+	listed, err := r.List(ctx, workload.ReplicaSetKind, r.namespace, workload.Selector(object))
 	if err != nil {
 		return d, err
 	}
@@ -191,7 +191,7 @@ func (in inNamespace) deployment(ctx context.Context, object manifest.Object) (d
 			d.stray = set
 		}
 	}
-	d.autoscalers, err = in.autoscalers(ctx, workload.Target{GroupKind: DeploymentKind, Name: manifest.Text(object, "metadata", "name")})
+	d.autoscalers, err = r.autoscalers(ctx, workload.Target{GroupKind: DeploymentKind, Name: manifest.Text(object, "metadata", "name")})
 	return d, err
 }
 
@@ -323,10 +323,8 @@ func asksForDevices(o manifest.Object) bool {
 		return true
 	}
 	for _, list := range []string{"containers", "initContainers"} {
-		for _, c := range manifest.Objects(pods, list) {
-			if devicesIn(c) {
-				return true
-			}
+		if slices.ContainsFunc(manifest.Objects(pods, list), devicesIn) {
+			return true
 		}
 	}
 	return false

@@ -44,8 +44,8 @@ func request(object, old string) *admissionv1.AdmissionRequest {
 }
 
 func jsonOf(text string) []byte {
-	if strings.HasPrefix(text, "raw ") {
-		return []byte(strings.TrimPrefix(text, "raw "))
+	if after, ok := strings.CutPrefix(text, "raw "); ok {
+		return []byte(after)
 	}
 	raw, err := yaml.YAMLToJSONStrict([]byte(text))
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 
 // concernsNobody tells whether a Deployment has no label of ours, and neither it nor a ReplicaSet of it
 // asks for devices: it comes only because it gets more pods.
-func (r *Request) concernsNobody(w World, d workload.Usage) bool {
+func (r *Request) concernsNobody(d workload.Usage) bool {
 	if d.Claim > 0 || r.old == nil || asksForDevices(r.object) || asksForDevices(r.old) {
 		return false
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"knative.dev/pkg/kmeta"
@@ -179,9 +180,7 @@ func (r *Request) had() manifest.Object {
 
 func shallow(o manifest.Object) manifest.Object {
 	c := make(manifest.Object, len(o))
-	for key, value := range o {
-		c[key] = value
-	}
+	maps.Copy(c, o)
 	return c
 }
 

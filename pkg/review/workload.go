@@ -55,12 +55,12 @@ func (r *Request) autoscaled(ctx context.Context, w World) (Verdict, error) {
 	}
 	if r.old == nil {
 		replicas := handover.Replicas(r.object)
-		v.Patch = append(append(refilled.Patch, r.setReplicas(0)...), r.annotate(handover.ReplicasAnnotation, strconv.FormatInt(replicas, 10))...)
+		v.Patch = slices.Concat(refilled.Patch, r.setReplicas(0), r.annotate(handover.ReplicasAnnotation, strconv.FormatInt(replicas, 10)))
 		v.Warnings = append([]string{fmt.Sprintf(
 			"this Deployment is run as Knative Service %[1]s; its own replicas stay 0, so that kubectl rollout status tells nothing; wait for it by: kubectl wait --for=condition=Ready ksvc/%[1]s", handover.ServiceName(r.object))}, v.Warnings...)
 		return v, nil
 	}
-	v.Patch = append(refilled.Patch, r.keepBookkeeping()...)
+	v.Patch = slices.Concat(refilled.Patch, r.keepBookkeeping())
 	back := r.scaleBack(w)
 	v.Patch, v.Warnings = append(v.Patch, back.Patch...), append(back.Warnings, v.Warnings...)
 	return v, nil
@@ -209,7 +209,7 @@ func (r *Request) judgeDeployment(ctx context.Context, w World) (Verdict, error)
 	}
 	selection := r.selection(w)
 	d, old := r.deploymentDemands(w)
-	if r.concernsNobody(w, d) || (r.madeByKnative(w) && r.withinRevision(w, d, selection.GPUResources())) {
+	if r.concernsNobody(d) || (r.madeByKnative(w) && r.withinRevision(w, d, selection.GPUResources())) {
 		return Verdict{}, nil
 	}
 	if selection.BoundsGPUs() {

@@ -182,11 +182,11 @@ func (s *simulation) reconcile(k int, now time.Time) {
 
 // account notes panic spans and what the maximum cut off.
 func (s *simulation) account(k int) {
-	if spans := s.result.PanicSpans; s.scaler.inPanic() {
-		if n := len(spans); n > 0 && spans[n-1].To == seconds(k)-1 {
-			spans[n-1].To = seconds(k)
+	if spans := &s.result.PanicSpans; s.scaler.inPanic() {
+		if n := len(*spans); n > 0 && (*spans)[n-1].To == seconds(k)-1 {
+			(*spans)[n-1].To = seconds(k)
 		} else {
-			s.result.PanicSpans = append(spans, Interval{From: seconds(k) - 1, To: seconds(k)})
+			*spans = append(*spans, Interval{From: seconds(k) - 1, To: seconds(k)})
 		}
 	}
 	over := s.scaler.desired() - s.scaler.limit()

@@ -2,6 +2,7 @@ package simulate
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -58,10 +59,8 @@ func ParseShape(text string) (*Load, error) {
 	}
 	l := &Load{Name: text}
 	rates, times := make([]float64, 0, len(s.rates)), map[string]time.Duration{}
-	for key, d := range s.defaults {
-		times[key] = d
-	}
-	for _, part := range strings.Split(rest, ",") {
+	maps.Copy(times, s.defaults)
+	for part := range strings.SplitSeq(rest, ",") {
 		if err := s.part(l, part, &rates, times); err != nil {
 			return nil, fmt.Errorf("%s: %w; allowed: %s", text, err, ShapeSyntax)
 		}

@@ -2,6 +2,7 @@ package workload
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -82,10 +83,8 @@ func TestPartsOfSeveralTypes(t *testing.T) {
 func TestTypesOfAPart(t *testing.T) {
 	count := func(p Part, types ...string) int64 {
 		n, _ := p.counted(func(of string) bool {
-			for _, t := range types {
-				if t == of {
-					return true
-				}
+			if slices.Contains(types, of) {
+				return true
 			}
 			return of == ""
 		})

@@ -132,6 +132,7 @@ func (d *Usage) GPUTypes() []string {
 // PeakPath is where the number of pods stands.
 func (d *Usage) PeakPath() *field.Path { return d.Paths[PeakKey] }
 
+// PodPath is where the pod stands.
 func (d *Usage) PodPath() *field.Path {
 	if d.pod == nil {
 		return field.NewPath("spec", "template", "spec")

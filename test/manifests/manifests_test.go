@@ -341,7 +341,7 @@ func TestOnlyWhatIsJudgedIsSentToTheWebhook(t *testing.T) {
 	}
 	excluded := &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{
 		Key: corev1.LabelMetadataName, Operator: metav1.LabelSelectorOpNotIn,
-		Values: app.Excluded(defaults(t).Namespace, knative.Namespace),
+		Values: slices.Concat(defaults(t).Excluded, []string{defaults(t).Namespace, knative.Namespace}),
 	}}}
 	for name, e := range entries(t) {
 		t.Run(name, func(t *testing.T) {

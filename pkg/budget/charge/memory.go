@@ -61,13 +61,13 @@ func (m *Memory) Charge(_ context.Context, demands []Demand, dryRun bool) []Answ
 	if dryRun {
 		return answers
 	}
-	for i := range demands {
-		for _, c := range demands[i].Charges {
+	for _, d := range demands {
+		for _, c := range d.Charges {
 			// What replaces something is taken to be there alone, since nobody tells when the
 			// earlier pods are gone.
-			book := m.books[demands[i].Budget]
+			book := m.books[d.Budget]
 			if c.Held {
-				book.Charge(Limits(m.budgets[demands[i].Budget]), "", c)
+				book.Charge(Limits(m.budgets[d.Budget]), "", c)
 				continue
 			}
 			book.Set(c.Namespace, c.Key, ledger.Amount{GPUs: min(ledger.Most, c.GPUs)})

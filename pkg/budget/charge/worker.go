@@ -60,7 +60,7 @@ type state struct {
 type attempt struct {
 	demand *Demand
 	dryRun bool
-	ctx    context.Context
+	ctx    context.Context //nolint:containedctx // each of a batch ends when its own request does
 	answer Answer
 	done   chan struct{}
 }
@@ -72,7 +72,7 @@ func (w *worker) do(ctx context.Context, a *attempt) Answer {
 	w.waiting = append(w.waiting, a)
 	if !w.running {
 		w.running = true
-		go w.run()
+		go w.run() //nolint:contextcheck // it decides for others too
 	}
 	w.mu.Unlock()
 	select {

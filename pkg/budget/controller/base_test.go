@@ -3,6 +3,7 @@ package controller
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -93,9 +94,7 @@ func TestManyClaimsStandInABaseAndTheLatestInTheStatus(t *testing.T) {
 		assert.EqualValues(t, 2*inStatus+3, f.budget.Status.Used)
 
 		f.change(func() {
-			for uid, gpus := range manyObjects(4 * inStatus) {
-				f.objects[uid] = gpus
-			}
+			maps.Copy(f.objects, manyObjects(4*inStatus))
 		})
 		second := f.named()
 		assert.NotEqual(t, first, second)

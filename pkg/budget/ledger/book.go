@@ -228,5 +228,5 @@ func (b *Book) Lists(namespace string) bool { _, ok := b.settled[namespace]; ret
 func (b *Book) Equal(other *Book) bool {
 	b, other = b.flat(), other.flat()
 	return maps.Equal(b.reservations, other.reservations) &&
-		maps.EqualFunc(b.settled, other.settled, func(a, b map[Key]Amount) bool { return maps.Equal(a, b) })
+		maps.EqualFunc(b.settled, other.settled, maps.Equal)
 }

@@ -124,7 +124,7 @@ func Rebase(settled, from, now *Book) *Book {
 		return nil
 	}
 	settled, from, now = settled.flat(), from.flat(), now.flat()
-	if !maps.EqualFunc(from.settled, now.settled, func(a, b map[Key]Amount) bool { return true }) {
+	if !maps.EqualFunc(from.settled, now.settled, func(_, _ map[Key]Amount) bool { return true }) {
 		return now
 	}
 	to := &Book{settled: Claims{}, reservations: map[Key]reservation{}, settlements: now.settlements + 1}
@@ -160,8 +160,8 @@ func Rebase(settled, from, now *Book) *Book {
 
 // Rebuild is the ledger of a complete list, for when everything is counted anew.
 // settlements is how often the ledger was settled before.
-func (t *Tracker) Rebuild(live Claims, selected Selected, settlements int64) *Book {
-	*t = Tracker{settlements: settlements + 1}
+func (tracker *Tracker) Rebuild(live Claims, selected Selected, settlements int64) *Book {
+	*tracker = Tracker{settlements: settlements + 1}
 	b := &Book{settled: Claims{}, reservations: map[Key]reservation{}, settlements: settlements + 1}
 	for namespace := range selected {
 		b.settled[namespace] = map[Key]Amount{}

@@ -1,6 +1,7 @@
 package usage
 
 import (
+	"maps"
 	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -239,12 +240,8 @@ func (h *holders) autoscaled(found *holder) manifest.Object {
 		return o
 	}
 	raised, spec := manifest.Object{}, manifest.Object{}
-	for key, value := range o {
-		raised[key] = value
-	}
-	for key, value := range manifest.Map(o, "spec") {
-		spec[key] = value
-	}
+	maps.Copy(raised, o)
+	maps.Copy(spec, manifest.Map(o, "spec"))
 	raised["spec"], spec["replicas"] = spec, peak
 	return raised
 }

@@ -3,6 +3,7 @@
 package options
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"os"
@@ -135,7 +136,7 @@ func (o *Serve) Validate() field.ErrorList {
 	errs = append(errs, readOnce(map[string][]string{"policy": o.Policies, "knative-config": o.KnativeConfigs})...)
 	if _, port, err := net.SplitHostPort(o.Listen); err != nil {
 		errs = append(errs, field.Invalid(flag("listen"), o.Listen, "must be [HOST]:PORT"))
-	} else if _, err := net.LookupPort("tcp", port); err != nil {
+	} else if _, err := net.DefaultResolver.LookupPort(context.Background(), "tcp", port); err != nil {
 		errs = append(errs, field.Invalid(flag("listen"), o.Listen, "must end in a port"))
 	}
 	if o.ShutdownDelay < 0 {
