@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/budget/ledger"
@@ -131,12 +132,20 @@ func maximumOf(kind string) string {
 }
 
 func exceeded(b *policy.Budget, kind, name, bound string, claimed, most int64) Finding {
-	amount := fmt.Sprintf("%d GPUs are claimed", claimed)
+	amount := GPUs(claimed) + " GPUs are claimed"
 	if claimed >= ledger.Most {
-		amount = "an unbounded number of GPUs is claimed"
+		amount = "an " + GPUs(claimed) + " number of GPUs is claimed"
 	}
 	return Finding{Policy: "GPUBudget/" + b.Name, Enforcement: v1alpha1.Enforcement(b.Enforcement), ObjectViolation: v1alpha1.ObjectViolation{Kind: kind, Name: name, Bound: bound,
 		Message: fmt.Sprintf("%s; budget %s allows at most %d (%s)", amount, b.Name, most, bound)}}
+}
+
+// GPUs words a number of GPUs of a ledger.
+func GPUs(n int64) string {
+	if n >= ledger.Most {
+		return "unbounded"
+	}
+	return strconv.FormatInt(n, 10)
 }
 
 // inventory sorts what was listed by kinds, as a list of a cluster does.

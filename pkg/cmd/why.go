@@ -254,7 +254,7 @@ func writeBudgets(out io.Writer, budgets []diagnose.BudgetState, age func(v1alph
 				fmt.Fprintf(t, "  \tand %d more\t\n", len(b.Holders)-i)
 				break
 			}
-			fmt.Fprintf(t, "  %s\t%s %s/%s\t%s\n", amount(h.GPUs, h.Unbounded), h.Kind, h.Namespace, h.Name, age(h))
+			fmt.Fprintf(t, "  %s\t%s %s/%s\t%s\n", audit.GPUs(h.GPUs), h.Kind, h.Namespace, h.Name, age(h))
 		}
 		if err := t.Flush(); err != nil {
 			return err
