@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -16,6 +17,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/offline"
+	"github.com/kubetorch/webhook/pkg/policy"
 	"github.com/kubetorch/webhook/pkg/report"
 	"github.com/kubetorch/webhook/pkg/simulate"
 )
@@ -41,8 +43,12 @@ With --suggest it looks for the target, window, delays and min-scale that hold t
 GPU-hours while 99 % of all requests wait no longer than --wait-limit, among what policies
 admit, and prints the parameters to change.
 
-The exit code is 1 if a manifest is refused or no parameters keep the limit, 2 if the input or
-the flags are unusable.`,
+Of a workload that nothing but budgets refuse, as many pods are simulated as they have room for;
+the result says so. Bounds and budgets that only warn or audit lower nothing: the result says
+for how long pods are beyond them.
+
+The exit code is 1 if a manifest is refused, by a budget too, or no parameters keep the limit, 2 if
+the input or the flags are unusable. Nothing is simulated if anything else than a budget refuses.`,
 		Example: `  kubetorch-webhook simulate -f service.yaml --load daily:0,20 --service-time lognormal:800ms,p99=5s --startup 90s
   kubetorch-webhook simulate -f before.yaml --against after.yaml --load requests.csv -o html >simulation.html
   kubetorch-webhook simulate -f service.yaml --load requests.json --suggest --wait-limit 5s`,
@@ -74,6 +80,7 @@ func runSimulate(o *options.Simulate, in io.Reader, out, errOut io.Writer) error
 			return fmt.Errorf("%s: %w", w.title, err)
 		}
 		r.Manifest, r.Workload, r.Load = w.file, w.title, s.load.Name
+		r.Refused, r.Lowered = w.lowered.reasons, w.lowered.values
 		results = append(results, r)
 	}
 	if err := s.write(out, results); err != nil {
@@ -83,7 +90,12 @@ func runSimulate(o *options.Simulate, in io.Reader, out, errOut io.Writer) error
 		if o.Output != "table" {
 			out = errOut // what was asked for is one document
 		}
-		return s.suggest(out, workloads)
+		if err := s.suggest(out, workloads); err != nil {
+			return err
+		}
+	}
+	if slices.ContainsFunc(workloads, func(w workload) bool { return w.lowered.reasons != nil }) {
+		return Failed(errors.New("refused by budgets, so what fits was simulated"))
 	}
 	return nil
 }
@@ -137,10 +149,11 @@ func readLoad(o *options.Simulate) (*simulate.Load, error) {
 // workload is one to simulate.
 type workload struct {
 	file, title string
-	docs        []offline.Document // of its file, as they were read
+	docs        []offline.Document // of its file, as they were read, within the budgets
 	index       int                // of the workload among the outcomes
 	settings    simulate.Settings
 	prefix      string // of the keys that it scales by
+	lowered     lowered
 }
 
 // workloads reads and admits the manifests: those of --filename, then those of --against.
@@ -157,17 +170,24 @@ func (s *simulator) workloads(in io.Reader, errOut io.Writer) ([]workload, error
 			return nil, err
 		}
 		outcomes := offline.Expand(copyDocuments(docs), s.inputs)
-		refused = offline.Report(errOut, outcomes) || refused
+		offline.Report(errOut, outcomes)
+		outcomes, fitted := s.lower(docs, outcomes)
 		found := 0
 		for i, o := range outcomes {
+			if o.Verdict.Refused() {
+				refused = true
+			}
 			if !isService(o.Object) || o.Verdict.Refused() {
 				continue
 			}
-			settings, err := s.settings(o)
-			if err != nil {
+			w := workload{file, o.Title, docs, i, simulate.Settings{}, keyPrefix(offline.Flatten(docs)[i].Object), fitted[i]}
+			if w.settings, err = s.settings(o); err != nil {
 				return nil, fmt.Errorf("%s: %w", o.Title, err)
 			}
-			all = append(all, workload{file, o.Title, docs, i, settings, keyPrefix(offline.Flatten(docs)[i].Object)})
+			if w.settings.Limits = s.limits(docs, o, i); w.lowered.from != "" {
+				w.settings.MaxScaleFrom = w.lowered.from
+			}
+			all = append(all, w)
 			found++
 		}
 		if found == 0 && !refused {
@@ -216,8 +236,14 @@ func (s *simulator) settings(o offline.Outcome) (simulate.Settings, error) {
 		if x.Name == knative.MaxScaleKey || x.Name == "max-scale" {
 			settings.MaxScaleFrom = x.From
 			if x.By != "" {
-				settings.MaxScaleFrom = x.By
+				settings.MaxScaleFrom = "lowered by " + x.By
 			}
+		}
+	}
+	// What is not labelled has no settings: what lowered it is among its clamps.
+	for _, v := range o.Verdict.Clamped {
+		if settings.MaxScaleFrom == "" && (v.Bound == policy.BoundMaxScale || v.Bound == policy.BoundGPUsPerWorkload) {
+			settings.MaxScaleFrom = "lowered by policy " + v.Policy
 		}
 	}
 	return settings, err

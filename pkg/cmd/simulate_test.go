@@ -100,8 +100,77 @@ func TestSimulateSaysWhoCutsOff(t *testing.T) {
 	code, out, errOut := runIn(t, "", "simulate", "-f", "a.yaml", "--policy", "p.yaml", "--load", "constant:20,for=5m")
 	assert.Equal(t, 0, code, errOut)
 	assert.Contains(t, errOut, "max-scale 9 lowered to 3 by policy platform")
-	assert.Contains(t, out, "Service default/llm: max-scale 3 (policy platform")
-	assert.Contains(t, out, "kept the autoscaler from up to")
+	assert.Contains(t, out, "Service default/llm: max-scale 3 (lowered by policy platform (bounds.maxScale.max)) kept the autoscaler from more pods for")
+	assert.Contains(t, out, "the load needs up to 5 more, 0.42 pod-hours", "20 at a time at 2.8 in each are 8")
+
+	code, out, errOut = runIn(t, strings.Replace(nativeService, `, autoscaling.knative.dev/min-scale: "6"`, "", 1), "simulate", "-f", "-", "--policy", "p.yaml", "--load", "constant:7,for=5m")
+	assert.Equal(t, 0, code, errOut)
+	assert.Contains(t, out, "Service default/plain: max-scale 3 (lowered by policy platform) kept the autoscaler from more pods")
+}
+
+// nativeService is not labelled.
+const nativeService = `apiVersion: serving.knative.dev/v1
+kind: Service
+metadata: {name: plain}
+spec: {template: {metadata: {annotations: {autoscaling.knative.dev/max-scale: "20", autoscaling.knative.dev/min-scale: "6"}}, spec: {containerConcurrency: 1, containers: [{image: a/b, resources: {limits: {nvidia.com/gpu: 1}}}]}}}
+`
+
+func budgetText(spec string) string {
+	return "apiVersion: policy.kubetorch.com/v1alpha1\nkind: GPUBudget\nmetadata: {name: small}\nspec: {" + spec + "}\n"
+}
+
+func TestSimulateAtWhatFitsABudget(t *testing.T) {
+	for name, test := range map[string]struct {
+		manifest, policy string
+		code             int
+		want             []string
+		lowered          map[string]any
+		peak             float64
+	}{
+		"a labelled Service of which some pods fit": {gpuService, budgetText("max: 6"), 1, []string{
+			"Service default/llm: refused as it is written: spec.template.metadata.annotations[autoscaling.knative.dev/max-scale]: Forbidden: asks for 18 GPUs (2 x 9 pods); 6 of 6 are free in budget small; max-scale 3 fits",
+			"Service default/llm: simulated with max-scale 3, which fits",
+			"Service default/llm: max-scale 3 (budget small, of 9 pods asked for) kept the autoscaler from more pods for 359 s; the load needs up to 5 more, 0.5 pod-hours",
+		}, map[string]any{"max-scale": "3"}, 3},
+		"one that is not labelled, with a minimum that does not fit": {nativeService, budgetText("max: 4"), 1, []string{
+			"Service default/plain: simulated with max-scale 4, min-scale 4, which fits",
+			"Service default/plain: max-scale 4 (budget small, of 20 pods asked for) kept",
+		}, map[string]any{"max-scale": "4", "min-scale": "4"}, 4},
+		"a budget that warns": {gpuService, budgetText("max: 6, enforcement: Warn"), 0, []string{
+			"Service default/llm: beyond budget small (Warn), which allows 3 pods, for 359 s (100 % of the time), by up to 6 pods",
+		}, nil, 9},
+		"a bound that is only audited": {gpuService, policyText("bounds: {gpusPerWorkload: {max: 12, enforcement: Audit}}"), 0, []string{
+			"Service default/llm: beyond policy platform (Audit), which allows 6 pods, for 359 s (100 % of the time), by up to 3 pods",
+		}, nil, 9},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Chdir(files(t, "p.yaml", test.policy))
+			args := []string{"simulate", "-f", "-", "--policy", "p.yaml", "--load", "constant:20,for=6m", "--startup", "0s"}
+			code, out, errOut := runIn(t, test.manifest, args...)
+			assert.Equal(t, test.code, code, errOut)
+			for _, want := range test.want {
+				assert.Contains(t, out, want)
+			}
+			_, out, _ = runIn(t, test.manifest, append(args, "-o", "json")...)
+			var results []map[string]any
+			require.NoError(t, json.Unmarshal([]byte(out), &results))
+			require.Len(t, results, 1)
+			assert.Equal(t, test.peak, results[0]["peakPods"])
+			if test.lowered == nil {
+				assert.NotContains(t, results[0], "lowered")
+			} else {
+				assert.Equal(t, test.lowered, results[0]["lowered"])
+			}
+		})
+	}
+}
+
+func TestSimulateNothingOfWhatNoPodFits(t *testing.T) {
+	t.Chdir(files(t, "p.yaml", budgetText("max: 1")))
+	code, out, errOut := runIn(t, gpuService, "simulate", "-f", "-", "--policy", "p.yaml", "--load", "constant:20,for=6m")
+	assert.Equal(t, 1, code)
+	assert.Empty(t, out)
+	assert.Contains(t, errOut, "refused, so nothing was simulated")
 }
 
 func TestSimulateSuggestsWithinPolicy(t *testing.T) {

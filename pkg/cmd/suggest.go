@@ -76,13 +76,16 @@ func printSuggestion(out io.Writer, w workload, limit string, before simulate.Re
 	}
 	fmt.Fprintf(out, "\nSuggestion for %s: %.2f %s instead of %.2f; 99 %% of all requests wait up to %gs (limit %s), before %gs.\n",
 		w.title, is, unit, was, best.Result.WaitP99, limit, before.WaitP99)
-	if len(best.Parameters) == 0 {
+	changes := simulate.Parameters{}
+	maps.Copy(changes, w.lowered.values)
+	maps.Copy(changes, best.Parameters)
+	if len(changes) == 0 {
 		fmt.Fprintln(out, "Nothing needs to be changed.")
 		return nil
 	}
 	t := tabwriter.NewWriter(out, 0, 0, 1, ' ', 0)
-	for _, name := range slices.Sorted(maps.Keys(best.Parameters)) {
-		fmt.Fprintf(t, "  %s%s:\t%q\n", w.prefix, name, best.Parameters[name])
+	for _, name := range slices.Sorted(maps.Keys(changes)) {
+		fmt.Fprintf(t, "  %s%s:\t%q\n", w.prefix, name, changes[name])
 	}
 	return t.Flush()
 }

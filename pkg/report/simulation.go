@@ -3,7 +3,10 @@ package report
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strconv"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/kubetorch/webhook/pkg/simulate"
@@ -55,17 +58,39 @@ func label(results []simulate.Result, i int) string {
 	return results[i].Workload
 }
 
-// cutOff words what the maximum kept the autoscaler from.
-func cutOff(r simulate.Result) string {
-	c := r.CutOff
-	if c == nil {
-		return ""
+// remarks word what kept a workload from pods, and what it is beyond.
+func remarks(r simulate.Result) []string {
+	var all []string
+	for _, reason := range r.Refused {
+		all = append(all, "refused as it is written: "+reason)
 	}
-	from := ""
-	if c.From != "" {
-		from = " (" + c.From + ")"
+	if len(r.Lowered) > 0 {
+		var with []string
+		for _, name := range slices.Sorted(maps.Keys(r.Lowered)) {
+			with = append(with, name+" "+r.Lowered[name])
+		}
+		all = append(all, "simulated with "+strings.Join(with, ", ")+", which fits")
 	}
-	return fmt.Sprintf("max-scale %d%s kept the autoscaler from up to %d more pods, for %s s", c.MaxScale, from, c.MostPods, decimal(c.Seconds, 0))
+	if c := r.CutOff; c != nil {
+		from := ""
+		if c.From != "" {
+			from = " (" + c.From + ")"
+		}
+		missing := "the load itself needs no more, what waited did"
+		if c.MostPods > 0 {
+			missing = fmt.Sprintf("the load needs up to %d more, %s pod-hours", c.MostPods, decimal(c.PodHours, 2))
+		}
+		all = append(all, fmt.Sprintf("max-scale %d%s kept the autoscaler from more pods for %s s; %s", c.MaxScale, from, decimal(c.Seconds, 0), missing))
+	}
+	for _, b := range r.Beyond {
+		if b.Seconds == 0 {
+			all = append(all, fmt.Sprintf("its pods stay within the %d that %s allows, which its maximum is beyond", b.Pods, b.From))
+			continue
+		}
+		all = append(all, fmt.Sprintf("beyond %s, which allows %d pods, for %s s (%s %% of the time), by up to %d pods, %s pod-hours",
+			b.From, b.Pods, decimal(b.Seconds, 0), decimal(100*b.Seconds/max(r.Seconds, 1), 0), b.MostPods, decimal(b.PodHours, 2)))
+	}
+	return all
 }
 
 // SimulationTable writes results as a table with a column for each workload.
@@ -92,8 +117,8 @@ func SimulationTable(w io.Writer, results []simulate.Result, notes []string) err
 		return err
 	}
 	for i, r := range results {
-		if r.CutOff != nil {
-			fmt.Fprintf(w, "\n%s: %s\n", label(results, i), cutOff(r))
+		for _, text := range remarks(r) {
+			fmt.Fprintf(w, "\n%s: %s\n", label(results, i), text)
 		}
 	}
 	fmt.Fprintln(w)
@@ -133,8 +158,8 @@ func Simulation(w io.Writer, results []simulate.Result, notes []string) error {
 	}
 	section := Section{Title: "Overview", Table: overview}
 	for i, r := range results {
-		if r.CutOff != nil {
-			section.Text = append(section.Text, label(results, i)+": "+cutOff(r)+".")
+		for _, text := range remarks(r) {
+			section.Text = append(section.Text, label(results, i)+": "+text+".")
 		}
 	}
 	p.Sections = append(p.Sections, section, together(results))
