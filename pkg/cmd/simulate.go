@@ -115,6 +115,9 @@ func newSimulator(o *options.Simulate, errOut io.Writer) (*simulator, error) {
 	if s.inputs, err = offline.Load(o.Policies, o.KnativeConfigs, nil); err != nil {
 		return nil, err
 	}
+	if err = s.inputs.OfRelease(o.KnativeVersion); err != nil {
+		return nil, fmt.Errorf("--knative-version: %w", err)
+	}
 	if s.load, err = readLoad(o); err != nil {
 		return nil, err
 	}
@@ -142,6 +145,9 @@ func readLoad(o *options.Simulate) (*simulate.Load, error) {
 	content, err := os.ReadFile(o.Load)
 	if err != nil {
 		return nil, fmt.Errorf("reading the load: %w; a load is a file, or %s", err, simulate.ShapeSyntax)
+	}
+	if o.UnitGiven() && !simulate.IsPrometheus(content) {
+		return nil, fmt.Errorf("--load-unit: is for JSON alone; %s is CSV, and says in its header what it holds: time,rps, time,concurrency or time,requests", o.Load)
 	}
 	return simulate.ParseLoad(o.Load, content, o.LoadUnit == "concurrency")
 }

@@ -192,7 +192,7 @@ func TestSimulateSuggestsWithinPolicy(t *testing.T) {
 }
 
 func TestSimulateRefuses(t *testing.T) {
-	dir := files(t, "a.yaml", gpuService, "p.yaml", policyText("bounds: {gpusPerWorkload: {max: 4}}"), "none.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n", "load.csv", "time,rps\n0,x\n")
+	dir := files(t, "a.yaml", gpuService, "p.yaml", policyText("bounds: {gpusPerWorkload: {max: 4}}"), "older.yaml", strings.Replace(gpuService, "image: a/b:v1", "image: a/b:v1\n        securityContext: {privileged: false}", 1), "none.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n", "load.csv", "time,rps\n0,x\n", "steady.csv", "time,rps\n0,1\n60,1\n")
 	for name, test := range map[string]struct {
 		args []string
 		code int
@@ -205,6 +205,10 @@ func TestSimulateRefuses(t *testing.T) {
 		"a load that is none":        {[]string{"-f", "a.yaml", "--load", "load.csv"}, 2, `load.csv, line 2: "x" is no rate`},
 		"nothing that scales":        {[]string{"-f", "none.yaml", "--load", "constant:1"}, 2, "none.yaml: holds no Knative Service, and no Deployment that becomes one"},
 		"all flags that are wrong":   {[]string{"-f", "a.yaml", "--load", "constant:1", "-o", "yaml", "--service-time", "x", "--startup", "-1s", "--arrivals", "late", "--load-unit", "rpm"}, 2, "--startup: Invalid value"},
+		"a unit for a shape":         {[]string{"-f", "a.yaml", "--load", "constant:1", "--load-unit", "concurrency"}, 2, "--load-unit: Forbidden: is for JSON alone; a shape says ,unit=concurrency itself"},
+		"a unit for CSV":             {[]string{"-f", "a.yaml", "--load", "steady.csv", "--load-unit", "concurrency"}, 2, "--load-unit: is for JSON alone; steady.csv is CSV, and says in its header what it holds: time,rps, time,concurrency or time,requests"},
+		"a version that is none":     {[]string{"-f", "a.yaml", "--load", "constant:1", "--knative-version", "new"}, 2, "--knative-version: "},
+		"what an old Knative lacks":  {[]string{"-f", "older.yaml", "--load", "constant:1", "--knative-version", "1.16"}, 1, "must not set the field(s)"},
 		"a suggestion without limit": {[]string{"-f", "a.yaml", "--load", "constant:1", "--suggest"}, 2, "--wait-limit: Required value: with --suggest, say how long"},
 		"a limit without suggestion": {[]string{"-f", "a.yaml", "--load", "constant:1", "--wait-limit", "2s"}, 2, "--wait-limit: Forbidden: is of no use without --suggest"},
 	} {

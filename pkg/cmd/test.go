@@ -9,6 +9,8 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"github.com/kubetorch/webhook/pkg/cmd/options"
+	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/policytest"
 )
 
@@ -17,6 +19,7 @@ type testOptions struct {
 	output            string
 	update, mutations bool
 	schema            bool
+	knativeVersion    string
 }
 
 var testOutputs = []string{"table", "json", "junit"}
@@ -45,6 +48,7 @@ The exit code is 1 if a case fails or a change survives, 2 if the files or flags
 	c.Flags().StringVarP(&o.output, "output", "o", testOutputs[0], "table, json or junit")
 	c.Flags().BoolVar(&o.update, "update", false, "write what comes into the files, instead of comparing")
 	c.Flags().BoolVar(&o.mutations, "mutations", false, "also check that every change of a policy makes a case fail")
+	options.KnativeVersion(c.Flags(), &o.knativeVersion)
 	c.Flags().BoolVar(&o.schema, "schema", false, "print the JSON Schema of suites, and do nothing else")
 	return c
 }
@@ -59,6 +63,11 @@ func (o *testOptions) validate(args []string) error {
 	}
 	if o.update && o.mutations {
 		errs = append(errs, field.Forbidden(field.NewPath("--mutations"), "is of no use with --update"))
+	}
+	if o.knativeVersion != "" {
+		if _, err := knative.ParseRelease(o.knativeVersion); err != nil {
+			errs = append(errs, field.Invalid(field.NewPath("--knative-version"), o.knativeVersion, err.Error()))
+		}
 	}
 	return errs.ToAggregate()
 }
@@ -78,6 +87,9 @@ func runTest(o *testOptions, args []string, out, errOut io.Writer) error {
 			return err
 		}
 		suites = append(suites, found...)
+	}
+	for _, s := range suites {
+		s.KnativeVersion = o.knativeVersion
 	}
 	if o.update {
 		return updateSuites(suites, out)

@@ -26,7 +26,9 @@ cases:
 `
 
 func TestTestCommand(t *testing.T) {
-	t.Chdir(files(t, "p.yaml", clampPolicy, "a.yaml", gpuService, "suite.yaml", failingSuite, "good/suite.yaml", strings.NewReplacer("p.yaml", "../p.yaml", "a.yaml", "../a.yaml", "allowed: false", "allowed: true").Replace(failingSuite)))
+	t.Chdir(files(t, "p.yaml", clampPolicy, "a.yaml", gpuService, "suite.yaml", failingSuite,
+		"privileged.yaml", strings.Replace(gpuService, "image: a/b:v1", "image: a/b:v1\n        securityContext: {privileged: false}", 1),
+		"new.yaml", "apiVersion: test.kubetorch.com/v1alpha1\nkind: Suite\nmetadata: {name: new}\ncases: [{name: a field of later releases, file: privileged.yaml, expect: {allowed: true}}]\n", "good/suite.yaml", strings.NewReplacer("p.yaml", "../p.yaml", "a.yaml", "../a.yaml", "allowed: false", "allowed: true").Replace(failingSuite)))
 
 	code, out, errOut := runIn(t, "", "test", "suite.yaml")
 	assert.Equal(t, 1, code)
@@ -58,6 +60,7 @@ func TestTestCommand(t *testing.T) {
 
 	for want, args := range map[string][]string{
 		"DIR: Required value: name a folder with suites":       {"test"},
+		`--knative-version: Invalid value: "new": `:            {"test", "good", "--knative-version", "new"},
 		`--output: Unsupported value: "yaml"`:                  {"test", "good", "-o", "yaml"},
 		"--mutations: Forbidden: is of no use with --update":   {"test", "good", "--update", "--mutations"},
 		"lstat none: no such file or directory":                {"test", "none"},
@@ -68,6 +71,12 @@ func TestTestCommand(t *testing.T) {
 		assert.Contains(t, errOut, want)
 		assert.Empty(t, out)
 	}
+	code, out, errOut = runIn(t, "", "test", "new.yaml")
+	assert.Equal(t, 0, code, out)
+	code, out, _ = runIn(t, "", "test", "new.yaml", "--knative-version", "1.16")
+	assert.Equal(t, 1, code)
+	assert.Contains(t, out, "must not set the field(s)", "an older Knative takes less")
+
 	code, out, _ = runIn(t, "", "test", "--schema")
 	assert.Equal(t, 0, code)
 	assert.Equal(t, string(policytest.Schema()), out)

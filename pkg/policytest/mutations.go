@@ -88,7 +88,7 @@ func noticing(suites []*Suite, source string, spec Object) (noticed string, vali
 		if !uses {
 			continue
 		}
-		in, err := offline.Compile(docs, s.Configs)
+		in, err := s.inputs(docs)
 		if err != nil {
 			return "", false, nil
 		}

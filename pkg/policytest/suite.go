@@ -37,6 +37,8 @@ type Suite struct {
 	Cases         []Case     `json:"cases" desc:"the tests"`
 	Survivors     []Survivor `json:"survivors,omitempty" desc:"changes of the policies that no case needs to notice, for --mutations"`
 
+	// KnativeVersion is the release to go by; empty for the one that the ConfigMaps name.
+	KnativeVersion string `json:"-"`
 	// Source is the file, Docs are the policies' and Configs the ConfigMaps' documents.
 	Source        string             `json:"-"`
 	Docs, Configs []offline.Document `json:"-"`
@@ -240,6 +242,15 @@ func (s *Suite) read() error {
 		}
 	}
 	return nil
+}
+
+// inputs are what a cluster with some policies would know.
+func (s *Suite) inputs(docs []offline.Document) (offline.Inputs, error) {
+	in, err := offline.Compile(docs, s.Configs)
+	if err == nil {
+		err = in.OfRelease(s.KnativeVersion)
+	}
+	return in, err
 }
 
 func (s *Suite) relative(files []string) []string {

@@ -6,8 +6,6 @@ import (
 	"os"
 
 	yaml "go.yaml.in/yaml/v3"
-
-	"github.com/kubetorch/webhook/pkg/offline"
 )
 
 // Update writes into the suite's file what comes of each case: in place of what it expects,
@@ -22,7 +20,7 @@ func (s *Suite) Update() (changed int, err error) {
 	if err := yaml.Unmarshal(content, &doc); err != nil {
 		return 0, fmt.Errorf("%s: %w", s.Source, err)
 	}
-	in, err := offline.Compile(s.Docs, s.Configs)
+	in, err := s.inputs(s.Docs)
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", s.Source, err)
 	}
