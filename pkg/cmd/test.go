@@ -35,7 +35,8 @@ it is compared with what the case expects. No cluster is needed.
 
 With --update, files are rewritten to expect what comes, which a person then reviews. With
 --mutations, every value of every policy is changed by itself, and each change must make a case
-fail, unless the suite says why not.
+fail, unless the suite says why not; cases that no change makes fail are named. They are part of JSON
+and JUnit too.
 
 The exit code is 1 if a case fails or a change survives, 2 if the files or flags are unusable.`,
 		Example: `  kubetorch-webhook test examples/tests
@@ -94,41 +95,50 @@ func runTest(o *testOptions, args []string, out, errOut io.Writer) error {
 	if o.update {
 		return updateSuites(suites, out)
 	}
-	results := []policytest.Result{}
+	report := policytest.Report{Cases: []policytest.Result{}}
+	failing := 0
 	for _, s := range suites {
-		r, err := s.Run()
+		results, err := s.Run()
 		if err != nil {
 			return err
 		}
-		results = append(results, r...)
-	}
-	if err := o.write(out, results); err != nil {
-		return Failed(err)
-	}
-	failing := 0
-	for _, r := range results {
-		if !r.Passed() {
-			failing++
+		report.Cases = append(report.Cases, results...)
+		for _, r := range results {
+			if !r.Passed() {
+				failing++
+			}
 		}
 	}
-	fmt.Fprintf(errOut, "%d cases in %d suites, %d failed\n", len(results), len(suites), failing)
+	if o.mutations && failing == 0 {
+		var err error
+		if report.Mutations, report.Idle, err = policytest.Mutations(suites); err != nil {
+			return err
+		}
+	}
+	if err := o.write(out, report); err != nil {
+		return Failed(err)
+	}
+	fmt.Fprintf(errOut, "%d cases in %d suites, %d failed\n", len(report.Cases), len(suites), failing)
 	if failing > 0 {
-		return Failed(fmt.Errorf("%d of %d cases failed", failing, len(results)))
+		return Failed(fmt.Errorf("%d of %d cases failed", failing, len(report.Cases)))
 	}
 	if o.mutations {
-		return mutate(suites, errOut)
+		policytest.WriteMutations(errOut, report.Mutations, report.Idle)
+	}
+	if slices.ContainsFunc(report.Mutations, policytest.Mutation.Survived) {
+		return Failed(errors.New("changes of policies that no case notices"))
 	}
 	return nil
 }
 
-func (o *testOptions) write(out io.Writer, results []policytest.Result) error {
+func (o *testOptions) write(out io.Writer, report policytest.Report) error {
 	switch o.output {
 	case "json":
-		return policytest.WriteJSON(out, results)
+		return policytest.WriteJSON(out, report)
 	case "junit":
-		return policytest.WriteJUnit(out, results)
+		return policytest.WriteJUnit(out, report)
 	}
-	return policytest.WriteTable(out, results)
+	return policytest.WriteTable(out, report.Cases)
 }
 
 func updateSuites(suites []*policytest.Suite, out io.Writer) error {
@@ -138,18 +148,6 @@ func updateSuites(suites []*policytest.Suite, out io.Writer) error {
 			return err
 		}
 		fmt.Fprintf(out, "%s: %d cases changed\n", s.Source, n)
-	}
-	return nil
-}
-
-func mutate(suites []*policytest.Suite, errOut io.Writer) error {
-	all, err := policytest.Mutations(suites)
-	if err != nil {
-		return err
-	}
-	policytest.WriteMutations(errOut, all)
-	if slices.ContainsFunc(all, policytest.Mutation.Survived) {
-		return Failed(errors.New("changes of policies that no case notices"))
 	}
 	return nil
 }

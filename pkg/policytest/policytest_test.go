@@ -30,11 +30,15 @@ func TestTheExamplesPassAndNoticeEveryChange(t *testing.T) {
 		cases += len(results)
 	}
 	assert.GreaterOrEqual(t, cases, 60)
-	mutations, err := policytest.Mutations(suites)
+	mutations, idle, err := policytest.Mutations(suites)
 	require.NoError(t, err)
 	assert.GreaterOrEqual(t, len(mutations), 100)
 	for _, m := range mutations {
 		assert.False(t, m.Survived(), m.Text)
+	}
+	assert.Less(t, len(idle), 10)
+	for _, c := range idle {
+		assert.NotEmpty(t, c.Reason, "no change makes this case fail: %s: %s", c.Suite, c.Case)
 	}
 }
 
@@ -130,22 +134,28 @@ func TestUpdateWritesWhatComesAndKeepsTheRest(t *testing.T) {
 }
 
 func TestMutationsThatSurviveAreTold(t *testing.T) {
-	dir := suite(t, head+"- name: clamped\n"+object+"  expect: {claim: {gpus: 5, gpusPerPod: 1, peakPods: 5}}\nsurvivors:\n- {mutation: \"GPUBudget b: spec.max: 6 -> 7\", reason: the budget has no case yet}\n")
+	dir := suite(t, head+"- name: clamped\n"+object+"  expect: {claim: {gpus: 5, gpusPerPod: 1, peakPods: 5}}\n- name: again\n"+object+"  expect: {claim: {gpus: 5, gpusPerPod: 1, peakPods: 5}}\n- name: its name\n"+object+"  idle: nobody changes names\n  expect: {paths: {metadata.name: a}}\n"+
+		"- name: its kind\n"+object+"  expect: {paths: {kind: Service}}\nsurvivors:\n- {mutation: \"GPUBudget b: spec.max: 6 -> 7\", reason: the budget has no case yet}\n")
 	suites, err := policytest.Load(dir)
 	require.NoError(t, err)
-	mutations, err := policytest.Mutations(suites)
+	mutations, idle, err := policytest.Mutations(suites)
 	require.NoError(t, err)
+	assert.Equal(t, []policytest.IdleCase{{CaseName: policytest.CaseName{Suite: "s", Case: "its name"}, Reason: "nobody changes names"}, {CaseName: policytest.CaseName{Suite: "s", Case: "its kind"}}}, idle)
 	found := map[string]policytest.Mutation{}
 	for _, m := range mutations {
 		found[m.Text] = m
 	}
-	assert.Equal(t, "clamped", found["ComputePolicy p: spec.bounds.maxScale.max: 5 -> 6"].Noticed)
+	assert.Equal(t, []policytest.CaseName{{Suite: "s", Case: "clamped"}, {Suite: "s", Case: "again"}}, found["ComputePolicy p: spec.bounds.maxScale.max: 5 -> 6"].Noticed, "every case that fails")
 	assert.True(t, found["ComputePolicy p: spec.bounds.gpusPerPod.max: 2 -> 3"].Survived())
 	assert.Equal(t, "the budget has no case yet", found["GPUBudget b: spec.max: 6 -> 7"].Reason)
 
 	suites[0].Survivors[0].Mutation = "GPUBudget b: spec.max: 60 -> 70"
-	_, err = policytest.Mutations(suites)
+	_, _, err = policytest.Mutations(suites)
 	assert.EqualError(t, err, "survivors: no such change survives: GPUBudget b: spec.max: 60 -> 70")
+
+	suites[0].Survivors, suites[0].Cases[1].Idle = nil, "none"
+	_, _, err = policytest.Mutations(suites)
+	assert.ErrorContains(t, err, `cases[1].idle: a change makes case "again" fail; take the reason out`)
 }
 
 func TestUnusableSuites(t *testing.T) {

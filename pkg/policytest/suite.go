@@ -68,6 +68,7 @@ type Case struct {
 	NamespaceLabels map[string]string `json:"namespaceLabels,omitempty" desc:"labels of the object's namespace"`
 	Holds           []Holding         `json:"holds,omitempty" desc:"what others hold of budgets already"`
 	Cluster         []Object          `json:"cluster,omitempty" desc:"other objects that exist, such as Revisions"`
+	Idle            string            `json:"idle,omitempty" desc:"why no change of a policy makes it fail, for --mutations"`
 	Expect          Expect            `json:"expect" desc:"what admission is to make of it"`
 }
 
