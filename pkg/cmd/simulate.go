@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	goruntime "runtime"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -73,26 +75,21 @@ func runSimulate(o *options.Simulate, in io.Reader, out, errOut io.Writer) error
 	if err != nil {
 		return err
 	}
-	var results []simulate.Result
-	for _, w := range workloads {
-		r, err := s.run(w.settings)
-		if err != nil {
-			return fmt.Errorf("%s: %w", w.title, err)
+	results, err := s.runAll(workloads)
+	if err != nil {
+		return err
+	}
+	var none error
+	if o.Suggest {
+		if none, err = s.suggest(workloads, results); err != nil {
+			return Failed(err)
 		}
-		r.Manifest, r.Workload, r.Load = w.file, w.title, s.load.Name
-		r.Refused, r.Lowered = w.lowered.reasons, w.lowered.values
-		results = append(results, r)
 	}
 	if err := s.write(out, results); err != nil {
 		return Failed(err)
 	}
-	if o.Suggest {
-		if o.Output != "table" {
-			out = errOut // what was asked for is one document
-		}
-		if err := s.suggest(out, workloads); err != nil {
-			return err
-		}
+	if none != nil {
+		return Failed(none)
 	}
 	if slices.ContainsFunc(workloads, func(w workload) bool { return w.lowered.reasons != nil }) {
 		return Failed(errors.New("refused by budgets, so what fits was simulated"))
@@ -253,6 +250,27 @@ func (s *simulator) settings(o offline.Outcome) (simulate.Settings, error) {
 		}
 	}
 	return settings, err
+}
+
+// runAll simulates as many workloads at a time as there are CPUs. The results are in their order.
+func (s *simulator) runAll(workloads []workload) ([]simulate.Result, error) {
+	results, errs := make([]simulate.Result, len(workloads)), make([]error, len(workloads))
+	var wait sync.WaitGroup
+	slots := make(chan struct{}, goruntime.GOMAXPROCS(0))
+	for i := range workloads {
+		wait.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			w, r := &workloads[i], &results[i]
+			if *r, errs[i] = s.run(w.settings); errs[i] != nil {
+				errs[i] = fmt.Errorf("%s: %w", w.title, errs[i])
+			}
+			r.Manifest, r.Workload, r.Load = w.file, w.title, s.load.Name
+			r.Refused, r.Lowered = w.lowered.reasons, w.lowered.values
+		})
+	}
+	wait.Wait()
+	return results, errors.Join(errs...)
 }
 
 func (s *simulator) run(settings simulate.Settings) (simulate.Result, error) {

@@ -3,6 +3,7 @@ package cmd
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/kubetorch/webhook/pkg/simulate"
 )
 
 // here is the folder of this package.
@@ -186,9 +189,53 @@ func TestSimulateSuggestsWithinPolicy(t *testing.T) {
 	assert.Contains(t, out, "GPU-hours instead of")
 	golden(t, "simulate-suggest.txt", out[strings.Index(out, "\nSuggestion"):])
 
-	code, _, errOut = runIn(t, "", append(load, "--suggest", "--wait-limit", "0s", "--load", "spike:0,40,at=30m,length=30s,for=40m")...)
+	code, out, errOut = runIn(t, "", append(load, "--suggest", "--wait-limit", "2s", "-o", "json")...)
+	assert.Equal(t, 0, code, errOut)
+	assert.NotContains(t, errOut, "Suggestion", "it is part of the document")
+	var results []simulate.Result
+	require.NoError(t, json.Unmarshal([]byte(out), &results))
+	s := results[0].Suggestion
+	require.NotNil(t, s)
+	assert.Equal(t, map[string]string{"autoscale.kubetorch.com/target": "3"}, s.Changes)
+	assert.Equal(t, "metadata.annotations", s.At)
+	assert.Equal(t, 2., s.Limit)
+	assert.Equal(t, results[0].GPUHours, s.Before.GPUHours)
+	assert.Less(t, s.After.GPUHours, s.Before.GPUHours)
+	code, out, errOut = runIn(t, "", append(load, "--suggest", "--wait-limit", "2s", "-o", "html")...)
+	assert.Equal(t, 0, code, errOut)
+	assert.Contains(t, out, "<h2>Suggestion for Service default/llm</h2>\n<p>2.00 GPU-hours instead of 3.41; 99 % of all requests wait up to 0s (limit 2s), before 0s.</p>")
+	assert.Contains(t, out, "<caption>In metadata.annotations</caption>")
+	assert.Contains(t, out, "<tr><td>autoscale.kubetorch.com/target</td><td>3</td></tr>")
+
+	none := append(load, "--suggest", "--wait-limit", "0s", "--load", "spike:0,40,at=30m,length=30s,for=40m")
+	code, _, errOut = runIn(t, "", none...)
 	assert.Equal(t, 1, code)
 	assert.Contains(t, errOut, "kubetorch-webhook: Service default/llm: no choice keeps the waiting limit: with map[")
+	code, out, _ = runIn(t, "", append(none, "-o", "json")...)
+	assert.Equal(t, 1, code)
+	require.NoError(t, json.Unmarshal([]byte(out), &results))
+	assert.Contains(t, results[0].Suggestion.None, "no choice keeps the waiting limit: with map[")
+
+	code, out, errOut = runIn(t, nativeService, "simulate", "-f", "-", "--load", "constant:0.1", "--suggest", "--wait-limit", "1m", "--service-time", "500ms")
+	assert.Equal(t, 0, code, errOut)
+	assert.Contains(t, out, "\nIn spec.template.metadata.annotations:\n  autoscaling.knative.dev/min-scale: ", "what is not labelled scales by these")
+}
+
+func TestSimulateManyWorkloadsInTheirOrder(t *testing.T) {
+	var manifests []string
+	for i := range 12 {
+		manifests = append(manifests, strings.Replace(gpuService, "name: llm", fmt.Sprintf("name: llm-%d", i), 1))
+	}
+	t.Chdir(files(t, "all.yaml", strings.Join(manifests, "---\n")))
+	code, out, errOut := runIn(t, "", "simulate", "-f", "all.yaml", "--load", "constant:2,for=10m", "-o", "json")
+	assert.Equal(t, 0, code, errOut)
+	var results []simulate.Result
+	require.NoError(t, json.Unmarshal([]byte(out), &results))
+	require.Len(t, results, 12)
+	for i, r := range results {
+		assert.Equal(t, fmt.Sprintf("Service default/llm-%d", i), r.Workload)
+		assert.Equal(t, results[0].PodHours, r.PodHours)
+	}
 }
 
 func TestSimulateRefuses(t *testing.T) {

@@ -125,7 +125,58 @@ func SimulationTable(w io.Writer, results []simulate.Result, notes []string) err
 	for _, n := range notes {
 		fmt.Fprintln(w, n)
 	}
+	return suggestions(w, results)
+}
+
+// suggestions writes them below the table.
+func suggestions(w io.Writer, results []simulate.Result) error {
+	for i, r := range results {
+		x := r.Suggestion
+		if x == nil || x.None != "" {
+			continue
+		}
+		fmt.Fprintf(w, "\nSuggestion for %s: %s.\n", label(results, i), suggested(r))
+		if len(x.Changes) == 0 {
+			continue
+		}
+		fmt.Fprintf(w, "In %s:\n", x.At)
+		t := tabwriter.NewWriter(w, 0, 0, 1, ' ', 0)
+		for _, key := range slices.Sorted(maps.Keys(x.Changes)) {
+			fmt.Fprintf(t, "  %s:\t%q\n", key, x.Changes[key])
+		}
+		if err := t.Flush(); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// suggested words what comes of a suggestion.
+func suggested(r simulate.Result) string {
+	x := r.Suggestion
+	unit, was, is := "GPU-hours", x.Before.GPUHours, x.After.GPUHours
+	if r.GPUsPerPod == 0 {
+		unit, was, is = "pod-hours", x.Before.PodHours, x.After.PodHours
+	}
+	switch {
+	case x.None != "":
+		return x.None
+	case len(x.Changes) == 0:
+		return fmt.Sprintf("nothing needs to be changed; 99 %% of all requests wait up to %gs (limit %gs)", x.Before.WaitP99, x.Limit)
+	}
+	return fmt.Sprintf("%.2f %s instead of %.2f; 99 %% of all requests wait up to %gs (limit %gs), before %gs", is, unit, was, x.After.WaitP99, x.Limit, x.Before.WaitP99)
+}
+
+// suggestionSection is that of one workload.
+func suggestionSection(name string, r simulate.Result) Section {
+	s := Section{Title: "Suggestion for " + name, Text: []string{suggested(r) + "."}}
+	if x := r.Suggestion; len(x.Changes) > 0 {
+		s.Table = &Table{Caption: "In " + x.At, Columns: columns("key", "value")}
+		for _, key := range slices.Sorted(maps.Keys(x.Changes)) {
+			s.Table.Rows = append(s.Table.Rows, []Cell{Text(key), Text(x.Changes[key])})
+		}
+	}
+	return s
 }
 
 // difference of the second result from the first.
@@ -162,7 +213,13 @@ func Simulation(w io.Writer, results []simulate.Result, notes []string) error {
 			section.Text = append(section.Text, label(results, i)+": "+text+".")
 		}
 	}
-	p.Sections = append(p.Sections, section, together(results))
+	p.Sections = append(p.Sections, section)
+	for i, r := range results {
+		if r.Suggestion != nil {
+			p.Sections = append(p.Sections, suggestionSection(label(results, i), r))
+		}
+	}
+	p.Sections = append(p.Sections, together(results))
 	for i, r := range results {
 		p.Sections = append(p.Sections, alone(label(results, i), r)...)
 	}

@@ -39,6 +39,8 @@ type Result struct {
 	// Refused says why the manifest as it is would not be admitted: what was simulated is as much
 	// of it as its budgets have room for.
 	Refused []string `json:"refused,omitempty"`
+	// Suggestion is what was found if it was asked for.
+	Suggestion *Suggestion `json:"suggestion,omitempty"`
 	// Lowered are the parameters with which it would be, and was simulated.
 	Lowered map[string]string `json:"lowered,omitempty"`
 	Series  []Point           `json:"series"`
