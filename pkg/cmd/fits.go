@@ -42,19 +42,32 @@ func (s *simulator) lower(docs []offline.Document, outcomes []offline.Outcome) (
 		for _, x := range outcomes[i].Verdict.Denied {
 			l.reasons = append(l.reasons, x.Error.Error())
 		}
-		n := s.largest(docs, outcomes[i], i, func(v review.Verdict) bool { return !slices.ContainsFunc(v.Denied, ofBudget) })
+		n := s.largest(docs, outcomes[i], i, func(all []offline.Outcome) bool {
+			return !slices.ContainsFunc(all[i].Verdict.Denied, ofBudget) && noneBut(i, outcomes, all)
+		})
 		if n == 0 {
 			continue
 		}
 		l.values = scaledTo(outcomes[i], n)
 		changed := copyDocuments(docs)
 		diagnose.Set(offline.Flatten(changed)[i].Object, l.values)
-		if again := offline.Expand(copyDocuments(changed), s.inputs); !again[i].Verdict.Refused() {
+		if again := offline.Expand(copyDocuments(changed), s.inputs); !again[i].Verdict.Refused() && noneBut(i, outcomes, again) {
 			copy(docs, changed)
 			outcomes, all[i] = again, l
 		}
 	}
 	return outcomes, all
+}
+
+// noneBut tells whether no other object is refused that was not before: what is admitted as it is written
+// stays so.
+func noneBut(index int, before, now []offline.Outcome) bool {
+	for i := range now {
+		if i != index && now[i].Verdict.Refused() && !before[i].Verdict.Refused() {
+			return false
+		}
+	}
+	return true
 }
 
 func ofBudget(v policy.Violation) bool { return v.Bound == review.BoundGPUBudget }
@@ -78,13 +91,13 @@ func asked(o offline.Outcome) string {
 	return "pods without a maximum"
 }
 
-// largest is the largest number of pods, up to as many as the workload asks for, with which a
-// verdict is good; 0 if none is.
-func (s *simulator) largest(docs []offline.Document, o offline.Outcome, index int, good func(review.Verdict) bool) int64 {
+// largest is the largest number of pods, up to as many as the workload asks for, with which what
+// comes of all is good; 0 if none is.
+func (s *simulator) largest(docs []offline.Document, o offline.Outcome, index int, good func([]offline.Outcome) bool) int64 {
 	return diagnose.Largest(min(o.Verdict.Demand.PeakPods, mostPods), func(n int64) bool {
 		changed := copyDocuments(docs)
 		diagnose.Set(offline.Flatten(changed)[index].Object, scaledTo(o, n))
-		return good(offline.Expand(changed, s.inputs)[index].Verdict)
+		return good(offline.Expand(changed, s.inputs))
 	})
 }
 
@@ -117,7 +130,8 @@ func (s *simulator) limits(docs []offline.Document, o offline.Outcome, index int
 			continue // fewer pods do not help
 		}
 		same := func(x policy.Violation) bool { return x.Policy == v.Policy && x.Bound == v.Bound }
-		n := s.largest(docs, o, index, func(w review.Verdict) bool {
+		n := s.largest(docs, o, index, func(all []offline.Outcome) bool {
+			w := all[index].Verdict
 			return !slices.ContainsFunc(w.Warned, same) && !slices.ContainsFunc(w.Audited, same)
 		})
 		all = append(all, simulate.Limit{From: fmt.Sprintf("%s %s (%s)", what, v.Policy, v.Enforcement), Pods: int(n)})

@@ -168,6 +168,20 @@ func TestSimulateAtWhatFitsABudget(t *testing.T) {
 	}
 }
 
+// TestSimulateLowersOnlyWhatIsRefused: what is lowered takes nothing from what is admitted as it is.
+func TestSimulateLowersOnlyWhatIsRefused(t *testing.T) {
+	small := strings.NewReplacer("name: llm", "name: small", `max-scale: "9"`, `max-scale: "2"`).Replace(gpuService)
+	t.Chdir(files(t, "p.yaml", budgetText("max: 10"), "a.yaml", gpuService+"---\n"+small))
+	code, out, errOut := runIn(t, "", "simulate", "-f", "a.yaml", "--policy", "p.yaml", "--load", "constant:20,for=6m", "-o", "json")
+	assert.Equal(t, 1, code, errOut)
+	var results []simulate.Result
+	require.NoError(t, json.Unmarshal([]byte(out), &results))
+	require.Len(t, results, 2)
+	assert.Equal(t, map[string]string{"max-scale": "3"}, results[0].Lowered, "ten GPUs, of which the other has four")
+	assert.Nil(t, results[1].Lowered)
+	assert.Equal(t, 2, results[1].PeakPods)
+}
+
 func TestSimulateNothingOfWhatNoPodFits(t *testing.T) {
 	t.Chdir(files(t, "p.yaml", budgetText("max: 1")))
 	code, out, errOut := runIn(t, gpuService, "simulate", "-f", "-", "--policy", "p.yaml", "--load", "constant:20,for=6m")

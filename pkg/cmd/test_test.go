@@ -115,7 +115,7 @@ func TestTestCommand(t *testing.T) {
 		assert.Contains(t, errOut, want)
 		assert.Empty(t, out)
 	}
-	code, out, errOut = runIn(t, "", "test", "new.yaml")
+	code, out, _ = runIn(t, "", "test", "new.yaml")
 	assert.Equal(t, 0, code, out)
 	code, out, _ = runIn(t, "", "test", "new.yaml", "--knative-version", "1.16")
 	assert.Equal(t, 1, code)
