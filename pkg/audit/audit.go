@@ -36,6 +36,8 @@ type Input struct {
 // Finding is an object that breaks a bound of a policy.
 type Finding struct {
 	Policy string `json:"policy"`
+	// APIVersion is the one in which the object was read.
+	APIVersion string `json:"apiVersion,omitempty"`
 	v1alpha1.ObjectViolation
 	Enforcement v1alpha1.Enforcement `json:"enforcement"`
 }
@@ -44,6 +46,8 @@ type Finding struct {
 type Report struct {
 	// Objects is the number of objects that bounds are about.
 	Objects int
+	// Selected are how many of them each policy selects and does not exempt.
+	Selected map[string]int
 	// Policies are all of them, by name.
 	Policies []policy.Description
 	// Makers are, by policy that bounds GPUs, the service accounts trusted to make pods of operators' kinds that
@@ -58,13 +62,16 @@ type Report struct {
 // child of a Knative object that asks for no more than its owner is not reported beside it.
 func Run(in Input) Report {
 	c := index(in)
-	r := Report{Policies: in.Policies.Describe(), Makers: c.makers()}
+	r := Report{Policies: in.Policies.Describe(), Makers: c.makers(), Selected: map[string]int{}}
 	for i := range in.Objects {
 		o, violations, concerned := c.violations(&in.Objects[i])
 		if !concerned {
 			continue
 		}
 		r.Objects++
+		for _, name := range c.selecting(o) {
+			r.Selected[name]++
+		}
 		r.Findings = append(r.Findings, findings(o, violations)...)
 	}
 	slices.SortFunc(r.Findings, func(a, b Finding) int {
@@ -100,7 +107,7 @@ func findings(o manifest.Object, violations []policy.Violation) []Finding {
 		if slices.ContainsFunc(all, func(f Finding) bool { return f.Policy == v.Policy && f.Bound == v.Bound }) {
 			continue
 		}
-		all = append(all, Finding{Policy: v.Policy, Enforcement: v.Enforcement, ObjectViolation: v1alpha1.ObjectViolation{
+		all = append(all, Finding{Policy: v.Policy, APIVersion: manifest.Text(o, "apiVersion"), Enforcement: v.Enforcement, ObjectViolation: v1alpha1.ObjectViolation{
 			Namespace: manifest.Text(o, "metadata", "namespace"), Kind: manifest.Text(o, "kind"), Name: manifest.Text(o, "metadata", "name"),
 			Bound: v.Bound, Message: shortenTo(longest, words(v.Error)),
 		}})

@@ -9,6 +9,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/audit"
 	"github.com/kubetorch/webhook/pkg/cluster"
@@ -191,7 +193,51 @@ func TestAFindingSaysWhatIsWrongInFewWords(t *testing.T) {
 	message := r.Findings[0].Message
 	assert.LessOrEqual(t, len(message), 256)
 	assert.Regexp(t, "^asks for a number of pods that cannot be read .*é\\.\\.\\.$", message)
-	assert.Equal(t, audit.Finding{Policy: "strict", Enforcement: v1alpha1.Deny, ObjectViolation: v1alpha1.ObjectViolation{
+	assert.Equal(t, audit.Finding{Policy: "strict", APIVersion: serving, Enforcement: v1alpha1.Deny, ObjectViolation: v1alpha1.ObjectViolation{
 		Namespace: "ml", Kind: "Service", Name: "app", Bound: "gpusPerPod", Message: "asks for 3 GPUs per pod; policy strict allows at most 2 (bounds.gpusPerPod.max)",
 	}}, r.Findings[1])
+}
+
+func TestAReportCountsWhatEachPolicySelects(t *testing.T) {
+	policies := []string{two,
+		`{metadata: {name: labels}, spec: {workloadSelector: {matchLabels: {tier: prod}}, bounds: {gpusPerPod: {max: 2}}}}`,
+		`{metadata: {name: other}, spec: {namespaceSelector: {matchLabels: {team: web}}, bounds: {gpusPerPod: {max: 2}}}}`,
+		`{metadata: {name: exempting}, spec: {bounds: {gpusPerPod: {max: 2}}, exempt: [{namespaces: [ml]}]}}`}
+	in := input(t, policies, ksvc("big", 3, ""), ksvc("prod", 3, ", labels: {tier: prod}"), strings.Replace(ksvc("small", 1, ""), "namespace: ml", "namespace: web", 1), deployment("no-gpus", 0, 1, ""),
+		deployment("d", 1, 1, ""), `{apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, metadata: {namespace: ml, name: of-d}, spec: {maxReplicas: 3, scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: d}}}`,
+		`{apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, metadata: {namespace: ml, name: of-nothing}, spec: {maxReplicas: 3, scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: gone}}}`)
+	r := audit.Run(in)
+	assert.Equal(t, map[string]int{"strict": 5, "labels": 1, "exempting": 1}, r.Selected)
+}
+
+func TestFindingsSayInWhichVersionAnObjectWasRead(t *testing.T) {
+	const pod = `containers: [{name: c, image: a, resources: {limits: {nvidia.com/gpu: 3}}}]`
+	const template = `template: {spec: {` + pod + `}}`
+	kinds := map[string]string{
+		"Pod": "v1", "ReplicationController": "v1", "ReplicaSet": "apps/v1", "StatefulSet": "apps/v1", "DaemonSet": "apps/v1", "Deployment": "apps/v1", "Job": "batch/v1", "CronJob": "batch/v1",
+		"JobSet": "jobset.x-k8s.io/v1alpha2",
+	}
+	var objects []string
+	for kind, version := range kinds {
+		spec := map[string]string{"Pod": pod, "CronJob": "jobTemplate: {spec: {" + template + "}}", "JobSet": "replicatedJobs: [{name: a, template: {spec: {" + template + "}}}]"}[kind]
+		if spec == "" {
+			spec = "replicas: 1, " + template
+		}
+		objects = append(objects, fmt.Sprintf(`{apiVersion: %s, kind: %s, metadata: {namespace: ml, name: x, uid: %s}, spec: {%s}}`, version, kind, kind, spec))
+	}
+	in := input(t, []string{two}, objects...)
+	found := map[string]string{}
+	for _, f := range audit.Run(in).Findings {
+		found[f.Kind] = f.APIVersion
+	}
+	assert.Equal(t, kinds, found)
+
+	endless := strings.Replace(ksvc("endless", 1, ""), `max-scale: "4"`, `max-scale: "0"`, 1)
+	most := int64(2)
+	exceeded, _ := audit.Budgets(input(t, nil, endless), []v1alpha1.GPUBudget{{ObjectMeta: metav1.ObjectMeta{Name: "b"}, Spec: v1alpha1.GPUBudgetSpec{Max: &most, MaxPerNamespace: &most}}})
+	found = map[string]string{}
+	for _, f := range exceeded {
+		found[f.Kind] = f.APIVersion
+	}
+	assert.Equal(t, map[string]string{"GPUBudget": "policy.kubetorch.com/v1alpha1", "Namespace": "v1", "Service": serving}, found)
 }

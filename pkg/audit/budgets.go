@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/budget/ledger"
 	"github.com/kubetorch/webhook/pkg/budget/usage"
 	"github.com/kubetorch/webhook/pkg/cluster"
+	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/policy"
 	"github.com/kubetorch/webhook/pkg/review"
 	"github.com/kubetorch/webhook/pkg/workload"
@@ -57,7 +59,7 @@ func Budgets(in Input, budgets []v1alpha1.GPUBudget) (found []Finding, uses []Bu
 	for _, b := range policy.CompileBudgets(budgets).All() {
 		use, beyond := useOf(b, specs[b.Name], claimants, in.Namespaces)
 		uses = append(uses, use)
-		found = append(append(found, beyond...), unbounded(b, use.Holders)...)
+		found = append(append(found, beyond...), c.unbounded(b, use.Holders)...)
 	}
 	return found, uses
 }
@@ -110,16 +112,26 @@ func kindsOf(holders []v1alpha1.Holder) []KindUse {
 }
 
 // unbounded are the objects whose claim has no limit.
-func unbounded(b *policy.Budget, holders []v1alpha1.Holder) (found []Finding) {
+func (c *indexed) unbounded(b *policy.Budget, holders []v1alpha1.Holder) (found []Finding) {
 	for _, h := range holders {
 		if h.Unbounded {
-			found = append(found, Finding{Policy: "GPUBudget/" + b.Name, Enforcement: v1alpha1.Enforcement(b.Enforcement), ObjectViolation: v1alpha1.ObjectViolation{
+			found = append(found, Finding{Policy: "GPUBudget/" + b.Name, APIVersion: c.apiVersion(h), Enforcement: v1alpha1.Enforcement(b.Enforcement), ObjectViolation: v1alpha1.ObjectViolation{
 				Namespace: h.Namespace, Kind: h.Kind, Name: h.Name, Bound: "max",
 				Message: fmt.Sprintf("asks for GPUs without a maximum of pods: its claim is unbounded and leaves nothing of budget %s to others; give it %s", b.Name, maximumOf(h.Kind)),
 			}})
 		}
 	}
 	return found
+}
+
+// apiVersion is that of the object that holds a claim; empty if it is not listed.
+func (c *indexed) apiVersion(h v1alpha1.Holder) string {
+	for at, objects := range c.objects {
+		if at.kind.Kind == h.Kind && at.namespace == h.Namespace && objects[h.Name] != nil {
+			return manifest.Text(objects[h.Name].Object(), "apiVersion")
+		}
+	}
+	return ""
 }
 
 // maximumOf says what limits the pods of an object of a kind.
@@ -131,12 +143,24 @@ func maximumOf(kind string) string {
 }
 
 func exceeded(b *policy.Budget, kind, name, bound string, claimed, most int64) Finding {
-	amount := fmt.Sprintf("%d GPUs are claimed", claimed)
+	amount := GPUs(claimed) + " GPUs are claimed"
 	if claimed >= ledger.Most {
-		amount = "an unbounded number of GPUs is claimed"
+		amount = "an " + GPUs(claimed) + " number of GPUs is claimed"
 	}
-	return Finding{Policy: "GPUBudget/" + b.Name, Enforcement: v1alpha1.Enforcement(b.Enforcement), ObjectViolation: v1alpha1.ObjectViolation{Kind: kind, Name: name, Bound: bound,
+	version := v1alpha1.GroupVersion.String()
+	if kind == "Namespace" {
+		version = "v1"
+	}
+	return Finding{Policy: "GPUBudget/" + b.Name, APIVersion: version, Enforcement: v1alpha1.Enforcement(b.Enforcement), ObjectViolation: v1alpha1.ObjectViolation{Kind: kind, Name: name, Bound: bound,
 		Message: fmt.Sprintf("%s; budget %s allows at most %d (%s)", amount, b.Name, most, bound)}}
+}
+
+// GPUs words a number of GPUs of a ledger.
+func GPUs(n int64) string {
+	if n >= ledger.Most {
+		return "unbounded"
+	}
+	return strconv.FormatInt(n, 10)
 }
 
 // inventory sorts what was listed by kinds, as a list of a cluster does.

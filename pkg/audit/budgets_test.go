@@ -53,9 +53,9 @@ func TestWhoIsUnboundedAndWhatABudgetWouldLeave(t *testing.T) {
 	require.NoError(t, yaml.UnmarshalStrict([]byte(`{metadata: {name: shared}, spec: {max: 512, enforcement: Warn}}`), &b))
 	found, use := audit.Budgets(input(t, nil, old, deployment("c", 3, 2, "")), []v1alpha1.GPUBudget{b})
 	assert.Equal(t, []audit.Finding{
-		{Policy: "GPUBudget/shared", Enforcement: v1alpha1.Warn, ObjectViolation: v1alpha1.ObjectViolation{Kind: "GPUBudget", Name: "shared", Bound: "max",
+		{Policy: "GPUBudget/shared", APIVersion: v1alpha1.GroupVersion.String(), Enforcement: v1alpha1.Warn, ObjectViolation: v1alpha1.ObjectViolation{Kind: "GPUBudget", Name: "shared", Bound: "max",
 			Message: "an unbounded number of GPUs is claimed; budget shared allows at most 512 (max)"}},
-		{Policy: "GPUBudget/shared", Enforcement: v1alpha1.Warn, ObjectViolation: v1alpha1.ObjectViolation{Namespace: "ml", Kind: "Service", Name: "old", Bound: "max",
+		{Policy: "GPUBudget/shared", APIVersion: serving, Enforcement: v1alpha1.Warn, ObjectViolation: v1alpha1.ObjectViolation{Namespace: "ml", Kind: "Service", Name: "old", Bound: "max",
 			Message: "asks for GPUs without a maximum of pods: its claim is unbounded and leaves nothing of budget shared to others; give it a max-scale"}},
 	}, found)
 	assert.Equal(t, []audit.BudgetUse{{

@@ -196,6 +196,17 @@ func (c *indexed) selection(o manifest.Object) policy.Selection {
 		Labels: manifest.Texts(o, "metadata", "labels")})
 }
 
+// selecting are the policies that hold for an object: of a HorizontalPodAutoscaler, for what it scales.
+func (c *indexed) selecting(o manifest.Object) []string {
+	if placeOf(o).kind == workload.HorizontalPodAutoscalerKind {
+		ref := workload.AutoscalerTarget(o)
+		if o = c.one(o, ref.GroupKind, ref.Name); o == nil {
+			return nil
+		}
+	}
+	return c.selection(o).Selecting()
+}
+
 func (c *indexed) gpus() workload.GPUResources { return c.Policies.GPUResources() }
 
 func (c *indexed) service(o manifest.Object) workload.Usage {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -22,7 +21,6 @@ import (
 	"github.com/kubetorch/webhook/pkg/audit"
 	"github.com/kubetorch/webhook/pkg/audit/openreports"
 	"github.com/kubetorch/webhook/pkg/budget/charge"
-	"github.com/kubetorch/webhook/pkg/budget/ledger"
 	"github.com/kubetorch/webhook/pkg/cluster"
 	"github.com/kubetorch/webhook/pkg/cmd/options"
 	"github.com/kubetorch/webhook/pkg/manifest"
@@ -254,24 +252,16 @@ func writeBudgetUse(out io.Writer, use []audit.BudgetUse, below bool) error {
 	for _, u := range use {
 		var largest []string
 		for _, h := range u.Holders[:min(3, len(u.Holders))] {
-			largest = append(largest, fmt.Sprintf("%s %s/%s: %s", h.Kind, h.Namespace, h.Name, amount(h.GPUs, h.Unbounded)))
+			largest = append(largest, fmt.Sprintf("%s %s/%s: %s", h.Kind, h.Namespace, h.Name, audit.GPUs(h.GPUs)))
 		}
 		var kinds []string
 		for _, k := range u.Kinds {
-			kinds = append(kinds, fmt.Sprintf("%s: %s", k.Kind, amount(k.GPUs, k.GPUs >= ledger.Most)))
+			kinds = append(kinds, fmt.Sprintf("%s: %s", k.Kind, audit.GPUs(k.GPUs)))
 		}
-		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%d\t%s\t%s\n", u.Name, u.Enforcement, u.Max, amount(u.Claimed, u.Unbounded), u.Free,
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%d\t%s\t%s\n", u.Name, u.Enforcement, u.Max, audit.GPUs(u.Claimed), u.Free,
 			strings.Join(kinds, ", "), strings.Join(largest, ", "))
 	}
 	return w.Flush()
-}
-
-// amount words a number of GPUs of a ledger.
-func amount(n int64, unbounded bool) string {
-	if unbounded {
-		return "unbounded"
-	}
-	return strconv.FormatInt(n, 10)
 }
 
 func writeAuditJSON(out io.Writer, r audit.Report, exceeded []audit.Finding, use []audit.BudgetUse, generations map[string]int64) error {

@@ -29,13 +29,28 @@ metadata: {name: small, namespace: web, uid: u2}
 spec: {template: {metadata: {annotations: {autoscaling.knative.dev/max-scale: "2"}}, spec: {containers: [{image: a/b, resources: {limits: {nvidia.com/gpu: 1}}}]}}}
 `
 
+// auditUnbounded has no maximum of pods: "0" is none.
+const auditUnbounded = auditObjects + `---
+apiVersion: serving.knative.dev/v1
+kind: Service
+metadata: {name: endless, namespace: ml, uid: u3}
+spec: {template: {metadata: {annotations: {autoscaling.knative.dev/max-scale: "0"}}, spec: {containers: [{image: a/b, resources: {limits: {nvidia.com/gpu: 1}}}]}}}
+`
+
 func TestAuditOutputs(t *testing.T) {
-	t.Chdir(files(t, "p.yaml", auditPolicies, "o.yaml", auditObjects))
+	t.Chdir(files(t, "p.yaml", auditPolicies, "o.yaml", auditObjects, "endless.yaml", auditUnbounded))
 	// What depends on when it runs.
 	times := regexp.MustCompile(`seconds: \d+|Looked at [^<]*\.`)
-	for output, name := range map[string]string{"html": "audit.html", "openreports": "audit-openreports.yaml"} {
-		code, out, errOut := runIn(t, "", "audit", "-f", "o.yaml", "--policy", "p.yaml", "-o", output)
+	for name, test := range map[string]struct{ objects, output string }{
+		"audit.html":             {"o.yaml", "html"},
+		"audit-unbounded.html":   {"endless.yaml", "html"},
+		"audit-unbounded.txt":    {"endless.yaml", "table"},
+		"audit-openreports.yaml": {"o.yaml", "openreports"},
+	} {
+		code, out, errOut := runIn(t, "", "audit", "-f", test.objects, "--policy", "p.yaml", "-o", test.output)
 		assert.Equal(t, 1, code, errOut)
+		assert.NotContains(t, out, "9007199254740951", "what is left is no negative number")
+		assert.NotRegexp(t, `[^"]9007199254740991`, out, "what has no limit is not shown as a number")
 		golden(t, name, times.ReplaceAllString(out, "TIME"))
 	}
 }

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	goruntime "runtime"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -17,6 +19,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/offline"
+	"github.com/kubetorch/webhook/pkg/policy"
 	"github.com/kubetorch/webhook/pkg/report"
 	"github.com/kubetorch/webhook/pkg/simulate"
 )
@@ -42,8 +45,12 @@ With --suggest it looks for the target, window, delays and min-scale that hold t
 GPU-hours while 99 % of all requests wait no longer than --wait-limit, among what policies
 admit, and prints the parameters to change.
 
-The exit code is 1 if a manifest is refused or no parameters keep the limit, 2 if the input or
-the flags are unusable.`,
+Of a workload that nothing but budgets refuse, as many pods are simulated as they have room for;
+the result says so. Bounds and budgets that only warn or audit lower nothing: the result says
+for how long pods are beyond them.
+
+The exit code is 1 if a manifest is refused, by a budget too, or no parameters keep the limit, 2 if
+the input or the flags are unusable. Nothing is simulated if anything else than a budget refuses.`,
 		Example: `  kubetorch-webhook simulate -f service.yaml --load daily:0,20 --service-time lognormal:800ms,p99=5s --startup 90s
   kubetorch-webhook simulate -f before.yaml --against after.yaml --load requests.csv -o html >simulation.html
   kubetorch-webhook simulate -f service.yaml --load requests.json --suggest --wait-limit 5s`,
@@ -68,23 +75,24 @@ func runSimulate(o *options.Simulate, in io.Reader, out, errOut io.Writer) error
 	if err != nil {
 		return err
 	}
-	var results []simulate.Result
-	for _, w := range workloads {
-		r, err := s.run(w.settings)
-		if err != nil {
-			return fmt.Errorf("%s: %w", w.title, err)
+	results, err := s.runAll(workloads)
+	if err != nil {
+		return err
+	}
+	var none error
+	if o.Suggest {
+		if none, err = s.suggest(workloads, results); err != nil {
+			return Failed(err)
 		}
-		r.Manifest, r.Workload, r.Load = w.file, w.title, s.load.Name
-		results = append(results, r)
 	}
 	if err := s.write(out, results); err != nil {
 		return Failed(err)
 	}
-	if o.Suggest {
-		if o.Output != "table" {
-			out = errOut // what was asked for is one document
-		}
-		return s.suggest(out, workloads)
+	if none != nil {
+		return Failed(none)
+	}
+	if slices.ContainsFunc(workloads, func(w workload) bool { return w.lowered.reasons != nil }) {
+		return Failed(errors.New("refused by budgets, so what fits was simulated"))
 	}
 	return nil
 }
@@ -103,6 +111,9 @@ func newSimulator(o *options.Simulate, errOut io.Writer) (*simulator, error) {
 	var err error
 	if s.inputs, err = offline.Load(o.Policies, o.KnativeConfigs, nil); err != nil {
 		return nil, err
+	}
+	if err = s.inputs.OfRelease(o.KnativeVersion); err != nil {
+		return nil, fmt.Errorf("--knative-version: %w", err)
 	}
 	if s.load, err = readLoad(o); err != nil {
 		return nil, err
@@ -132,16 +143,20 @@ func readLoad(o *options.Simulate) (*simulate.Load, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the load: %w; a load is a file, or %s", err, simulate.ShapeSyntax)
 	}
+	if o.UnitGiven() && !simulate.IsPrometheus(content) {
+		return nil, fmt.Errorf("--load-unit: is for JSON alone; %s is CSV, and says in its header what it holds: time,rps, time,concurrency or time,requests", o.Load)
+	}
 	return simulate.ParseLoad(o.Load, content, o.LoadUnit == "concurrency")
 }
 
 // workload is one to simulate.
 type workload struct {
 	file, title string
-	docs        []offline.Document // of its file, as they were read
+	docs        []offline.Document // of its file, as they were read, within the budgets
 	index       int                // of the workload among the outcomes
 	settings    simulate.Settings
 	prefix      string // of the keys that it scales by
+	lowered     lowered
 }
 
 // workloads reads and admits the manifests: those of --filename, then those of --against.
@@ -158,17 +173,24 @@ func (s *simulator) workloads(in io.Reader, errOut io.Writer) ([]workload, error
 			return nil, err
 		}
 		outcomes := offline.Expand(copyDocuments(docs), s.inputs)
-		refused = offline.Report(errOut, outcomes) || refused
+		offline.Report(errOut, outcomes)
+		outcomes, fitted := s.lower(docs, outcomes)
 		found := 0
 		for i, o := range outcomes {
+			if o.Verdict.Refused() {
+				refused = true
+			}
 			if !isService(o.Object) || o.Verdict.Refused() {
 				continue
 			}
-			settings, err := s.settings(o)
-			if err != nil {
+			w := workload{file, o.Title, docs, i, simulate.Settings{}, keyPrefix(offline.Flatten(docs)[i].Object), fitted[i]}
+			if w.settings, err = s.settings(o); err != nil {
 				return nil, fmt.Errorf("%s: %w", o.Title, err)
 			}
-			all = append(all, workload{file, o.Title, docs, i, settings, keyPrefix(offline.Flatten(docs)[i].Object)})
+			if w.settings.Limits = s.limits(docs, o, i); w.lowered.from != "" {
+				w.settings.MaxScaleFrom = w.lowered.from
+			}
+			all = append(all, w)
 			found++
 		}
 		if found == 0 && !refused {
@@ -215,11 +237,38 @@ func (s *simulator) settings(o offline.Outcome) (simulate.Settings, error) {
 		if x.Name == knative.MaxScaleKey || x.Name == "max-scale" {
 			settings.MaxScaleFrom = x.From
 			if x.By != "" {
-				settings.MaxScaleFrom = x.By
+				settings.MaxScaleFrom = "lowered by " + x.By
 			}
 		}
 	}
+	// What is not labelled has no settings: what lowered it is among its clamps.
+	for _, v := range o.Verdict.Clamped {
+		if settings.MaxScaleFrom == "" && (v.Bound == policy.BoundMaxScale || v.Bound == policy.BoundGPUsPerWorkload) {
+			settings.MaxScaleFrom = "lowered by policy " + v.Policy
+		}
+	}
 	return settings, err
+}
+
+// runAll simulates as many workloads at a time as there are CPUs. The results are in their order.
+func (s *simulator) runAll(workloads []workload) ([]simulate.Result, error) {
+	results, errs := make([]simulate.Result, len(workloads)), make([]error, len(workloads))
+	var wait sync.WaitGroup
+	slots := make(chan struct{}, goruntime.GOMAXPROCS(0))
+	for i := range workloads {
+		wait.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			w, r := &workloads[i], &results[i]
+			if *r, errs[i] = s.run(w.settings); errs[i] != nil {
+				errs[i] = fmt.Errorf("%s: %w", w.title, errs[i])
+			}
+			r.Manifest, r.Workload, r.Load = w.file, w.title, s.load.Name
+			r.Refused, r.Lowered = w.lowered.reasons, w.lowered.values
+		})
+	}
+	wait.Wait()
+	return results, errors.Join(errs...)
 }
 
 func (s *simulator) run(settings simulate.Settings) (simulate.Result, error) {

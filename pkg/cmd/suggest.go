@@ -3,10 +3,6 @@ package cmd
 import (
 	"errors"
 	"fmt"
-	"io"
-	"maps"
-	"slices"
-	"text/tabwriter"
 
 	"github.com/kubetorch/webhook/pkg/diagnose"
 	"github.com/kubetorch/webhook/pkg/knative"
@@ -16,32 +12,42 @@ import (
 	"github.com/kubetorch/webhook/pkg/simulate"
 )
 
-// suggest prints, for each workload, the parameters that hold the fewest GPU-hours.
-func (s *simulator) suggest(out io.Writer, workloads []workload) error {
-	var none error
-	for _, w := range workloads {
+// suggest finds, for each workload, the parameters that hold the fewest GPU-hours. none names those
+// for which nothing keeps the limit.
+func (s *simulator) suggest(workloads []workload, results []simulate.Result) (none, err error) {
+	for i, w := range workloads {
 		search := simulate.Search{
 			Limit:    s.options.WaitLimit.Seconds(),
 			Values:   simulate.Tried(w.settings.Annotations[knative.ClassKey], w.settings.Concurrency),
 			Simulate: func(p simulate.Parameters) (simulate.Result, error) { return s.with(w, p) },
 		}
-		before, err := s.with(w, nil)
-		if err != nil {
-			return Failed(fmt.Errorf("%s: %w", w.title, err))
-		}
+		x := &simulate.Suggestion{Changes: map[string]string{}, At: w.at(), Limit: search.Limit, Before: simulate.FiguresOf(results[i])}
+		results[i].Suggestion = x
 		best, err := search.Best()
+		x.After = simulate.FiguresOf(best.Result)
 		if errors.Is(err, simulate.ErrNoneFits) {
+			x.None = err.Error()
 			none = errors.Join(none, fmt.Errorf("%s: %w", w.title, err))
 			continue
 		}
 		if err != nil {
-			return Failed(fmt.Errorf("%s: %w", w.title, err))
+			return nil, fmt.Errorf("%s: %w", w.title, err)
 		}
-		if err := printSuggestion(out, w, s.options.WaitLimit.String(), before, best); err != nil {
-			return Failed(err)
+		for _, changes := range []simulate.Parameters{w.lowered.values, best.Parameters} {
+			for name, value := range changes {
+				x.Changes[w.prefix+name] = value
+			}
 		}
 	}
-	return Failed(none)
+	return none, nil
+}
+
+// at is where in its manifest the keys belong that a workload scales by.
+func (w *workload) at() string {
+	if w.prefix == parameter.AutoscalePrefix {
+		return "metadata.annotations"
+	}
+	return "spec.template.metadata.annotations"
 }
 
 // with simulates a workload with other parameters, if they are admitted.
@@ -67,22 +73,4 @@ func keyPrefix(o manifest.Object) string {
 		return parameter.AutoscalePrefix
 	}
 	return knative.AutoscalingPrefix
-}
-
-func printSuggestion(out io.Writer, w workload, limit string, before simulate.Result, best simulate.Candidate) error {
-	unit, was, is := "GPU-hours", before.GPUHours, best.Result.GPUHours
-	if before.GPUsPerPod == 0 && best.Result.GPUsPerPod == 0 {
-		unit, was, is = "pod-hours", before.PodHours, best.Result.PodHours
-	}
-	fmt.Fprintf(out, "\nSuggestion for %s: %.2f %s instead of %.2f; 99 %% of all requests wait up to %gs (limit %s), before %gs.\n",
-		w.title, is, unit, was, best.Result.WaitP99, limit, before.WaitP99)
-	if len(best.Parameters) == 0 {
-		fmt.Fprintln(out, "Nothing needs to be changed.")
-		return nil
-	}
-	t := tabwriter.NewWriter(out, 0, 0, 1, ' ', 0)
-	for _, name := range slices.Sorted(maps.Keys(best.Parameters)) {
-		fmt.Fprintf(t, "  %s%s:\t%q\n", w.prefix, name, best.Parameters[name])
-	}
-	return t.Flush()
 }

@@ -9,6 +9,8 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"github.com/kubetorch/webhook/pkg/cmd/options"
+	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/policytest"
 )
 
@@ -17,6 +19,7 @@ type testOptions struct {
 	output            string
 	update, mutations bool
 	schema            bool
+	knativeVersion    string
 }
 
 var testOutputs = []string{"table", "json", "junit"}
@@ -32,7 +35,8 @@ it is compared with what the case expects. No cluster is needed.
 
 With --update, files are rewritten to expect what comes, which a person then reviews. With
 --mutations, every value of every policy is changed by itself, and each change must make a case
-fail, unless the suite says why not.
+fail, unless the suite says why not; cases that no change makes fail are named. They are part of JSON
+and JUnit too.
 
 The exit code is 1 if a case fails or a change survives, 2 if the files or flags are unusable.`,
 		Example: `  kubetorch-webhook test examples/tests
@@ -45,6 +49,7 @@ The exit code is 1 if a case fails or a change survives, 2 if the files or flags
 	c.Flags().StringVarP(&o.output, "output", "o", testOutputs[0], "table, json or junit")
 	c.Flags().BoolVar(&o.update, "update", false, "write what comes into the files, instead of comparing")
 	c.Flags().BoolVar(&o.mutations, "mutations", false, "also check that every change of a policy makes a case fail")
+	options.KnativeVersion(c.Flags(), &o.knativeVersion)
 	c.Flags().BoolVar(&o.schema, "schema", false, "print the JSON Schema of suites, and do nothing else")
 	return c
 }
@@ -59,6 +64,11 @@ func (o *testOptions) validate(args []string) error {
 	}
 	if o.update && o.mutations {
 		errs = append(errs, field.Forbidden(field.NewPath("--mutations"), "is of no use with --update"))
+	}
+	if o.knativeVersion != "" {
+		if _, err := knative.ParseRelease(o.knativeVersion); err != nil {
+			errs = append(errs, field.Invalid(field.NewPath("--knative-version"), o.knativeVersion, err.Error()))
+		}
 	}
 	return errs.ToAggregate()
 }
@@ -79,44 +89,56 @@ func runTest(o *testOptions, args []string, out, errOut io.Writer) error {
 		}
 		suites = append(suites, found...)
 	}
+	for _, s := range suites {
+		s.KnativeVersion = o.knativeVersion
+	}
 	if o.update {
 		return updateSuites(suites, out)
 	}
-	results := []policytest.Result{}
+	report := policytest.Report{Cases: []policytest.Result{}}
+	failing := 0
 	for _, s := range suites {
-		r, err := s.Run()
+		results, err := s.Run()
 		if err != nil {
 			return err
 		}
-		results = append(results, r...)
-	}
-	if err := o.write(out, results); err != nil {
-		return Failed(err)
-	}
-	failing := 0
-	for _, r := range results {
-		if !r.Passed() {
-			failing++
+		report.Cases = append(report.Cases, results...)
+		for _, r := range results {
+			if !r.Passed() {
+				failing++
+			}
 		}
 	}
-	fmt.Fprintf(errOut, "%d cases in %d suites, %d failed\n", len(results), len(suites), failing)
+	if o.mutations && failing == 0 {
+		var err error
+		if report.Mutations, report.Idle, err = policytest.Mutations(suites); err != nil {
+			return err
+		}
+	}
+	if err := o.write(out, report); err != nil {
+		return Failed(err)
+	}
+	fmt.Fprintf(errOut, "%d cases in %d suites, %d failed\n", len(report.Cases), len(suites), failing)
 	if failing > 0 {
-		return Failed(fmt.Errorf("%d of %d cases failed", failing, len(results)))
+		return Failed(fmt.Errorf("%d of %d cases failed", failing, len(report.Cases)))
 	}
 	if o.mutations {
-		return mutate(suites, errOut)
+		policytest.WriteMutations(errOut, report.Mutations, report.Idle)
+	}
+	if slices.ContainsFunc(report.Mutations, policytest.Mutation.Survived) {
+		return Failed(errors.New("changes of policies that no case notices"))
 	}
 	return nil
 }
 
-func (o *testOptions) write(out io.Writer, results []policytest.Result) error {
+func (o *testOptions) write(out io.Writer, report policytest.Report) error {
 	switch o.output {
 	case "json":
-		return policytest.WriteJSON(out, results)
+		return policytest.WriteJSON(out, report)
 	case "junit":
-		return policytest.WriteJUnit(out, results)
+		return policytest.WriteJUnit(out, report)
 	}
-	return policytest.WriteTable(out, results)
+	return policytest.WriteTable(out, report.Cases)
 }
 
 func updateSuites(suites []*policytest.Suite, out io.Writer) error {
@@ -126,18 +148,6 @@ func updateSuites(suites []*policytest.Suite, out io.Writer) error {
 			return err
 		}
 		fmt.Fprintf(out, "%s: %d cases changed\n", s.Source, n)
-	}
-	return nil
-}
-
-func mutate(suites []*policytest.Suite, errOut io.Writer) error {
-	all, err := policytest.Mutations(suites)
-	if err != nil {
-		return err
-	}
-	policytest.WriteMutations(errOut, all)
-	if slices.ContainsFunc(all, policytest.Mutation.Survived) {
-		return Failed(errors.New("changes of policies that no case notices"))
 	}
 	return nil
 }

@@ -43,7 +43,8 @@ fit, as the workload is and with other types of GPUs that budgets or policies na
 
 It uses the rights of the kubeconfig, as audit does, and judges as a user that no policy exempts.
 
-The exit code is 1 if a workload is refused, 2 if the flags, the input or the cluster cannot be read.`,
+The exit code is 1 if a workload is refused, or while a budget is being counted, so that nobody
+can know and claims that rise are told to come back; 2 if the flags, the input or the cluster cannot be read.`,
 		Example: `  kubetorch-webhook why -f service.yaml
   kubetorch-webhook why ksvc/inference -n ml`,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -67,13 +68,14 @@ func runWhy(ctx context.Context, o *options.Diagnose, in io.Reader, out io.Write
 		return err
 	}
 	answers := []diagnose.Answer{}
-	refused := false
+	refused, unknown := false, false
 	for _, subject := range subjects {
 		a, err := diagnose.Explain(s.about(subject))
 		if err != nil {
 			return fmt.Errorf("%s: %w", a.Workload, err)
 		}
-		refused = refused || !a.Allowed
+		refused, unknown = refused || !a.Allowed && !a.Unknown, unknown || a.Unknown
+		s.ages(ctx, a.Budgets)
 		answers = append(answers, a)
 	}
 	if o.Output == "json" {
@@ -82,10 +84,14 @@ func runWhy(ctx context.Context, o *options.Diagnose, in io.Reader, out io.Write
 		encoder.SetEscapeHTML(false)
 		err = encoder.Encode(answers)
 	} else {
-		err = writeAnswers(out, answers, func(h v1alpha1.Holder) string { return s.age(ctx, h) })
+		err = writeAnswers(out, answers)
 	}
-	if err == nil && refused {
+	switch {
+	case err != nil:
+	case refused:
 		err = errors.New("refused")
+	case unknown:
+		err = errors.New("not known while a budget is being counted")
 	}
 	return Failed(err)
 }
@@ -195,6 +201,15 @@ func (s *state) about(x subject) diagnose.Input {
 		Budgets: s.read.budgets, Uses: s.uses, Policies: s.read.policies}
 }
 
+// ages asks for those of the holders that are named first.
+func (s *state) ages(ctx context.Context, budgets []diagnose.BudgetState) {
+	for _, b := range budgets {
+		for i := range b.Holders[:min(mostHolders, len(b.Holders))] {
+			b.Holders[i].Age = s.age(ctx, b.Holders[i].Holder)
+		}
+	}
+}
+
 // age of a holder, as kubectl words it; empty if it cannot be read.
 func (s *state) age(ctx context.Context, h v1alpha1.Holder) string {
 	o, err := s.live(ctx, h.Kind, h.Namespace, h.Name)
@@ -208,16 +223,19 @@ func (s *state) age(ctx context.Context, h v1alpha1.Holder) string {
 	return duration.HumanDuration(time.Since(made))
 }
 
-func writeAnswers(out io.Writer, answers []diagnose.Answer, age func(v1alpha1.Holder) string) error {
+func writeAnswers(out io.Writer, answers []diagnose.Answer) error {
 	for i, a := range answers {
 		if i > 0 {
 			fmt.Fprintln(out)
 		}
-		if a.Allowed {
-			fmt.Fprintf(out, "%s: admitted\n", a.Workload)
-		} else {
-			fmt.Fprintf(out, "%s: refused\n", a.Workload)
+		verdict := "refused"
+		switch {
+		case a.Allowed:
+			verdict = "admitted"
+		case a.Unknown:
+			verdict = "not known yet"
 		}
+		fmt.Fprintf(out, "%s: %s\n", a.Workload, verdict)
 		for _, r := range a.Reasons {
 			fmt.Fprintf(out, "  * %s\n", r)
 		}
@@ -227,14 +245,14 @@ func writeAnswers(out io.Writer, answers []diagnose.Answer, age func(v1alpha1.Ho
 		for _, w := range a.Warnings {
 			fmt.Fprintf(out, "Warning: %s\n", w)
 		}
-		if err := writeBudgets(out, a.Budgets, age); err != nil {
+		if err := writeBudgets(out, a.Budgets); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func writeBudgets(out io.Writer, budgets []diagnose.BudgetState, age func(v1alpha1.Holder) string) error {
+func writeBudgets(out io.Writer, budgets []diagnose.BudgetState) error {
 	for _, b := range budgets {
 		verdict := "fits"
 		if !b.Fits {
@@ -254,7 +272,7 @@ func writeBudgets(out io.Writer, budgets []diagnose.BudgetState, age func(v1alph
 				fmt.Fprintf(t, "  \tand %d more\t\n", len(b.Holders)-i)
 				break
 			}
-			fmt.Fprintf(t, "  %s\t%s %s/%s\t%s\n", amount(h.GPUs, h.Unbounded), h.Kind, h.Namespace, h.Name, age(h))
+			fmt.Fprintf(t, "  %s\t%s %s/%s\t%s\n", audit.GPUs(h.GPUs), h.Kind, h.Namespace, h.Name, h.Age)
 		}
 		if err := t.Flush(); err != nil {
 			return err

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	admissionv1 "k8s.io/api/admission/v1"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
@@ -42,6 +43,9 @@ type Input struct {
 type Answer struct {
 	Workload string `json:"workload"`
 	Allowed  bool   `json:"allowed"`
+	// Unknown is whether nothing but a budget that is being counted stands against it: right now
+	// it is refused, and told to come back.
+	Unknown bool `json:"unknown,omitempty"`
 	// Reasons are why it is refused.
 	Reasons  []string      `json:"reasons"`
 	Warnings []string      `json:"warnings"`
@@ -61,8 +65,17 @@ type BudgetState struct {
 	Of   int64  `json:"of"`
 	Fits bool   `json:"fits"`
 	// Counted is false while the budget counts what exists: no claim may rise then.
-	Counted bool              `json:"counted"`
-	Holders []v1alpha1.Holder `json:"holders"`
+	Counted bool     `json:"counted"`
+	Holders []Holder `json:"holders"`
+	// counting is whether that refuses the workload for now.
+	counting bool
+}
+
+// Holder is one that holds a budget.
+type Holder struct {
+	v1alpha1.Holder
+	// Age of the object, where it was asked for.
+	Age string `json:"age,omitempty"`
 }
 
 // Explain tells what becomes of a workload.
@@ -76,7 +89,15 @@ func Explain(in Input) (Answer, error) {
 	for _, c := range r.Causes {
 		a.Reasons = append(a.Reasons, strings.TrimPrefix(c.Field+": "+c.Message, ": "))
 	}
-	if !a.Allowed {
+	if a.Allowed {
+		for _, s := range states {
+			if s.counting {
+				a.Allowed, a.Unknown = false, true
+				a.Reasons = append(a.Reasons, "budget "+s.Name+" is being counted, so no claim may rise right now; ask again in a minute")
+			}
+		}
+	}
+	if !a.Allowed && !a.Unknown {
 		a.Fits, a.Fit = in.fits()
 	}
 	return a, nil
@@ -105,8 +126,18 @@ func (in *Input) try(object manifest.Object) (dryrun.Result, []BudgetState, erro
 			return r, states, err
 		}
 		states = append(states, state)
-		if !state.Fits {
-			r.Add(r.Request.Refuse([]policy.Violation{charges[i].NoRoom(charge.Answer{Outcome: outcome}, in.Namespace)}))
+		answer := charge.Answer{Outcome: outcome}
+		if e := charges[i].Budget.Enforcement; e != v1alpha1.BudgetDeny {
+			answer.Despite = e
+		}
+		switch none := charges[i].NoRoom(answer, in.Namespace); {
+		case state.Fits:
+		case answer.Admits():
+			reply := &admissionv1.AdmissionResponse{Allowed: r.Allowed}
+			r.Request.AdmitBeyond(reply, none)
+			r.Add(reply)
+		default:
+			r.Add(r.Request.Refuse([]policy.Violation{none}))
 		}
 	}
 	return r, states, nil
@@ -114,7 +145,7 @@ func (in *Input) try(object manifest.Object) (dryrun.Result, []BudgetState, erro
 
 // state tries a charge on the ledger of its budget.
 func (in *Input) state(c *review.Charge) (BudgetState, ledger.Outcome, error) {
-	s := BudgetState{Name: c.Budget.Name, Asks: c.Asks(), Holders: []v1alpha1.Holder{}}
+	s := BudgetState{Name: c.Budget.Name, Asks: c.Asks(), Holders: []Holder{}}
 	i := slices.IndexFunc(in.Budgets, func(b v1alpha1.GPUBudget) bool { return b.Name == c.Budget.Name })
 	b := &in.Budgets[i]
 	book, err := ledger.Read(&b.Status)
@@ -123,10 +154,13 @@ func (in *Input) state(c *review.Charge) (BudgetState, ledger.Outcome, error) {
 	}
 	o := book.Try(charge.Limits(b), c.Charges...)
 	s.Free, s.Of, s.Fits = o.Free, o.Of, o.Fits
-	s.Counted = charge.Counted(b, charge.Rules(&b.Status)) // the cluster knows by which rules
+	s.Counted = charge.Counted(b, charge.Rules(&b.Status)) // by whatever rules the webhook has
+	s.counting = !s.Counted && c.Budget.Enforcement == v1alpha1.BudgetDeny && c.Grows()
 	for _, use := range in.Uses {
 		if use.Name == b.Name {
-			s.Holders = use.Holders
+			for _, h := range use.Holders {
+				s.Holders = append(s.Holders, Holder{Holder: h})
+			}
 		}
 	}
 	return s, o, nil

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/audit"
@@ -64,6 +65,8 @@ func input(t *testing.T, object, policies string, held map[string]int64) diagnos
 		b := &inputs.Budgets[i]
 		memory.Hold(b.Name, "other", ledger.ForName("Service", "other", "big"), held[b.Name])
 		b.Status = memory.Status(b.Name)
+		b.Status.Rules = "some"
+		b.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionCounted, Status: metav1.ConditionTrue}}
 		uses = append(uses, audit.BudgetUse{Name: b.Name, Holders: []v1alpha1.Holder{{Namespace: "other", Kind: "Service", Name: "big", GPUs: held[b.Name]}}})
 	}
 	return diagnose.Input{Object: parsed(t, object)[0].Object, Namespace: "default", World: offline.World(nil, inputs, "default"),
@@ -135,10 +138,57 @@ func TestExplainNamesWhoHoldsTheBudget(t *testing.T) {
 	a, err := diagnose.Explain(input(t, service, budgets, map[string]int64{"a100": 10}))
 	require.NoError(t, err)
 	assert.Equal(t, []diagnose.BudgetState{
-		{Name: "a100", Asks: "12 GPUs (2 x 6 pods)", Free: 6, Of: 16, Holders: []v1alpha1.Holder{{Namespace: "other", Kind: "Service", Name: "big", GPUs: 10}}},
-		{Name: "all", Asks: "12 GPUs (2 x 6 pods)", Free: 52, Of: 64, Fits: true, Holders: []v1alpha1.Holder{{Namespace: "other", Kind: "Service", Name: "big"}}},
+		{Name: "a100", Asks: "12 GPUs (2 x 6 pods)", Free: 6, Of: 16, Counted: true, Holders: []diagnose.Holder{{Holder: v1alpha1.Holder{Namespace: "other", Kind: "Service", Name: "big", GPUs: 10}}}},
+		{Name: "all", Asks: "12 GPUs (2 x 6 pods)", Free: 52, Of: 64, Fits: true, Counted: true, Holders: []diagnose.Holder{{Holder: v1alpha1.Holder{Namespace: "other", Kind: "Service", Name: "big"}}}},
 	}, a.Budgets)
 	assert.Equal(t, []diagnose.Fit{{Pods: 3}, {Pods: 3, Type: "NVIDIA-A100"}, {Pods: 4, Type: "NVIDIA-L4"}}, a.Fits)
+}
+
+func TestExplainWhileABudgetIsCounted(t *testing.T) {
+	const warns = "apiVersion: policy.kubetorch.com/v1alpha1\nkind: GPUBudget\nmetadata: {name: all}\nspec: {max: 64, enforcement: Warn}\n"
+	const reason = "budget a100 is being counted, so no claim may rise right now; ask again in a minute"
+	uncounted := func(i int, in diagnose.Input) diagnose.Input {
+		in.Budgets[i].Status.Conditions[0].Status = metav1.ConditionFalse
+		return in
+	}
+	a, err := diagnose.Explain(uncounted(2, input(t, service, budgets, nil)))
+	require.NoError(t, err)
+	assert.True(t, a.Allowed, "the budget that is counted has another type: %v", a.Reasons)
+
+	in := input(t, service, budgets, nil)
+	for i := range in.Budgets {
+		in.Budgets[i].Generation = 2 // counted as it was before
+	}
+	a, err = diagnose.Explain(in)
+	require.NoError(t, err)
+	assert.False(t, a.Allowed)
+	assert.True(t, a.Unknown)
+	assert.Contains(t, a.Reasons, reason)
+	assert.Empty(t, a.Fit)
+
+	in.Old = in.Object
+	a, err = diagnose.Explain(in)
+	require.NoError(t, err)
+	assert.True(t, a.Allowed, "what does not rise is admitted: %v", a.Reasons)
+
+	in = input(t, service, budgets, map[string]int64{"all": 64})
+	in.Budgets[1].Generation = 2
+	a, err = diagnose.Explain(in)
+	require.NoError(t, err)
+	assert.False(t, a.Unknown, "it would not fit anyway")
+
+	a, err = diagnose.Explain(uncounted(0, input(t, service, warns, nil)))
+	require.NoError(t, err)
+	assert.True(t, a.Allowed, "a budget that warns admits while it is counted: %v", a.Reasons)
+}
+
+func TestExplainABudgetThatOnlyWarns(t *testing.T) {
+	const warns = "apiVersion: policy.kubetorch.com/v1alpha1\nkind: GPUBudget\nmetadata: {name: all}\nspec: {max: 8, enforcement: Warn}\n"
+	a, err := diagnose.Explain(input(t, service, warns, nil))
+	require.NoError(t, err)
+	assert.True(t, a.Allowed, "%v", a.Reasons)
+	assert.Contains(t, a.Warnings, "spec.template.metadata.annotations[autoscaling.knative.dev/max-scale] asks for 12 GPUs (2 x 6 pods); 8 of 8 are free in budget all; max-scale 4 fits")
+	assert.False(t, a.Budgets[0].Fits)
 }
 
 func TestHoldersAreCountedAsTheLedgerCounts(t *testing.T) {

@@ -97,6 +97,15 @@ func (s Selection) warners() []*compiled {
 	return bounding
 }
 
+// Selecting are the names of the policies whose bounds hold, those without any bound included.
+func (s Selection) Selecting() []string {
+	names := make([]string, len(s.bounds))
+	for i, p := range s.bounds {
+		names[i] = p.name
+	}
+	return names
+}
+
 // Bounding are the names of the policies that bound GPUs.
 func (s Selection) Bounding() []string {
 	var names []string

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	admissionv1 "k8s.io/api/admission/v1"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -37,6 +38,7 @@ func admit(s *Suite, c *Case, in offline.Inputs) (answer, error) {
 		namespace = corev1.NamespaceDefault
 	}
 	w := offline.World(c.others(s, namespace), in, namespace)
+	w.Policies = w.Policies.WithClock(s.clock(c))
 	raw, err := dryrun.Request(c.Object, c.OldObject, namespace, c.User.info())
 	if err != nil {
 		return answer{}, err
@@ -156,9 +158,13 @@ func charged(c *Case, a *dryrun.Result, w review.World, in offline.Inputs) error
 	}
 	for i, x := range memory.Charge(context.Background(), demands, false) {
 		switch {
-		case !x.Fits:
+		case !x.Admits():
 			a.Add(r.Refuse([]policy.Violation{charges[i].NoRoom(x, r.Namespace())}))
 			return nil
+		case !x.Fits: // the budget warns or audits
+			reply := &admissionv1.AdmissionResponse{Allowed: true}
+			r.AdmitBeyond(reply, charges[i].NoRoom(x, r.Namespace()))
+			a.Add(reply)
 		case x.Raised > 0:
 			a.Warn(charges[i].Left(x.Outcome, r.Namespace()))
 		}

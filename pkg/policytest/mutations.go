@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -15,30 +17,92 @@ import (
 	"github.com/kubetorch/webhook/pkg/offline"
 )
 
+// CaseName names a case of a suite.
+type CaseName struct {
+	Suite string `json:"suite"`
+	Case  string `json:"case"`
+}
+
 // Mutation is a change of one policy, and what became of it.
 type Mutation struct {
 	// Text names the change, such as "ComputePolicy platform: spec.bounds.maxScale.max: 50 -> 51".
 	Text string `json:"mutation"`
-	// Noticed is the first case that fails with it; empty if none does.
-	Noticed string `json:"noticed,omitempty"`
+	// Noticed are the cases that fail with it.
+	Noticed []CaseName `json:"noticed"`
 	// Reason is why no case needs to notice it, as the suite says.
 	Reason string `json:"reason,omitempty"`
 }
 
 // Survived tells whether no case notices the change and none needs to.
-func (m Mutation) Survived() bool { return m.Noticed == "" && m.Reason == "" }
+func (m Mutation) Survived() bool { return len(m.Noticed) == 0 && m.Reason == "" }
 
-// Mutations changes each value of each policy by itself, and tells which case of the suites
-// that use the policy notices. Changes that make a policy invalid are left out. All cases must
-// pass without.
-func Mutations(suites []*Suite) ([]Mutation, error) {
+// IdleCase is a case that no change of its policies makes fail.
+type IdleCase struct {
+	CaseName
+	// Reason is why none does, as the suite says.
+	Reason string `json:"reason,omitempty"`
+}
+
+// change is one of a policy, as its documents have it.
+type change struct {
+	text, source string
+	spec         Object
+	noticed      []CaseName
+	valid        bool
+	err          error
+}
+
+// Mutations changes each value of each policy by itself, and tells which cases of the suites
+// that use the policy notice, and which cases notice nothing. Changes that make a policy invalid are
+// left out. All cases must pass without.
+func Mutations(suites []*Suite) ([]Mutation, []IdleCase, error) {
+	all := changesOf(suites)
+	var wait sync.WaitGroup
+	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
+	for i := range all {
+		wait.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			c := &all[i]
+			c.noticed, c.valid, c.err = noticing(suites, c.source, c.spec)
+		})
+	}
+	wait.Wait()
 	reasons := map[string]string{}
 	for _, s := range suites {
 		for _, x := range s.Survivors {
 			reasons[x.Mutation] = x.Reason
 		}
 	}
-	var all []Mutation
+	mutations := []Mutation{}
+	moved := map[CaseName]bool{}
+	for i := range all {
+		c := &all[i]
+		if c.err != nil {
+			return nil, nil, c.err
+		}
+		if !c.valid {
+			continue // it is refused when it is written
+		}
+		m := Mutation{Text: c.text, Noticed: append([]CaseName{}, c.noticed...)}
+		if len(m.Noticed) == 0 {
+			m.Reason = reasons[c.text]
+			delete(reasons, c.text)
+		}
+		for _, name := range m.Noticed {
+			moved[name] = true
+		}
+		mutations = append(mutations, m)
+	}
+	if len(reasons) > 0 {
+		return nil, nil, fmt.Errorf("survivors: no such change survives: %s", strings.Join(slices.Sorted(maps.Keys(reasons)), "; "))
+	}
+	idle, err := idleCases(suites, moved)
+	return mutations, idle, err
+}
+
+// changesOf are all that are tried.
+func changesOf(suites []*Suite) (all []change) {
 	seen := map[string]bool{}
 	for _, s := range suites {
 		for _, d := range offline.Flatten(s.Docs) {
@@ -48,35 +112,40 @@ func Mutations(suites []*Suite) ([]Mutation, error) {
 			seen[d.Source] = true
 			name := manifest.Text(d.Object, "kind") + " " + manifest.Text(d.Object, "metadata", "name")
 			for _, m := range changes(manifest.Map(d.Object, "spec"), "spec") {
-				noticed, valid, err := noticing(suites, d.Source, m.spec)
-				if err != nil {
-					return nil, err
-				}
-				if !valid {
-					continue // it is refused when it is written
-				}
-				text := name + ": " + m.text
-				mutation := Mutation{Text: text, Noticed: noticed}
-				if noticed == "" {
-					mutation.Reason = reasons[text]
-					delete(reasons, text)
-				}
-				all = append(all, mutation)
+				all = append(all, change{text: name + ": " + m.text, source: d.Source, spec: m.spec})
 			}
 		}
 	}
-	if len(reasons) > 0 {
-		return nil, fmt.Errorf("survivors: no such change survives: %s", strings.Join(slices.Sorted(maps.Keys(reasons)), "; "))
-	}
-	return all, nil
+	return all
 }
 
-// noticing is the first case of a suite with the policy that fails if it has another spec.
-func noticing(suites []*Suite, source string, spec Object) (noticed string, valid bool, err error) {
+// idleCases are those of suites with policies that were not moved by any change.
+func idleCases(suites []*Suite, moved map[CaseName]bool) ([]IdleCase, error) {
+	idle := []IdleCase{}
+	for _, s := range suites {
+		if len(s.Docs) == 0 {
+			continue
+		}
+		for i := range s.Cases {
+			c := &s.Cases[i]
+			name := CaseName{s.Metadata.Name, c.Name}
+			switch {
+			case !moved[name]:
+				idle = append(idle, IdleCase{name, c.Idle})
+			case c.Idle != "":
+				return nil, fmt.Errorf("%s: cases[%d].idle: a change makes case %q fail; take the reason out", s.Source, i, c.Name)
+			}
+		}
+	}
+	return idle, nil
+}
+
+// noticing are the cases of suites with the policy that fail if it has another spec.
+func noticing(suites []*Suite, source string, spec Object) (noticed []CaseName, valid bool, err error) {
 	for _, s := range suites {
 		docs, err := copied(s.Docs)
 		if err != nil {
-			return "", false, err
+			return nil, false, err
 		}
 		uses := false
 		for _, d := range offline.Flatten(docs) {
@@ -88,19 +157,19 @@ func noticing(suites []*Suite, source string, spec Object) (noticed string, vali
 		if !uses {
 			continue
 		}
-		in, err := offline.Compile(docs, s.Configs)
+		in, err := s.inputs(docs)
 		if err != nil {
-			return "", false, nil
+			return nil, false, nil
 		}
 		valid = true
 		for i := range s.Cases {
 			// What cannot be run any more is noticed too.
 			if problems, err := s.try(&s.Cases[i], in); err != nil || len(problems) > 0 {
-				return s.Cases[i].Name, true, nil
+				noticed = append(noticed, CaseName{s.Metadata.Name, s.Cases[i].Name})
 			}
 		}
 	}
-	return "", valid, nil
+	return noticed, valid, nil
 }
 
 func copied(docs []offline.Document) ([]offline.Document, error) {

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -29,11 +30,15 @@ func TestTheExamplesPassAndNoticeEveryChange(t *testing.T) {
 		cases += len(results)
 	}
 	assert.GreaterOrEqual(t, cases, 60)
-	mutations, err := policytest.Mutations(suites)
+	mutations, idle, err := policytest.Mutations(suites)
 	require.NoError(t, err)
 	assert.GreaterOrEqual(t, len(mutations), 100)
 	for _, m := range mutations {
 		assert.False(t, m.Survived(), m.Text)
+	}
+	assert.Less(t, len(idle), 10)
+	for _, c := range idle {
+		assert.NotEmpty(t, c.Reason, "no change makes this case fail: %s: %s", c.Suite, c.Case)
 	}
 }
 
@@ -110,7 +115,7 @@ func TestUpdateWritesWhatComesAndKeepsTheRest(t *testing.T) {
 	assert.Equal(t, 2, changed)
 	got, err := os.ReadFile(filepath.Join(dir, "suite.yaml"))
 	require.NoError(t, err)
-	for _, want := range []string{"# Why these are here.", "# about the second", "# who", "gpus: 5", "allowed: false"} {
+	for _, want := range []string{"# Why these are here.", "# about the second", "# who", "gpus: 5", "allowed: false", "claims 5 GPUs (1 x 5 pods) of budget b; 1 of 6 are left", "max-scale (9) lowered to 5 by policy p (bounds.maxScale.max)"} {
 		assert.Contains(t, string(got), want)
 	}
 	suites, err = policytest.Load(dir)
@@ -129,28 +134,35 @@ func TestUpdateWritesWhatComesAndKeepsTheRest(t *testing.T) {
 }
 
 func TestMutationsThatSurviveAreTold(t *testing.T) {
-	dir := suite(t, head+"- name: clamped\n"+object+"  expect: {claim: {gpus: 5, gpusPerPod: 1, peakPods: 5}}\nsurvivors:\n- {mutation: \"GPUBudget b: spec.max: 6 -> 7\", reason: the budget has no case yet}\n")
+	dir := suite(t, head+"- name: clamped\n"+object+"  expect: {claim: {gpus: 5, gpusPerPod: 1, peakPods: 5}}\n- name: again\n"+object+"  expect: {claim: {gpus: 5, gpusPerPod: 1, peakPods: 5}}\n- name: its name\n"+object+"  idle: nobody changes names\n  expect: {paths: {metadata.name: a}}\n"+
+		"- name: its kind\n"+object+"  expect: {paths: {kind: Service}}\nsurvivors:\n- {mutation: \"GPUBudget b: spec.max: 6 -> 7\", reason: the budget has no case yet}\n")
 	suites, err := policytest.Load(dir)
 	require.NoError(t, err)
-	mutations, err := policytest.Mutations(suites)
+	mutations, idle, err := policytest.Mutations(suites)
 	require.NoError(t, err)
+	assert.Equal(t, []policytest.IdleCase{{CaseName: policytest.CaseName{Suite: "s", Case: "its name"}, Reason: "nobody changes names"}, {CaseName: policytest.CaseName{Suite: "s", Case: "its kind"}}}, idle)
 	found := map[string]policytest.Mutation{}
 	for _, m := range mutations {
 		found[m.Text] = m
 	}
-	assert.Equal(t, "clamped", found["ComputePolicy p: spec.bounds.maxScale.max: 5 -> 6"].Noticed)
+	assert.Equal(t, []policytest.CaseName{{Suite: "s", Case: "clamped"}, {Suite: "s", Case: "again"}}, found["ComputePolicy p: spec.bounds.maxScale.max: 5 -> 6"].Noticed, "every case that fails")
 	assert.True(t, found["ComputePolicy p: spec.bounds.gpusPerPod.max: 2 -> 3"].Survived())
 	assert.Equal(t, "the budget has no case yet", found["GPUBudget b: spec.max: 6 -> 7"].Reason)
 
 	suites[0].Survivors[0].Mutation = "GPUBudget b: spec.max: 60 -> 70"
-	_, err = policytest.Mutations(suites)
+	_, _, err = policytest.Mutations(suites)
 	assert.EqualError(t, err, "survivors: no such change survives: GPUBudget b: spec.max: 60 -> 70")
+
+	suites[0].Survivors, suites[0].Cases[1].Idle = nil, "none"
+	_, _, err = policytest.Mutations(suites)
+	assert.ErrorContains(t, err, `cases[1].idle: a change makes case "again" fail; take the reason out`)
 }
 
 func TestUnusableSuites(t *testing.T) {
 	for name, test := range map[string]struct{ text, want string }{
 		"a field that there is not": {head + "- name: c\n" + object + "  expects: {}\n", `unknown field "cases[0].expects"`},
 		"all that is missing":       {"apiVersion: test.kubetorch.com/v1alpha1\nkind: Tests\nmetadata: {}\ncases: [{name: a, expect: {}}, {name: a, file: x.yaml, object: {}, expect: {}}, {expect: {}}]\n", `[kind: Unsupported value: "Tests": supported values: "Suite", metadata.name: Required value: a suite needs a name, cases[0].object: Invalid value: "": give either object or file, cases[1].name: Duplicate value: "a", cases[1].object: Invalid value: "": give either object or file, cases[2].name: Required value: a case needs a name, cases[2].object: Invalid value: "": give either object or file]`},
+		"times that are none":       {strings.Replace(head, "cases:", "now: tomorrow\ncases:", 1) + "- name: c\n" + object + "  now: \"2027-01-31\"\n  expect: {}\n", `[now: Invalid value: "tomorrow": is no time; allowed: RFC 3339, such as 2027-01-31T00:00:00Z, cases[0].now: Invalid value: "2027-01-31": is no time`},
 		"a file that is not there":  {head + "- {name: c, file: x.yaml, expect: {}}\n", `case "c": stat`},
 		"no budget of that name":    {head + "- name: c\n" + object + "  holds: [{budget: c, namespace: a, gpus: 1}]\n  expect: {allowed: true}\n", "holds[0].budget: there is no GPUBudget c among the policies"},
 		"no suites":                 {"kind: ConfigMap\n", "holds no Suite of test.kubetorch.com/v1alpha1"},
@@ -164,6 +176,39 @@ func TestUnusableSuites(t *testing.T) {
 			}
 			assert.ErrorContains(t, err, test.want)
 		})
+	}
+}
+
+func TestTheTimeIsTheCasesElseTheSuites(t *testing.T) {
+	const until = `{maxScale: {max: 5}}, exempt: [{users: [test-user], until: "2030-01-01T00:00:00Z", reason: a paper}]`
+	const ends = `warnings: ["policy p exempts this until 2030-01-01T00:00:00Z (a paper); its bounds hold from then on"]`
+	large := strings.Replace(object, "nvidia.com/gpu: 1", "cpu: 1", 1)
+	dir := suite(t, strings.Replace(head, "cases:", "now: 2029-12-31T00:00:00Z\ncases:", 1)+
+		"- name: of the suite\n"+large+"  expect: {allowed: true, "+ends+"}\n"+
+		"- name: earlier\n"+large+"  now: 2029-06-01T02:00:00+02:00\n  expect: {allowed: true, warnings: []}\n"+
+		"- name: later\n"+large+"  now: 2030-01-01T00:00:00Z\n  expect: {allowed: false}\n")
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "policy.yaml"), []byte("apiVersion: policy.kubetorch.com/v1alpha1\nkind: ComputePolicy\nmetadata: {name: p}\nspec: {bounds: "+until+"}\n"), 0o600))
+	suites, err := policytest.Load(dir)
+	require.NoError(t, err)
+	results, err := suites[0].Run()
+	require.NoError(t, err)
+	for _, r := range results {
+		assert.Empty(t, r.Problems, r.Case)
+	}
+}
+
+func TestABudgetThatWarnsOrAuditsAdmits(t *testing.T) {
+	for enforcement, warnings := range map[string]string{
+		"Warn":  `["spec.template.metadata.annotations[autoscaling.knative.dev/max-scale] asks for 9 GPUs (1 x 9 pods); 6 of 6 are free in budget b; max-scale 6 fits"]`,
+		"Audit": "[]",
+	} {
+		dir := suite(t, head+"- name: c\n"+object+"  expect: {allowed: true, causes: [], warnings: "+warnings+"}\n")
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "policy.yaml"), []byte("apiVersion: policy.kubetorch.com/v1alpha1\nkind: GPUBudget\nmetadata: {name: b}\nspec: {max: 6, enforcement: "+enforcement+"}\n"), 0o600))
+		suites, err := policytest.Load(dir)
+		require.NoError(t, err)
+		results, err := suites[0].Run()
+		require.NoError(t, err)
+		assert.Empty(t, results[0].Problems, enforcement)
 	}
 }
 

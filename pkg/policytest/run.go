@@ -27,7 +27,7 @@ func (r Result) Passed() bool { return len(r.Problems) == 0 }
 
 // Run runs all cases of a suite. The error is about its files, and names what is unusable.
 func (s *Suite) Run() ([]Result, error) {
-	in, err := offline.Compile(s.Docs, s.Configs)
+	in, err := s.inputs(s.Docs)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.Source, err)
 	}

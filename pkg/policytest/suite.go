@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	kjson "sigs.k8s.io/json"
@@ -33,10 +34,13 @@ type Suite struct {
 	// Policies and KnativeConfig are files, from the folder of the suite on.
 	Policies      []string   `json:"policies,omitempty" desc:"files with ComputePolicies and GPUBudgets, relative to this file"`
 	KnativeConfig []string   `json:"knativeConfig,omitempty" desc:"files with Knative's ConfigMaps, relative to this file"`
+	Now           string     `json:"now,omitempty" desc:"the time at which objects are written, as RFC 3339, for exemptions that end; without it that of the run"`
 	Namespaces    []Object   `json:"namespaces,omitempty" desc:"Namespace objects, for their labels"`
 	Cases         []Case     `json:"cases" desc:"the tests"`
 	Survivors     []Survivor `json:"survivors,omitempty" desc:"changes of the policies that no case needs to notice, for --mutations"`
 
+	// KnativeVersion is the release to go by; empty for the one that the ConfigMaps name.
+	KnativeVersion string `json:"-"`
 	// Source is the file, Docs are the policies' and Configs the ConfigMaps' documents.
 	Source        string             `json:"-"`
 	Docs, Configs []offline.Document `json:"-"`
@@ -58,11 +62,13 @@ type Case struct {
 	OldObject Object `json:"oldObject,omitempty" desc:"the stored object; makes the request an update"`
 	OldFile   string `json:"oldFile,omitempty" desc:"a file with the stored object"`
 	User      User   `json:"user,omitempty" desc:"who writes it"` //nolint:modernize // the schema goes by omitempty
+	Now       string `json:"now,omitempty" desc:"the time at which it is written, instead of the suite's"`
 	NoKnative bool   `json:"noKnative,omitempty" desc:"the cluster has no Knative"`
 	// NamespaceLabels are added to those of the suite's namespaces.
 	NamespaceLabels map[string]string `json:"namespaceLabels,omitempty" desc:"labels of the object's namespace"`
 	Holds           []Holding         `json:"holds,omitempty" desc:"what others hold of budgets already"`
 	Cluster         []Object          `json:"cluster,omitempty" desc:"other objects that exist, such as Revisions"`
+	Idle            string            `json:"idle,omitempty" desc:"why no change of a policy makes it fail, for --mutations"`
 	Expect          Expect            `json:"expect" desc:"what admission is to make of it"`
 }
 
@@ -183,6 +189,7 @@ func (s *Suite) validate() field.ErrorList {
 	if len(s.Cases) == 0 {
 		errs = append(errs, field.Required(field.NewPath("cases"), "a suite needs a case"))
 	}
+	errs = append(errs, validateTime(field.NewPath("now"), s.Now)...)
 	names := map[string]bool{}
 	for i, c := range s.Cases {
 		at := field.NewPath("cases").Index(i)
@@ -192,6 +199,7 @@ func (s *Suite) validate() field.ErrorList {
 			errs = append(errs, field.Duplicate(at.Child("name"), c.Name))
 		}
 		names[c.Name] = true
+		errs = append(errs, validateTime(at.Child("now"), c.Now)...)
 		if (c.Object == nil) == (c.File == "") {
 			errs = append(errs, field.Invalid(at.Child("object"), "", "give either object or file"))
 		}
@@ -208,6 +216,23 @@ func (s *Suite) validate() field.ErrorList {
 		}
 	}
 	return errs
+}
+
+func validateTime(at *field.Path, text string) field.ErrorList {
+	if _, err := time.Parse(time.RFC3339, text); err != nil && text != "" {
+		return field.ErrorList{field.Invalid(at, text, "is no time; allowed: RFC 3339, such as 2027-01-31T00:00:00Z")}
+	}
+	return nil
+}
+
+// clock is the time at which a case's object is written.
+func (s *Suite) clock(c *Case) func() time.Time {
+	for _, text := range []string{c.Now, s.Now} {
+		if now, err := time.Parse(time.RFC3339, text); err == nil {
+			return func() time.Time { return now }
+		}
+	}
+	return time.Now
 }
 
 // read reads the files that the suite names.
@@ -240,6 +265,15 @@ func (s *Suite) read() error {
 		}
 	}
 	return nil
+}
+
+// inputs are what a cluster with some policies would know.
+func (s *Suite) inputs(docs []offline.Document) (offline.Inputs, error) {
+	in, err := offline.Compile(docs, s.Configs)
+	if err == nil {
+		err = in.OfRelease(s.KnativeVersion)
+	}
+	return in, err
 }
 
 func (s *Suite) relative(files []string) []string {

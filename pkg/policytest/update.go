@@ -6,12 +6,10 @@ import (
 	"os"
 
 	yaml "go.yaml.in/yaml/v3"
-
-	"github.com/kubetorch/webhook/pkg/offline"
 )
 
 // Update writes into the suite's file what comes of each case: in place of what it expects,
-// or, if it expects nothing, whether it is admitted, why not, and what it claims. Comments
+// or, if it expects nothing, whether it is admitted, with which warnings, why not, and what it claims. Comments
 // stay. It tells how many cases changed.
 func (s *Suite) Update() (changed int, err error) {
 	content, err := os.ReadFile(s.Source)
@@ -22,7 +20,7 @@ func (s *Suite) Update() (changed int, err error) {
 	if err := yaml.Unmarshal(content, &doc); err != nil {
 		return 0, fmt.Errorf("%s: %w", s.Source, err)
 	}
-	in, err := offline.Compile(s.Docs, s.Configs)
+	in, err := s.inputs(s.Docs)
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", s.Source, err)
 	}
@@ -75,7 +73,7 @@ func (e *Expect) become(a answer, node, of *yaml.Node) error {
 	}{
 		{"allowed", nothing || e.Allowed != nil, a.allowed},
 		{"expansion", e.Expansion != nil, a.expansion},
-		{"warnings", e.Warnings != nil, append([]string{}, a.warnings...)},
+		{"warnings", nothing || e.Warnings != nil, append([]string{}, a.warnings...)},
 		{"causes", e.Causes != nil || (nothing && !a.allowed), append([]Cause{}, a.causes...)},
 		{"claim", e.Claim != nil || (nothing && a.claim.GPUs != 0), a.claim},
 	}

@@ -52,27 +52,34 @@ func namespaceOf(f audit.Finding) string {
 
 // budgetSection draws what is taken of each budget.
 func budgetSection(uses []audit.BudgetUse) Section {
-	t := &Table{Caption: "Budgets", Columns: columns("budget", "#used", "#max", "#free", "#max per namespace", "#holders")}
+	t := &Table{Caption: "Budgets", Columns: columns("budget", "#claimed", "#overlap of rollouts", "#max", "#free", "#max per namespace", "#holders")}
 	var bars []bar
 	for _, u := range uses {
 		perNamespace := Text("")
 		if u.MaxPerNamespace != nil {
 			perNamespace = Whole(*u.MaxPerNamespace)
 		}
-		used := workload.SaturatingAdd(u.Claimed, u.Overlap)
-		t.Rows = append(t.Rows, []Cell{Text(u.Name), Whole(used), Whole(u.Max), Whole(u.Max - used), perNamespace, Whole(int64(len(u.Holders)))})
+		t.Rows = append(t.Rows, []Cell{Text(u.Name), gpus(u.Claimed), gpus(u.Overlap), Whole(u.Max), Whole(u.Free), perNamespace, Whole(int64(len(u.Holders)))})
 		if len(bars) < mostBars {
-			bars = append(bars, bar{u.Name, float64(used), float64(u.Max), fmt.Sprintf("%d of %d", used, u.Max)})
+			used := workload.SaturatingAdd(u.Claimed, u.Overlap)
+			bars = append(bars, bar{name: u.Name, value: float64(used), max: float64(u.Max), endless: u.Unbounded, text: fmt.Sprintf("%s of %d", audit.GPUs(used), u.Max)})
 		}
 	}
 	return Section{Title: "Budgets", Chart: barChart("GPUs used of each budget", "GPUs", bars), Table: t}
+}
+
+// gpus is a cell with a number of GPUs that may have no limit.
+func gpus(n int64) Cell {
+	c := Whole(n)
+	c.Text = audit.GPUs(n)
+	return c
 }
 
 func holderSection(uses []audit.BudgetUse) Section {
 	t := &Table{Caption: "Who holds the budgets", Columns: columns("budget", "#GPUs", "namespace", "kind", "name")}
 	for _, u := range uses {
 		for _, h := range u.Holders {
-			t.Rows = append(t.Rows, []Cell{Text(u.Name), Whole(h.GPUs), Text(h.Namespace), Text(h.Kind), Text(h.Name)})
+			t.Rows = append(t.Rows, []Cell{Text(u.Name), gpus(h.GPUs), Text(h.Namespace), Text(h.Kind), Text(h.Name)})
 		}
 	}
 	return Section{Title: "Who holds the budgets", Table: t}

@@ -11,6 +11,7 @@ import (
 type bar struct {
 	name       string
 	value, max float64
+	endless    bool // the value has no limit: the bar goes to the edge
 	text       string
 }
 
@@ -19,20 +20,25 @@ func barChart(caption, unit string, bars []bar) *Chart {
 	const row, label = 26., 200.
 	most := 1.
 	for _, b := range bars {
-		most = max(most, b.value, b.max)
+		if most = max(most, b.max); !b.endless {
+			most = max(most, b.value)
+		}
 	}
 	x := func(v float64) float64 { return (chartWidth - label - 110) * v / most }
 	height := row*float64(len(bars)) + 6
 	var out strings.Builder
 	fmt.Fprintf(&out, `<svg viewBox="0 0 %g %g" role="img" aria-label="%s">`, chartWidth, height, html.EscapeString(caption))
 	for i, b := range bars {
+		if b.endless {
+			b.value = most
+		}
 		y := row * float64(i)
 		fmt.Fprintf(&out, `<text x="%g" y="%g" text-anchor="end">%s</text>`, label-8, y+18, html.EscapeString(short(b.name, 28)))
 		if b.max > 0 {
 			fmt.Fprintf(&out, `<rect class="room" x="%g" y="%g" width="%.1f" height="16"/>`, label, y+5, max(x(b.max), 1))
 		}
 		class := "bar"
-		if b.max > 0 && b.value > b.max {
+		if b.endless || b.max > 0 && b.value > b.max {
 			class = "bar over"
 		}
 		fmt.Fprintf(&out, `<rect class="%s" x="%g" y="%g" width="%.1f" height="16"/>`, class, label, y+5, x(b.value))

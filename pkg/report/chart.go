@@ -75,16 +75,25 @@ func (c lineChart) chart() *Chart {
 		fmt.Fprintf(&b, `<line class="limit" x1="%g" x2="%g" y1="%.1f" y2="%.1f"/>`, left, chartWidth-right, y(c.limit), y(c.limit))
 	}
 	for i, l := range c.lines {
-		fmt.Fprintf(&b, `<path class="l%d" d="%s"/>`, i%3+1, stairs(l.Values, c.every, c.seconds, x, y))
+		fmt.Fprintf(&b, `<path class="%s" d="%s"/>`, lineClass(i), stairs(l.Values, c.every, c.seconds, x, y))
 	}
 	b.WriteString(`</svg>`)
 	return &Chart{Caption: c.caption + " (" + c.unit + ")", SVG: template.HTML(b.String()), Legend: c.legend()}
 }
 
+// lineStyles is how many colours there are, and how many ways to dash a line.
+const lineStyles = 6
+
+// lineClass draws each of up to 36 lines of a picture in its own way, and each of up to six in its own
+// colour and dash.
+func lineClass(i int) string {
+	return fmt.Sprintf("series l%d d%d", i%lineStyles+1, (i+i/lineStyles)%lineStyles+1)
+}
+
 func (c lineChart) legend() []LegendEntry {
 	var all []LegendEntry
 	for i, l := range c.lines {
-		all = append(all, LegendEntry{template.HTML(fmt.Sprintf(`<svg viewBox="0 0 32 10" aria-hidden="true"><line class="l%d" x1="0" x2="32" y1="5" y2="5"/></svg>`, i%3+1)), l.Name})
+		all = append(all, LegendEntry{template.HTML(fmt.Sprintf(`<svg viewBox="0 0 32 10" aria-hidden="true"><line class="%s" x1="0" x2="32" y1="5" y2="5"/></svg>`, lineClass(i))), l.Name})
 	}
 	if c.limit > 0 {
 		all = append(all, LegendEntry{`<svg viewBox="0 0 32 10" aria-hidden="true"><line class="limit" x1="0" x2="32" y1="5" y2="5"/></svg>`, "max-scale " + decimal(c.limit, 0)})

@@ -3,7 +3,10 @@ package report
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strconv"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/kubetorch/webhook/pkg/simulate"
@@ -55,17 +58,39 @@ func label(results []simulate.Result, i int) string {
 	return results[i].Workload
 }
 
-// cutOff words what the maximum kept the autoscaler from.
-func cutOff(r simulate.Result) string {
-	c := r.CutOff
-	if c == nil {
-		return ""
+// remarks word what kept a workload from pods, and what it is beyond.
+func remarks(r simulate.Result) []string {
+	var all []string
+	for _, reason := range r.Refused {
+		all = append(all, "refused as it is written: "+reason)
 	}
-	from := ""
-	if c.From != "" {
-		from = " (" + c.From + ")"
+	if len(r.Lowered) > 0 {
+		var with []string
+		for _, name := range slices.Sorted(maps.Keys(r.Lowered)) {
+			with = append(with, name+" "+r.Lowered[name])
+		}
+		all = append(all, "simulated with "+strings.Join(with, ", ")+", which fits")
 	}
-	return fmt.Sprintf("max-scale %d%s kept the autoscaler from up to %d more pods, for %s s", c.MaxScale, from, c.MostPods, decimal(c.Seconds, 0))
+	if c := r.CutOff; c != nil {
+		from := ""
+		if c.From != "" {
+			from = " (" + c.From + ")"
+		}
+		missing := "the load itself needs no more, what waited did"
+		if c.MostPods > 0 {
+			missing = fmt.Sprintf("the load needs up to %d more, %s pod-hours", c.MostPods, decimal(c.PodHours, 2))
+		}
+		all = append(all, fmt.Sprintf("max-scale %d%s kept the autoscaler from more pods for %s s; %s", c.MaxScale, from, decimal(c.Seconds, 0), missing))
+	}
+	for _, b := range r.Beyond {
+		if b.Seconds == 0 {
+			all = append(all, fmt.Sprintf("its pods stay within the %d that %s allows, which its maximum is beyond", b.Pods, b.From))
+			continue
+		}
+		all = append(all, fmt.Sprintf("beyond %s, which allows %d pods, for %s s (%s %% of the time), by up to %d pods, %s pod-hours",
+			b.From, b.Pods, decimal(b.Seconds, 0), decimal(100*b.Seconds/max(r.Seconds, 1), 0), b.MostPods, decimal(b.PodHours, 2)))
+	}
+	return all
 }
 
 // SimulationTable writes results as a table with a column for each workload.
@@ -92,15 +117,66 @@ func SimulationTable(w io.Writer, results []simulate.Result, notes []string) err
 		return err
 	}
 	for i, r := range results {
-		if r.CutOff != nil {
-			fmt.Fprintf(w, "\n%s: %s\n", label(results, i), cutOff(r))
+		for _, text := range remarks(r) {
+			fmt.Fprintf(w, "\n%s: %s\n", label(results, i), text)
 		}
 	}
 	fmt.Fprintln(w)
 	for _, n := range notes {
 		fmt.Fprintln(w, n)
 	}
+	return suggestions(w, results)
+}
+
+// suggestions writes them below the table.
+func suggestions(w io.Writer, results []simulate.Result) error {
+	for i, r := range results {
+		x := r.Suggestion
+		if x == nil || x.None != "" {
+			continue
+		}
+		fmt.Fprintf(w, "\nSuggestion for %s: %s.\n", label(results, i), suggested(r))
+		if len(x.Changes) == 0 {
+			continue
+		}
+		fmt.Fprintf(w, "In %s:\n", x.At)
+		t := tabwriter.NewWriter(w, 0, 0, 1, ' ', 0)
+		for _, key := range slices.Sorted(maps.Keys(x.Changes)) {
+			fmt.Fprintf(t, "  %s:\t%q\n", key, x.Changes[key])
+		}
+		if err := t.Flush(); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// suggested words what comes of a suggestion.
+func suggested(r simulate.Result) string {
+	x := r.Suggestion
+	unit, was, is := "GPU-hours", x.Before.GPUHours, x.After.GPUHours
+	if r.GPUsPerPod == 0 {
+		unit, was, is = "pod-hours", x.Before.PodHours, x.After.PodHours
+	}
+	switch {
+	case x.None != "":
+		return x.None
+	case len(x.Changes) == 0:
+		return fmt.Sprintf("nothing needs to be changed; 99 %% of all requests wait up to %gs (limit %gs)", x.Before.WaitP99, x.Limit)
+	}
+	return fmt.Sprintf("%.2f %s instead of %.2f; 99 %% of all requests wait up to %gs (limit %gs), before %gs", is, unit, was, x.After.WaitP99, x.Limit, x.Before.WaitP99)
+}
+
+// suggestionSection is that of one workload.
+func suggestionSection(name string, r simulate.Result) Section {
+	s := Section{Title: "Suggestion for " + name, Text: []string{suggested(r) + "."}}
+	if x := r.Suggestion; len(x.Changes) > 0 {
+		s.Table = &Table{Caption: "In " + x.At, Columns: columns("key", "value")}
+		for _, key := range slices.Sorted(maps.Keys(x.Changes)) {
+			s.Table.Rows = append(s.Table.Rows, []Cell{Text(key), Text(x.Changes[key])})
+		}
+	}
+	return s
 }
 
 // difference of the second result from the first.
@@ -133,11 +209,17 @@ func Simulation(w io.Writer, results []simulate.Result, notes []string) error {
 	}
 	section := Section{Title: "Overview", Table: overview}
 	for i, r := range results {
-		if r.CutOff != nil {
-			section.Text = append(section.Text, label(results, i)+": "+cutOff(r)+".")
+		for _, text := range remarks(r) {
+			section.Text = append(section.Text, label(results, i)+": "+text+".")
 		}
 	}
-	p.Sections = append(p.Sections, section, together(results))
+	p.Sections = append(p.Sections, section)
+	for i, r := range results {
+		if r.Suggestion != nil {
+			p.Sections = append(p.Sections, suggestionSection(label(results, i), r))
+		}
+	}
+	p.Sections = append(p.Sections, together(results))
 	for i, r := range results {
 		p.Sections = append(p.Sections, alone(label(results, i), r)...)
 	}

@@ -64,6 +64,13 @@ func (h *hpa) limit() int    { return h.most }
 func (h *hpa) inPanic() bool { return false }
 func (h *hpa) pokes() bool   { return false }
 
+func (h *hpa) window() int { return int(hpaInterval / time.Second) }
+
+// needs are the pods that have a load at the target.
+func (h *hpa) needs(_, atATime float64) int {
+	return int(math.Ceil(atATime*h.perRequest/(h.request*h.target) - 1e-9))
+}
+
 func (h *hpa) every() int { return int(hpaInterval / time.Second) }
 
 // observe adds what requests in service use; those that wait use nothing.

@@ -2,6 +2,7 @@ package simulate
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"go.uber.org/zap"
@@ -155,6 +156,18 @@ func (k *kpa) replicas(now time.Time, ready int) int {
 
 // limit is the largest number of pods; 0 is none.
 func (k *kpa) limit() int { return int(k.state.maxScale) }
+
+// window is the stable window in seconds.
+func (k *kpa) window() int { return int(k.decider.Spec.StableWindow / time.Second) }
+
+// needs are the pods that have a load at the target, as the decider has them where nothing waits.
+func (k *kpa) needs(perSecond, atATime float64) int {
+	value := atATime
+	if k.rps {
+		value = perSecond
+	}
+	return int(math.Ceil(value/k.decider.Spec.TargetValue - 1e-9))
+}
 
 // inPanic tells whether the decider is in panic mode.
 func (k *kpa) inPanic() bool { return k.panicking }

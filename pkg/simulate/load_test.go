@@ -69,6 +69,8 @@ func TestLoadFiles(t *testing.T) {
 		"Prometheus's answer":            {prometheus + `{"metric":{},"values":[[100,"1"],[130,"2"]]}]}}`, []simulate.Span{{30, 1}, {30, 2}}, false, nil},
 		"several series are added up":    {prometheus + `{"values":[[100,"1"],[130,"2"]]},{"values":[[100,"4"],[130,"0.5"]]}]}}`, []simulate.Span{{30, 5}, {30, 2.5}}, false, []string{"f: its 2 series are added up"}},
 		"where samples are missing is 0": {prometheus + `{"values":[[0,"1"],[10,"2"],[40,"3"]]}]}}`, []simulate.Span{{10, 1}, {10, 2}, {20, 0}, {10, 3}}, false, []string{"f: samples are missing at 1 places; they count as no load"}},
+		"NaN is no load": {prometheus + `{"values":[[0,"NaN"],[10,"2"],[20,"NaN"]]},{"values":[[10,"NaN"],[20,"NaN"]]}]}}`, []simulate.Span{{10, 0}, {10, 2}, {10, 0}}, false,
+			[]string{"f: its 2 series are added up", "f: 4 samples are NaN, as of a division by nothing; they count as no load"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l, err := simulate.ParseLoad("f", []byte(test.content), false)
@@ -87,7 +89,7 @@ func TestLoadFiles(t *testing.T) {
 		"an answer that failed":  {`{"status":"error","error":"bad query"}`, `status "error", resultType "" bad query; expected success and matrix`},
 		"an instant query":       {`{"status":"success","data":{"resultType":"vector"}}`, `resultType "vector"`},
 		"no JSON":                {`{"status":`, "f: is no answer of Prometheus to a range query: unexpected end of JSON input"},
-		"a sample that is none":  {prometheus + `{"values":[[100,"NaN"],[130,"2"]]}]}}`, "f: data.result[0].values[0]: [100 NaN] is no sample of a load"},
+		"a sample that is none":  {prometheus + `{"values":[[100,"+Inf"],[130,"2"]]}]}}`, "f: data.result[0].values[0]: [100 +Inf] is no sample of a load"},
 		"a sample without value": {prometheus + `{"values":[[100],[130,"2"]]}]}}`, "f: data.result[0].values[0]: [100 <nil>] is no sample of a load"},
 		"no samples":             {prometheus + `]}}`, "f: has 0 samples"},
 	} {

@@ -22,7 +22,7 @@ const mostProblems = 10
 func ParseLoad(name string, content []byte, concurrency bool) (*Load, error) {
 	var l *Load
 	var err error
-	if text := bytes.TrimSpace(content); len(text) > 0 && text[0] == '{' {
+	if IsPrometheus(content) {
 		l, err = parsePrometheus(name, content, concurrency)
 	} else {
 		l, err = parseCSV(name, content)
@@ -32,6 +32,9 @@ func ParseLoad(name string, content []byte, concurrency bool) (*Load, error) {
 	}
 	return l, l.check()
 }
+
+// IsPrometheus tells whether the content of a file is taken for an answer of Prometheus, and not for CSV.
+func IsPrometheus(content []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(content), []byte("{")) }
 
 // CSVSyntax is what parseCSV reads.
 const CSVSyntax = "a header time,rps or time,concurrency or time,requests, then rows by time; a time is in seconds, a duration such as 5m, or RFC 3339"
@@ -142,6 +145,27 @@ type rangeAnswer struct {
 	} `json:"data"`
 }
 
+// sumsOf adds up the samples of all series by their times. nan is how many are no number, which count as 0.
+func sumsOf(name string, a *rangeAnswer) (sums map[float64]float64, nan int, err error) {
+	sums = map[float64]float64{}
+	for i, series := range a.Data.Result {
+		for j, sample := range series.Values {
+			at, isTime := sample[0].(float64)
+			text, isText := sample[1].(string)
+			value, err := strconv.ParseFloat(text, 64)
+			if isTime && isText && math.IsNaN(value) {
+				nan++
+				value = 0
+			}
+			if !isTime || !isText || err != nil || value < 0 || value > mostRPS {
+				return nil, 0, fmt.Errorf("%s: data.result[%d].values[%d]: %v is no sample of a load; allowed: 0 to %g", name, i, j, sample, mostRPS)
+			}
+			sums[at] += value
+		}
+	}
+	return sums, nan, nil
+}
+
 // parsePrometheus adds up all series of a range query. A sample holds for the query's step,
 // the shortest time between two of them; where samples are missing there was no load.
 func parsePrometheus(name string, content []byte, concurrency bool) (*Load, error) {
@@ -152,17 +176,9 @@ func parsePrometheus(name string, content []byte, concurrency bool) (*Load, erro
 	if a.Status != "success" || a.Data.ResultType != "matrix" {
 		return nil, fmt.Errorf("%s: is no answer of Prometheus to a range query: status %q, resultType %q %s; expected success and matrix", name, a.Status, a.Data.ResultType, a.Error)
 	}
-	sums := map[float64]float64{}
-	for i, series := range a.Data.Result {
-		for j, sample := range series.Values {
-			at, isTime := sample[0].(float64)
-			text, isText := sample[1].(string)
-			value, err := strconv.ParseFloat(text, 64)
-			if !isTime || !isText || err != nil || math.IsNaN(value) || value < 0 || value > mostRPS {
-				return nil, fmt.Errorf("%s: data.result[%d].values[%d]: %v is no sample of a load; allowed: 0 to %g", name, i, j, sample, mostRPS)
-			}
-			sums[at] += value
-		}
+	sums, nan, err := sumsOf(name, &a)
+	if err != nil {
+		return nil, err
 	}
 	if len(sums) < 2 {
 		return nil, fmt.Errorf("%s: has %d samples; two or more tell how long one lasts", name, len(sums))
@@ -187,6 +203,9 @@ func parsePrometheus(name string, content []byte, concurrency bool) (*Load, erro
 	}
 	if n := len(a.Data.Result); n > 1 {
 		l.Warnings = append(l.Warnings, fmt.Sprintf("%s: its %d series are added up", name, n))
+	}
+	if nan > 0 {
+		l.Warnings = append(l.Warnings, fmt.Sprintf("%s: %d samples are NaN, as of a division by nothing; they count as no load", name, nan))
 	}
 	if gaps > 0 {
 		l.Warnings = append(l.Warnings, fmt.Sprintf("%s: samples are missing at %d places; they count as no load", name, gaps))

@@ -34,7 +34,16 @@ type Result struct {
 	PanicSpans []Interval `json:"panicSpans"`
 	// CutOff is what the largest number of pods kept the autoscaler from; absent if it never did.
 	CutOff *CutOff `json:"cutOff,omitempty"`
-	Series []Point `json:"series"`
+	// Beyond is what of the pods is beyond bounds and budgets that only warn or audit.
+	Beyond []Beyond `json:"beyond,omitempty"`
+	// Refused says why the manifest as it is would not be admitted: what was simulated is as much
+	// of it as its budgets have room for.
+	Refused []string `json:"refused,omitempty"`
+	// Suggestion is what was found if it was asked for.
+	Suggestion *Suggestion `json:"suggestion,omitempty"`
+	// Lowered are the parameters with which it would be, and was simulated.
+	Lowered map[string]string `json:"lowered,omitempty"`
+	Series  []Point           `json:"series"`
 }
 
 // Interval is a time, in seconds from the start.
@@ -48,7 +57,27 @@ type CutOff struct {
 	MaxScale int `json:"maxScale"`
 	// From says who set the maximum.
 	From string `json:"from,omitempty"`
-	// Seconds that the autoscaler wanted more; MostPods more; PodHours more altogether.
+	// Seconds that the autoscaler wanted more, be it only to serve what waits.
+	Seconds float64 `json:"seconds"`
+	// MostPods more, and PodHours altogether, are what the load itself needs above the maximum:
+	// what comes, over the autoscaler's window, at the workload's target.
+	MostPods int     `json:"mostPods"`
+	PodHours float64 `json:"podHours"`
+}
+
+// Limit is a number of pods that somebody is told about, and nothing holds them to.
+type Limit struct {
+	// From says whose it is.
+	From string
+	Pods int
+}
+
+// Beyond is what of the pods was beyond a limit.
+type Beyond struct {
+	From string `json:"from"`
+	// Pods are how many are within it.
+	Pods int `json:"pods"`
+	// Seconds that there were more; MostPods more; PodHours more altogether.
 	Seconds  float64 `json:"seconds"`
 	MostPods int     `json:"mostPods"`
 	PodHours float64 `json:"podHours"`
@@ -75,6 +104,9 @@ func (r *Result) round() {
 	}
 	if r.CutOff != nil {
 		r.CutOff.PodHours = math.Round(r.CutOff.PodHours*1e4) / 1e4
+	}
+	for i := range r.Beyond {
+		r.Beyond[i].PodHours = math.Round(r.Beyond[i].PodHours*1e4) / 1e4
 	}
 	if r.PanicSpans == nil {
 		r.PanicSpans = []Interval{}

@@ -55,6 +55,9 @@ type scaler interface {
 	replicas(now time.Time, ready int) int
 	desired() int
 	limit() int
+	// window is how many seconds decisions look back on; needs are the pods for a load at the target.
+	window() int
+	needs(perSecond, atATime float64) int
 	initial() int
 	inPanic() bool
 	pokes() bool
@@ -68,6 +71,7 @@ type simulation struct {
 	requests *requests
 	result   Result
 	series   *series
+	recent   recent
 
 	held     float64 // requests in flight over this second, times steps
 	serving  float64 // those being served
@@ -93,6 +97,10 @@ func Run(in Input) (Result, error) {
 	s.pods = pods{startup: in.Startup, drain: int(Drain.Seconds() * stepsPerSecond), ready: s.scaler.initial(), peak: s.scaler.initial()}
 	s.pods.started = int64(s.pods.ready)
 	s.series = newSeries(in.Points, len(in.Arrivals))
+	s.recent = recent{counts: make([]int64, max(s.scaler.window(), 1))}
+	for _, l := range in.Settings.Limits {
+		s.result.Beyond = append(s.result.Beyond, Beyond{From: l.From, Pods: l.Pods})
+	}
 	for k := range in.Arrivals {
 		s.step(k)
 	}
@@ -158,6 +166,7 @@ func (s *simulation) second(k int) {
 		measured.concurrency, measured.requests = max(measured.concurrency-1, 0), measured.requests-1
 	}
 	s.scaler.observe(now, measured)
+	s.recent.add(s.came)
 	s.held, s.serving, s.came, s.reported = 0, 0, 0, false
 	if k/stepsPerSecond%s.scaler.every() == 0 {
 		s.scaler.tick(now, s.pods.ready)
@@ -180,7 +189,7 @@ func (s *simulation) reconcile(k int, now time.Time) {
 	}
 }
 
-// account notes panic spans and what the maximum cut off.
+// account notes panic spans, what the maximum cut off, and what is beyond limits.
 func (s *simulation) account(k int) {
 	if spans := &s.result.PanicSpans; s.scaler.inPanic() {
 		if n := len(*spans); n > 0 && (*spans)[n-1].To == seconds(k)-1 {
@@ -189,19 +198,51 @@ func (s *simulation) account(k int) {
 			*spans = append(*spans, Interval{From: seconds(k) - 1, To: seconds(k)})
 		}
 	}
-	over := s.scaler.desired() - s.scaler.limit()
-	if s.scaler.limit() == 0 || over <= 0 {
-		return
+	for i := range s.result.Beyond {
+		b := &s.result.Beyond[i]
+		if over := s.pods.replicas() - b.Pods; over > 0 {
+			b.Seconds++
+			b.MostPods = max(b.MostPods, over)
+			b.PodHours += float64(over) / 3600
+		}
 	}
+	if limit := s.scaler.limit(); limit != 0 && s.scaler.desired() > limit {
+		s.cut(limit)
+	}
+}
+
+// cut notes that the autoscaler wanted more for a second. In panic mode it goes on wanting what it
+// wanted for the longest queue: how many more are missing is told by what comes.
+func (s *simulation) cut(limit int) {
 	c := s.result.CutOff
 	if c == nil {
-		c = &CutOff{MaxScale: s.scaler.limit(), From: s.Settings.MaxScaleFrom}
+		c = &CutOff{MaxScale: limit, From: s.Settings.MaxScaleFrom}
 		s.result.CutOff = c
 	}
 	c.Seconds++
-	c.MostPods = max(c.MostPods, over)
-	c.PodHours += float64(over) / 3600
+	perSecond := s.recent.mean()
+	if over := s.scaler.needs(perSecond, perSecond*s.Service.Mean()) - limit; over > 0 {
+		c.MostPods = max(c.MostPods, over)
+		c.PodHours += float64(over) / 3600
+	}
 }
+
+// recent counts what came in the last seconds.
+type recent struct {
+	counts []int64 // a ring
+	sum    int64
+	seen   int // seconds
+}
+
+func (r *recent) add(came int64) {
+	at := &r.counts[r.seen%len(r.counts)]
+	r.sum += came - *at
+	*at = came
+	r.seen++
+}
+
+// mean is how many came in a second.
+func (r *recent) mean() float64 { return float64(r.sum) / float64(max(min(r.seen, len(r.counts)), 1)) }
 
 func (s *simulation) finish() {
 	r := &s.result

@@ -96,6 +96,35 @@ func TestMaxScaleCutsOff(t *testing.T) {
 	assert.NotEmpty(t, r.PanicSpans)
 }
 
+// TestTheQueueOfTheStartIsNotWhatTheLoadNeeds: in panic mode the autoscaler goes on wanting what it
+// wanted for the longest queue, for as long as the load is more than one that needs no panic.
+func TestTheQueueOfTheStartIsNotWhatTheLoadNeeds(t *testing.T) {
+	s := settings(1, map[string]string{knative.MaxScaleKey: "6", knative.TargetKey: "1", knative.UtilizationKey: "100", knative.InitialScaleKey: "1"})
+	r := run(t, "constant:6,for=1h", "1s", "1m", s)
+	require.NotNil(t, r.CutOff)
+	assert.Greater(t, r.CutOff.Seconds, 3000., "what waited since the start is never served")
+	assert.Zero(t, r.CutOff.MostPods, "six at a time need six pods")
+	assert.Zero(t, r.CutOff.PodHours)
+
+	s.Annotations[knative.MaxScaleKey] = "4"
+	r = run(t, "constant:6,for=1h", "1s", "1m", s)
+	assert.Equal(t, 2, r.CutOff.MostPods)
+	assert.InDelta(t, 2, r.CutOff.PodHours, 0.05, "two pods for an hour")
+}
+
+func TestPodsBeyondALimitAreCounted(t *testing.T) {
+	s := settings(0, map[string]string{knative.TargetKey: "10", knative.UtilizationKey: "100"})
+	s.Limits = []simulate.Limit{{From: "budget b (Warn)", Pods: 3}, {From: "policy p (Audit)", Pods: 5}}
+	r := run(t, "constant:40,for=1h", "1s", "0s", s)
+	last := r.Series[len(r.Series)-1]
+	require.Equal(t, 4, last.Pods)
+	require.Len(t, r.Beyond, 2)
+	assert.Equal(t, 1, r.Beyond[0].MostPods)
+	assert.InDelta(t, 3600, r.Beyond[0].Seconds, 120)
+	assert.InDelta(t, r.Beyond[0].Seconds/3600, r.Beyond[0].PodHours, 1e-3)
+	assert.Equal(t, simulate.Beyond{From: "policy p (Audit)", Pods: 5}, r.Beyond[1])
+}
+
 func TestASteadyLoadHasThePodsOfLittlesLaw(t *testing.T) {
 	r := run(t, "constant:40,for=2h", "1s", "5s", settings(0, map[string]string{knative.TargetKey: "10", knative.UtilizationKey: "80"}))
 	last := r.Series[len(r.Series)-1]

@@ -30,6 +30,8 @@ type Settings struct {
 	ProgressDeadline time.Duration
 	// MaxScaleFrom says who set the maximum, such as policy platform.
 	MaxScaleFrom string
+	// Limits are those that the result tells of.
+	Limits []Limit
 }
 
 // SettingsOf reads the settings of an expanded Knative Service. GPUs of one pod are

@@ -17,6 +17,30 @@ type Candidate struct {
 	Result     Result
 }
 
+// Suggestion is a change of a manifest, and what comes of it.
+type Suggestion struct {
+	// Changes are keys and values, and At is where in the manifest they belong; none if nothing needs to be
+	// changed.
+	Changes map[string]string `json:"changes"`
+	At      string            `json:"at"`
+	// Limit is how long 99 % of all requests may wait.
+	Limit  float64 `json:"limitSeconds"`
+	Before Figures `json:"before"`
+	After  Figures `json:"after"`
+	// None says why there is no suggestion.
+	None string `json:"none,omitempty"`
+}
+
+// Figures are what suggestions are compared by.
+type Figures struct {
+	PodHours float64 `json:"podHours"`
+	GPUHours float64 `json:"gpuHours"`
+	WaitP99  float64 `json:"waitP99Seconds"`
+}
+
+// FiguresOf are those of a result.
+func FiguresOf(r Result) Figures { return Figures{r.PodHours, r.GPUHours, r.WaitP99} }
+
 // Search looks for the parameters that hold the fewest GPU-hours (pod-hours where pods have
 // no GPU) while 99 % of all requests wait no longer than Limit seconds.
 type Search struct {

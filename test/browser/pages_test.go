@@ -127,10 +127,35 @@ func TestTenThousandObjectsOpenInTwoSeconds(t *testing.T) {
 	assert.Empty(t, b.problems())
 }
 
+// TestOnPaperEverythingIsOpenAndInTheColoursOfPaper prints with a browser whose screen is dark.
+func TestOnPaperEverythingIsOpenAndInTheColoursOfPaper(t *testing.T) {
+	b := start(t, 1280, 1600)
+	b.open(simulation(t))
+	colours := `["--s1", "--s2", "--s3", "--s4", "--s5", "--s6", "--mark", "--shade", "--link"].map(n => getComputedStyle(document.documentElement).getPropertyValue(n).trim())`
+	light := b.eval(colours)
+	b.dark(true)
+	assert.NotEqual(t, light, b.eval(colours))
+	b.call(nil, "Emulation.setEmulatedMedia", map[string]any{"media": "print", "features": []map[string]string{{"name": "prefers-color-scheme", "value": "dark"}}})
+	assert.Equal(t, light, b.eval(colours))
+	assert.GreaterOrEqual(t, contrast(b), 4.5, "words can be read")
+	b.call(nil, "Emulation.setEmulatedMedia", map[string]any{"media": ""})
+
+	closed := `document.querySelectorAll("details:not([open])").length`
+	before := b.eval(closed)
+	assert.Positive(t, before)
+	b.eval(`addEventListener("beforeprint", () => { window.closedOnPaper = ` + closed + `; })`)
+	var printed struct{ Data string }
+	b.call(&printed, "Page.printToPDF", map[string]any{})
+	assert.NotEmpty(t, printed.Data)
+	assert.Equal(t, 0., b.eval(`window.closedOnPaper`), "every table is open while the page is printed")
+	assert.Equal(t, before, b.eval(closed), "and as it was afterwards")
+	assert.Empty(t, b.problems())
+}
+
 // TestThePagesOfTheCommands opens what the commands' tests keep.
 func TestThePagesOfTheCommands(t *testing.T) {
 	b := start(t, 1000, 1000)
-	for _, name := range []string{"simulate.html", "audit.html"} {
+	for _, name := range []string{"simulate.html", "audit.html", "audit-unbounded.html"} {
 		html, err := os.ReadFile(filepath.Join("../../pkg/cmd/testdata", name))
 		require.NoError(t, err)
 		b.open(string(html))

@@ -177,6 +177,8 @@ func TestAlertsFire(t *testing.T) {
 		"a watch that was closed for a moment": {"CacheStale", `cache_age_seconds{cache="policies"} 0 60 120 180 0 0 0 0 0 0 0 0`, 11, false},
 		"a policy that cannot be followed":     {"PolicyInvalid", `policies_invalid 1x60`, 10, true},
 		"all policies can be followed":         {"PolicyInvalid", `policies_invalid 0x60`, 10, false},
+		"an exemption that has ended":          {"ExemptionsEnded", `policy_exemptions_ended{policy="p"} 0 0 1x60`, 20, true},
+		"exemptions that hold":                 {"ExemptionsEnded", `policy_exemptions_ended{policy="p"} 0x60`, 20, false},
 		"Knative's configuration is broken":    {"KnativeConfigInvalid", `knative_config_invalid 1x60`, 10, true},
 		"client CAs are broken":                {"ClientCAInvalid", `client_ca_invalid 1x60`, 10, true},
 		"a budget without room":                {"BudgetFull", "budget_gpus{budget=\"b\",state=\"available\"} 0x60\nbudget_gpus{budget=\"b\",state=\"max\"} 8x60", 30, true},

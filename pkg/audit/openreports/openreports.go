@@ -3,6 +3,7 @@
 package openreports
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -30,7 +31,8 @@ const (
 // ManagedByLabel marks the reports that are kept by the leader.
 const ManagedByLabel = "app.kubernetes.io/managed-by"
 
-// most is how many results a report holds: an object may have 1.5 MiB. The summary counts all.
+// most is how many violations a report holds: an object may have 1.5 MiB. The summary counts all, and
+// one more result says that there are more.
 const most = 1000
 
 // Reports are one for each policy, and one for each budget that is exceeded.
@@ -43,7 +45,7 @@ func Reports(r audit.Report, exceeded []audit.Finding, now time.Time) []manifest
 				of = append(of, f)
 			}
 		}
-		reports = append(reports, report("ComputePolicy", d.Name, "policy-"+d.Name, of, r.Objects, d.Invalid.ToAggregate(), now))
+		reports = append(reports, report("ComputePolicy", d.Name, "policy-"+d.Name, of, r.Selected[d.Name], d.Invalid.ToAggregate(), now))
 	}
 	var budgets []string
 	for _, f := range exceeded {
@@ -64,7 +66,7 @@ func Reports(r audit.Report, exceeded []audit.Finding, now time.Time) []manifest
 	return reports
 }
 
-// report is one policy's. objects is how many were looked at.
+// report is one policy's. objects is how many it selects.
 func report(kind, name, suffix string, findings []audit.Finding, objects int, invalid error, now time.Time) manifest.Object {
 	var fail, warn, failing int64
 	results := []any{}
@@ -86,6 +88,11 @@ func report(kind, name, suffix string, findings []audit.Finding, objects int, in
 			results = append(results, resultOf(name, f, result, severity, now))
 		}
 	}
+	if len(findings) > most {
+		results = append(results, manifest.Object{"source": Source, "policy": name, "result": "skip", "severity": "info",
+			"message":   fmt.Sprintf("this report holds %d of %d violations; `kubetorch-webhook audit` lists all", most, len(findings)),
+			"timestamp": timestamp(now)})
+	}
 	summary := manifest.Object{"pass": max(int64(objects)-failing, 0), "fail": fail, "warn": warn, "error": int64(0), "skip": int64(0)}
 	if invalid != nil {
 		summary["pass"], summary["error"] = int64(0), int64(1)
@@ -104,17 +111,13 @@ func resultOf(policy string, f audit.Finding, result, severity string, now time.
 	if f.Namespace != "" {
 		subject["namespace"] = f.Namespace
 	}
-	if version := apiVersions[f.Kind]; version != "" {
-		subject["apiVersion"] = version
+	if f.APIVersion != "" {
+		subject["apiVersion"] = f.APIVersion
 	}
 	return manifest.Object{"source": Source, "policy": policy, "rule": f.Bound, "category": "GPU bounds", "severity": severity, "scored": result == "fail",
 		"result": result, "message": f.Message, "timestamp": timestamp(now), "resources": []any{subject},
 		"properties": manifest.Object{"enforcement": string(f.Enforcement)}}
 }
-
-// apiVersions of the kinds that an audit names.
-var apiVersions = map[string]string{"Deployment": "apps/v1", "Service": "serving.knative.dev/v1", "Configuration": "serving.knative.dev/v1", "Revision": "serving.knative.dev/v1",
-	"Route": "serving.knative.dev/v1", "PodAutoscaler": "autoscaling.internal.knative.dev/v1alpha1", "Namespace": "v1", "GPUBudget": v1alpha1.GroupVersion.String()}
 
 func timestamp(now time.Time) manifest.Object {
 	return manifest.Object{"seconds": now.Unix(), "nanos": int64(0)}

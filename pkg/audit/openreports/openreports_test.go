@@ -18,12 +18,12 @@ import (
 )
 
 func finding(policyName, name string, e v1alpha1.Enforcement) audit.Finding {
-	return audit.Finding{Policy: policyName, Enforcement: e, ObjectViolation: v1alpha1.ObjectViolation{Namespace: "ml", Kind: "Service", Name: name, Bound: "maxScale.max", Message: "asks for up to 9 pods"}}
+	return audit.Finding{Policy: policyName, APIVersion: "serving.knative.dev/v1", Enforcement: e, ObjectViolation: v1alpha1.ObjectViolation{Namespace: "ml", Kind: "Service", Name: name, Bound: "maxScale.max", Message: "asks for up to 9 pods"}}
 }
 
 func TestReports(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
-	report := audit.Report{Objects: 5, Policies: []policy.Description{{Name: "broken", Invalid: field.ErrorList{field.Required(field.NewPath("spec"), "say something")}}, {Name: "clean"}, {Name: "strict"}},
+	report := audit.Report{Objects: 9, Selected: map[string]int{"broken": 9, "clean": 5, "strict": 4}, Policies: []policy.Description{{Name: "broken", Invalid: field.ErrorList{field.Required(field.NewPath("spec"), "say something")}}, {Name: "clean"}, {Name: "strict"}},
 		Findings: []audit.Finding{finding("strict", "a", v1alpha1.Deny), finding("strict", "a", v1alpha1.Warn), finding("strict", "b", v1alpha1.Clamp)}}
 	exceeded := []audit.Finding{{Policy: "GPUBudget/all", Enforcement: v1alpha1.Deny, ObjectViolation: v1alpha1.ObjectViolation{Kind: "GPUBudget", Name: "all", Bound: "max", Message: "9 GPUs are claimed"}}}
 	reports := openreports.Reports(report, exceeded, now)
@@ -35,7 +35,7 @@ func TestReports(t *testing.T) {
 	assert.Equal(t, []string{
 		"kubetorch-policy-brokenmap[error:1 fail:0 pass:0 skip:0 warn:0]",
 		"kubetorch-policy-cleanmap[error:0 fail:0 pass:5 skip:0 warn:0]",
-		"kubetorch-policy-strictmap[error:0 fail:2 pass:3 skip:0 warn:1]",
+		"kubetorch-policy-strictmap[error:0 fail:2 pass:2 skip:0 warn:1]",
 		"kubetorch-budget-allmap[error:0 fail:1 pass:0 skip:0 warn:0]",
 	}, summaries)
 	text, err := yaml.Marshal(manifest.Objects(reports[2], "results")[0])
@@ -65,9 +65,15 @@ func TestAReportHoldsAsManyResultsAsAnObjectMay(t *testing.T) {
 		report.Findings = append(report.Findings, finding("p", fmt.Sprint(i), v1alpha1.Deny))
 	}
 	reports := openreports.Reports(report, nil, time.Now())
-	assert.Len(t, manifest.List(reports[0], "results"), 1000)
+	results := manifest.Objects(reports[0], "results")
+	require.Len(t, results, 1001)
+	assert.Equal(t, "skip", results[1000]["result"])
+	assert.Equal(t, "this report holds 1000 of 5000 violations; `kubetorch-webhook audit` lists all", results[1000]["message"], "what is left out is said")
 	assert.EqualValues(t, 5000, manifest.Map(reports[0], "summary")["fail"], "the summary counts all")
 	raw, err := yaml.Marshal(reports[0])
 	require.NoError(t, err)
 	assert.Less(t, len(raw), 1_000_000)
+
+	report.Findings = report.Findings[:1000]
+	assert.Len(t, manifest.List(openreports.Reports(report, nil, time.Now())[0], "results"), 1000, "nothing is left out")
 }

@@ -37,9 +37,14 @@ func (o *Expand) AddFlags(flags *pflag.FlagSet, outputs ...string) {
 	flags.Lookup("kubeconfig").Usage = "`FILE` with access to a cluster that has the policies, budgets and configuration (default: no cluster is asked)"
 	flags.Lookup("context").Usage = "`NAME` of the kubeconfig's context to ask (default: no cluster is asked, or the current one of --kubeconfig)"
 	flags.StringVar(&o.KnativeNamespace, "knative-namespace", "knative-serving", "namespace of Knative's ConfigMaps in the cluster")
-	flags.StringVar(&o.KnativeVersion, "knative-version", "", "`VERSION` of the cluster's Knative, 1.15 to 1.24; if it is not given, what the ConfigMaps say of themselves, else the newest")
+	KnativeVersion(flags, &o.KnativeVersion)
 	flags.BoolVar(&o.NoKnative, "no-knative", false, "for a cluster without Knative: Deployments stay Deployments, with a fixed number of pods")
 	flags.StringVarP(&o.Output, "output", "o", outputs[0], strings.Join(outputs, " or "))
+}
+
+// KnativeVersion adds the flag that says which release of Knative to go by.
+func KnativeVersion(flags *pflag.FlagSet, version *string) {
+	flags.StringVar(version, "knative-version", "", "`VERSION` of the cluster's Knative, 1.15 to 1.24; if it is not given, what the ConfigMaps say of themselves, else the newest")
 }
 
 // Validate checks the options.

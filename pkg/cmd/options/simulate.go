@@ -16,6 +16,7 @@ type Simulate struct {
 	Against        []string
 	Policies       []string
 	KnativeConfigs []string
+	KnativeVersion string
 	Load           string
 	LoadUnit       string
 	Service        string
@@ -39,8 +40,9 @@ func (o *Simulate) AddFlags(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&o.Against, "against", nil, "`FILE|DIR` with manifests to compare with; may be repeated")
 	flags.StringArrayVar(&o.Policies, "policy", nil, "`FILE` with ComputePolicies; may be repeated")
 	flags.StringArrayVar(&o.KnativeConfigs, "knative-config", nil, "`FILE` with Knative's ConfigMaps; may be repeated")
+	KnativeVersion(flags, &o.KnativeVersion)
 	flags.StringVar(&o.Load, "load", "", "`TRACE`: a CSV file, Prometheus's JSON answer to a range query, or "+simulate.ShapeSyntax)
-	flags.StringVar(&o.LoadUnit, "load-unit", "rps", "what the values of a JSON load are: rps or concurrency")
+	flags.StringVar(&o.LoadUnit, "load-unit", "rps", "what the values of a JSON load are: rps or concurrency; other loads say it themselves")
 	flags.StringVar(&o.Service, "service-time", "1s", "how long a request takes: "+simulate.DurationSyntax)
 	flags.StringVar(&o.Startup, "startup", "30s", "how long a pod takes to become ready, as --service-time")
 	flags.StringVar(&o.Arrivals, "arrivals", "even", "how requests are spread: even or poisson")
@@ -73,11 +75,17 @@ func (o *Simulate) Validate() field.ErrorList {
 			errs = append(errs, field.NotSupported(flag(c.name), c.value, c.allowed))
 		}
 	}
+	if o.UnitGiven() && simulate.IsShape(o.Load) {
+		errs = append(errs, field.Forbidden(flag("load-unit"), "is for JSON alone; a shape says ,unit=concurrency itself"))
+	}
 	if o.CPUPerRequest < 0 {
 		errs = append(errs, field.Invalid(flag("cpu-per-request"), o.CPUPerRequest.String(), "must not be negative"))
 	}
 	return append(errs, o.validateSuggest()...)
 }
+
+// UnitGiven tells whether the unit of the load was stated.
+func (o *Simulate) UnitGiven() bool { return o.flags != nil && o.flags.Changed("load-unit") }
 
 func (o *Simulate) validateSuggest() field.ErrorList {
 	given := o.flags != nil && o.flags.Changed("wait-limit")

@@ -1,4 +1,15 @@
 "use strict";
+// On paper nobody opens a table: all of them are open while the page is printed.
+const opened = [];
+addEventListener("beforeprint", () => {
+  for (const details of document.querySelectorAll("details:not([open])")) {
+    details.open = true;
+    opened.push(details);
+  }
+});
+addEventListener("afterprint", () => {
+  for (const details of opened.splice(0)) details.open = false;
+});
 // Sorts a table by the column whose head is activated; again, the other way round.
 document.querySelectorAll("table[data-sortable] thead th").forEach((head) => {
   const button = document.createElement("button");

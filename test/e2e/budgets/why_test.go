@@ -42,6 +42,8 @@ func TestWhySaysWhoHoldsABudgetAndWhatWouldFit(t *testing.T) {
 	assert.Contains(t, stdout, "asks for 10 GPUs (2 x 5 pods); 7 of 16 are free in budget "+name)
 	assert.Contains(t, stdout, "What would fit: max-scale 3 fits\n")
 	assert.Regexp(t, `(?m)^  8 +Service `+namespace+`/large +\d+s\n  1 +Service `+namespace+`/small +\d+s$`, stdout)
+	stdout, _, _ = command(t, string(wanted), "why", "-f", "-", "-n", namespace, "-o", "json")
+	assert.Regexp(t, `"name": "large",\s+"gpus": 8,\s+"age": "\d+s"`, stdout, "the same as JSON")
 	assert.NoError(t, create(t, namespace, service("fits", 2, 3)), "what it said is so")
 
 	stdout, stderr, code = command(t, "", "why", "ksvc/large", "-n", namespace)
