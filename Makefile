@@ -55,6 +55,10 @@ MODEL_STEPS ?= 30000000
 model: ## Take the ledger through 30 million steps of its model
 	@LEDGER_STEPS=$(MODEL_STEPS) $(GO) test -count=1 -timeout 3h -v -run Model $$($(GO) list ./pkg/... | grep '/ledger$$')
 
+.PHONY: knative-verdicts
+knative-verdicts: ## Ask the code of every release of Knative what it refuses, for test/differential; takes minutes and a network
+	@$(GO) test -count=1 -timeout 1h -v ./test/differential -run TestRecordVerdicts -record $(if $(PROGRAMS),-programs $(abspath $(PROGRAMS)))
+
 .PHONY: pods-packages
 pods-packages: ## Install Debian's packages that running pods takes
 	@hack/pods-packages.sh

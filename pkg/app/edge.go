@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync/atomic"
 
 	admissionv1 "k8s.io/api/admission/v1"
@@ -112,7 +113,7 @@ func (e *edge) decide(ctx context.Context, request *admissionv1.AdmissionRequest
 	}
 	var judged []string
 	if err == nil {
-		judged = response.Warnings // what is left in a budget is no warning for later
+		judged = slices.Clone(response.Warnings) // what is left in a budget is no warning for later
 	}
 	if err == nil && response.Allowed && charging != nil {
 		ctx, step := tracing.Step(ctx, tracing.Charge)
@@ -122,14 +123,15 @@ func (e *edge) decide(ctx context.Context, request *admissionv1.AdmissionRequest
 	if err != nil {
 		return unavailable(err)
 	}
-	if e.tell != nil && response.Allowed {
-		e.tell(r, judged)
-	}
 	if e.products != nil && response.Allowed && r.NamesTypes() {
 		// Whether there are such nodes is nothing that a policy hangs on: one that is not known is not told of.
 		if products, err := e.products(ctx); err == nil {
-			response.Warnings = append(response.Warnings, r.TypesOfNoNode(products)...)
+			unknown := r.TypesOfNoNode(products)
+			response.Warnings, judged = append(response.Warnings, unknown...), append(judged, unknown...)
 		}
+	}
+	if e.tell != nil && response.Allowed {
+		e.tell(r, judged)
 	}
 	if e.decided != nil {
 		e.decided(r.Decisions())

@@ -72,7 +72,7 @@ func newSetup(mgr ctrl.Manager, config *rest.Config, o ClusterOptions, e *edge, 
 		return nil, err
 	}
 	events := record.NewBroadcaster()
-	events.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: c.typed.CoreV1().Events("")})
+	events.StartRecordingToSink(toldOnce{&typedcorev1.EventSinkImpl{Interface: c.typed.CoreV1().Events("")}})
 	lists := cluster.NewLists(c.source)
 	lists.Operators = o.Operators
 	return &setup{

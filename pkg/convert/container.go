@@ -77,15 +77,15 @@ var resourceFieldRefLevel = level{"containerName": {}, "resource": {}, "divisor"
 // probeLevel is a probe. Its defaults are left out: the API server fills them in again,
 // and a readiness probe without a period is one that Knative runs as often as it can.
 var probeLevel = level{
-	"exec":                {},
-	"tcpSocket":           {},
-	"grpc":                {within: level{"port": {}, "service": {unset: is("")}, "mode": {refuse: "a Knative Service cannot hold it; remove it"}}},
+	"exec":                {empty: true},
+	"tcpSocket":           {empty: true},
+	"grpc":                {empty: true, within: level{"port": {}, "service": {unset: is("")}, "mode": {refuse: "a Knative Service cannot hold it; remove it"}}},
 	"initialDelaySeconds": {},
 	"timeoutSeconds":      {unset: is(int64(1))},
 	"periodSeconds":       {unset: is(int64(10))},
 	"successThreshold":    {unset: is(int64(1))},
 	"failureThreshold":    {unset: is(int64(3))},
-	"httpGet": {within: level{
+	"httpGet": {empty: true, within: level{
 		"path":        {unset: is("/")},
 		"port":        {},
 		"host":        {},

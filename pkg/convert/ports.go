@@ -180,7 +180,7 @@ func (c *conversion) probes(container manifest.Object, ports []manifest.Object, 
 				number, known = n, true
 			}
 			if !known {
-				c.refuse(at.Child(name, handler, "port"), text, "no port of this container has this name")
+				c.refuse(at.Child(name, handler, "port"), text, "no port of this container has this name; give the port's number")
 				number = c.port.orDefault()
 			}
 			target["port"] = number

@@ -111,7 +111,7 @@ func TestProbes(t *testing.T) {
 		"named ports become numbers": {container: named(`readinessProbe: {httpGet: {port: web}}, livenessProbe: {tcpSocket: {port: web}}, startupProbe: {httpGet: {port: web, path: /s}}`),
 			wantPod: pod(`readinessProbe: {httpGet: {port: 8080}}, livenessProbe: {tcpSocket: {port: 8080}}, startupProbe: {httpGet: {port: 8080, path: /s}}`)},
 		"a name that no port has is refused": {container: `readinessProbe: {httpGet: {port: web}}`, wantPod: pod(`readinessProbe: {httpGet: {port: 8080}}`),
-			refused: []string{`spec.template.spec.containers[0].readinessProbe.httpGet.port: Invalid value: "web": no port of this container has this name`}},
+			refused: []string{`spec.template.spec.containers[0].readinessProbe.httpGet.port: Invalid value: "web": no port of this container has this name; give the port's number`}},
 		"a longer timeout of the readiness probe keeps its period": {container: `readinessProbe: {httpGet: {port: 8080}, timeoutSeconds: 5}`,
 			wantPod: pod(`readinessProbe: {httpGet: {port: 8080}, timeoutSeconds: 5, periodSeconds: 10}`)},
 		"more failures of the readiness probe keep its period": {container: `readinessProbe: {exec: {command: [ok]}, failureThreshold: 30}`,

@@ -42,7 +42,7 @@ func (c *conversion) apply(rules level, in manifest.Object, at *field.Path) mani
 		value, path := in[key], at.Child(key)
 		r, known := rules[key]
 		switch {
-		case r.drop, isEmpty(value) && !r.empty, r.unset != nil && r.unset(in, value):
+		case r.drop, value == nil, isEmpty(value) && !r.empty, r.unset != nil && r.unset(in, value):
 		case !known:
 			c.forbid(path, "is not a field that can be carried over to a Knative Service; remove it")
 		case r.refuse != "":

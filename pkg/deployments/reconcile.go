@@ -227,11 +227,14 @@ func (r *reconciler) tell(s *snapshot) { Tell(r.events, s.deployment, s.warnings
 // longestMessage is how many bytes the message of an event may have.
 const longestMessage = 1024
 
+// WarningReason is the reason of events that say what a conversion or an admission warns of.
+const WarningReason = "Conversion"
+
 // Tell says in events of an object what its conversion, or its expansion, warns of: who applies it by a client that
 // shows no warnings finds them there.
 func Tell(events record.EventRecorder, about manifest.Object, warnings []string) {
 	for _, warning := range warnings {
-		events.Event(reference(about), corev1.EventTypeWarning, "Conversion", strings.ToValidUTF8(warning[:min(len(warning), longestMessage)], ""))
+		events.Event(reference(about), corev1.EventTypeWarning, WarningReason, strings.ToValidUTF8(warning[:min(len(warning), longestMessage)], ""))
 	}
 }
 

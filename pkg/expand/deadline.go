@@ -38,10 +38,15 @@ func (e *expansion) progressDeadline() {
 	default:
 		c := e.defaultDeadline(budget)
 		text, by := e.lowerDuration(c.text, c.by, policy.BoundProgressDeadline)
-		if d, err := time.ParseDuration(text); err == nil && d < budget.time {
-			e.warn("progress-deadline %s (%s) is shorter than the %s that the %s", text, by, parameter.Seconds(budget.time), budget.of)
-		}
+		e.warnOfShort(text, by, budget)
 		e.settle(p, nil, text, c.from, by)
+	}
+}
+
+// warnOfShort warns of a deadline that a policy lowered below what the probes need.
+func (e *expansion) warnOfShort(text, by string, budget budget) {
+	if d, err := time.ParseDuration(text); err == nil && d < budget.time {
+		e.warn("progress-deadline %s (%s) is shorter than the %s that the %s", text, by, parameter.Seconds(budget.time), budget.of)
 	}
 }
 
@@ -86,9 +91,12 @@ func (e *expansion) deadlineAlone(deployment bool) {
 	var text, from, by string
 	if s != nil || launch != nil {
 		text, from, by = e.heldDeadline(s, launch, e.startBudget())
-	} else if c := e.deadlineOfLayers(); c != nil {
+	} else if c := e.deadlineAsked(deployment); c != nil {
 		text, by = e.lowerDuration(c.text, c.by, policy.BoundProgressDeadline)
 		from = c.from
+		if !deployment {
+			e.warnOfShort(text, by, e.startBudget())
+		}
 	} else {
 		return
 	}
@@ -123,19 +131,38 @@ func (e *expansion) nativeDeadline(l location) (int64, bool) {
 	return n, true
 }
 
-// deadlineOfLayers is the deadline of the strongest layer of defaults that has one; nil for
-// none. Those for autoscaling are for workloads that ask for it.
-func (e *expansion) deadlineOfLayers() *candidate {
+// deadlineAsked is the deadline that something asks for where the workload is not autoscaled
+// and states none: the strongest layer of defaults, or a Knative Service's probes, which the
+// cluster's own deadline would cut off; nil for none. Defaults for autoscaling are for
+// workloads that ask for it.
+func (e *expansion) deadlineAsked(deployment bool) *candidate {
 	groups := []parameter.Group{parameter.Compute}
 	if e.intent.Expands() {
 		groups = []parameter.Group{parameter.Autoscale, parameter.Compute}
 	}
+	needed := budget{}
+	if !deployment {
+		needed = e.startBudget()
+	}
 	for _, c := range e.layerDeadlines(groups...) {
-		if parameter.ProgressDeadline.Type.Check(c.text) == nil {
+		if d, err := time.ParseDuration(c.text); parameter.ProgressDeadline.Type.Check(c.text) == nil && err == nil && d >= needed.time {
 			return &c
 		}
 	}
-	return nil
+	if needed.time <= e.Knative.ProgressDeadline() {
+		return nil
+	}
+	c := derived(needed)
+	return &c
+}
+
+// derived is the deadline that probes ask for.
+func derived(needed budget) candidate {
+	text := deadlineFor(needed.time)
+	if d, err := time.ParseDuration(text); err == nil && d > parameter.MaxProgressDeadline {
+		text = parameter.Seconds(parameter.MaxProgressDeadline)
+	}
+	return candidate{text: text, from: needed.probe + " " + parameter.Seconds(needed.time)}
 }
 
 // layerDeadlines are the deadlines of the layers of some groups, strongest first.
@@ -163,8 +190,8 @@ func (e *expansion) defaultDeadline(budget budget) candidate {
 		return err == nil && d >= budget.time && d >= time.Second
 	}
 	chosen := candidate{text: "10m", from: builtIn}
-	if text := deadlineFor(budget.time); text != chosen.text {
-		chosen = candidate{text: text, from: budget.probe + " " + parameter.Seconds(budget.time)}
+	if c := derived(budget); c.text != chosen.text {
+		chosen = c
 	}
 	for _, c := range e.deadlineCandidates() {
 		if fits(c.text) {

@@ -10,7 +10,7 @@ import (
 // durations settles window, scale-down-delay and the scale-to-zero retention.
 func (e *expansion) durations() {
 	e.duration(parameter.Window, "", "60s", false)
-	e.duration(parameter.ScaleDownDelay, policy.BoundScaleDownDelay, "1m", true)
+	e.warnAboutSuperseded(e.duration(parameter.ScaleDownDelay, policy.BoundScaleDownDelay, "1m", true))
 	s := e.duration(parameter.Retention, policy.BoundRetention, "10m", true)
 	if n, err := parameter.ParseScale(e.values.get(parameter.MinScale.Name).Value); s != nil && err == nil && n > 0 {
 		e.warn("%s has no effect while min-scale is %d", parameter.Retention.Name, n)

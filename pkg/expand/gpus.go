@@ -2,6 +2,7 @@ package expand
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -48,6 +49,10 @@ func (e *expansion) gpuCount(memory setting, kind *gpuType) {
 	native, isNative := e.nativeGPUs(name)
 	w, ok := e.wanted(p, limit, native, isNative)
 	if !ok && !isNative && !e.bad[p.Name] && memory.byWorkload() {
+		if other := e.accelerator(); other != "" {
+			e.warn("%s %s asks for no GPU: the pod has %s", parameter.GPUMemory.Name, memory.want.text, other)
+			return
+		}
 		w, ok = memory.want, true
 		w.text, w.asked = "1", "1"
 	}
@@ -248,6 +253,23 @@ func (e *expansion) otherGPUs(name string) string {
 			_, isNative := e.native(l, typeOf(l.name))
 			if n, ok := workload.WholeGPUs(v); other != name && isNative && e.Policies.GPUResources().Match(other) && (!ok || n > 0) {
 				return other
+			}
+		}
+	}
+	return ""
+}
+
+// accelerator names what the pod computes on where that counts as no GPUs; empty for nothing.
+func (e *expansion) accelerator() string {
+	for _, list := range []string{"containers", "initContainers"} {
+		for _, c := range manifest.Objects(e.podSpec(), list) {
+			for _, of := range []string{"limits", "requests"} {
+				asked := manifest.Map(c, "resources", of)
+				for _, name := range slices.Sorted(maps.Keys(asked)) {
+					if n, ok := workload.WholeGPUs(asked[name]); (!ok || n > 0) && e.Policies.GPUResources().Uncounted(name) {
+						return name
+					}
+				}
 			}
 		}
 	}

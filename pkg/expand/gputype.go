@@ -17,7 +17,7 @@ import (
 // gpuType is the kind of GPU that a pod is to be pinned to.
 type gpuType struct {
 	want
-	label  string   // of nodes
+	label  string   // of nodes; empty where none is known for the pod's GPUs
 	at     location // of the node label
 	value  string   // of the node label
 	native string   // what the manifest itself says there
@@ -41,6 +41,10 @@ func (e *expansion) chooseGPUType() *gpuType {
 			continue
 		}
 		t := e.newGPUType(e.keptGPUType(c))
+		if t.label == "" {
+			leftOut = append(leftOut, fmt.Sprintf("%s %s (%s) is left out: %s", p.Name, t.text, t.from, e.unknownLabel(t)))
+			continue
+		}
 		if e.Policies.Allows(policy.BoundGPUTypes, t.value) || (e.old != nil && e.old.GPUType == t.value) {
 			t.leftOut = leftOut
 			return t
@@ -56,6 +60,9 @@ func (e *expansion) newGPUType(w want) *gpuType {
 		label = workload.TypeLabel(e.gpuResource())
 	}
 	t := &gpuType{want: w, label: label, value: value}
+	if label == "" {
+		return t
+	}
 	t.at, _ = e.locate("nodeSelector." + label)
 	t.native, _ = e.native(t.at, typeOf(t.at.name))
 	return t
@@ -99,13 +106,15 @@ func (e *expansion) pin(t *gpuType) {
 	e.result.Warnings = append(e.result.Warnings, t.leftOut...)
 	pinned := workload.ProductPin(e.withoutOwnSelector())
 	same, known := workload.SameProduct(pinned.Value, t.value)
-	comparing := t.text != "" && pinned.Value != "" && workload.NamesProduct(t.label)
+	comparing := t.text != "" && pinned.Value != "" && (t.label == "" || workload.NamesProduct(t.label))
 	switch {
 	case t.text == "":
 	case comparing && same: // the pod keeps the pin that it has
 		e.values.put(Setting{Name: p.Name, Value: t.text, From: t.from})
 	case comparing && known && t.stated != nil:
 		e.refuse(t.stated.Path, t.stated.Text, "differs from %s: %s; state it once", e.pinPath(pinned.Label), pinned.Value)
+	case t.label == "":
+		e.refuse(t.stated.Path, t.stated.Text, "%s", e.unknownLabel(t))
 	case t.native == t.value:
 		e.values.put(Setting{Name: p.Name, Value: t.text, From: t.from})
 	case t.native != "" && t.stated != nil:
@@ -117,6 +126,11 @@ func (e *expansion) pin(t *gpuType) {
 			e.warn("%s %s (%s): feature discovery labels nodes with such a GPU %s: %s", p.Name, t.text, t.from, t.label, name)
 		}
 	}
+}
+
+// unknownLabel says what to state where no node label is known to name a type.
+func (e *expansion) unknownLabel(t *gpuType) string {
+	return fmt.Sprintf("no node label is known that names the products behind %s; name the label too, in an annotation: %s: \"label/key: %s\"", e.gpuResource(), parameter.GPUType.Key(), t.value)
 }
 
 // pinPath is where the pod is pinned by a node label.

@@ -8,6 +8,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
 )
 
@@ -27,6 +28,10 @@ func (e *expansion) refuseBrokenProbes() {
 		}
 		for _, name := range []string{"livenessProbe", "readinessProbe", "startupProbe"} {
 			e.checkCounts(manifest.Map(c, name), at.Child(name), name == "readinessProbe")
+			e.checkHandlers(checked{probe: manifest.Map(c, name), at: at.Child(name), startup: name == "startupProbe",
+				byQueueProxy: i == e.serving && name == "readinessProbe",
+				filled:       i == e.serving && name == "livenessProbe" && !e.Knative.KeepsLivenessPort(),
+				sidecar:      i != e.serving && e.serving >= 0 && name == "readinessProbe" && e.Knative.Enabled(knative.FlagMultiContainerProbing)})
 		}
 	}
 }
@@ -109,6 +114,9 @@ func (e *expansion) checkCounts(probe manifest.Object, at *field.Path, readiness
 			e.refuse(at.Child(key), n, "must be 1: more is for readiness probes only")
 		}
 	}
+	if n, ok := manifest.Whole(probe, "terminationGracePeriodSeconds"); ok && n < 1 && !readiness {
+		e.refuse(at.Child("terminationGracePeriodSeconds"), n, "must be greater than 0; without it the pod's own counts")
+	}
 }
 
 // warnAboutPort warns where requests are going to another port than the readiness probe of a
@@ -120,7 +128,7 @@ func (e *expansion) warnAboutPort() {
 	}
 	at := e.path.Child("spec", "containers").Index(e.serving)
 	for _, handler := range []string{"httpGet", "tcpSocket", "grpc"} {
-		if n, ok := manifest.Whole(e.servingContainer(), "readinessProbe", handler, "port"); ok && n != 0 && n != serving {
+		if n, ok := manifest.Whole(e.servingContainer(), "readinessProbe", handler, "port"); ok && n > 0 && n <= 65535 && n != serving {
 			e.warn("%s states no port, so Knative sends requests to %d, while its readiness probe asks %d; state containerPort: %d if that is the port that serves requests", at, serving, n, n)
 		}
 	}

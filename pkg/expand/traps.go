@@ -236,8 +236,16 @@ func (e *expansion) warnAboutPod() {
 		if !ok {
 			user, ok = manifest.Whole(pod, "securityContext", "runAsUser")
 		}
-		if ok && user == 0 && manifest.At(c, "securityContext", "runAsNonRoot") == nil {
-			e.warn("%s runs as user 0, yet the cluster's secure-pod-defaults adds runAsNonRoot: true, so it will not start", fmt.Sprintf("spec.template.spec.containers[%d]", i))
+		stated := manifest.At(c, "securityContext", "runAsNonRoot")
+		if manifest.At(pod, "securityContext", "runAsNonRoot") != nil || (stated != nil && (stated == true || e.Knative.KeepsRoot())) {
+			continue // and Knative adds nothing
+		}
+		at := fmt.Sprintf("spec.template.spec.containers[%d]", i)
+		switch {
+		case ok && user == 0 && stated == nil:
+			e.warn("%s runs as user 0, yet the cluster's secure-pod-defaults adds runAsNonRoot: true, so it will not start", at)
+		case stated == false:
+			e.warn("%s states runAsNonRoot: false, which secure-pod-defaults of Knative %s makes true, so it does not start as user 0; state it for the pod, with kubernetes.podspec-securitycontext", at, e.Knative.Release())
 		}
 	}
 }

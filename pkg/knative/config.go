@@ -122,7 +122,11 @@ func (c *Config) Autoscaler() *autoscalertypes.Config {
 
 // Context carries the configuration to Knative's own defaulting and validation.
 func (c *Config) Context(ctx context.Context) context.Context {
-	return knconfig.ToContext(ctx, &knconfig.Config{Autoscaler: c.autoscaler, Defaults: c.defaults, Features: c.features})
+	return c.contextWith(ctx, c.features)
+}
+
+func (c *Config) contextWith(ctx context.Context, features *knconfig.Features) context.Context {
+	return knconfig.ToContext(ctx, &knconfig.Config{Autoscaler: c.autoscaler, Defaults: c.defaults, Features: features})
 }
 
 // Explicit is the default for a parameter (by its name) that a ConfigMap states.

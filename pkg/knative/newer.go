@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	knconfig "knative.dev/serving/pkg/apis/config"
 
 	"github.com/kubetorch/webhook/pkg/manifest"
 )
@@ -60,21 +61,13 @@ func (c *Config) takes(e *field.Error, service manifest.Object) bool {
 	switch {
 	case strings.HasPrefix(e.Detail, "expected exactly one, got neither") && strings.Contains(e.Field, "volumes["):
 		volume, _ := at(service, e.Field[:strings.Index(e.Field, "]")+1]).(manifest.Object)
-		for _, source := range []string{"hostPath", "csi", "ephemeral", "image"} {
-			if volume[source] != nil && c.allows(newerFields[source]) {
-				return true
-			}
-		}
-		return false
+		return len(c.newerSources(volume)) > 0
 	case !generic:
 		return false
 	case last == "privileged":
 		return c.Since(privilegedFalse) && at(service, e.Field) == false
 	case last == "terminationGracePeriodSeconds" && strings.Contains(e.Field, ".livenessProbe."): // Kubernetes has it for readiness probes neither
 		return c.Since(probeGracePeriod)
-	case last == "add" && c.rootBounded():
-		added, _ := at(service, e.Field).([]any)
-		return len(added) == 1 && added[0] == "NET_BIND_SERVICE"
 	}
 	n, ok := newerFields[last]
 	return ok && c.allows(n)
@@ -95,37 +88,15 @@ func (c *Config) whichTakes(e *field.Error, service manifest.Object) string {
 	return fmt.Sprintf("Knative 1.%d and later take it, and this is %s; remove it", since, c.Release())
 }
 
-// rootBounded tells whether secure-pod-defaults is AllowRootBounded, which the compiled-in
-// Knative does not know.
-func (c *Config) rootBounded() bool {
-	return c.Since(allowRootBounded) && strings.EqualFold(c.raw[FeaturesConfig]["secure-pod-defaults"], "AllowRootBounded")
-}
-
-// refusedLater is what releases later than the compiled-in one refuse.
-func (c *Config) refusedLater(service manifest.Object) (errs field.ErrorList) {
-	pod := manifest.Map(service, "spec", "template", "spec")
-	path := field.NewPath("spec", "template", "spec")
-	serving := manifest.ServingContainer(pod)
-	for _, list := range []string{"containers", "initContainers"} {
-		for i, container := range manifest.Objects(pod, list) {
-			at := path.Child(list).Index(i)
-			sidecar := list == "containers" && i != serving && len(manifest.List(pod, "containers")) > 1
-			if sidecar && container["startupProbe"] != nil && c.Since(startupValidation) && !c.Enabled(FlagMultiContainerProbing) {
-				errs = append(errs, notSet(at.Child("startupProbe")))
-			}
-			for j, m := range manifest.Objects(container, "volumeMounts") {
-				if how := manifest.Text(m, "mountPropagation"); how == "Bidirectional" && c.allows(newerFields["mountPropagation"]) {
-					errs = append(errs, &field.Error{Type: field.ErrorTypeInvalid, Field: at.Child("volumeMounts").Index(j).Child("mountPropagation").String(),
-						BadValue: field.OmitValueType{}, Detail: "mount propagation should be set to None or HostToContainer"})
-				}
-			}
-		}
+// validated are the features by which the compiled-in Knative validates as the cluster's. It
+// does not know AllowRootBounded of secure-pod-defaults, which allows what enabled does.
+func (c *Config) validated() *knconfig.Features {
+	if !c.Since(allowRootBounded) || !strings.EqualFold(c.raw[FeaturesConfig]["secure-pod-defaults"], "AllowRootBounded") {
+		return c.features
 	}
-	return errs
-}
-
-func notSet(path *field.Path) *field.Error {
-	return &field.Error{Type: field.ErrorTypeInvalid, Field: path.String(), BadValue: field.OmitValueType{}, Detail: "must not set the field(s)"}
+	copied := *c.features
+	copied.SecurePodDefaults = knconfig.Enabled
+	return &copied
 }
 
 // at is the value at the path of an error; nil where there is none.

@@ -16,6 +16,7 @@ const (
 // Releases from which on Knative takes, or refuses, something more.
 const (
 	hostNamespaces     = 16 // hostNetwork, hostPID and hostIPC behind flags
+	uniqueNames        = 16 // the CRD takes no name of an env or an image pull secret twice
 	hostPathVolumes    = 17 // behind a flag
 	privilegedFalse    = 17 // securityContext.privileged: false
 	csiVolumes         = 18 // behind a flag, and so is mountPropagation
@@ -27,6 +28,22 @@ const (
 	ephemeralVolumes   = 23 // behind a flag
 	startupValidation  = 23 // startup probes are validated, and those of sidecars are behind a flag
 )
+
+// Releases from which on Knative does something else with what it takes.
+const (
+	DelayOfReachable = 18 // scale-down-delay holds no pods of revisions without requests
+	keptRoot         = 20 // secure-pod-defaults leaves runAsNonRoot: false
+	StartOfReachable = 21 // initial-scale holds none of those that never had so many
+)
+
+// DelaysReachableOnly tells whether scale-down-delay is for revisions that requests reach.
+func (c *Config) DelaysReachableOnly() bool { return c.Since(DelayOfReachable) }
+
+// StartsReachableOnly tells whether initial-scale is for revisions that requests reach.
+func (c *Config) StartsReachableOnly() bool { return c.Since(StartOfReachable) }
+
+// KeepsRoot tells whether secure-pod-defaults leaves a container's runAsNonRoot: false alone.
+func (c *Config) KeepsRoot() bool { return c.Since(keptRoot) }
 
 // Since tells whether the cluster's Knative is of a release or a later one.
 func (c *Config) Since(release int) bool { return c.release >= release }

@@ -46,6 +46,21 @@ func TestEachReleaseTakesWhatItTakes(t *testing.T) {
 		"mounts in both ways, in none":  {object: pod(`volumeMounts: [{name: v, mountPath: /v, mountPropagation: Bidirectional}]`, `, volumes: [{name: v, emptyDir: {}}]`), since: 99},
 		"what every release takes":      {object: pod(`env: [{name: A, value: b}]`, ``)},
 		"volumes of nobody, in none":    {object: volume(`nfs: {server: a, path: /b}`), since: 99},
+		"a volume of two kinds":         {object: volume(`emptyDir: {}, hostPath: {path: /x}`), since: 99},
+		"a secret and a CSI volume":     {object: volume(`secret: {secretName: a}, csi: {driver: d}`), since: 99},
+		"an image and a CSI volume":     {object: volume(`image: {reference: acme/model}, csi: {driver: d}`), since: 99},
+		"two kinds that all know":       {object: volume(`emptyDir: {}, secret: {secretName: a}`), since: 99},
+		"an image of nothing":           {object: volume(`image: {}`), since: 99},
+		"an image pulled at times":      {object: volume(`image: {reference: a, pullPolicy: Sometimes}`), since: 99},
+		"an image pulled always":        {object: volume(`image: {reference: a, pullPolicy: Always}`), since: 19},
+		"mounts in no known way":        {object: pod(`volumeMounts: [{name: v, mountPath: /v, mountPropagation: Foo}]`, `, volumes: [{name: v, emptyDir: {}}]`), since: 99},
+		"mounts in an empty way":        {object: pod(`volumeMounts: [{name: v, mountPath: /v, mountPropagation: ""}]`, `, volumes: [{name: v, emptyDir: {}}]`), since: 99},
+		"a seccomp profile of the pod":  {object: pod(`name: a`, `, securityContext: {seccompProfile: {type: RuntimeDefault}}`), since: 20},
+		"another profile of the pod":    {object: pod(`name: a`, `, securityContext: {seccompProfile: {type: Localhost, localhostProfile: a}}`), since: 99},
+		"an environment name twice":     {object: pod(`env: [{name: A, value: b}, {name: A, value: c}]`, ``), until: 16},
+		"a pull secret twice":           {object: pod(`name: a`, `, imagePullSecrets: [{name: a}, {name: a}]`), until: 16},
+		"a port without its number":     {object: pod(`ports: [{name: http1}]`, ``)},     // Knative fills it in before its CRD is held against it
+		"gRPC without its port":         {object: pod(`readinessProbe: {grpc: {}}`, ``)}, // likewise
 		"readiness with a grace period": {object: pod(`readinessProbe: {httpGet: {path: /}, terminationGracePeriodSeconds: 5}`, ``), since: 99},
 	} {
 		for release := knative.OldestRelease; release <= knative.NewestRelease; release++ {

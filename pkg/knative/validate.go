@@ -26,7 +26,7 @@ func (c *Config) Validate(service manifest.Object, create bool) field.ErrorList 
 		}
 		return field.ErrorList{field.Invalid(field.NewPath("spec"), field.OmitValueType{}, "cannot be read as the spec of a Knative Service")}
 	}
-	ctx := c.Context(context.Background())
+	ctx := c.contextWith(context.Background(), c.validated())
 	if create {
 		ctx = apis.WithinCreate(ctx)
 	}

@@ -57,6 +57,22 @@ func misplaced(o manifest.Object) []string {
 	return warnings
 }
 
+// Ours tells whether the object is a policy or a budget, or has a key of ours: in its labels or
+// annotations, under a prefix that is almost ours, or where it means nothing.
+func (r *Request) Ours() bool {
+	if r.isPolicy() {
+		return true
+	}
+	for _, at := range []manifest.Object{manifest.Map(r.object, "metadata", "labels"), manifest.Map(r.object, "metadata", "annotations")} {
+		for key := range at {
+			if parameter.IsKey(key) || key == parameter.AutoscaleLabel || key == parameter.ComputeLabel || almost(key) != "" {
+				return true
+			}
+		}
+	}
+	return len(misplaced(r.object)) > 0
+}
+
 func keyPath(path *field.Path, key string) string {
 	if path == nil {
 		return key

@@ -109,6 +109,13 @@ func (g GPUResources) get() *rules {
 // Match tells whether a resource name counts as GPUs.
 func (g GPUResources) Match(name string) bool { return g.get().of(name).kind == gpuName }
 
+// Uncounted tells whether a resource name is something that pods compute on, and counts as no
+// GPUs: an accelerator, or what looks like a GPU, that no policy lists.
+func (g GPUResources) Uncounted(name string) bool {
+	kind := g.get().of(name).kind
+	return kind == accelerator || kind == unknownGPU
+}
+
 // Digest names the rules: with another digest the same objects may ask for something else.
 func (g GPUResources) Digest() string { return g.get().digest }
 

@@ -96,7 +96,9 @@ func TestPinsByVendorLabel(t *testing.T) {
 }
 
 func TestVendorsLabels(t *testing.T) {
-	for resource, label := range map[string]string{"nvidia.com/gpu": "nvidia.com/gpu.product", "nvidia.com/mig-1g.5gb": "nvidia.com/gpu.product", "acme.com/gpu": "nvidia.com/gpu.product",
+	for resource, label := range map[string]string{"nvidia.com/gpu": "nvidia.com/gpu.product", "nvidia.com/mig-1g.5gb": "nvidia.com/gpu.product", "acme.com/gpu": "", "metax-tech.com/gpu": "", "huawei.com/Ascend910": "", "volcano.sh/vgpu-number": "nvidia.com/gpu.product",
+		"deviceclass.resource.kubernetes.io/gpu.nvidia.com": "nvidia.com/gpu.product", "deviceclass.resource.kubernetes.io/mig.nvidia.com": "nvidia.com/gpu.product",
+		"deviceclass.resource.kubernetes.io/gpu.intel.com": "gpu.intel.com/product", "deviceclass.resource.kubernetes.io/shared": "",
 		"amd.com/gpu": "amd.com/gpu.product-name", "amd.com/cpx_nps4": "amd.com/gpu.product-name", "gpu.intel.com/xe": "gpu.intel.com/product"} {
 		assert.Equal(t, label, workload.TypeLabel(resource), resource)
 	}

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	resourcev1 "k8s.io/api/resource/v1"
+
 	"github.com/kubetorch/webhook/pkg/manifest"
 )
 
@@ -23,15 +25,22 @@ const (
 	intelTypeLabel  = "gpu.intel.com/product"
 )
 
-// TypeLabel is the node label that names the products of a GPU resource's vendor.
+// TypeLabel is the node label that names the products of a GPU resource's vendor; empty where
+// none is known.
 func TypeLabel(resource string) string {
-	switch domain, _, _ := strings.Cut(resource, "/"); domain {
+	domain, class, _ := strings.Cut(resource, "/")
+	if domain+"/" == resourcev1.ResourceDeviceClassPrefix { // of a class such as gpu.nvidia.com
+		domain = class[strings.Index(class, ".")+1:]
+	}
+	switch domain {
+	case "nvidia.com", "volcano.sh", "aliyun.com": // the latter two give shares of NVIDIA's
+		return nvidiaTypeLabel
 	case "amd.com":
 		return amdTypeLabel
-	case "gpu.intel.com":
+	case "gpu.intel.com", "intel.com":
 		return intelTypeLabel
 	}
-	return nvidiaTypeLabel
+	return ""
 }
 
 // NamesProduct tells whether a node label is known to name a GPU product.

@@ -129,16 +129,20 @@ func (t *trial) judgeRefusal(result expand.Result) {
 		}
 	}
 	for _, err := range refusals(result) {
-		name := ""
-		for _, c := range stricter {
-			if c.text.MatchString(err.Error()) {
-				name = c.name
-				break
-			}
-		}
+		name := categoryOf(err, stricter)
 		if name == "" {
 			t.fault("refused, while Knative takes it, for no listed reason: %v", err)
 		}
 		t.categories = append(t.categories, name)
 	}
+}
+
+// categoryOf is the first category that matches an error; empty for none.
+func categoryOf(err error, categories []category) string {
+	for _, c := range categories {
+		if c.text.MatchString(err.Error()) {
+			return c.name
+		}
+	}
+	return ""
 }
