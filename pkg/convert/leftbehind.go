@@ -39,10 +39,12 @@ var (
 	budgetKind   = schema.GroupKind{Group: "policy", Kind: "PodDisruptionBudget"}
 	httpRoute    = schema.GroupKind{Group: "gateway.networking.k8s.io", Kind: "HTTPRoute"}
 	grpcRoute    = schema.GroupKind{Group: "gateway.networking.k8s.io", Kind: "GRPCRoute"}
+	httpScaled   = schema.GroupKind{Group: "http.keda.sh", Kind: "HTTPScaledObject"}
 )
 
-// pointing are the kinds that LeftBehind looks at, each with what it says.
-var pointing = map[schema.GroupKind]func(p Pods, o manifest.Object, past map[string]bool) string{
+// pointing are the kinds that LeftBehind looks at, each with what it says. past are the core
+// Services that go past Knative, by name.
+var pointing = map[schema.GroupKind]func(p Pods, o manifest.Object, past map[string]manifest.Object) string{
 	coreService:  Pods.pastKnative,
 	ingress:      Pods.routed,
 	httpRoute:    Pods.routed,
@@ -54,7 +56,22 @@ var pointing = map[schema.GroupKind]func(p Pods, o manifest.Object, past map[str
 	budgetKind:   Pods.undisturbed,
 }
 
-// PointingKinds are the kinds of objects that LeftBehind looks at, core Services aside.
+// asideKinds are those of them that nobody reads in a cluster, where each would be a list more
+// for every Deployment: they are looked at where they are given.
+var asideKinds = map[schema.GroupKind]func(p Pods, o manifest.Object, past map[string]manifest.Object) string{
+	{Group: "networking.istio.io", Kind: "VirtualService"}:   Pods.routed,
+	{Group: "monitoring.coreos.com", Kind: "ServiceMonitor"}: Pods.scrapedByService,
+	{Group: "monitoring.coreos.com", Kind: "PodMonitor"}:     Pods.scraped,
+	httpScaled: Pods.scaledByHTTP,
+}
+
+// GivenKinds are the kinds of objects that LeftBehind looks at where it is given them.
+func GivenKinds() []schema.GroupKind {
+	return slices.AppendSeq(PointingKinds(), maps.Keys(asideKinds))
+}
+
+// PointingKinds are the kinds of objects that LeftBehind looks at in a cluster, core Services
+// aside.
 func PointingKinds() []schema.GroupKind {
 	kinds := slices.Collect(maps.Keys(pointing))
 	kinds = slices.DeleteFunc(kinds, func(k schema.GroupKind) bool { return k == coreService })
@@ -65,15 +82,19 @@ func PointingKinds() []schema.GroupKind {
 // LeftBehind says what becomes of the objects that point at a Deployment or at its pods, once
 // a Knative Service runs these: what has no effect any more, and what goes past Knative.
 func LeftBehind(p Pods, objects []manifest.Object) []string {
-	past := map[string]bool{}
+	past := map[string]manifest.Object{}
 	for _, o := range objects {
 		if kindOf(o) == coreService && p.pastKnative(o, nil) != "" {
-			past[manifest.Text(o, "metadata", "name")] = true
+			past[manifest.Text(o, "metadata", "name")] = o
 		}
 	}
 	var warnings []string
 	for _, o := range objects {
-		if say := pointing[kindOf(o)]; say != nil {
+		say := pointing[kindOf(o)]
+		if say == nil {
+			say = asideKinds[kindOf(o)]
+		}
+		if say != nil {
 			if text := say(p, o, past); text != "" {
 				warnings = append(warnings, fmt.Sprintf("%s %s/%s %s", manifest.Text(o, "kind"), p.Namespace, manifest.Text(o, "metadata", "name"), text))
 			}
@@ -91,7 +112,7 @@ func kindOf(o manifest.Object) schema.GroupKind {
 }
 
 // pastKnative is for a core Service of another name than Knative's own that selects the pods.
-func (p Pods) pastKnative(service manifest.Object, _ map[string]bool) string {
+func (p Pods) pastKnative(service manifest.Object, _ map[string]manifest.Object) string {
 	if manifest.Text(service, "metadata", "name") == p.Service || !Selects(service, p.Labels) {
 		return ""
 	}
@@ -100,10 +121,10 @@ func (p Pods) pastKnative(service manifest.Object, _ map[string]bool) string {
 }
 
 // routed is for what sends requests to such core Services.
-func (p Pods) routed(route manifest.Object, past map[string]bool) string {
+func (p Pods) routed(route manifest.Object, past map[string]manifest.Object) string {
 	var to []string
-	for _, name := range backends(manifest.Map(route, "spec")) {
-		if past[name] && !slices.Contains(to, name) {
+	for _, name := range p.backends(manifest.Map(route, "spec")) {
+		if past[name] != nil && !slices.Contains(to, name) {
 			to = append(to, name)
 		}
 	}
@@ -113,30 +134,42 @@ func (p Pods) routed(route manifest.Object, past map[string]bool) string {
 	return fmt.Sprintf("sends requests to Service %s, past Knative; give its host to Knative Service %s, by a DomainMapping for instance", strings.Join(to, ", "), p.Service)
 }
 
-// backends are the names of the Services that an Ingress or a route of the Gateway API
-// names, wherever it does.
-func backends(v any) (names []string) {
+// backends are the names of the Services that an Ingress, a route of the Gateway API or one of
+// Istio names, wherever it does.
+func (p Pods) backends(v any) (names []string) {
 	switch v := v.(type) {
 	case manifest.Object:
 		if name := manifest.Text(v, "service", "name"); name != "" {
 			names = append(names, name)
 		}
 		for _, key := range slices.Sorted(maps.Keys(v)) {
-			if key == "backendRefs" {
+			switch key {
+			case "backendRefs":
 				for _, ref := range manifest.Objects(v, key) {
 					if kind := manifest.Text(ref, "kind"); kind == "" || kind == "Service" {
 						names = append(names, manifest.Text(ref, "name"))
 					}
 				}
+			case "destination", "mirror":
+				if name, ok := p.hostOf(manifest.Text(v, key, "host")); ok {
+					names = append(names, name)
+				}
 			}
-			names = append(names, backends(v[key])...)
+			names = append(names, p.backends(v[key])...)
 		}
 	case []any:
 		for _, entry := range v {
-			names = append(names, backends(entry)...)
+			names = append(names, p.backends(entry)...)
 		}
 	}
 	return names
+}
+
+// hostOf is the Service of the namespace that a host of Istio's is; ok is false for others.
+func (p Pods) hostOf(host string) (name string, ok bool) {
+	name, rest, _ := strings.Cut(host, ".")
+	in := p.Namespace
+	return name, rest == "" || rest == in || rest == in+".svc" || strings.HasPrefix(rest, in+".svc.")
 }
 
 // targets tells whether a reference of an autoscaler is to the Deployment.
@@ -145,14 +178,14 @@ func (p Pods) targets(ref manifest.Object) bool {
 	return (kind == "" || kind == "Deployment") && manifest.Text(ref, "name") == p.Deployment
 }
 
-func (p Pods) scaledByHPA(o manifest.Object, _ map[string]bool) string {
+func (p Pods) scaledByHPA(o manifest.Object, _ map[string]manifest.Object) string {
 	if !p.targets(manifest.Map(o, "spec", "scaleTargetRef")) {
 		return ""
 	}
 	return scaledElsewhere(numberAt(o, 1, "spec", "minReplicas"), "minReplicas", numberAt(o, 0, "spec", "maxReplicas"), "maxReplicas")
 }
 
-func (p Pods) scaledByKEDA(o manifest.Object, _ map[string]bool) string {
+func (p Pods) scaledByKEDA(o manifest.Object, _ map[string]manifest.Object) string {
 	if !p.targets(manifest.Map(o, "spec", "scaleTargetRef")) {
 		return ""
 	}
@@ -171,7 +204,7 @@ func scaledElsewhere(low int64, lowName string, high int64, highName string) str
 		lowName, low, highName, high, parameter.MinScale.Key(), low, parameter.MaxScale.Key(), high)
 }
 
-func (p Pods) sizedByVPA(o manifest.Object, _ map[string]bool) string {
+func (p Pods) sizedByVPA(o manifest.Object, _ map[string]manifest.Object) string {
 	if !p.targets(manifest.Map(o, "spec", "targetRef")) {
 		return ""
 	}
@@ -180,7 +213,7 @@ func (p Pods) sizedByVPA(o manifest.Object, _ map[string]bool) string {
 
 // shutOff is for a NetworkPolicy that lets in no requests of Knative's, which come from its
 // own namespace and to ports of its queue proxy.
-func (p Pods) shutOff(o manifest.Object, _ map[string]bool) string {
+func (p Pods) shutOff(o manifest.Object, _ map[string]manifest.Object) string {
 	if !p.selected(o, "spec", "podSelector") {
 		return ""
 	}
@@ -231,7 +264,7 @@ func (p Pods) selected(o manifest.Object, path ...string) bool {
 
 // undisturbed is for a PodDisruptionBudget that holds up every drain of a node while the
 // fewest pods run.
-func (p Pods) undisturbed(o manifest.Object, _ map[string]bool) string {
+func (p Pods) undisturbed(o manifest.Object, _ map[string]manifest.Object) string {
 	if manifest.Map(o, "spec", "selector") == nil || !p.selected(o, "spec", "selector") {
 		return ""
 	}

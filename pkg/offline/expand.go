@@ -172,7 +172,7 @@ func around(docs []Document, deployment manifest.Object) (objects []manifest.Obj
 	if !isDeployment(deployment) {
 		return nil
 	}
-	kinds := review.AroundKinds()
+	kinds := review.GivenKinds()
 	for _, d := range docs {
 		if slices.Contains(kinds, groupKind(d.Object)) && namespaceOf(d.Object) == namespaceOf(deployment) {
 			objects = append(objects, d.Object)

@@ -19,6 +19,11 @@ func AroundKinds() []schema.GroupKind {
 	return slices.Concat([]schema.GroupKind{CoreServiceKind}, convert.PointingKinds())
 }
 
+// GivenKinds are those that it may hold besides, where somebody gives them.
+func GivenKinds() []schema.GroupKind {
+	return slices.Concat([]schema.GroupKind{CoreServiceKind}, convert.GivenKinds())
+}
+
 // GroupKindOf is the kind of a decoded object; empty where its version cannot be read.
 func GroupKindOf(o manifest.Object) schema.GroupKind {
 	gv, err := schema.ParseGroupVersion(manifest.Text(o, "apiVersion"))
