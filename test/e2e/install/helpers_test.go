@@ -37,6 +37,7 @@ var (
 	roleBindings          = schema.GroupVersionResource{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "rolebindings"}
 	clusterRoles          = schema.GroupVersionResource{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "clusterroles"}
 	clusterRoleBindings   = schema.GroupVersionResource{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "clusterrolebindings"}
+	configMaps            = schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}
 	secrets               = schema.GroupVersionResource{Version: "v1", Resource: "secrets"}
 	deployments           = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
 	statefulSets          = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "statefulsets"}
@@ -95,9 +96,10 @@ func helmInstall(t *testing.T) {
 }
 
 // start runs the replicas of a webhook that manifests install, or that is installed.
-func start(manifests string) (err error) {
+func start(manifests string, args ...string) (err error) {
 	hook, err = cluster.InstallWebhook(context.Background(), controlplane.WebhookOptions{
-		Binary: program, Manifests: manifests, Replicas: replicas, ExtraArgs: []string{"--shutdown-delay=" + shutdownDelay.String(), "--api-request-timeout=" + requestTimeout.String()},
+		Binary: program, Manifests: manifests, Replicas: replicas,
+		ExtraArgs: append([]string{"--shutdown-delay=" + shutdownDelay.String(), "--api-request-timeout=" + requestTimeout.String()}, args...),
 	})
 	return err
 }
