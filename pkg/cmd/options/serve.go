@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -73,6 +74,9 @@ var (
 	// selfManaged are of no use where others keep the certificate.
 	selfManaged = []string{"ca-secret", "leaf-lifetime", "ca-lifetime", "ca-overlap"}
 )
+
+// StandaloneOnly are the flags that no webhook in a cluster takes.
+func StandaloneOnly() []string { return slices.Clone(standaloneOnly) }
 
 // AddFlags adds the flags.
 func (o *Serve) AddFlags(flags *pflag.FlagSet) {
