@@ -29,7 +29,7 @@ import (
 
 const namespace = "kubetorch-system"
 
-var helm, kustomize, root, chart string
+var helm, kubectl, kustomize, root, chart string
 
 func TestMain(m *testing.M) {
 	if err := prepare(); err != nil {
@@ -43,11 +43,12 @@ func prepare() (err error) {
 	if root, err = controlplane.RepositoryRoot(); err != nil {
 		return err
 	}
-	paths, err := controlplane.EnsureTools(context.Background(), os.Stderr, controlplane.Helm, controlplane.Kustomize)
+	paths, err := controlplane.EnsureTools(context.Background(), os.Stderr, controlplane.Helm, controlplane.Kubectl, controlplane.Kustomize)
 	if err != nil {
 		return err
 	}
-	helm, kustomize, chart = paths[controlplane.Helm], paths[controlplane.Kustomize], filepath.Join(root, "charts", "kubetorch-webhook")
+	helm, kubectl, kustomize = paths[controlplane.Helm], paths[controlplane.Kubectl], paths[controlplane.Kustomize]
+	chart = filepath.Join(root, "charts", "kubetorch-webhook")
 	return nil
 }
 

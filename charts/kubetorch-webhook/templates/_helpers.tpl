@@ -14,3 +14,12 @@ app.kubernetes.io/part-of: kubetorch
 {{ .repository }}{{ with $tag }}:{{ . }}{{ end }}{{ with .digest }}@{{ . }}{{ end }}
 {{- end -}}
 {{- end }}
+
+{{- /* Where this chart is found: a release in its registry, one from the repository in its folder. */}}
+{{- define "kubetorch-webhook.reference" -}}
+{{- if eq .Chart.AppVersion "unreleased" -}}
+charts/kubetorch-webhook
+{{- else -}}
+oci://ghcr.io/kubetorch/charts/{{ .Chart.Name }} --version {{ .Chart.Version }}
+{{- end -}}
+{{- end }}

@@ -132,4 +132,11 @@ func TestFromKubectlToHelmAndBack(t *testing.T) {
 		assert.NotEqual(t, "Helm", o.GetLabels()["app.kubernetes.io/managed-by"], what)
 	}
 	requireStored(t, "kept")
+
+	// Past it in an emergency, and back: entries come without rules.
+	do(t, dir, documented(t, "To get past it in an emergency:", "v0.2.0"))
+	back := strings.SplitAfter(documented(t, "Afterwards, as it was installed, of the same version:", "v0.2.0"), "\n")
+	do(t, dir, back[0])
+	assert.ElementsMatch(t, slices.Collect(maps.Keys(opened)), slices.Collect(maps.Keys(entries(t))))
+	assert.NotContains(t, slices.Collect(maps.Values(entries(t))), true)
 }
