@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -136,14 +138,20 @@ func open(t *testing.T) {
 	t.Helper()
 	expected, err := registration.NewExpected(types.NamespacedName{Namespace: namespace, Name: name}, "knative-serving")
 	require.NoError(t, err)
-	for gvr, entries := range map[schema.GroupVersionResource][]registration.Entry{mutating: expected.Mutating, validating: expected.Validating} {
+	for gvr, expected := range map[schema.GroupVersionResource][]registration.Entry{mutating: expected.Mutating, validating: expected.Validating} {
+		o, err := client.Resource(gvr).Get(t.Context(), name, metav1.GetOptions{})
+		require.NoError(t, err)
+		installed, _, err := unstructured.NestedSlice(o.Object, "webhooks")
+		require.NoError(t, err)
 		var patch []string
-		for i, e := range entries {
+		for _, e := range expected {
+			i := slices.IndexFunc(installed, func(w any) bool { return w.(map[string]any)["name"] == e.Name })
+			require.GreaterOrEqual(t, i, 0, e.Name)
 			rules, err := json.Marshal(e.Rules)
 			require.NoError(t, err)
 			patch = append(patch, fmt.Sprintf(`{"op":"add","path":"/webhooks/%d/rules","value":%s}`, i, rules))
 		}
-		_, err := client.Resource(gvr).Patch(t.Context(), name, types.JSONPatchType, []byte("["+strings.Join(patch, ",")+"]"), metav1.PatchOptions{FieldManager: registration.FieldManager})
+		_, err = client.Resource(gvr).Patch(t.Context(), name, types.JSONPatchType, []byte("["+strings.Join(patch, ",")+"]"), metav1.PatchOptions{FieldManager: registration.FieldManager})
 		require.NoError(t, err)
 	}
 }
@@ -161,6 +169,14 @@ func entries(t *testing.T) map[string]bool {
 		found[item.(map[string]any)["name"].(string)] = len(rules) > 0
 	}
 	return found
+}
+
+// requireRenamed demands that an entry which a version does not have any more is gone.
+func requireRenamed(t *testing.T) {
+	t.Helper()
+	names := slices.Collect(maps.Keys(entries(t)))
+	assert.Contains(t, names, "other.kubetorch.com")
+	assert.NotContains(t, names, "kinds.kubetorch.com")
 }
 
 // requireVersion demands that what a version states is there.

@@ -81,6 +81,7 @@ func TestFromKubectlToHelmAndBack(t *testing.T) {
 	dir := t.TempDir()
 	pack(t, dir, "v0.1.0")
 	pack(t, dir, "v0.2.0", "failureThreshold: 60", "failureThreshold: 90")
+	pack(t, dir, "v0.3.0", "kinds.kubetorch.com", "other.kubetorch.com")
 	do(t, dir, "kubectl apply --server-side -f install-v0.1.0.yaml")
 	before := identities(t)
 	store(t, "kept")
@@ -116,7 +117,11 @@ func TestFromKubectlToHelmAndBack(t *testing.T) {
 	do(t, dir, "helm upgrade kubetorch ./chart-v0.2.0 --namespace kubetorch-system --reuse-values --wait --set replicas=3")
 	same("upgraded by Helm")
 	requireVersion(t, "v0.2.0", 3, 90)
+	do(t, dir, "helm upgrade kubetorch ./chart-v0.3.0 --namespace kubetorch-system --reuse-values --wait")
+	requireRenamed(t)
 	do(t, dir, "helm upgrade kubetorch ./chart-v0.1.0 --namespace kubetorch-system --reuse-values --wait")
+	open(t)
+	same("back at the first version")
 	requireVersion(t, "v0.1.0", 3, 60)
 
 	do(t, dir, commands[0]+documented(t, "Back, with `names` as above,", "v0.1.0"))
@@ -131,6 +136,8 @@ func TestFromKubectlToHelmAndBack(t *testing.T) {
 		assert.NotContains(t, o.GetAnnotations(), "meta.helm.sh/release-name", what)
 		assert.NotEqual(t, "Helm", o.GetLabels()["app.kubernetes.io/managed-by"], what)
 	}
+	do(t, dir, "kubectl apply --server-side -f install-v0.3.0.yaml")
+	requireRenamed(t)
 	requireStored(t, "kept")
 
 	// Past it in an emergency, and back: entries come without rules.
