@@ -33,7 +33,8 @@ func inGroups(t *testing.T, user string, groups ...string) dynamic.Interface {
 func TestViewersReadPoliciesAndBudgetsAndWriteNone(t *testing.T) {
 	installed(t)
 	ns := newNamespace(t)
-	policy := storePolicy(t, ns, "{maxScale: {max: 4}}")
+	named := storePolicy(t, ns, "{maxScale: {max: 4}}") // and a budget of the same name
+	harness.NewBudget(t, client, named, harness.Named(ns), "  max: 8")
 	upgrade := func(group string) {
 		t.Helper()
 		helm(t, "upgrade", release, chart(), "--namespace", namespace, "--reuse-values", "--force-conflicts", "--set", "viewers.group="+group) // with the port of this machine
@@ -67,8 +68,8 @@ func TestViewersReadPoliciesAndBudgetsAndWriteNone(t *testing.T) {
 		"a service account of a pod": {inGroups(t, "system:serviceaccount:"+ns+":default", "system:serviceaccounts", "system:serviceaccounts:"+ns), false},
 	} {
 		t.Run(what, func(t *testing.T) {
-			for gvr, name := range map[schema.GroupVersionResource]string{policies: policy, budgets: stays} {
-				for verb, try := range readsOf(c.client.Resource(gvr), name) {
+			for _, gvr := range []schema.GroupVersionResource{policies, budgets} {
+				for verb, try := range readsOf(c.client.Resource(gvr), named) {
 					err := try(t.Context())
 					if c.reads {
 						assert.NoError(t, err, "%s %s", verb, gvr.Resource)
@@ -76,7 +77,7 @@ func TestViewersReadPoliciesAndBudgetsAndWriteNone(t *testing.T) {
 						assert.True(t, apierrors.IsForbidden(err), "%s %s: %v", verb, gvr.Resource, err)
 					}
 				}
-				for verb, try := range writesOf(c.client.Resource(gvr), name) {
+				for verb, try := range writesOf(c.client.Resource(gvr), named) {
 					err := try(t.Context())
 					assert.True(t, apierrors.IsForbidden(err), "%s %s: %v", verb, gvr.Resource, err)
 					assert.ErrorContains(t, err, fmt.Sprintf("cannot %s resource", verb))
