@@ -125,14 +125,14 @@ ANNOTATIONS  := title=kubetorch-webhook licenses=Apache-2.0 vendor=kubetorch ver
   documentation=https://github.com/kubetorch/webhook/tree/main/docs created=$(shell date -u -d @$(COMMITTED) +%FT%TZ)
 
 .PHONY: image
-image: ## Build the image as an OCI layout in dist/image, without a container engine
+image: ## Build the image as an OCI layout in dist/image, without a container engine; its SBOM and licences in dist
 	@echo "== building the image $(IMAGE):$(VERSION) for $(PLATFORMS): a minute or two for each platform at first"
 	@for platform in $(PLATFORMS); do \
 	  CGO_ENABLED=0 GOOS=$${platform%/*} GOARCH=$${platform#*/} $(GO) build -trimpath -buildvcs=false \
 	    -ldflags "$(IMAGELDFLAGS)" -o $(IMAGES)/$$platform/kubetorch-webhook ./cmd/webhook; \
 	done
 	@mkdir -p dist
-	@cd hack/release && $(GO) run ./cmd/image -reference $(IMAGE):$(VERSION) -layout $(abspath dist/image) \
+	@cd hack/release && $(GO) run ./cmd/image -reference $(IMAGE):$(VERSION) -layout $(abspath dist/image) -about $(abspath dist) -root $(abspath .) \
 	  $(foreach a,$(ANNOTATIONS),-annotation org.opencontainers.image.$(a)) -created $(COMMITTED) \
 	  $(foreach p,$(PLATFORMS),$(p)=$(abspath $(IMAGES)/$(p)/kubetorch-webhook))
 

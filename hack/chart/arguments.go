@@ -14,21 +14,34 @@ import (
 	"github.com/kubetorch/webhook/pkg/cmd/options"
 )
 
-// stated are the flags of serve that the chart sets by values of their own, or that are for
-// another way of running.
+// stated are the flags of serve that the chart sets by values of their own, or that no pod needs.
 var stated = []string{
 	"listen", "shutdown-delay", "knative-namespace", "excluded-namespaces", "api-request-timeout", "cert-dir", "namespace", "service", "webhook-configuration",
-	"ca-secret", "kubeconfig", "standalone", "policy", "knative-config", "kinds-file",
+	"ca-secret", "kubeconfig", "standalone", "kinds-file", "openreports",
 }
 
-// forms are what a flag's value looks like, by its type.
+// Durations are written in whole hours, minutes and seconds, which the chart's templates can compare.
+const (
+	hours   = `[1-9][0-9]{0,4}h([0-9]{1,5}m)?([0-9]{1,6}s)?` // up to eleven years
+	minutes = `[1-9][0-9]{0,5}m([0-9]{1,6}s)?`
+)
+
+// forms are what the values of flags look like, by themselves; what depends on other values is in
+// templates/_checks.tpl. test/chart holds both against what serve takes.
 var forms = map[string]string{
-	"duration": `([0-9]+(\\.[0-9]+)?(ns|us|ms|s|m|h))+`, "int": `[0-9]+`, "bool": `(true|false)`, "float64": `[0-9]*\\.?[0-9]+`,
-	"string": `.+`, "stringSlice": `.+`, "stringArray": `.+`,
+	"audit-interval":          `(` + hours + `|` + minutes + `|[1-9][0-9]{1,6}s)`,
+	"ca-lifetime":             `(` + hours + `|` + minutes + `|[1-9][0-9]{1,6}s)`,
+	"ca-overlap":              `(` + hours + `|` + minutes + `|[1-9][0-9]{0,6}s)`,
+	"leaf-lifetime":           `(` + hours + `|` + minutes + `|([5-9]|[1-9][0-9]{1,8})s)`,
+	"client-ca-file":          `/[A-Za-z0-9._/-]+`,
+	"client-names":            `[A-Za-z0-9 :._@*/-]+(,[A-Za-z0-9 :._@*/-]+)*`,
+	"log-format":              `(json|text)`,
+	"log-level":               `(debug|info|error)`,
+	"max-concurrent-requests": `[1-9][0-9]{0,5}`,
+	"max-unseen-share":        `([1-9][0-9]?|100)`,
+	"trace-endpoint":          `https?://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?`,
+	"trace-sampling":          `(0?\.[0-9]{1,9}|0|1(\.0)?)`,
 }
-
-// closed are flags with few values.
-var closed = map[string]string{"log-level": `(debug|info|error)`, "log-format": `(json|text)`}
 
 // arguments writes into the schema of the chart's values which arguments there are.
 func arguments(schema string) error {
@@ -36,22 +49,19 @@ func arguments(schema string) error {
 	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
 	o.AddFlags(flags)
 	var patterns []string
-	var err error
+	var unknown []string
 	flags.VisitAll(func(f *pflag.Flag) {
-		if slices.Contains(stated, f.Name) {
-			return
+		form, known := forms[f.Name]
+		switch {
+		case slices.Contains(stated, f.Name) || slices.Contains(options.StandaloneOnly(), f.Name):
+		case !known:
+			unknown = append(unknown, "--"+f.Name)
+		default:
+			patterns = append(patterns, f.Name+"="+form)
 		}
-		form := closed[f.Name]
-		if form == "" {
-			form = forms[f.Value.Type()]
-		}
-		if form == "" {
-			err = fmt.Errorf("--%s: no form is known for a %s", f.Name, f.Value.Type())
-		}
-		patterns = append(patterns, f.Name+"="+strings.ReplaceAll(form, `\\`, `\`))
 	})
-	if err != nil {
-		return err
+	if len(unknown) > 0 {
+		return fmt.Errorf("no form is known of %s: add it to forms, or to stated", strings.Join(unknown, ", "))
 	}
 	text, err := os.ReadFile(schema)
 	if err != nil {

@@ -34,7 +34,8 @@ with a certificate that the configurations verify. helm test does that.
 
 The exit code is 1 if something is not as it should be, 2 if the cluster cannot be read.`,
 		Example: `  kubetorch-webhook check
-  kubetorch-webhook check --wait 2m`,
+  kubetorch-webhook check --wait 2m
+  kubetorch-webhook check --kinds-file kinds.yaml   # with kinds that the webhook was given beside its own`,
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error { return runCheck(c.Context(), &o, c.OutOrStdout()) },
 	}

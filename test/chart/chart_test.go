@@ -29,7 +29,7 @@ import (
 
 const namespace = "kubetorch-system"
 
-var helm, kustomize, root, chart string
+var helm, kubectl, kustomize, root, chart string
 
 func TestMain(m *testing.M) {
 	if err := prepare(); err != nil {
@@ -43,11 +43,12 @@ func prepare() (err error) {
 	if root, err = controlplane.RepositoryRoot(); err != nil {
 		return err
 	}
-	paths, err := controlplane.EnsureTools(context.Background(), os.Stderr, controlplane.Helm, controlplane.Kustomize)
+	paths, err := controlplane.EnsureTools(context.Background(), os.Stderr, controlplane.Helm, controlplane.Kubectl, controlplane.Kustomize)
 	if err != nil {
 		return err
 	}
-	helm, kustomize, chart = paths[controlplane.Helm], paths[controlplane.Kustomize], filepath.Join(root, "charts", "kubetorch-webhook")
+	helm, kubectl, kustomize = paths[controlplane.Helm], paths[controlplane.Kubectl], paths[controlplane.Kustomize]
+	chart = filepath.Join(root, "charts", "kubetorch-webhook")
 	return nil
 }
 
@@ -310,46 +311,6 @@ func at(value any, path ...string) any {
 		}
 	}
 	return value
-}
-
-func TestTheSchemaRefusesWhatTheChartDoesNotKnow(t *testing.T) {
-	t.Parallel()
-	for name, c := range map[string]struct {
-		set, want string
-	}{
-		"a value that there is not":   {`replicaCount=3`, "replicaCount"},
-		"a misspelt value":            {`image.repositry="x"`, "repositry"},
-		"one replica":                 {`replicas=1`, "replicas"},
-		"text for a number":           {`replicas="3"`, "replicas"},
-		"another source":              {`certificates.source="vault"`, "source"},
-		"a digest that is none":       {`image.digest="latest"`, "digest"},
-		"an argument that is no flag": {`extraArgs=["serve"]`, "extraArgs"},
-		"a budget that allows all":    {`disruptionBudget.minAvailable=0`, "minAvailable"},
-		"a namespace of two words":    {`knativeNamespace="a b"`, "knativeNamespace"},
-		"no resources":                {`resources={"request":{}}`, "request"},
-		"a delay below 0":             {`shutdownDelaySeconds=-1`, "shutdownDelaySeconds"},
-		"memory in Gb":                {`resources={"limits":{"memory":"1Gb"}}`, "memory"},
-		"milli-bytes":                 {`resources={"limits":{"memory":"512m"}}`, "memory"},
-		"cores in Gi":                 {`resources={"requests":{"cpu":"16Gi"}}`, "cpu"},
-		"a flag that there is not":    {`extraArgs=["--audit-intervall=1h"]`, "extraArgs"},
-		"a duration without a unit":   {`extraArgs=["--audit-interval=60"]`, "extraArgs"},
-		"a flag that is a value":      {`extraArgs=["--listen=:8443"]`, "extraArgs"},
-		"a label that selects":        {`podLabels={"app.kubernetes.io/name":"other"}`, "podLabels"},
-		"a variable that is set":      {`env=[{"name":"POD_NAME","value":"x"}]`, "env"},
-		"a kind without a resource":   {`operatorKinds=[{"group":"acme.com","kind":"Train","pods":[{"template":"spec.template"}]}]`, "resource"},
-		"a kind without pods":         {`operatorKinds=[{"group":"acme.com","kind":"Train","resource":"trains","pods":[]}]`, "pods"},
-		"a row of other words":        {`operatorKinds=[{"group":"acme.com","kind":"Train","resource":"trains","maker":"acme/operator","pods":[{"template":"spec.template"}]}]`, "maker"},
-		"an account without its home": {`operatorKinds=[{"group":"acme.com","kind":"Train","resource":"trains","makers":["operator"],"pods":[{"template":"spec.template"}]}]`, "makers"},
-		"a table in the table":        {`operatorKinds={"kinds":[]}`, "operatorKinds"},
-		"a label that is none":        {`monitoring.rules={"enabled":true,"labels":{"release":"a b"}}`, "release"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			_, err := template(t, namespace, c.set)
-			require.ErrorContains(t, err, "values don't meet the specifications of the schema")
-			assert.ErrorContains(t, err, c.want)
-		})
-	}
 }
 
 // A chart that is no release says what to do before anything is installed.

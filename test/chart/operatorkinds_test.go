@@ -64,6 +64,25 @@ func TestOperatorKindsReachTheProgram(t *testing.T) {
 	}
 }
 
+// TestTheCheckReadsTheSameKinds: without them it would not know the rules that the first ready replica adds.
+func TestTheCheckReadsTheSameKinds(t *testing.T) {
+	t.Parallel()
+	const row = `operatorKinds=[{"group":"acme.com","kind":"Train","resource":"trains","pods":[{"template":"spec.template"}]}]`
+	rendered, err := template(t, namespace, row)
+	require.NoError(t, err)
+	program := at(rendered[webhook], "spec", "template", "spec")
+	out, err := run(t, helm, "template", "release", chart, "--namespace", namespace, "--set", "image.tag=1.2", "--set-json", row, "--show-only", "templates/tests/check.yaml")
+	require.NoError(t, err)
+	check := at(read(t, out)["v1/Pod/"+namespace+"/kubetorch-webhook-check"], "spec")
+	const file = "--kinds-file=/etc/kubetorch-webhook/kinds.yaml"
+	assert.Contains(t, at(program, "containers", "0", "args"), file)
+	assert.Contains(t, at(check, "containers", "0", "args"), file)
+	for _, path := range [][]string{{"volumes"}, {"containers", "0", "volumeMounts"}} {
+		assert.NotEmpty(t, at(check, path...))
+		assert.Equal(t, at(program, path...), at(check, path...), path)
+	}
+}
+
 // TestPodsAreMadeAnewWithOtherOperatorKinds: the program reads the file once.
 func TestPodsAreMadeAnewWithOtherOperatorKinds(t *testing.T) {
 	t.Parallel()

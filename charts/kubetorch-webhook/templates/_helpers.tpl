@@ -19,3 +19,12 @@ app.kubernetes.io/part-of: kubetorch
 {{- define "kubetorch-webhook.excluded" -}}
 {{ concat .Values.excludedNamespaces (list .Release.Namespace .Values.knativeNamespace) | uniq | join ", " }}
 {{- end }}
+
+{{- /* Where this chart is found: a release in its registry, one from the repository in its folder. */}}
+{{- define "kubetorch-webhook.reference" -}}
+{{- if eq .Chart.AppVersion "unreleased" -}}
+charts/kubetorch-webhook
+{{- else -}}
+oci://ghcr.io/kubetorch/charts/{{ .Chart.Name }} --version {{ .Chart.Version }}
+{{- end -}}
+{{- end }}

@@ -60,17 +60,8 @@ func (o Options) Write(ctx context.Context) (push []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	modules, err := o.modules(ctx)
-	if err != nil {
-		return nil, err
-	}
-	document, err := sbom.Document{Name: o.Image, Version: o.Version, Digest: digest, Created: o.Created, Modules: modules}.SPDX()
-	if err != nil {
-		return nil, err
-	}
 	files := map[string][]byte{
-		packed: nil, "install.yaml": install, "sbom.spdx.json": document,
-		"LICENSES.txt": []byte(sbom.Licenses(modules)), "notes.md": []byte(o.notes(news, digest)),
+		packed: nil, "install.yaml": install, "notes.md": []byte(o.notes(news, digest)),
 	}
 	var archives []archived
 	for _, platform := range slices.Sorted(maps.Keys(o.Programs)) {
@@ -90,6 +81,10 @@ func (o Options) Write(ctx context.Context) (push []string, err error) {
 		if err := os.WriteFile(filepath.Join(o.Out, name), content, 0o644); err != nil {
 			return nil, err
 		}
+	}
+	about := sbom.Document{Name: o.Image, Version: o.Version, Digest: digest, Created: o.Created}
+	if err := about.Write(ctx, o.Root, o.Out, slices.Sorted(maps.Values(o.Programs))...); err != nil {
+		return nil, err
 	}
 	if err := checksums(o.Out); err != nil {
 		return nil, err
@@ -129,14 +124,6 @@ func (o Options) chart(digest string) (string, error) {
 	}
 	name := c.Name + "-" + c.Version + ".tgz"
 	return name, os.WriteFile(filepath.Join(o.Out, name), c.Archive, 0o644)
-}
-
-func (o Options) modules(ctx context.Context) ([]sbom.Module, error) {
-	downloaded, err := sbom.Downloaded(ctx, o.Root)
-	if err != nil {
-		return nil, err
-	}
-	return sbom.Programs(downloaded, slices.Sorted(maps.Values(o.Programs))...)
 }
 
 // checksums writes the SHA-256 of every file, as sha256sum -c reads it.

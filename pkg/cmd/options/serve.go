@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -75,6 +76,9 @@ var (
 	// selfManaged are of no use where others keep the certificate.
 	selfManaged = []string{"ca-secret", "leaf-lifetime", "ca-lifetime", "ca-overlap"}
 )
+
+// StandaloneOnly are the flags that no webhook in a cluster takes.
+func StandaloneOnly() []string { return slices.Clone(standaloneOnly) }
 
 // AddFlags adds the flags.
 func (o *Serve) AddFlags(flags *pflag.FlagSet) {

@@ -2,9 +2,12 @@ package install
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -13,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/kubetorch/webhook/test/controlplane"
 	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
@@ -101,6 +105,7 @@ func TestTheWebhookSeesWhetherItIsRegistered(t *testing.T) {
 		awaitReady(t, policy, "True", "InForce")
 	})
 	t.Run("configurations that are gone", func(t *testing.T) {
+		gone := time.Now()
 		for _, command := range documented(t, "To get past it in an emergency:") {
 			execute(t, command)
 		}
@@ -108,6 +113,15 @@ func TestTheWebhookSeesWhetherItIsRegistered(t *testing.T) {
 			return strings.Contains(awaitReady(t, policy, "False", "NotRegistered"), "the validating webhook configuration kubetorch-webhook is missing")
 		})
 		awaitBudgetReady(t, stays, "False", "NotRegistered")
+		for gvr, object := range map[schema.GroupVersionResource]string{policies: policy, budgets: stays} {
+			within(t, gone, "condition Ready of "+object, turned(t, gvr, object))
+		}
+		checked, err := time.Parse(time.RFC3339, nestedString(get(t, policies, "", policy), "status", "checked"))
+		require.NoError(t, err)
+		assert.False(t, checked.Before(gone.Truncate(time.Second)), "somebody has looked since")
+		for _, r := range hook.Replicas {
+			within(t, gone, "the log of "+r.Address, logged(t, r, gone, "not registered as it should be", "the validating webhook configuration kubetorch-webhook is missing"))
+		}
 		for _, r := range hook.Replicas {
 			harness.Eventually(t, fmt.Sprintf("the metric of %s", r.Address), func() bool {
 				_, metrics := ask(r.Address, "GET", "/metrics", "")
@@ -119,6 +133,53 @@ func TestTheWebhookSeesWhetherItIsRegistered(t *testing.T) {
 		awaitReady(t, policy, "True", "InForce")
 		awaitBudgetReady(t, stays, "True", "InForce")
 	})
+}
+
+// within demands that what is shown about the configurations is so within a minute, by the program's own clock.
+func within(t *testing.T, gone time.Time, what string, shown time.Time) {
+	t.Helper()
+	t.Logf("%s: after %s", what, shown.Sub(gone).Round(time.Second))
+	assert.Less(t, shown.Sub(gone), time.Minute, what)
+}
+
+// turned is when an object became not ready.
+func turned(t *testing.T, gvr schema.GroupVersionResource, name string) time.Time {
+	t.Helper()
+	conditions, _, err := unstructured.NestedSlice(get(t, gvr, "", name).Object, "status", "conditions")
+	require.NoError(t, err)
+	for _, item := range conditions {
+		if c := item.(map[string]any); c["type"] == "Ready" {
+			at, err := time.Parse(time.RFC3339, c["lastTransitionTime"].(string))
+			require.NoError(t, err)
+			return at
+		}
+	}
+	t.Fatalf("%s has no condition Ready", name)
+	return time.Time{}
+}
+
+// logged is when a replica first logged an error after a moment, that says some words and why.
+func logged(t *testing.T, r *controlplane.Replica, after time.Time, message, why string) (at time.Time) {
+	t.Helper()
+	harness.Eventually(t, "the log of "+r.Address, func() bool {
+		text, err := os.ReadFile(r.Process().LogFile())
+		require.NoError(t, err)
+		for line := range strings.Lines(string(text)) {
+			var entry struct {
+				Level, Msg, Why string
+				TS              time.Time
+			}
+			if json.Unmarshal([]byte(line), &entry) != nil || entry.TS.Before(after) {
+				continue
+			}
+			if entry.Level == "error" && strings.HasPrefix(entry.Msg, message) && strings.Contains(entry.Why, why) {
+				at = entry.TS
+				return true
+			}
+		}
+		return false
+	})
+	return at
 }
 
 func rulesOf(t *testing.T, gvr schema.GroupVersionResource) map[string][]any {

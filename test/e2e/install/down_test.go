@@ -90,7 +90,7 @@ func TestWhileTheWebhookIsDown(t *testing.T) {
 		harness.Eventually(t, what, func() bool { return r.do(t.Context()) == nil })
 	}
 	resume()
-	for _, command := range documented(t, "Afterwards, as it was installed:") {
+	for _, command := range documented(t, "again. Afterwards, as it was installed, of the same version:") {
 		if command[0] == "helm" {
 			execute(t, command)
 		}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -37,6 +38,7 @@ var (
 	roleBindings          = schema.GroupVersionResource{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "rolebindings"}
 	clusterRoles          = schema.GroupVersionResource{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "clusterroles"}
 	clusterRoleBindings   = schema.GroupVersionResource{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "clusterrolebindings"}
+	configMaps            = schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}
 	secrets               = schema.GroupVersionResource{Version: "v1", Resource: "secrets"}
 	deployments           = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
 	statefulSets          = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "statefulsets"}
@@ -95,9 +97,10 @@ func helmInstall(t *testing.T) {
 }
 
 // start runs the replicas of a webhook that manifests install, or that is installed.
-func start(manifests string) (err error) {
+func start(manifests string, args ...string) (err error) {
 	hook, err = cluster.InstallWebhook(context.Background(), controlplane.WebhookOptions{
-		Binary: program, Manifests: manifests, Replicas: replicas, ExtraArgs: []string{"--shutdown-delay=" + shutdownDelay.String(), "--api-request-timeout=" + requestTimeout.String()},
+		Binary: program, Manifests: manifests, Replicas: replicas,
+		ExtraArgs: append([]string{"--shutdown-delay=" + shutdownDelay.String(), "--api-request-timeout=" + requestTimeout.String()}, args...),
 	})
 	return err
 }
@@ -135,13 +138,23 @@ func documented(t *testing.T, line string) [][]string {
 	return commands
 }
 
-// execute runs a documented kubectl or helm command, as from the root of the repository.
+// execute runs a documented kubectl or helm command, with the repository's chart and manifests for those
+// of a release.
 func execute(t *testing.T, words []string) {
 	t.Helper()
-	program, args := words[0], words[1:]
+	program, args := words[0], slices.Clone(words[1:])
+	if i := slices.Index(args, "--version"); i > 0 {
+		args = slices.Delete(args, i, i+2)
+	}
 	for i, arg := range args {
-		if strings.HasPrefix(arg, "deploy") || strings.HasPrefix(arg, "charts/") {
-			args[i] = filepath.Join(root, arg)
+		switch arg {
+		case "oci://ghcr.io/kubetorch/charts/kubetorch-webhook":
+			args[i] = chart()
+		case "install.yaml":
+			rendered, _, err := cluster.Kubectl(t.Context(), nil, "kustomize", filepath.Join(root, "deploy"))
+			require.NoError(t, err)
+			args[i] = filepath.Join(t.TempDir(), arg)
+			require.NoError(t, os.WriteFile(args[i], []byte(rendered), 0o644))
 		}
 	}
 	if program == "helm" {
