@@ -176,7 +176,7 @@ func TestWhatTheClusterNeedsIsOutsideInBothInstallations(t *testing.T) {
 	require.NoError(t, err)
 	elsewhere, err := template(t, "platform", `knativeNamespace="serverless"`)
 	require.NoError(t, err)
-	more, err := template(t, namespace, `excludedNamespaces={kube-system,monitoring}`)
+	more, err := template(t, namespace, `excludedNamespaces=["kube-system", "monitoring"]`)
 	require.NoError(t, err)
 	for name, c := range map[string]struct {
 		objects  objects
@@ -264,6 +264,7 @@ func TestValuesChangeWhatTheySay(t *testing.T) {
 		"a pull policy":        {[]string{`image.pullPolicy="Always"`}, deployment, append(container, "imagePullPolicy"), "Always"},
 		"a pull secret":        {[]string{`imagePullSecrets=[{"name":"registry"}]`}, deployment, []string{"spec", "template", "spec", "imagePullSecrets"}, []any{map[string]any{"name": "registry"}}},
 		"arguments":            {[]string{`shutdownDelaySeconds=15`, `apiRequestTimeoutSeconds=90`, `knativeNamespace="serverless"`, `extraArgs=["--audit-interval=1h"]`}, deployment, append(container, "args"), []any{"serve", "--listen=:9443", "--shutdown-delay=15s", "--knative-namespace=serverless", "--api-request-timeout=90s", "--audit-interval=1h"}},
+		"namespaces left out":  {[]string{`excludedNamespaces=["monitoring"]`}, deployment, append(container, "args"), []any{"serve", "--listen=:9443", "--shutdown-delay=10s", "--excluded-namespaces=monitoring"}},
 		"the grace period":     {[]string{`shutdownDelaySeconds=15`}, deployment, []string{"spec", "template", "spec", "terminationGracePeriodSeconds"}, int64(35)},
 		"resources":            {[]string{`resources={"requests":{"memory":"1Gi","cpu":null},"limits":null}`}, deployment, append(container, "resources"), map[string]any{"requests": map[string]any{"memory": "1Gi"}}},
 		"a priority class":     {[]string{`priorityClassName="platform"`}, deployment, []string{"spec", "template", "spec", "priorityClassName"}, "platform"},
