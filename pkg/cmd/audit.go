@@ -183,7 +183,9 @@ func concluded(r audit.Report, errOut io.Writer) error {
 	for _, d := range r.Policies {
 		if len(d.Invalid) > 0 {
 			invalid = append(invalid, d.Name)
-			fmt.Fprintf(errOut, "policy %s is invalid: %v\n", d.Name, d.Invalid.ToAggregate())
+			for _, e := range d.Invalid {
+				fmt.Fprintf(errOut, "policy %s is invalid: %v\n", d.Name, e)
+			}
 		}
 	}
 	text := fmt.Sprintf("%s in %s", count(len(r.Findings), "violation"), count(r.Objects, "object"))
