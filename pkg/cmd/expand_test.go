@@ -136,7 +136,7 @@ func TestExpand(t *testing.T) {
 		"Knative's configuration counts": {files: []string{"in.yaml", labelled, "k.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: config-defaults}\ndata: {revision-cpu-limit: '1'}\n"},
 			args: []string{"-f", "in.yaml", "--knative-config", "k.yaml"}, code: 1,
 			err: "Refused: Service default/inference (in.yaml)\n" +
-				`  * metadata.annotations[compute.kubetorch.com/cpus]: Invalid value: "2": is above the limit 1 (cluster config-defaults); set resources.limits.cpu` + "\n" +
+				`  * metadata.annotations[compute.kubetorch.com/cpus]: Invalid value: "2": is above the limit 1 (revision-cpu-limit of config-defaults); set resources.limits.cpu` + "\n" +
 				"kubetorch-webhook: refused, so nothing was printed\n"},
 		"other ConfigMaps are passed over with a warning": {files: []string{"in.yaml", labelled, "k.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: config-gc}\n"},
 			args: []string{"-f", "in.yaml", "--knative-config", "k.yaml"}, out: labelledOut,

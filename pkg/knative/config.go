@@ -242,6 +242,11 @@ func (c *Config) ResourceDefault(list, name string) *resource.Quantity {
 	return nil
 }
 
+// ResourceDefaultKey is the key of config-defaults that says so.
+func ResourceDefaultKey(list, name string) string {
+	return "revision-" + name + "-" + strings.TrimSuffix(list, "s")
+}
+
 // RevisionTimeout and MaxRevisionTimeout are the seconds that a request may take where a
 // template says nothing, and at most.
 func (c *Config) RevisionTimeout() int64    { return c.defaults.RevisionTimeoutSeconds }

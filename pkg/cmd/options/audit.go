@@ -19,8 +19,8 @@ type Audit struct {
 	// KnativeVersion is the release of Knative, such as 1.18; empty for that of the cluster, or the one
 	// that the ConfigMaps name, else the newest known.
 	KnativeVersion string
-	Output           string
-	Kinds            Kinds
+	Output         string
+	Kinds          Kinds
 }
 
 var auditOutputs = []string{"table", "json", "html", "openreports"}
