@@ -15,7 +15,9 @@ import (
 
 func TestPartsOfAByteStayWhereTheyWere(t *testing.T) {
 	for kind, fill := range map[string]func(old, o manifest.Object) expand.Result{
-		"Deployment": func(old, o manifest.Object) expand.Result { return expand.Deployment(expand.Input{Old: old, Object: o}) },
+		"Deployment": func(old, o manifest.Object) expand.Result {
+			return expand.Deployment(expand.Input{Old: old, Object: o})
+		},
 		"Service": func(old, o manifest.Object) expand.Result {
 			return expand.Service(expand.Input{Old: old, Object: o, Knative: knative.Default()})
 		},
