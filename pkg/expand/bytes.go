@@ -44,10 +44,15 @@ func (e *expansion) checkBytes() {
 	})
 }
 
-// AsWritten gives errors about parts of a byte the text that an object has there: others have
-// another one that means the same.
+// AsWritten gives errors about what was made of an object the words that fit the object: the text
+// of parts of a byte as it stands there, and "required" where a number of 0 is that of nothing.
 func AsWritten(errs field.ErrorList, o manifest.Object) field.ErrorList {
 	errs = slices.Clone(errs)
+	for i, e := range errs {
+		if v, ok := manifest.Find(o, e.Field); e.Type == field.ErrorTypeInvalid && e.BadValue == int64(0) && (!ok || v == nil) {
+			errs[i] = &field.Error{Type: field.ErrorTypeRequired, Field: e.Field, BadValue: "", Detail: e.Detail}
+		}
+	}
 	fractions(o, func(at location, text string) {
 		for i, e := range errs {
 			if other, ok := e.BadValue.(string); ok && e.Field == at.field().String() && e.Detail == parameter.NoBytes(other).Error() {

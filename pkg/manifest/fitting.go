@@ -73,6 +73,28 @@ func zero(t reflect.Type) (v any) {
 	return v
 }
 
+// Find is the value at a path as field.Path writes it; ok is false if there is none.
+func Find(o Object, path string) (v any, ok bool) {
+	v = o
+	for _, step := range steps(path) {
+		switch in := v.(type) {
+		case Object:
+			v, ok = in[step]
+		case []any:
+			i, err := strconv.Atoi(step)
+			if ok = err == nil && i >= 0 && i < len(in); ok {
+				v = in[i]
+			}
+		default:
+			ok = false
+		}
+		if !ok {
+			return nil, false
+		}
+	}
+	return v, true
+}
+
 // steps are the names, keys and indexes of a path as field.Path writes it.
 func steps(path string) []string {
 	var all []string

@@ -206,7 +206,13 @@ func flatten(docs []Document) []Document {
 }
 
 func isList(o manifest.Object) bool {
-	return manifest.Text(o, "apiVersion") == "v1" && strings.HasSuffix(manifest.Text(o, "kind"), "List") && o["items"] != nil
+	_, ok := o["items"].([]any)
+	return ok && namedList(o)
+}
+
+// namedList tells whether an object is a v1 List by its name.
+func namedList(o manifest.Object) bool {
+	return manifest.Text(o, "apiVersion") == "v1" && strings.HasSuffix(manifest.Text(o, "kind"), "List")
 }
 
 // readConfigMap reads the name and the data of a ConfigMap, and says what is wrong with it. The
