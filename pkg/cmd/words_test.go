@@ -60,6 +60,8 @@ func TestNoMessageSpeaksOfGo(t *testing.T) {
 	of([]string{"expand", "-f", "-"}, service, "template", "traffic")
 	of([]string{"expand", "-f", "-"}, strings.Replace(service, "%s: %s", "template: {spec: {%s: %s}}", 1), "containers", "volumes", "timeoutSeconds", "nodeSelector")
 	of([]string{"expand", "-f", "-"}, strings.NewReplacer("serving.knative.dev/v1", "apps/v1", "kind: Service", "kind: Deployment").Replace(service), "template", "replicas", "strategy")
+	of([]string{"simulate", "-f", "in.yaml", "--load", "FILE"}, "{\"status\": \"success\", \"data\": {\"resultType\": \"matrix\", \"%s\": %s}}", "result", "more")
+	of([]string{"simulate", "-f", "in.yaml", "--load", "FILE"}, "%s,%s\n1,2\n", "time")
 	for _, file := range []string{"metadata: %s\n", "metadata: {name: a, labels: %s}\n", "%s: {}\n", "data: {a: b}\n%s\n"} {
 		runs = append(runs, run{[]string{"expand", "-f", "-"}, "apiVersion: v1\nkind: ConfigMap\n" + file})
 	}
