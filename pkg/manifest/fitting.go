@@ -135,3 +135,12 @@ func Below(path, whole string) bool {
 	rest, ok := strings.CutPrefix(path, whole)
 	return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
 }
+
+// Together words several errors as one text.
+func Together(errs field.ErrorList) string {
+	texts := make([]string, len(errs))
+	for i, e := range errs {
+		texts[i] = e.Error()
+	}
+	return strings.Join(texts, "; ")
+}

@@ -152,11 +152,7 @@ func readAnswer(content []byte, a *rangeAnswer) error {
 		return errors.New("it is no JSON object")
 	}
 	if errs := manifest.CheckType(o, reflect.TypeFor[rangeAnswer](), nil, nil); len(errs) > 0 {
-		texts := make([]string, len(errs))
-		for i, e := range errs {
-			texts[i] = e.Error()
-		}
-		return errors.New(strings.Join(texts, "; "))
+		return errors.New(manifest.Together(errs))
 	}
 	if json.Unmarshal(content, a) != nil {
 		return errors.New("values of data.result must be pairs of a time and a number as text")
