@@ -32,7 +32,7 @@ import (
 func newAudit() *cobra.Command {
 	var o options.Audit
 	c := &cobra.Command{
-		Use:   "audit [--kubeconfig FILE] [--context NAME] [--policy FILE]... [-o table|json|html|openreports]",
+		Use:   "audit [--kubeconfig FILE] [--context NAME] [--policy FILE]... [--knative-version VERSION] [-o table|json|html|openreports]",
 		Short: "List what exists and breaks a bound of the policies in force",
 		Long: `List what exists and breaks a bound of the policies in force. Nothing is changed.
 
@@ -65,6 +65,9 @@ func runAudit(ctx context.Context, o *options.Audit, in io.Reader, out, errOut i
 	inputs, err := offline.Load(o.Policies, o.KnativeConfigs, in)
 	if err != nil {
 		return err
+	}
+	if err := inputs.OfRelease(o.KnativeVersion); err != nil {
+		return fmt.Errorf("--knative-version: %w", err)
 	}
 	for _, w := range inputs.Warnings {
 		fmt.Fprintf(errOut, "Warning: %s\n", w)
@@ -157,9 +160,14 @@ func readCluster(ctx context.Context, o *options.Audit, input *audit.Input, budg
 		return read, err
 	}
 	input.Policies = input.Policies.WithClasses(classes)
-	if input.Knative, err = cluster.Knative(ctx, client, o.KnativeNamespace); err != nil {
+	settings := offline.Inputs{}
+	if settings.Knative, err = cluster.Knative(ctx, client, o.KnativeNamespace); err != nil {
 		return read, err
 	}
+	if err := settings.OfRelease(o.KnativeVersion); err != nil {
+		return read, fmt.Errorf("--knative-version: %w", err)
+	}
+	input.Knative = settings.Knative
 	objects, err := cluster.ListWith(ctx, source, o.Kinds.Operators())
 	if err != nil {
 		return read, err
@@ -180,7 +188,9 @@ func concluded(r audit.Report, errOut io.Writer) error {
 	for _, d := range r.Policies {
 		if len(d.Invalid) > 0 {
 			invalid = append(invalid, d.Name)
-			fmt.Fprintf(errOut, "policy %s is invalid: %v\n", d.Name, d.Invalid.ToAggregate())
+			for _, e := range d.Invalid {
+				fmt.Fprintf(errOut, "policy %s is invalid: %v\n", d.Name, e)
+			}
 		}
 	}
 	text := fmt.Sprintf("%s in %s", count(len(r.Findings), "violation"), count(r.Objects, "object"))

@@ -54,3 +54,18 @@ func TestAuditOutputs(t *testing.T) {
 		golden(t, name, times.ReplaceAllString(out, "TIME"))
 	}
 }
+
+func TestAuditTakesTheReleaseOfKnativeAsTheOthersDo(t *testing.T) {
+	t.Chdir(files(t, "p.yaml", auditPolicies, "o.yaml", auditObjects))
+	_, want, _ := runIn(t, "", "audit", "-f", "o.yaml", "--policy", "p.yaml")
+	code, out, errOut := runIn(t, "", "audit", "-f", "o.yaml", "--policy", "p.yaml", "--knative-version", "1.16")
+	assert.Equal(t, 1, code)
+	assert.Equal(t, want, out)
+	assert.NotContains(t, errOut, "Warning")
+	_, _, errOut = runIn(t, "", "audit", "-f", "o.yaml", "--policy", "p.yaml", "--knative-version", "1.3")
+	assert.Contains(t, errOut, "Warning: Knative 1.3 is not one of those known")
+	code, out, errOut = runIn(t, "", "audit", "-f", "o.yaml", "--policy", "p.yaml", "--knative-version", "newest")
+	assert.Equal(t, 2, code)
+	assert.Empty(t, out)
+	assert.Equal(t, "kubetorch-webhook: --knative-version: invalid value: newest; allowed: a version of Knative Serving from 1.15 to 1.24\n", errOut)
+}

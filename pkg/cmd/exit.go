@@ -9,7 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	utilerrors "k8s.io/apimachinery/pkg/util/errors"
+
+	"github.com/kubetorch/webhook/pkg/offline"
 )
 
 // Exit codes.
@@ -64,11 +65,10 @@ func noArguments(c *cobra.Command, args []string) error {
 // printError writes one line per problem. Problems that are wrapped stay with the words
 // around them, which say where they are.
 func printError(out io.Writer, err error) {
-	problems := []error{err}
-	if all, ok := err.(utilerrors.Aggregate); ok {
-		problems = all.Errors()
+	if f, ok := err.(failed); ok {
+		err = f.error
 	}
-	for _, problem := range problems {
+	for _, problem := range offline.Problems(err) {
 		fmt.Fprintf(out, "kubetorch-webhook: %v\n", problem)
 	}
 }
@@ -90,8 +90,16 @@ func unknownCommand(root *cobra.Command, args []string) error {
 	return noArguments(root, args)
 }
 
-// unknownFlag names the flag that was meant.
-func unknownFlag(c *cobra.Command, err error) error {
+// wrongFlag says what a flag takes, and names the flag that was meant by one that there is not.
+func wrongFlag(c *cobra.Command, err error) error {
+	var value *pflag.InvalidValueError
+	if errors.As(err, &value) {
+		must, ok := flagTypes[value.GetFlag().Value.Type()]
+		if !ok {
+			return err
+		}
+		return fmt.Errorf("--%s: Invalid value: %q: must be %s; see %s --help", value.GetFlag().Name, value.GetValue(), must, c.CommandPath())
+	}
 	var unknown *pflag.NotExistError
 	if !errors.As(err, &unknown) {
 		return err
@@ -104,6 +112,12 @@ func unknownFlag(c *cobra.Command, err error) error {
 		}
 	})
 	return fmt.Errorf("%w%s; see %s --help", err, didYouMean(near), c.CommandPath())
+}
+
+// flagTypes say what flags take, by the names of their types.
+var flagTypes = map[string]string{
+	"bool": "true or false", "int": "a whole number", "int32": "a whole number", "int64": "a whole number", "uint64": "a whole number of at least 0",
+	"float64": "a number", "duration": "a duration such as 90s or 10m",
 }
 
 // nearCommands are those that may have been meant.

@@ -41,28 +41,16 @@ func runExpand(ctx context.Context, o *options.Expand, in io.Reader, out, errOut
 	if err != nil {
 		return err
 	}
-	if o.Diff {
-		return runDiff(out, errOut, outcomes)
-	}
 	if offline.Report(errOut, outcomes) {
 		return Failed(errors.New("refused, so nothing was printed"))
 	}
-	if o.Output == "json" {
+	switch {
+	case o.Diff:
+		return Failed(offline.WriteDiff(out, outcomes))
+	case o.Output == "json":
 		return Failed(offline.WriteJSON(out, outcomes))
 	}
 	return Failed(offline.WriteYAML(out, docs, outcomes))
-}
-
-// runDiff prints what admission changes, of objects that are refused nothing.
-func runDiff(out, errOut io.Writer, outcomes []offline.Outcome) error {
-	refused := offline.Report(errOut, outcomes)
-	if err := offline.WriteDiff(out, outcomes); err != nil {
-		return Failed(err)
-	}
-	if refused {
-		return Failed(errors.New("refused, see above"))
-	}
-	return nil
 }
 
 // admitAll reads what the flags name and admits every object.

@@ -136,7 +136,7 @@ func TestExpand(t *testing.T) {
 		"Knative's configuration counts": {files: []string{"in.yaml", labelled, "k.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: config-defaults}\ndata: {revision-cpu-limit: '1'}\n"},
 			args: []string{"-f", "in.yaml", "--knative-config", "k.yaml"}, code: 1,
 			err: "Refused: Service default/inference (in.yaml)\n" +
-				`  * metadata.annotations[compute.kubetorch.com/cpus]: Invalid value: "2": is above the limit 1 (cluster config-defaults); set resources.limits.cpu` + "\n" +
+				`  * metadata.annotations[compute.kubetorch.com/cpus]: Invalid value: "2": is above the limit 1 (revision-cpu-limit of config-defaults); set resources.limits.cpu` + "\n" +
 				"kubetorch-webhook: refused, so nothing was printed\n"},
 		"other ConfigMaps are passed over with a warning": {files: []string{"in.yaml", labelled, "k.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: config-gc}\n"},
 			args: []string{"-f", "in.yaml", "--knative-config", "k.yaml"}, out: labelledOut,
@@ -222,7 +222,7 @@ func TestExpandUnusableInput(t *testing.T) {
 		"an output that there is not":    {files: []string{"in.yaml", labelled}, args: []string{"-f", "in.yaml", "-o", "xml"}, err: `kubetorch-webhook: --output: Unsupported value: "xml": supported values: "yaml", "json"` + "\n"},
 		"a file that is missing":         {args: []string{"-f", "none.yaml"}, err: "kubetorch-webhook: stat none.yaml: no such file or directory\n"},
 		"a folder without manifests":     {files: []string{"d/readme.md", ""}, args: []string{"-f", "d"}, err: "kubetorch-webhook: d holds no .yaml, .yml or .json files\n"},
-		"no YAML":                        {files: []string{"in.yaml", "a: [\n"}, args: []string{"-f", "in.yaml"}, err: "kubetorch-webhook: in.yaml: line 1: did not find expected node content\n"},
+		"no YAML":                        {files: []string{"in.yaml", "a: [\n"}, args: []string{"-f", "in.yaml"}, err: "kubetorch-webhook: in.yaml: line 1: a value is missing here\n"},
 		"a key that stands twice":        {files: []string{"in.yaml", odd + "---\n" + labelled + "kind: Service\n"}, args: []string{"-f", "in.yaml"}, err: "kubetorch-webhook: in.yaml: line 23: the key \"kind\" stands twice in one object\n"},
 		"no Kubernetes object":           {files: []string{"in.yaml", "replicas: 3\n"}, args: []string{"-f", "in.yaml"}, err: "kubetorch-webhook: in.yaml: has no apiVersion or no kind, so it is no Kubernetes object\n"},
 		"a kustomization":                {files: []string{"d/kustomization.yaml", "resources: [a.yaml]\n"}, args: []string{"-f", "d"}, err: "kubetorch-webhook: d/kustomization.yaml: has no apiVersion or no kind, so it is no Kubernetes object; run kustomize build and pass its output with -f -\n"},
@@ -238,7 +238,7 @@ func TestExpandUnusableInput(t *testing.T) {
 			err: "kubetorch-webhook: p.yaml: metadata.name: Required value: a ComputePolicy needs a name\n"},
 		"a policy that stands twice": {files: []string{"in.yaml", labelled, "p.yaml", teamPolicy + "---\n" + teamPolicy}, args: []string{"-f", "in.yaml", "--policy", "p.yaml"}, err: "kubetorch-webhook: p.yaml, line 9: there is a ComputePolicy team already\n"},
 		"a configuration that Knative refuses": {files: []string{"in.yaml", labelled, "k.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: config-autoscaler}\ndata: {max-scale-limit: '5'}\n"}, args: []string{"-f", "in.yaml", "--knative-config", "k.yaml"},
-			err: "kubetorch-webhook: ConfigMap config-autoscaler: max-scale = 0, must be in [1, max-scale-limit(5)] range\n"},
+			err: "kubetorch-webhook: k.yaml: ConfigMap config-autoscaler: max-scale = 0, must be in [1, max-scale-limit(5)] range\n"},
 		"a configuration that is none": {files: []string{"in.yaml", labelled}, args: []string{"-f", "in.yaml", "--knative-config", "in.yaml"}, err: "kubetorch-webhook: in.yaml: is a Service; Knative's configuration is in ConfigMaps\n"},
 	}
 	for name, test := range tests {

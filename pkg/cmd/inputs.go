@@ -21,6 +21,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/cmd/options"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/offline"
+	"github.com/kubetorch/webhook/pkg/policy"
 	"github.com/kubetorch/webhook/pkg/review"
 )
 
@@ -86,7 +87,10 @@ func readPolicies(ctx context.Context, config *rest.Config, client dynamic.Inter
 	for _, o := range stored {
 		var p v1alpha1.ComputePolicy
 		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o, &p); err != nil {
-			return fmt.Errorf("ComputePolicy %s: %w", manifest.Text(o, "metadata", "name"), err)
+			if _, errs := policy.Decode(o); len(errs) > 0 {
+				err = errs.ToAggregate()
+			}
+			return offline.Within("ComputePolicy "+manifest.Text(o, "metadata", "name"), err)
 		}
 		in.Policies = append(in.Policies, p)
 	}

@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"errors"
-	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
@@ -38,7 +37,7 @@ func runKRM(in io.Reader, out, errOut io.Writer) error {
 	}
 	outcomes, err := list.Expand()
 	if err != nil {
-		return fmt.Errorf("stdin: %w", err)
+		return offline.Within("stdin", err)
 	}
 	if err := list.Write(out); err != nil {
 		return Failed(err)

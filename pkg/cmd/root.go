@@ -61,7 +61,7 @@ func newRoot() *cobra.Command {
 	}
 	root.Version = version.Get().Version
 	root.SetVersionTemplate("kubetorch-webhook {{.Version}}\n")
-	root.SetFlagErrorFunc(unknownFlag)
+	root.SetFlagErrorFunc(wrongFlag)
 	root.AddCommand(
 		newServe(), newExpand(), newExplain(), newSimulate(), newTest(), newAudit(), newWhy(), newTrace(), newCheck(),
 		newKRM(), newParameters(), newVersion(),

@@ -80,7 +80,7 @@ func runServe(ctx context.Context, o *options.Serve, out, errOut io.Writer) erro
 	}
 	config, err := restConfig(o.Kubeconfig)
 	if err != nil {
-		return fmt.Errorf("finding the cluster: %w", err)
+		return err
 	}
 	return Failed(app.Cluster(ctx, app.ClusterOptions{
 		Listen: o.Listen, HTTP: http, Config: config,
@@ -127,10 +127,18 @@ func serveStandalone(ctx context.Context, o *options.Serve, http app.HTTPOptions
 // restConfig reaches the cluster of a kubeconfig; without one, the pod's own, else
 // that of $KUBECONFIG or ~/.kube/config.
 func restConfig(kubeconfig string) (*rest.Config, error) {
-	if kubeconfig != "" {
-		return clientcmd.BuildConfigFromFlags("", kubeconfig)
+	if kubeconfig == "" {
+		config, err := ctrl.GetConfig()
+		if err != nil {
+			return nil, fmt.Errorf("finding the cluster: %w", err)
+		}
+		return config, nil
 	}
-	return ctrl.GetConfig()
+	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	if err != nil {
+		return nil, unusableKubeconfig([]string{kubeconfig}, err)
+	}
+	return config, nil
 }
 
 // lineLogger takes what is written with the standard library's logger.

@@ -22,7 +22,7 @@ func canonical(deployment manifest.Object) (manifest.Object, field.ErrorList) {
 	var typed struct {
 		Spec appsv1.DeploymentSpec `json:"spec"`
 	}
-	errs := manifest.CheckType(deployment["spec"], reflect.TypeOf(typed.Spec), field.NewPath("spec"), unknownField)
+	errs := manifest.CheckType(deployment["spec"], reflect.TypeOf(typed.Spec), field.NewPath("spec"), UnknownField)
 	if slices.ContainsFunc(errs, func(e *field.Error) bool { return e.Type != field.ErrorTypeForbidden }) {
 		return nil, errs
 	}
@@ -49,7 +49,8 @@ func unreadable() *field.Error {
 	return field.Invalid(field.NewPath("spec"), field.OmitValueType{}, "cannot be read as the spec of a Deployment")
 }
 
-func unknownField(path *field.Path, _ []string) *field.Error {
+// UnknownField refuses a field that Deployments do not have.
+func UnknownField(path *field.Path, _ []string) *field.Error {
 	return field.Forbidden(path, "is not a field of a Deployment; correct or remove it")
 }
 

@@ -44,7 +44,7 @@ func TestCasesExpansion(t *testing.T) {
 		"H5 hpa on memory": {in: autoscaled("autoscaler-class", "hpa", "metric", "memory", "target", "70", "memory", "4Gi"),
 			want: hpa("metric", "memory", "target", "2867"), pod: onePod(`resources: {requests: {memory: 4Gi}}`)},
 		"H6 a request above the cluster's default limit is refused": {in: autoscaled("cpus", "4"), at: inCluster("defaults", "revision-cpu-limit", "1000m"),
-			refused: []string{param("cpus", "4", "is above the limit 1 (cluster config-defaults); set resources.limits.cpu")}},
+			refused: []string{param("cpus", "4", "is above the limit 1 (revision-cpu-limit of config-defaults); set resources.limits.cpu")}},
 		"H6 also above a limit of the manifest": {in: autoscaled("cpus", "4").pod(onePod(`resources: {limits: {cpu: 1500m}}`)),
 			refused: []string{param("cpus", "4", "is above the limit 1500m (manifest limits.cpu); set resources.limits.cpu")}},
 		"a request below the limit is taken": {in: autoscaled("memory", "1Gi").pod(onePod(`resources: {limits: {memory: 2Gi}}`)), want: kpa(),

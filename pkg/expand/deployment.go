@@ -49,6 +49,7 @@ func Deployment(in Input) Result {
 		e.clampPod()
 		e.dropStale(false)
 		e.writeRecord()
+		e.checkBytes()
 	case e.intent.Autoscale.Off:
 		e.clampPod()
 		e.retire()

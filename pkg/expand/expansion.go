@@ -123,6 +123,7 @@ func Service(in Input) Result {
 		e.dropStale(true)
 		e.retire()
 		e.writeRecord()
+		e.checkBytes()
 		e.refuseBrokenProbes()
 	default:
 		e.clampPod() // before the peak, which may be higher with fewer GPUs per pod

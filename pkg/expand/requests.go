@@ -5,7 +5,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/resource"
 
-	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/parameter"
 	"github.com/kubetorch/webhook/pkg/policy"
@@ -74,7 +73,7 @@ func (e *expansion) limitOf(r request) limit {
 	text, stated := e.text(at)
 	q, err := manifest.ParseQuantity(text)
 	if fill := e.Knative.ResourceDefault("limits", r.resource); fill != nil && (!stated || (err == nil && fill.Cmp(q) == 0)) {
-		return limit{quantity: *fill, text: fill.String(), from: "cluster " + knative.DefaultsConfig, ok: true}
+		return limit{quantity: *fill, text: fill.String(), from: filledBy("limits", r.resource), ok: true}
 	}
 	entry, owned := e.owned(at, r.parameter.Type)
 	lowered := owned && !strings.HasPrefix(entry.From, manifestSource) // the cluster's, by a policy
@@ -83,8 +82,16 @@ func (e *expansion) limitOf(r request) limit {
 
 func (e *expansion) nativeRequest(s setting, l limit) {
 	e.values.put(Setting{Name: s.parameter.Name, Value: s.native, From: manifestSource + s.at.name})
-	if q, err := manifest.ParseQuantity(s.native); err == nil && l.below(q) {
-		e.refuse(s.at.field(), s.native, "is above the limit %s (%s); raise the limit", l.text, l.from)
+	q, err := manifest.ParseQuantity(s.native)
+	if name := strings.TrimPrefix(s.at.name, "requests."); err != nil || fractionOfByte(name, q) || fractionOfByte(name, l.quantity) {
+		return // refused for itself
+	}
+	if l.below(q) {
+		way := "raise the limit"
+		if !l.own {
+			way = "state a limit of its own"
+		}
+		e.refuse(s.at.field(), s.native, "is above the limit %s (%s); %s", l.text, l.from, way)
 	}
 }
 

@@ -23,6 +23,7 @@ import (
 func (e *expansion) refuseTraps() {
 	e.checkGPUs()
 	e.checkResources()
+	e.checkBytes()
 	e.checkTemplateMetadata()
 	e.refuseBrokenProbes()
 	e.warnAboutPort()
@@ -122,19 +123,33 @@ func (e *expansion) checkResources() {
 				case q.Sign() < 0:
 					e.refuse(at(list, name), q.String(), "may not be negative")
 				case fractionOfByte(name, q):
-					e.refuse(at(list, name), q.String(), "%v", parameter.NoBytes(q.String()))
+					e.refuseFraction(at(list, name), c, list, name, q)
 				case list == "requests" && limited && limit.Cmp(q) < 0 && i != e.serving:
-					e.refuse(at(list, name), q.String(), "is above the limit %s, with what %s fills in; state both", limit.String(), knative.DefaultsConfig)
+					filled := "requests"
+					if statedIn(c, "requests", name) {
+						filled = "limits"
+					}
+					e.refuse(at(list, name), q.String(), "is above the limit %s, with what %s fills in; state both", limit.String(), filledBy(filled, name))
 				}
 			}
 		}
 	}
 }
 
-// fractionOfByte tells whether memory or storage is asked for in parts of a byte, as by 512m.
-func fractionOfByte(name string, q resource.Quantity) bool {
-	rounded := q.DeepCopy()
-	return (name == "memory" || name == "ephemeral-storage") && !rounded.RoundUp(0)
+// refuseFraction refuses parts of a byte that a container asks for, and says who wrote them.
+func (e *expansion) refuseFraction(at *field.Path, c manifest.Object, list, name string, q resource.Quantity) {
+	if statedIn(c, list, name) {
+		text := scalarText(manifest.Map(c, "resources", list)[name])
+		e.refuse(at, text, "%v", parameter.NoBytes(text))
+		return
+	}
+	e.refuse(at, q.String(), "is not written here: %s fills it in, and %v; a cluster administrator can mend it there, else state the %s here",
+		filledBy(list, name), parameter.NoBytes(q.String()), strings.TrimSuffix(list, "s"))
+}
+
+// statedIn tells whether a container itself says how much it asks for.
+func statedIn(c manifest.Object, list, name string) bool {
+	return manifest.Map(c, "resources", list)[name] != nil
 }
 
 // anyOdd tells whether a container asks for less than nothing of anything, or for parts of a

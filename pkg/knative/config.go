@@ -59,24 +59,36 @@ func Default() *Config {
 }
 
 // ParseConfig reads ConfigMaps (name to data) with Knative's own parsers. A missing
-// ConfigMap or key is Knative's default. The error names the ConfigMap.
+// ConfigMap or key is Knative's default. The error is ConfigErrors.
 func ParseConfig(data map[string]map[string]string) (*Config, error) {
 	c := &Config{raw: map[string]map[string]string{}, hpa: true, release: NewestRelease}
 	for _, name := range ConfigMaps {
 		c.raw[name] = maps.Clone(data[name])
 	}
-	var err error
-	if c.autoscaler, err = autoscalerconfig.NewConfigFromMap(c.raw[AutoscalerConfig]); err != nil {
-		return nil, fmt.Errorf("ConfigMap %s: %w", AutoscalerConfig, err)
+	var errs ConfigErrors
+	read := func(name string, parse func(map[string]string) error) {
+		if parse(c.raw[name]) != nil {
+			errs = append(errs, mistakes(name, c.raw[name], parse)...)
+		}
 	}
-	if c.defaults, err = knconfig.NewDefaultsConfigFromMap(c.raw[DefaultsConfig]); err != nil {
-		return nil, fmt.Errorf("ConfigMap %s: %w", DefaultsConfig, err)
-	}
-	if c.features, err = knconfig.NewFeaturesConfigFromMap(c.raw[FeaturesConfig]); err != nil {
-		return nil, fmt.Errorf("ConfigMap %s: %w", FeaturesConfig, err)
-	}
-	if c.deployment, err = parseDeployment(c.raw[DeploymentConfig]); err != nil {
-		return nil, fmt.Errorf("ConfigMap %s: %w", DeploymentConfig, err)
+	read(AutoscalerConfig, func(data map[string]string) (err error) {
+		c.autoscaler, err = autoscalerconfig.NewConfigFromMap(data)
+		return err
+	})
+	read(DefaultsConfig, func(data map[string]string) (err error) {
+		c.defaults, err = knconfig.NewDefaultsConfigFromMap(data)
+		return err
+	})
+	read(FeaturesConfig, func(data map[string]string) (err error) {
+		c.features, err = knconfig.NewFeaturesConfigFromMap(data)
+		return err
+	})
+	read(DeploymentConfig, func(data map[string]string) (err error) {
+		c.deployment, err = parseDeployment(data)
+		return err
+	})
+	if len(errs) > 0 {
+		return nil, errs
 	}
 	c.layer = c.explicit()
 	return c, nil
@@ -238,6 +250,11 @@ func (c *Config) ResourceDefault(list, name string) *resource.Quantity {
 		return d.RevisionEphemeralStorageLimit
 	}
 	return nil
+}
+
+// ResourceDefaultKey is the key of config-defaults that says so.
+func ResourceDefaultKey(list, name string) string {
+	return "revision-" + name + "-" + strings.TrimSuffix(list, "s")
 }
 
 // RevisionTimeout is how many seconds a request may take where a template says nothing.

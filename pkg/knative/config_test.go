@@ -1,6 +1,7 @@
 package knative_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -74,15 +75,47 @@ func TestWhatKnativeUsesByItself(t *testing.T) {
 }
 
 func TestConfigMapsThatKnativeRefuses(t *testing.T) {
-	for name, test := range map[string]struct{ configMap, key, value, want string }{
-		"O2 a limit without a max-scale within it": {knative.AutoscalerConfig, "max-scale-limit", "5", "ConfigMap config-autoscaler: max-scale = 0, must be in [1, max-scale-limit(5)] range"},
-		"a number that is none":                    {knative.AutoscalerConfig, "max-scale", " 5", `ConfigMap config-autoscaler: failed to parse data: failed to parse "max-scale": strconv.ParseInt: parsing " 5": invalid syntax`},
-		"a limit on concurrency below its default": {knative.DefaultsConfig, "container-concurrency", "2000", "ConfigMap config-defaults: expected 0 <= 2000 <= 1000: container-concurrency"},
-		"a deadline below zero":                    {knative.DeploymentConfig, "progress-deadline", "-1s", "ConfigMap config-deployment: progress-deadline cannot be a non-positive duration, was -1s"},
+	for name, test := range map[string]struct {
+		configMap string
+		data      map[string]string
+		want      []string
+	}{
+		"O2 a limit without a max-scale within it": {knative.AutoscalerConfig, map[string]string{"max-scale-limit": "5"},
+			[]string{"ConfigMap config-autoscaler: max-scale = 0, must be in [1, max-scale-limit(5)] range"}},
+		"a number that is none": {knative.AutoscalerConfig, map[string]string{"max-scale": " 5"},
+			[]string{`ConfigMap config-autoscaler: data[max-scale]: Invalid value: " 5": must be a whole number`}},
+		"a limit on concurrency below its default": {knative.DefaultsConfig, map[string]string{"container-concurrency": "2000"},
+			[]string{"ConfigMap config-defaults: expected 0 <= 2000 <= 1000: container-concurrency"}},
+		"a deadline below zero": {knative.DeploymentConfig, map[string]string{"progress-deadline": "-1s"},
+			[]string{"ConfigMap config-deployment: progress-deadline cannot be a non-positive duration, was -1s"}},
+		"values that are right only together": {knative.DefaultsConfig, map[string]string{"revision-timeout-seconds": "700", "max-revision-timeout-seconds": "800"}, nil},
+		"every key that cannot be read": {knative.AutoscalerConfig, map[string]string{"enable-scale-to-zero": "maybe", "max-scale": "99999999999", "panic-window-percentage": "a tenth", "stable-window": "60", "min-scale": ""}, []string{
+			`ConfigMap config-autoscaler: data[enable-scale-to-zero]: Invalid value: "maybe": must be true or false`,
+			`ConfigMap config-autoscaler: data[max-scale]: Invalid value: "99999999999": must be a whole number that Knative can hold, from -2147483648 to 2147483647`,
+			`ConfigMap config-autoscaler: data[min-scale]: Invalid value: "": must be a whole number`,
+			`ConfigMap config-autoscaler: data[panic-window-percentage]: Invalid value: "a tenth": must be a number`,
+			`ConfigMap config-autoscaler: data[stable-window]: Invalid value: "60": must be a duration, such as 90s or 10m`}},
+		"and then every one that is out of range": {knative.AutoscalerConfig, map[string]string{"min-scale": "few", "stable-window": "1s", "activator-capacity": "0", "max-scale": "-1"}, []string{
+			`ConfigMap config-autoscaler: data[min-scale]: Invalid value: "few": must be a whole number`,
+			"ConfigMap config-autoscaler: activator-capacity = 0, must be at least 1",
+			"ConfigMap config-autoscaler: stable-window = 1s, must be in [6s; 1h0m0s] range",
+			"ConfigMap config-autoscaler: max-scale = -1, must be in [0, max-scale-limit(0)] range"}},
+		"templates and quantities": {knative.DefaultsConfig, map[string]string{"container-name-template": "{{.Name", "init-container-name-template": "{{.Nonsense}}", "revision-cpu-request": "lots"}, []string{
+			`ConfigMap config-defaults: data[container-name-template]: Invalid value: "{{.Name": must be a name, or a template of one by the object's metadata, such as user-container or {{.Name}}`,
+			`ConfigMap config-defaults: data[init-container-name-template]: Invalid value: "{{.Nonsense}}": must be a name, or a template of one by the object's metadata, such as user-container or {{.Name}}`,
+			`ConfigMap config-defaults: data[revision-cpu-request]: Invalid value: "lots": must be a quantity, such as 500m, 2 or 16Gi`}},
+		"the classes of a RuntimeClass": {knative.DeploymentConfig, map[string]string{"runtime-class-name": "[a"},
+			[]string{`ConfigMap config-deployment: data[runtime-class-name]: Invalid value: "[a": must be YAML: names of RuntimeClasses, each with a selector of labels, such as kata: {selector: {team: a}}`}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := knative.ParseConfig(map[string]map[string]string{test.configMap: {test.key: test.value}})
-			assert.EqualError(t, err, test.want)
+			_, err := knative.ParseConfig(map[string]map[string]string{test.configMap: test.data})
+			var errs knative.ConfigErrors
+			errors.As(err, &errs)
+			var got []string
+			for _, e := range errs.Errors() {
+				got = append(got, e.Error())
+			}
+			assert.Equal(t, test.want, got)
 		})
 	}
 }

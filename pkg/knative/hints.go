@@ -18,6 +18,9 @@ func (c *Config) hinted(errs field.ErrorList, service manifest.Object) field.Err
 	for _, e := range errs {
 		copied := *e
 		copied.Field = missingPath(e, service)
+		if copied.Field == "spec.template.spec.timeoutSeconds" && strings.HasPrefix(e.Detail, "expected 0 <= ") {
+			copied.Detail += " (max-revision-timeout-seconds of " + DefaultsConfig + ")"
+		}
 		if which := c.whichTakes(&copied, service); which != "" {
 			copied.Detail += "; " + which
 		} else if flag := Flag(&copied); flag != "" {

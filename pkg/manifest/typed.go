@@ -32,6 +32,12 @@ func CheckType(v any, t reflect.Type, path *field.Path, unknown UnknownField) fi
 	return c.errs
 }
 
+// Shaped is a type that reads JSON of several shapes. Shape is the type whose fields a value
+// is written with, and nil where there is none for it.
+type Shaped interface {
+	Shape(v any) reflect.Type
+}
+
 type typeCheck struct {
 	unknown UnknownField
 	errs    field.ErrorList
@@ -159,7 +165,7 @@ func (c *typeCheck) list(v any, t reflect.Type, path *field.Path) {
 		return
 	}
 	for i, entry := range list {
-		if entry == nil && reflect.PointerTo(t.Elem()).Implements(unmarshaler) {
+		if entry == nil && shapeless(t.Elem()) {
 			c.own(entry, t.Elem(), path.Index(i))
 			continue
 		}
@@ -222,13 +228,25 @@ func (c *typeCheck) special(v any, t reflect.Type, path *field.Path) bool {
 	case durationType:
 		c.parsed(v, path, "a duration such as 90s or 10m", func(text string) error { _, err := time.ParseDuration(text); return err })
 	default:
-		if reflect.PointerTo(t).Implements(unmarshaler) {
-			c.own(v, t, path)
+		if shapeless(t) {
+			c.shaped(v, t, path)
 			return true
 		}
 		return t.Kind() == reflect.Interface
 	}
 	return true
+}
+
+// shaped checks the fields of a value of a type that reads JSON by code of its own, and then
+// asks that.
+func (c *typeCheck) shaped(v any, t reflect.Type, path *field.Path) {
+	before := len(c.errs)
+	if s, ok := reflect.Zero(t).Interface().(Shaped); ok && s.Shape(v) != nil {
+		c.value(v, s.Shape(v), path)
+	}
+	if len(c.errs) == before {
+		c.own(v, t, path)
+	}
 }
 
 // own asks a type that reads JSON by code of its own.

@@ -1,6 +1,7 @@
 package offline
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -13,9 +14,13 @@ import (
 // does.
 func TestARefusalByABudgetNamesADefaultThatNobodyWrote(t *testing.T) {
 	const isDefault = "; max-scale 10 is a default (built-in), and autoscale.kubetorch.com/max-scale sets another"
-	service := func(labels, annotations, template string) string {
+	service := func(labels, annotations, template string, native ...int) string {
+		resources := ""
+		for _, n := range native {
+			resources = fmt.Sprintf(", resources: {limits: {nvidia.com/gpu: %d}}", n)
+		}
 		return `{apiVersion: serving.knative.dev/v1, kind: Service, metadata: {name: yolo, labels: {` + labels + `}, annotations: {` + annotations + `}}, spec: {template: {` + template +
-			`spec: {containers: [{image: "registry.example.com/yolo:8", ports: [{containerPort: 8080}]}]}}}}`
+			`spec: {containers: [{image: "registry.example.com/yolo:8", ports: [{containerPort: 8080}]` + resources + `}]}}}}`
 	}
 	const autoscale, gpu = `kubetorch.com/autoscale: "true"`, `compute.kubetorch.com/gpus: "1"`
 	deployment := `{apiVersion: apps/v1, kind: Deployment, metadata: {name: yolo, labels: {` + autoscale + `}, annotations: {` + gpu + `}}, spec: {selector: {matchLabels: {a: b}},
@@ -24,9 +29,12 @@ func TestARefusalByABudgetNamesADefaultThatNobodyWrote(t *testing.T) {
 		object, policy string
 		want           string
 	}{
-		"nobody stated it": {object: service(autoscale, gpu, ""), want: "asks for 10 GPUs (1 x 10 pods); 4 of 4 are free in budget b; max-scale 4 fits" + isDefault},
-		"a Deployment":     {object: deployment, want: "asks for 10 GPUs (1 x 10 pods); 4 of 4 are free in budget b; max-scale 4 fits" + isDefault},
-		"none would fit":   {object: service(autoscale, `compute.kubetorch.com/gpus: "8"`, ""), want: "asks for 80 GPUs (8 x 10 pods); 4 of 4 are free in budget b" + isDefault},
+		"nobody stated it":                      {object: service(autoscale, gpu, ""), want: "asks for 10 GPUs (1 x 10 pods); 4 of 4 are free in budget b; max-scale 4 fits" + isDefault},
+		"a Deployment":                          {object: deployment, want: "asks for 10 GPUs (1 x 10 pods); 4 of 4 are free in budget b; max-scale 4 fits" + isDefault},
+		"none would fit":                        {object: service(autoscale, `compute.kubetorch.com/gpus: "8"`, ""), want: "asks for 80 GPUs (8 x 10 pods); 4 of 4 are free in budget b; one pod alone asks for 8, and 4 are free, so that no number of pods fits"},
+		"no maximum":                            {object: service("", "", `metadata: {annotations: {}}, `, 1), want: "asks for unbounded GPUs (1 x unbounded pods); 4 of 4 are free in budget b; max-scale is absent, and so unlimited in Knative; max-scale 4 fits"},
+		"a maximum of 0":                        {object: service("", "", `metadata: {annotations: {autoscaling.knative.dev/maxScale: "0"}}, `, 1), want: "asks for unbounded GPUs (1 x unbounded pods); 4 of 4 are free in budget b; autoscaling.knative.dev/maxScale 0 is unlimited in Knative; max-scale 4 fits"},
+		"no maximum of pods that are too large": {object: service("", "", "", 8), want: "asks for unbounded GPUs (8 x unbounded pods); 4 of 4 are free in budget b; max-scale is absent, and so unlimited in Knative; one pod alone asks for 8, and 4 are free, so that no number of pods fits"},
 		"a parameter states it": {object: service(autoscale, gpu+`, autoscale.kubetorch.com/max-scale: "10"`, ""),
 			want: "asks for 10 GPUs (1 x 10 pods); 4 of 4 are free in budget b; max-scale 4 fits"},
 		"the template states it": {object: service(autoscale, gpu, `metadata: {annotations: {autoscaling.knative.dev/max-scale: "10"}}, `),

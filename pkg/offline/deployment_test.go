@@ -9,9 +9,11 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/offline"
+	"github.com/kubetorch/webhook/pkg/review"
 )
 
 // run is one call of expand.
@@ -213,7 +215,11 @@ func TestKindsThatCannotBeAutoscaled(t *testing.T) {
 			for _, labels := range []string{`labels: {kubetorch.com/autoscale: "false"}`, `labels: {kubetorch.com/compute: "true"}`} {
 				same := strings.Replace(in, "LABELS", labels, 1)
 				_, out, report := run{in: same}.admit(t)
-				assert.Empty(t, report)
+				want := ""
+				if !strings.Contains(labels, "false") && !review.Operated(schema.FromAPIVersionAndKind(version, name).GroupKind()) {
+					want = "Warning: " + name + " default/x: labels and parameters of ours have no effect on a " + name + "; put them on a Deployment or a Knative Service\n"
+				}
+				assert.Equal(t, want, report)
 				assert.Equal(t, same, out)
 			}
 		})
@@ -307,10 +313,10 @@ gpusPerWorkload.max   platform   at most 20   12 GPUs (4 x 3 pods)   8          
 `, out.String())
 }
 
-// An overlay puts its labels on everything; what runs no pods of its own, or is none of the
-// kinds that cannot be autoscaled, is left alone.
+// An overlay puts its labels on everything; what runs no pods of its own, and is nothing that people
+// take for a workload, is left alone.
 func TestTheLabelMeansNothingOnOtherKinds(t *testing.T) {
-	for _, kind := range []string{"v1 ConfigMap", "v1 Service", "v1 ServiceAccount", "serving.knative.dev/v1 Route", "autoscaling/v2 HorizontalPodAutoscaler", "kubeflow.org/v1 Notebook", "acme.example/v1 Toy"} {
+	for _, kind := range []string{"v1 ConfigMap", "v1 ServiceAccount", "autoscaling/v2 HorizontalPodAutoscaler", "kubeflow.org/v1 Notebook", "acme.example/v1 Toy"} {
 		version, name, _ := strings.Cut(kind, " ")
 		in := "apiVersion: " + version + "\nkind: " + name + "\nmetadata: {name: x, labels: {kubetorch.com/autoscale: \"true\"}}\n"
 		_, out, report := run{in: in}.admit(t)

@@ -16,7 +16,7 @@ const diffContext = 3
 // before and after. Keys stand in order in both, so that what only moved does not show.
 func WriteDiff(w io.Writer, outcomes []Outcome) error {
 	for _, o := range outcomes {
-		if o.Written == nil || o.Verdict.Refused() || (len(o.Verdict.Patch) == 0 && !o.Replaced) {
+		if o.Written == nil || (len(o.Verdict.Patch) == 0 && !o.Replaced) {
 			continue
 		}
 		before, err := yaml.Marshal(o.Written)

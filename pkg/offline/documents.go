@@ -11,10 +11,10 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	goyaml "go.yaml.in/yaml/v2"
+	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/yaml"
 
@@ -32,31 +32,61 @@ type Document struct {
 }
 
 // ReadDocuments reads files, folders (their .yaml, .yml and .json files, as kubectl
-// does, not those of folders below) and "-" for stdin.
+// does, not those of folders below) and "-" for stdin. The error names all that is wrong;
+// the documents beside it are those that nothing is wrong with.
 func ReadDocuments(paths []string, stdin io.Reader) ([]Document, error) {
 	var docs []Document
+	var problems []error
 	for _, path := range paths {
 		files := []string{path}
 		if path != "-" {
 			info, err := os.Stat(path)
-			if err != nil {
-				return nil, err
+			if err == nil && info.IsDir() {
+				files, err = manifests(path)
 			}
-			if info.IsDir() {
-				if files, err = manifests(path); err != nil {
-					return nil, err
-				}
+			if err != nil {
+				problems = append(problems, err)
+				continue
 			}
 		}
 		for _, file := range files {
 			read, err := readFile(file, stdin)
-			if err != nil {
-				return nil, err
-			}
 			docs = append(docs, read...)
+			problems = append(problems, Problems(err)...)
 		}
 	}
-	return docs, nil
+	return docs, utilerrors.NewAggregate(problems)
+}
+
+// Problems takes an error apart into the problems that it names.
+func Problems(err error) []error {
+	var parts []error
+	switch all := err.(type) {
+	case nil:
+		return nil
+	case utilerrors.Aggregate:
+		parts = all.Errors()
+	case interface{ Unwrap() []error }:
+		if parts = all.Unwrap(); errors.Join(parts...).Error() != err.Error() {
+			return []error{err} // there are words around them
+		}
+	default:
+		return []error{err}
+	}
+	var apart []error
+	for _, part := range parts {
+		apart = append(apart, Problems(part)...)
+	}
+	return apart
+}
+
+// Within says of every problem that an error names where it is.
+func Within(where string, err error) error {
+	problems := Problems(err)
+	for i, p := range problems {
+		problems[i] = fmt.Errorf("%s: %w", where, p)
+	}
+	return utilerrors.NewAggregate(problems)
 }
 
 func manifests(dir string) ([]string, error) {
@@ -84,9 +114,6 @@ func readFile(name string, stdin io.Reader) ([]Document, error) {
 			return nil, errors.New("standard input cannot be read here: name a file")
 		}
 		name = "stdin"
-		if stdin == nil {
-			return nil, errors.New("there is no standard input to read")
-		}
 		content, err = io.ReadAll(stdin)
 	} else {
 		content, err = os.ReadFile(name)
@@ -100,13 +127,16 @@ func readFile(name string, stdin io.Reader) ([]Document, error) {
 var commented = regexp.MustCompile(`(?m)^---[ \t]*(#.*)$`)
 
 // Parse splits a file into documents and reads each. A key that stands twice in one
-// object is an error.
+// object is an error. The error names all that is wrong; the documents beside it are those
+// that nothing is wrong with.
 func Parse(name string, content []byte) ([]Document, error) {
 	var docs []Document
 	// A comment behind a separator is the next document's; the reader would drop it.
 	reader := utilyaml.NewYAMLReader(newReader(commented.ReplaceAll(content, []byte("---\n$1"))))
 	place := places{content: content, line: 1}
 	var lines []int
+	var problems []error
+	several := false
 	for {
 		raw, err := reader.Read()
 		if errors.Is(err, io.EOF) {
@@ -119,23 +149,40 @@ func Parse(name string, content []byte) ([]Document, error) {
 		if len(d.Raw) == 0 {
 			continue
 		}
+		several = several || len(lines)+len(problems) > 0
 		line := place.of(d.Raw)
 		if d.Object, err = readDocument(raw); err != nil {
-			return nil, fmt.Errorf("%s: %s", name, sayAt(err, line))
+			blank := bytes.Count(raw[:bytes.Index(raw, d.Raw)], []byte("\n")) // above it
+			problems = append(problems, sayAt(err, name, raw, line-blank)...)
+			continue
 		}
 		docs, lines = append(docs, d), append(lines, line)
 	}
-	for i := range docs {
-		if docs[i].Source = name; len(docs) > 1 {
-			docs[i].Source = fmt.Sprintf("%s, line %d", name, lines[i])
+	kept := docs[:0]
+	for i, d := range docs {
+		if d.Source = name; several {
+			d.Source = fmt.Sprintf("%s, line %d", name, lines[i])
 		}
-		for _, o := range flatten(docs[i : i+1]) {
+		nameless := false
+		for _, o := range flatten([]Document{d}) {
 			if manifest.Text(o.Object, "kind") == "" || manifest.Text(o.Object, "apiVersion") == "" {
-				return nil, fmt.Errorf("%s: has no apiVersion or no kind, so it is no Kubernetes object%s", o.Source, kustomizationHint(name))
+				problems, nameless = append(problems, fmt.Errorf("%s: has no apiVersion or no kind, so it is no Kubernetes object%s", o.Source, kustomizationHint(name))), true
 			}
 		}
+		if !nameless {
+			kept = append(kept, d)
+		}
 	}
-	return docs, nil
+	return kept, utilerrors.NewAggregate(problems)
+}
+
+// ParseObject reads a file that holds one object of any kind, and nil if it holds comments only.
+func ParseObject(name string, content []byte) (manifest.Object, error) {
+	o, err := readDocument(content)
+	if err != nil {
+		return nil, utilerrors.NewAggregate(sayAt(err, name, content, 1))
+	}
+	return o, nil
 }
 
 // readDocument reads one document; nil for one that holds comments only.
@@ -168,26 +215,6 @@ func (p *places) of(document []byte) int {
 	p.line, p.content = line+bytes.Count(document, []byte("\n")), p.content[at+len(document):]
 	return line
 }
-
-var lineNumber = regexp.MustCompile(`line (\d+): `)
-
-// sayAt words an error of the parser about a document that starts at a line of its file.
-func sayAt(err error, start int) string {
-	text := err.Error()
-	for _, noise := range []string{"error converting YAML to JSON: ", "yaml: ", "unmarshal errors:\n  "} {
-		text = strings.ReplaceAll(text, noise, "")
-	}
-	if !lineNumber.MatchString(text) {
-		text = fmt.Sprintf("line 1: %s", text)
-	}
-	text = lineNumber.ReplaceAllStringFunc(text, func(found string) string {
-		n, _ := strconv.Atoi(lineNumber.FindStringSubmatch(found)[1])
-		return fmt.Sprintf("line %d: ", start+n-1)
-	})
-	return twice.ReplaceAllString(text, "the key $1 stands twice in one object")
-}
-
-var twice = regexp.MustCompile(`(?:mapping )?key (".*?") already (?:set in map|defined.*)`)
 
 // onlyOne refuses a document behind whose end there is more, which the parser would pass
 // over: JSON objects one after the other, or YAML after "...".

@@ -49,7 +49,13 @@ func Expand(docs []Document, in Inputs) []Outcome {
 		if in.KeepWritten || isDeployment(d.Object) {
 			written = runtime.DeepCopyJSON(d.Object)
 		}
+		errs, warnings := misshapen(d.Object, in.NoKnative)
 		outcomes[i] = admit(d, w, taken, in.NoKnative)
+		v := &outcomes[i].Verdict
+		v.Errors, v.Warnings = append(v.Errors, manifest.Unsaid(errs, v.Errors)...), append(warnings, v.Warnings...)
+		if outcomes[i].Concerned = outcomes[i].Concerned || len(errs) > 0; len(v.Errors) == 0 && !copied(d.Object, flat) {
+			v.Warnings = append(v.Warnings, review.Unexpandable(d.Object, groupKind(d.Object))...)
+		}
 		if in.KeepWritten {
 			outcomes[i].Written = written
 		}
@@ -80,7 +86,6 @@ func admit(d Document, w review.World, taken names, noKnative bool) Outcome {
 		o.decide(request(d.Object, w).Judge(context.Background(), w))
 	case review.MakesPods(kind):
 		o.pods(kind, w)
-		o.Verdict.Warnings = append(o.Verdict.Warnings, review.Unexpandable(d.Object, kind)...)
 	case isDeployment(d.Object):
 		if o.Concerned = review.ConcernsDeployment(d.Object, w); o.Concerned {
 			o.deployment(w, taken, noKnative)
@@ -92,10 +97,27 @@ func admit(d Document, w review.World, taken names, noKnative bool) Outcome {
 		}
 	case !madeByKnative(d.Object):
 		o.Verdict.Errors = review.RefuseKind(d.Object, kind)
-		o.Verdict.Warnings = review.Unexpandable(d.Object, kind)
 		o.Concerned = len(o.Verdict.Errors) > 0
 	}
 	return o
+}
+
+// copied tells whether all keys of ours that an object has are those of a workload beside it, as
+// tools write them that give every object the same labels.
+func copied(o manifest.Object, docs []Document) bool {
+	keys := review.Keys(o)
+	return len(keys) > 0 && slices.ContainsFunc(docs, func(d Document) bool {
+		if !(isDeployment(d.Object) || groupKind(d.Object) == serviceKind) || namespaceOf(d.Object) != namespaceOf(o) {
+			return false
+		}
+		has := review.Keys(d.Object)
+		for key, text := range keys {
+			if has[key] != text {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 // decide takes a verdict. Documents can always be read.

@@ -3,6 +3,7 @@ package offline
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"reflect"
@@ -61,7 +62,7 @@ func (in *Inputs) OfRelease(text string) error {
 	if err == nil && (n < knative.OldestRelease || n > knative.NewestRelease) {
 		in.Warnings = append(in.Warnings, fmt.Sprintf("Knative %s is not one of those known, 1.%d to 1.%d; the nearest counts", text, knative.OldestRelease, knative.NewestRelease))
 	}
-	if err == nil {
+	if err == nil && in.Knative != nil {
 		in.Knative = in.Knative.WithRelease(n)
 	}
 	return err
@@ -70,15 +71,10 @@ func (in *Inputs) OfRelease(text string) error {
 // Load reads policies and Knative ConfigMaps from files, of which one may be "-" for stdin. An
 // invalid one is an error.
 func Load(policyFiles, knativeConfigFiles []string, stdin io.Reader) (Inputs, error) {
-	policies, err := ReadDocuments(policyFiles, stdin)
-	if err != nil {
-		return Inputs{}, err
-	}
-	configs, err := ReadDocuments(knativeConfigFiles, stdin)
-	if err != nil {
-		return Inputs{}, err
-	}
-	return compile(policies, configs)
+	policies, unreadable := ReadDocuments(policyFiles, stdin)
+	configs, alsoUnreadable := ReadDocuments(knativeConfigFiles, stdin)
+	in, err := compile(policies, configs)
+	return in, utilerrors.NewAggregate(slices.Concat(Problems(unreadable), Problems(alsoUnreadable), Problems(err)))
 }
 
 // compile makes inputs of documents that are policies and ConfigMaps. The error names all
@@ -121,31 +117,39 @@ func compile(policies, configs []Document) (in Inputs, err error) {
 			add(d, "", fmt.Errorf("is a %s %s; policies are ComputePolicy and GPUBudget of %s", version, kind, v1alpha1.GroupVersion))
 		}
 	}
-	maps, labels := map[string]map[string]string{}, map[string]string{}
+	in.Knative = compileConfigs(configs, &in, add)
+	return in, utilerrors.NewAggregate(problems)
+}
+
+// compileConfigs reads Knative's ConfigMaps among documents, and adds what is wrong with them,
+// if anything is.
+func compileConfigs(configs []Document, in *Inputs, add func(d Document, what string, errs ...error)) *knative.Config {
+	maps, labels, sources := map[string]map[string]string{}, map[string]string{}, map[string]Document{}
 	for _, d := range flatten(configs) {
 		name, data, errs := readConfigMap(d)
+		add(d, title("ConfigMap", name), errs...)
 		switch {
-		case len(errs) > 0:
-			add(d, title("ConfigMap", name), errs...)
+		case data == nil:
 		case !slices.Contains(knative.ConfigMaps, name):
 			in.Warnings = append(in.Warnings, fmt.Sprintf("%s: ConfigMap %s is passed over; only %s are read", d.Source, name, strings.Join(knative.ConfigMaps, ", ")))
 		case maps[name] != nil:
 			add(d, "", fmt.Errorf("there is a ConfigMap %s already", name))
 		default:
-			maps[name] = data
+			maps[name], sources[name] = data, d
 			if name == knative.FeaturesConfig || len(labels) == 0 {
 				labels = manifest.Texts(d.Object, "metadata", "labels")
 			}
 		}
 	}
-	if len(problems) > 0 {
-		return in, utilerrors.NewAggregate(problems)
+	config, err := knative.ParseConfig(maps)
+	var mistakes knative.ConfigErrors
+	if errors.As(err, &mistakes) {
+		for _, m := range mistakes {
+			add(sources[m.ConfigMap], "", m)
+		}
+		return nil
 	}
-	if in.Knative, err = knative.ParseConfig(maps); err != nil {
-		return in, err
-	}
-	in.Knative = in.Knative.OfRelease(labels)
-	return in, nil
+	return config.OfRelease(labels)
 }
 
 // title names an object before a problem with it.
@@ -202,9 +206,17 @@ func flatten(docs []Document) []Document {
 }
 
 func isList(o manifest.Object) bool {
-	return manifest.Text(o, "apiVersion") == "v1" && strings.HasSuffix(manifest.Text(o, "kind"), "List") && o["items"] != nil
+	_, ok := o["items"].([]any)
+	return ok && namedList(o)
 }
 
+// namedList tells whether an object is a v1 List by its name.
+func namedList(o manifest.Object) bool {
+	return manifest.Text(o, "apiVersion") == "v1" && strings.HasSuffix(manifest.Text(o, "kind"), "List")
+}
+
+// readConfigMap reads the name and the data of a ConfigMap, and says what is wrong with it. The
+// data are nil if it is none.
 func readConfigMap(d Document) (string, map[string]string, []error) {
 	name := manifest.Text(d.Object, "metadata", "name")
 	if kind := manifest.Text(d.Object, "kind"); kind != "ConfigMap" {
@@ -213,12 +225,10 @@ func readConfigMap(d Document) (string, map[string]string, []error) {
 	unknown := func(path *field.Path, known []string) *field.Error {
 		return field.Forbidden(path, "is no field of a ConfigMap; allowed here: "+strings.Join(known, ", "))
 	}
-	if errs := manifest.CheckType(d.Object, reflect.TypeFor[corev1.ConfigMap](), nil, unknown); len(errs) > 0 {
-		return name, nil, each(errs)
-	}
-	data := manifest.Texts(d.Object, "data")
+	errs := manifest.CheckType(d.Object, reflect.TypeFor[corev1.ConfigMap](), nil, unknown)
+	data := manifest.Texts(d.Object, "data") // without values of another type
 	if data == nil {
 		data = map[string]string{}
 	}
-	return name, data, nil
+	return name, data, each(errs)
 }

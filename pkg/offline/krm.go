@@ -1,8 +1,11 @@
 package offline
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"reflect"
 	"slices"
 	"strconv"
 
@@ -53,12 +56,25 @@ func ReadResourceList(in io.Reader) (*ResourceList, error) {
 		return nil, fmt.Errorf("stdin: must hold one %s of %s and nothing else", resourceListKind, resourceListVersion)
 	}
 	l := &ResourceList{object: docs[0].Object}
+	shape := reflect.TypeFor[struct {
+		Config struct {
+			Spec manifest.Object `json:"spec"`
+			Data manifest.Object `json:"data"`
+		} `json:"functionConfig"`
+		Items   []manifest.Object `json:"items"`
+		Results []manifest.Object `json:"results"`
+	}]()
+	errs := manifest.CheckType(l.object, shape, nil, nil)
+	if len(errs) > 0 {
+		return nil, Within("stdin", errs.ToAggregate())
+	}
+	var problems []error
 	for i, item := range l.items() {
 		if manifest.Text(item, "kind") == "" || manifest.Text(item, "apiVersion") == "" {
-			return nil, fmt.Errorf("stdin: items[%d] has no apiVersion or no kind, so it is no Kubernetes object", i)
+			problems = append(problems, fmt.Errorf("items[%d] has no apiVersion or no kind, so it is no Kubernetes object", i))
 		}
 	}
-	return l, nil
+	return l, Within("stdin", errors.Join(problems...))
 }
 
 func isResourceList(o manifest.Object) bool {
@@ -191,22 +207,19 @@ func resultsOf(o Outcome, original manifest.Object) []any {
 // configuration.
 func (l *ResourceList) inputs() (Inputs, error) {
 	config := manifest.Map(l.object, "functionConfig")
-	for key := range manifest.Map(config, "spec") {
+	var problems []error
+	for _, key := range slices.Sorted(maps.Keys(manifest.Map(config, "spec"))) {
 		if key != "policies" && key != "knativeConfig" && key != "knativeVersion" {
-			return Inputs{}, fmt.Errorf("functionConfig.spec.%s is not known; spec takes policies, knativeConfig and knativeVersion", key)
+			problems = append(problems, fmt.Errorf("functionConfig.spec.%s is not known; spec takes policies, knativeConfig and knativeVersion", key))
 		}
 	}
 	if data := manifest.Map(config, "data"); len(data) > 0 {
-		return Inputs{}, fmt.Errorf("functionConfig.data is not read; put policies and knativeConfig under spec, of any kind but ConfigMap")
+		problems = append(problems, errors.New("functionConfig.data is not read; put policies and knativeConfig under spec, of any kind but ConfigMap"))
 	}
 	policies, err := configured(config, "policies")
-	if err != nil {
-		return Inputs{}, err
-	}
+	problems = append(problems, err)
 	configs, err := configured(config, "knativeConfig")
-	if err != nil {
-		return Inputs{}, err
-	}
+	problems = append(problems, err)
 	for i, item := range l.items() {
 		if !isLocalConfig(item) {
 			continue
@@ -222,17 +235,16 @@ func (l *ResourceList) inputs() (Inputs, error) {
 		}
 	}
 	inputs, err := compile(policies, configs)
-	if err != nil {
-		return inputs, err
-	}
+	problems = append(problems, err)
 	version := manifest.At(config, "spec", "knativeVersion")
-	if text, ok := version.(string); ok || version == nil {
-		if err := inputs.OfRelease(text); err != nil {
-			return inputs, fmt.Errorf("functionConfig.spec.knativeVersion: %w", err)
-		}
-		return inputs, nil
+	text, ok := version.(string)
+	switch {
+	case !ok && version != nil:
+		problems = append(problems, fmt.Errorf("functionConfig.spec.knativeVersion: %s", manifest.MustBeString(version)))
+	default:
+		problems = append(problems, Within("functionConfig.spec.knativeVersion", inputs.OfRelease(text)))
 	}
-	return inputs, fmt.Errorf("functionConfig.spec.knativeVersion: %s", manifest.MustBeString(version))
+	return inputs, errors.Join(problems...)
 }
 
 // configured are the objects of a list under the spec of the function's configuration.
@@ -243,12 +255,14 @@ func configured(config manifest.Object, name string) ([]Document, error) {
 		return nil, fmt.Errorf("functionConfig.spec.%s is %s, not a list of objects", name, manifest.TypeName(value))
 	}
 	var docs []Document
+	var problems []error
 	for i, entry := range list {
 		o, ok := entry.(manifest.Object)
 		if !ok {
-			return nil, fmt.Errorf("functionConfig.spec.%s[%d] is %s, not an object", name, i, manifest.TypeName(entry))
+			problems = append(problems, fmt.Errorf("functionConfig.spec.%s[%d] is %s, not an object", name, i, manifest.TypeName(entry)))
+			continue
 		}
 		docs = append(docs, Document{Source: fmt.Sprintf("functionConfig.spec.%s[%d]", name, i), Object: o})
 	}
-	return docs, nil
+	return docs, errors.Join(problems...)
 }

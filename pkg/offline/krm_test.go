@@ -177,7 +177,7 @@ func TestUnusableResourceLists(t *testing.T) {
 		"another version":           {"apiVersion: config.kubernetes.io/v1alpha1\nkind: ResourceList\n", "stdin: must hold one ResourceList of config.kubernetes.io/v1 and nothing else"},
 		"two":                       {resourceList("") + "---\n" + resourceList(""), "stdin: must hold one ResourceList of config.kubernetes.io/v1 and nothing else"},
 		"an item without a kind":    {resourceList("", "{a: b}"), "stdin: items[0] has no apiVersion or no kind, so it is no Kubernetes object"},
-		"an item that is no object": {resourceList("", "text"), "stdin: items[0] has no apiVersion or no kind, so it is no Kubernetes object"},
+		"an item that is no object": {resourceList("", "text"), `stdin: items[0]: Invalid value: "text": must be an object`},
 		"an unknown setting":        {resourceList("policy: []"), "functionConfig.spec.policy is not known; spec takes policies, knativeConfig and knativeVersion"},
 		"policies that are no list": {resourceList("policies: {a: b}"), "functionConfig.spec.policies is an object, not a list of objects"},
 		"a policy that is text":     {resourceList("policies: [a.yaml]"), "functionConfig.spec.policies[0] is a string, not an object"},

@@ -349,10 +349,16 @@ func NoBytes(text string) error {
 	if number, ok := strings.CutSuffix(text, "m"); ok {
 		return fmt.Errorf("%s is %s thousandths of a byte; write %sMi", text, number, number)
 	}
-	if digits(text) {
+	if decimal(text) {
 		return fmt.Errorf("%s is %s bytes; write %sMi or %sGi", text, text, text, text)
 	}
 	return fmt.Errorf("%s is less than 1Mi; write an amount of bytes such as 512Mi or 16Gi", text)
+}
+
+// decimal tells whether text is a number without an exponent or a suffix.
+func decimal(text string) bool {
+	whole, fraction, found := strings.Cut(text, ".")
+	return digits(whole) && (!found || digits(fraction))
 }
 
 func checkQuantity(text string) error {

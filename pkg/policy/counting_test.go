@@ -54,15 +54,15 @@ func TestGPUResourcesAreReadAndWritten(t *testing.T) {
 	require.NoError(t, err)
 	assert.JSONEq(t, `["a.com/b", {"name": "c.com/d", "gpus": "1/7"}, {"name": "e.com/f", "gpus": "2"}, "g.com/h"]`, string(raw))
 	for text, want := range map[string]string{
-		`[5]`:                               `gpuResources: 5 must be a resource name, or an object of a name and gpus`,
-		`[null]`:                            `null must be a resource name, or an object of a name and gpus`,
-		`[{name: a.com/b, gpu: 1}]`:         `unknown field "gpu"`,
+		`[5]`:                               `spec.gpuResources[0]: Invalid value: 5: must be a resource name, or an object of a name and gpus`,
+		`[null]`:                            `spec.gpuResources[0]: Invalid value: null: must be a resource name, or an object of a name and gpus`,
+		`[{name: a.com/b, gpu: 1}]`:         `spec.gpuResources[0].gpu: Forbidden: this version of the webhook does not know the field`,
 		`[{name: a.com/b, gpus: 0.5}]`:      `gpus must be a whole number, or a string such as "1/7"`,
 		`[{name: a.com/b, gpus: [1]}]`:      `gpus must be a whole number, or a string such as "1/7"`,
 		`[{name: a.com/b, gpus: ""}]`:       `gpus may not be empty`,
-		`[{name: [a.com/b], gpus: "1/7"}]`:  `is a JSON array; must be a string`,
+		`[{name: [a.com/b], gpus: "1/7"}]`:  `spec.gpuResources[0].name: Invalid value: "a list": must be a string`,
 		`[[a.com/b]]`:                       `must be a resource name, or an object of a name and gpus`,
-		`[{name: a.com/b, gpus: "1/7"}, 1]`: `gpuResources: 1 must be`,
+		`[{name: a.com/b, gpus: "1/7"}, 1]`: `spec.gpuResources[1]: Invalid value: 1: must be`,
 	} {
 		_, errs := policy.Decode(manifest.Object{"metadata": manifest.Object{"name": "p"}, "spec": map[string]any(read(`{gpuResources: ` + text + `}`))})
 		require.Len(t, errs, 1, text)

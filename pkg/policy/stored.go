@@ -4,10 +4,8 @@ import (
 	"encoding/json"
 	"maps"
 	"reflect"
-	"slices"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	kjson "sigs.k8s.io/json"
 
@@ -104,23 +102,14 @@ func Read(o manifest.Object) (v1alpha1.ComputePolicy, field.ErrorList) {
 		errs = append(errs, field.Required(field.NewPath("metadata", "name"), "a ComputePolicy needs a name"))
 		p.Name = "unnamed"
 	}
-	return p, append(errs, unsaid(Validate(&p), errs)...)
+	return p, append(errs, manifest.Unsaid(Validate(&p), errs)...)
 }
 
 // ReadBudget reads a budget as Read does a policy.
 func ReadBudget(o manifest.Object) (v1alpha1.GPUBudget, field.ErrorList) {
 	var b v1alpha1.GPUBudget
 	errs := decode(o, &b, unknownField)
-	return b, append(errs, unsaid(ValidateBudget(&b), errs)...)
-}
-
-// unsaid are errors about places of which nothing is said yet.
-func unsaid(errs, said field.ErrorList) field.ErrorList {
-	return slices.DeleteFunc(errs, func(e *field.Error) bool {
-		return slices.ContainsFunc(said, func(s *field.Error) bool {
-			return strings.HasPrefix(s.Field, e.Field) || strings.HasPrefix(e.Field, s.Field)
-		})
-	})
+	return b, append(errs, manifest.Unsaid(ValidateBudget(&b), errs)...)
 }
 
 func unknownField(path *field.Path, known []string) *field.Error {
@@ -130,38 +119,17 @@ func unknownField(path *field.Path, known []string) *field.Error {
 // decode gives an object its type, without what the type does not take, and says what that
 // is.
 func decode(o manifest.Object, into any, unknown manifest.UnknownField) field.ErrorList {
-	errs := manifest.CheckType(o, reflect.TypeOf(into).Elem(), nil, unknown)
+	t := reflect.TypeOf(into).Elem()
+	errs := manifest.CheckType(o, t, nil, unknown)
 	if len(errs) > 0 {
-		o = runtime.DeepCopyJSON(o)
-		for _, e := range errs {
-			remove(o, e.Field)
-		}
+		o = manifest.Fitting(o, t, errs)
 	}
 	raw, err := json.Marshal(o)
 	if err == nil {
 		err = kjson.UnmarshalCaseSensitivePreserveInts(raw, into)
 	}
 	if err != nil && len(errs) == 0 {
-		why := "cannot be read as a policy"
-		if strings.HasPrefix(err.Error(), "gpuResources: ") {
-			why = err.Error() // in words of ours
-		}
-		errs = append(errs, field.Invalid(field.NewPath("spec"), field.OmitValueType{}, why))
+		errs = append(errs, field.Invalid(field.NewPath("spec"), field.OmitValueType{}, "cannot be read as a policy"))
 	}
 	return errs
-}
-
-// remove takes what an error is about out of an object: the key or, of a list, the whole
-// list.
-func remove(o manifest.Object, path string) {
-	steps := strings.Split(path, ".")
-	for i, step := range steps {
-		name, _, indexed := strings.Cut(step, "[")
-		below, ok := o[name].(manifest.Object)
-		if !ok || indexed || i == len(steps)-1 {
-			delete(o, name)
-			return
-		}
-		o = below
-	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/kubetorch/webhook/pkg/offline"
 	"github.com/kubetorch/webhook/pkg/policytest"
 )
 
@@ -160,21 +161,34 @@ func TestMutationsThatSurviveAreTold(t *testing.T) {
 
 func TestUnusableSuites(t *testing.T) {
 	for name, test := range map[string]struct{ text, want string }{
-		"a field that there is not": {head + "- name: c\n" + object + "  expects: {}\n", `unknown field "cases[0].expects"`},
-		"all that is missing":       {"apiVersion: test.kubetorch.com/v1alpha1\nkind: Tests\nmetadata: {}\ncases: [{name: a, expect: {}}, {name: a, file: x.yaml, object: {}, expect: {}}, {expect: {}}]\n", `[kind: Unsupported value: "Tests": supported values: "Suite", metadata.name: Required value: a suite needs a name, cases[0].object: Invalid value: "": give either object or file, cases[1].name: Duplicate value: "a", cases[1].object: Invalid value: "": give either object or file, cases[2].name: Required value: a case needs a name, cases[2].object: Invalid value: "": give either object or file]`},
-		"times that are none":       {strings.Replace(head, "cases:", "now: tomorrow\ncases:", 1) + "- name: c\n" + object + "  now: \"2027-01-31\"\n  expect: {}\n", `[now: Invalid value: "tomorrow": is no time; allowed: RFC 3339, such as 2027-01-31T00:00:00Z, cases[0].now: Invalid value: "2027-01-31": is no time`},
-		"a file that is not there":  {head + "- {name: c, file: x.yaml, expect: {}}\n", `case "c": stat`},
-		"no budget of that name":    {head + "- name: c\n" + object + "  holds: [{budget: c, namespace: a, gpus: 1}]\n  expect: {allowed: true}\n", "holds[0].budget: there is no GPUBudget c among the policies"},
-		"no suites":                 {"kind: ConfigMap\n", "holds no Suite of test.kubetorch.com/v1alpha1"},
-		"a second document":         {head + "- name: c\n" + object + "  expect: {}\n---\napiVersion: v1\nkind: A\n", "a Suite stands in a file by itself"},
-		"no YAML":                   {"apiVersion: test.kubetorch.com/v1alpha1\nkind: [", "suite.yaml"},
+		"a field that there is not": {head + "- name: c\n" + object + "  expects: {}\n", "suite.yaml: cases[0].expects: Forbidden: is no field; allowed here: cluster, expect, "},
+		"all that is missing": {"apiVersion: test.kubetorch.com/v1alpha1\nkind: Tests\nmetadata: {}\ncases: [{name: a, expect: {}}, {name: a, file: x.yaml, object: {}, expect: {}}, {expect: {}}]\n", "suite.yaml: kind: Unsupported value: \"Tests\": supported values: \"Suite\"\nsuite.yaml: metadata.name: Required value: a suite needs a name\n" +
+			"suite.yaml: cases[0].object: Invalid value: \"\": give either object or file\nsuite.yaml: cases[1].name: Duplicate value: \"a\"\nsuite.yaml: cases[1].object: Invalid value: \"\": give either object or file\n" +
+			"suite.yaml: cases[2].name: Required value: a case needs a name\nsuite.yaml: cases[2].object: Invalid value: \"\": give either object or file"},
+		"values of another type, and what else is wrong": {strings.Replace(head, "policies: [policy.yaml]", "policies: p.yaml", 1) + "- {name: 5, file: x.yaml, expect: {allowed: \"yes\", claim: {gpus: many}}}\n- {name: b, expect: []}\n- five\n",
+			"suite.yaml: cases[0].expect.allowed: Invalid value: \"yes\": must be true or false\nsuite.yaml: cases[0].expect.claim.gpus: Invalid value: \"many\": must be a whole number\n" +
+				"suite.yaml: cases[0].name: Invalid value: 5: must be a string; put it in quotes: \"5\"\nsuite.yaml: cases[1].expect: Invalid value: \"a list\": must be an object with allowed, causes, claim, expansion, paths, warnings\n" +
+				"suite.yaml: cases[2]: Invalid value: \"five\": must be an object\nsuite.yaml: policies: Invalid value: \"p.yaml\": must be a list\n" +
+				"suite.yaml: cases[1].object: Invalid value: \"\": give either object or file"},
+		"times that are none": {strings.Replace(head, "cases:", "now: tomorrow\ncases:", 1) + "- name: c\n" + object + "  now: \"2027-01-31\"\n  expect: {}\n",
+			"suite.yaml: now: Invalid value: \"tomorrow\": is no time; allowed: RFC 3339, such as 2027-01-31T00:00:00Z\nsuite.yaml: cases[0].now: Invalid value: \"2027-01-31\": is no time"},
+		"a file that is not there": {head + "- {name: c, file: x.yaml, expect: {}}\n", `suite.yaml: case "c": stat`},
+		"no budget of that name":   {head + "- name: c\n" + object + "  holds: [{budget: c, namespace: a, gpus: 1}]\n  expect: {allowed: true}\n", "holds[0].budget: there is no GPUBudget c among the policies"},
+		"no suites":                {"kind: ConfigMap\n", "holds no Suite of test.kubetorch.com/v1alpha1"},
+		"a second document":        {head + "- name: c\n" + object + "  expect: {}\n---\napiVersion: v1\nkind: A\n", "a Suite stands in a file by itself"},
+		"no YAML":                  {"apiVersion: test.kubetorch.com/v1alpha1\nkind: [", "suite.yaml"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			suites, err := policytest.Load(suite(t, test.text))
+			dir := suite(t, test.text)
+			suites, err := policytest.Load(dir)
 			if err == nil {
 				_, err = suites[0].Run()
 			}
-			assert.ErrorContains(t, err, test.want)
+			var texts []string
+			for _, problem := range offline.Problems(err) {
+				texts = append(texts, strings.TrimPrefix(problem.Error(), dir+"/"))
+			}
+			assert.Contains(t, strings.Join(texts, "\n"), test.want)
 		})
 	}
 }

@@ -10,7 +10,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -163,19 +165,27 @@ func parse(name string, content []byte) (*Suite, error) {
 		}
 		return nil, nil
 	}
-	raw, err := json.Marshal(docs[0].Object)
-	if err != nil {
-		return nil, err
-	}
 	s := &Suite{Source: name}
-	strict, err := kjson.UnmarshalStrict(raw, s)
-	if err = errors.Join(append(strict, err)...); err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	if err := s.validate().ToAggregate(); err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+	if errs := s.decode(docs[0].Object); len(errs) > 0 {
+		return nil, offline.Within(name, errs.ToAggregate())
 	}
 	return s, s.read()
+}
+
+// decode gives a suite its type, and names every mistake in it.
+func (s *Suite) decode(o manifest.Object) field.ErrorList {
+	t := reflect.TypeFor[Suite]()
+	errs := manifest.CheckType(o, t, nil, func(path *field.Path, known []string) *field.Error {
+		return field.Forbidden(path, "is no field; allowed here: "+strings.Join(known, ", "))
+	})
+	raw, err := json.Marshal(manifest.Fitting(o, t, errs))
+	if err == nil {
+		err = kjson.UnmarshalCaseSensitivePreserveInts(raw, s)
+	}
+	if err != nil { // of what CheckType passes
+		return append(errs, field.Invalid(field.NewPath("cases"), field.OmitValueType{}, "cannot be read"))
+	}
+	return append(errs, manifest.Unsaid(s.validate(), errs)...)
 }
 
 func (s *Suite) validate() field.ErrorList {
@@ -235,15 +245,16 @@ func (s *Suite) clock(c *Case) func() time.Time {
 	return time.Now
 }
 
-// read reads the files that the suite names.
+// read reads the files that the suite names. The error names all that cannot be read.
 func (s *Suite) read() error {
-	var err error
-	if s.Docs, err = offline.ReadDocuments(s.relative(s.Policies), nil); err != nil {
-		return fmt.Errorf("%s: policies: %w", s.Source, err)
+	var problems []error
+	read := func(what string, files []string) (docs []offline.Document, ok bool) {
+		docs, err := offline.ReadDocuments(s.relative(files), nil)
+		problems = append(problems, offline.Within(s.Source+": "+what, err))
+		return docs, err == nil
 	}
-	if s.Configs, err = offline.ReadDocuments(s.relative(s.KnativeConfig), nil); err != nil {
-		return fmt.Errorf("%s: knativeConfig: %w", s.Source, err)
-	}
+	s.Docs, _ = read("policies", s.Policies)
+	s.Configs, _ = read("knativeConfig", s.KnativeConfig)
 	for i := range s.Cases {
 		c := &s.Cases[i]
 		for _, f := range []struct {
@@ -253,18 +264,19 @@ func (s *Suite) read() error {
 			if f.name == "" {
 				continue
 			}
-			docs, err := offline.ReadDocuments(s.relative([]string{f.name}), nil)
-			if err != nil {
-				return fmt.Errorf("%s: case %q: %w", s.Source, c.Name, err)
-			}
+			what := fmt.Sprintf("case %q", c.Name)
+			docs, ok := read(what, []string{f.name})
 			docs = slices.DeleteFunc(docs, func(d offline.Document) bool { return d.Object == nil })
-			if len(docs) != 1 {
-				return fmt.Errorf("%s: case %q: %s holds %d objects; a case is about one", s.Source, c.Name, f.name, len(docs))
+			switch {
+			case !ok:
+			case len(docs) != 1:
+				problems = append(problems, fmt.Errorf("%s: %s: %s holds %d objects; a case is about one", s.Source, what, f.name, len(docs)))
+			default:
+				*f.object = docs[0].Object
 			}
-			*f.object = docs[0].Object
 		}
 	}
-	return nil
+	return errors.Join(problems...)
 }
 
 // inputs are what a cluster with some policies would know.

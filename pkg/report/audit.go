@@ -10,6 +10,7 @@ import (
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/audit"
+	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/workload"
 )
 
@@ -30,7 +31,7 @@ func Audit(w io.Writer, r audit.Report, findings []audit.Finding, uses []audit.B
 		"What breaks a bound that is newer goes on as it is, and may not grow."}}
 	for _, d := range r.Policies {
 		if len(d.Invalid) > 0 {
-			p.Notes = append(p.Notes, fmt.Sprintf("Policy %s is invalid, so its bounds are not known: %v", d.Name, d.Invalid.ToAggregate()))
+			p.Notes = append(p.Notes, fmt.Sprintf("Policy %s is invalid, so its bounds are not known: %s", d.Name, manifest.Together(d.Invalid)))
 		}
 	}
 	if len(uses) > 0 {

@@ -15,9 +15,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/budget/charge"
 	"github.com/kubetorch/webhook/pkg/budget/ledger"
-	"github.com/kubetorch/webhook/pkg/expand"
 	"github.com/kubetorch/webhook/pkg/manifest"
-	"github.com/kubetorch/webhook/pkg/parameter"
 	"github.com/kubetorch/webhook/pkg/policy"
 	"github.com/kubetorch/webhook/pkg/workload"
 )
@@ -142,13 +140,8 @@ func (c *Charge) NoRoom(a charge.Answer, namespace string) policy.Violation {
 	if who := heldBy(a, namespace); who != "" {
 		text += "; " + who
 	}
-	if fits := c.fits(a); fits != "" {
-		text += "; " + fits
-	}
-	if claim := c.largest(); claim.service != nil && claim.Demand.PeakPods > 1 {
-		if from := expand.DefaultMaxScale(claim.service); from != "" {
-			text += fmt.Sprintf("; max-scale %d is a default (%s), and %s sets another", claim.Demand.PeakPods, from, parameter.MaxScale.Key())
-		}
+	if ways := c.ways(a); ways != "" {
+		text += "; " + ways
 	}
 	enforcement := v1alpha1.Deny
 	if a.Despite != "" {

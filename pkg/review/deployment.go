@@ -46,7 +46,7 @@ func (r *Request) Convert(ctx context.Context, w World, live manifest.Object) (C
 	if tooLarge := handover.CheckApplied(ksvc); tooLarge != nil {
 		errs = append(errs, tooLarge)
 	}
-	v.Errors = slices.Concat(errs, without(notes.Relate(r.place(v.Errors)), errs))
+	v.Errors = slices.Concat(errs, without(expand.AsWritten(notes.Relate(r.place(v.Errors)), r.object), errs))
 	for i, x := range v.Denied {
 		v.Denied[i].Error = notes.Relate(r.place(field.ErrorList{x.Error}))[0]
 	}

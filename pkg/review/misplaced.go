@@ -108,17 +108,43 @@ func almost(key string) string {
 	return ""
 }
 
-// podMakers are kinds on which people put an opt-in label though nothing is made of them.
-var podMakers = []schema.GroupKind{{Kind: "Pod"}, {Kind: "ReplicationController"}, {Group: "apps", Kind: "ReplicaSet"}}
+// mistakable are kinds on which people put an opt-in label or parameters though nothing is made of
+// them, beside those that cannot be autoscaled. On others an overlay has put them.
+var mistakable = []schema.GroupKind{{Kind: "Pod"}, {Kind: "ReplicationController"}, {Group: "apps", Kind: "ReplicaSet"}, {Kind: "Service"},
+	{Group: ServiceKind.Group, Kind: "Configuration"}, {Group: ServiceKind.Group, Kind: "Revision"}, {Group: ServiceKind.Group, Kind: "Route"}}
 
-// Unexpandable warns of an opt-in label on an object of a kind that nothing is made of.
+// Unexpandable warns of opt-in labels and parameters on an object of a kind that nothing is made of.
+// What a controller made has those of its owner, and operators' kinds are told by themselves.
 func Unexpandable(o manifest.Object, kind schema.GroupKind) []string {
-	if !slices.Contains(podMakers, kind) || manifest.ControllerOf(o) != (manifest.Owner{}) {
+	if _, ok := unscalable[kind]; !ok && !slices.Contains(mistakable, kind) {
+		return nil
+	}
+	if Operated(kind) || manifest.ControllerOf(o) != (manifest.Owner{}) {
 		return nil
 	}
 	intent := expand.ReadIntent(o)
 	if !intent.FillsResources() && len(intent.Stated) == 0 {
 		return nil
 	}
-	return []string{fmt.Sprintf("labels and parameters of ours have no effect on a %s; put them on a Deployment or a Knative Service", kind.Kind)}
+	what := kind.Kind
+	switch {
+	case kind.Group == ServiceKind.Group:
+		what = "Knative " + what
+	case kind.Group == "" && what == "Service":
+		what = "core " + what
+	}
+	return []string{fmt.Sprintf("labels and parameters of ours have no effect on a %s; put them on a Deployment or a Knative Service", what)}
+}
+
+// Keys are the opt-in labels and parameters of an object, with their values.
+func Keys(o manifest.Object) map[string]string {
+	keys := map[string]string{}
+	for _, kind := range []string{"labels", "annotations"} {
+		for key, text := range manifest.Texts(o, "metadata", kind) {
+			if parameter.IsKey(key) || (kind == "labels" && (key == parameter.AutoscaleLabel || key == parameter.ComputeLabel)) {
+				keys[key] = text
+			}
+		}
+	}
+	return keys
 }

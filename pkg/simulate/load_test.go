@@ -79,19 +79,22 @@ func TestLoadFiles(t *testing.T) {
 		})
 	}
 	for name, test := range map[string]struct{ content, want string }{
-		"nothing":                {"", "f: holds no load; a CSV file has a header"},
-		"another header":         {"when,rps\n0,1\n", `f: its header is "when,rps"; a CSV file has a header time,rps`},
-		"two loads":              {"time,rps,concurrency\n0,1,1\n", "f: has columns rps and concurrency"},
-		"one row":                {"time,rps\n0,1\n", "f: has 1 rows; two or more tell how long one lasts"},
-		"all that is wrong":      {"time,rps\n0,x\n1\n2,-1\nlate,1\n3,NaN\n", "f, line 2: \"x\" is no rate; allowed: 0 to 1e+06\nf, line 3: has 1 columns, fewer than the header\nf, line 4: \"-1\" is no rate; allowed: 0 to 1e+06\nf, line 5: \"late\" is no time; allowed: seconds, a duration such as 5m, or RFC 3339\nf, line 6: \"NaN\" is no rate; allowed: 0 to 1e+06"},
-		"going back in time":     {"time,rps\n10,1\n5,1\n", "f, line 3: time 5 is not later than the one before"},
-		"too long":               {"time,rps\n0,1\n1e9,1\n", "f: lasts 23148 days; a load may last up to 366"},
-		"an answer that failed":  {`{"status":"error","error":"bad query"}`, `status "error", resultType "" bad query; expected success and matrix`},
-		"an instant query":       {`{"status":"success","data":{"resultType":"vector"}}`, `resultType "vector"`},
-		"no JSON":                {`{"status":`, "f: is no answer of Prometheus to a range query: unexpected end of JSON input"},
-		"a sample that is none":  {prometheus + `{"values":[[100,"+Inf"],[130,"2"]]}]}}`, "f: data.result[0].values[0]: [100 +Inf] is no sample of a load"},
-		"a sample without value": {prometheus + `{"values":[[100],[130,"2"]]}]}}`, "f: data.result[0].values[0]: [100 <nil>] is no sample of a load"},
-		"no samples":             {prometheus + `]}}`, "f: has 0 samples"},
+		"nothing":               {"", "f: holds no load; a CSV file has a header"},
+		"another header":        {"when,rps\n0,1\n", `f: its header is "when,rps"; a CSV file has a header time,rps`},
+		"two loads":             {"time,rps,concurrency\n0,1,1\n", "f: has columns rps and concurrency"},
+		"one row":               {"time,rps\n0,1\n", "f: has 1 rows; two or more tell how long one lasts"},
+		"all that is wrong":     {"time,rps\n0,x\n1\n2,-1\nlate,1\n3,NaN\n", "f, line 2: \"x\" is no rate; allowed: 0 to 1e+06\nf, line 3: has 1 columns, fewer than the header\nf, line 4: \"-1\" is no rate; allowed: 0 to 1e+06\nf, line 5: \"late\" is no time; allowed: seconds, a duration such as 5m, or RFC 3339\nf, line 6: \"NaN\" is no rate; allowed: 0 to 1e+06"},
+		"going back in time":    {"time,rps\n10,1\n5,1\n", "f, line 3: time 5 is not later than the one before"},
+		"too long":              {"time,rps\n0,1\n1e9,1\n", "f: lasts 23148 days; a load may last up to 366"},
+		"an answer that failed": {`{"status":"error","error":"bad query"}`, `status "error", resultType "" bad query; expected success and matrix`},
+		"an instant query":      {`{"status":"success","data":{"resultType":"vector"}}`, `resultType "vector"`},
+		"no JSON":               {`{"status":`, "f: is no answer of Prometheus to a range query: it is no JSON object"},
+		"values of another type": {`{"status":"success","data":{"resultType":5,"result":[{"values":{}},7]}}`,
+			`f: is no answer of Prometheus to a range query: data.result[0].values: Invalid value: "an object": must be a list; data.result[1]: Invalid value: 7: must be an object with values; data.resultType: Invalid value: 5: must be a string`},
+		"samples that are no pairs": {prometheus + `{"values":[5]}]}}`, "f: is no answer of Prometheus to a range query: values of data.result must be pairs"},
+		"a sample that is none":     {prometheus + `{"values":[[100,"+Inf"],[130,"2"]]}]}}`, "f: data.result[0].values[0]: [100,\"+Inf\"] is no sample of a load"},
+		"a sample without value":    {prometheus + `{"values":[[100],[130,"2"]]}]}}`, "f: data.result[0].values[0]: [100,null] is no sample of a load"},
+		"no samples":                {prometheus + `]}}`, "f: has 0 samples"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := simulate.ParseLoad("f", []byte(test.content), false)

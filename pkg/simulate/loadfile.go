@@ -8,10 +8,13 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/kubetorch/webhook/pkg/manifest"
 )
 
 // mostProblems is how many problems of a file are told at once.
@@ -158,7 +161,8 @@ func sumsOf(name string, a *rangeAnswer) (sums map[float64]float64, nan int, err
 				value = 0
 			}
 			if !isTime || !isText || err != nil || value < 0 || value > mostRPS {
-				return nil, 0, fmt.Errorf("%s: data.result[%d].values[%d]: %v is no sample of a load; allowed: 0 to %g", name, i, j, sample, mostRPS)
+				text, _ := json.Marshal(sample)
+				return nil, 0, fmt.Errorf("%s: data.result[%d].values[%d]: %s is no sample of a load; allowed: a time, and a number from 0 to %g as text", name, i, j, text, mostRPS)
 			}
 			sums[at] += value
 		}
@@ -166,11 +170,26 @@ func sumsOf(name string, a *rangeAnswer) (sums map[float64]float64, nan int, err
 	return sums, nan, nil
 }
 
+// readAnswer reads JSON, and names every value of another type.
+func readAnswer(content []byte, a *rangeAnswer) error {
+	o, err := manifest.Decode(content)
+	if err != nil {
+		return errors.New("it is no JSON object")
+	}
+	if errs := manifest.CheckType(o, reflect.TypeFor[rangeAnswer](), nil, nil); len(errs) > 0 {
+		return errors.New(manifest.Together(errs))
+	}
+	if json.Unmarshal(content, a) != nil {
+		return errors.New("values of data.result must be pairs of a time and a number as text")
+	}
+	return nil
+}
+
 // parsePrometheus adds up all series of a range query. A sample holds for the query's step,
 // the shortest time between two of them; where samples are missing there was no load.
 func parsePrometheus(name string, content []byte, concurrency bool) (*Load, error) {
 	var a rangeAnswer
-	if err := json.Unmarshal(content, &a); err != nil {
+	if err := readAnswer(content, &a); err != nil {
 		return nil, fmt.Errorf("%s: is no answer of Prometheus to a range query: %w", name, err)
 	}
 	if a.Status != "success" || a.Data.ResultType != "matrix" {

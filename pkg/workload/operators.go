@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"encoding/hex"
 	"encoding/json"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -14,6 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/yaml"
+
+	"github.com/kubetorch/webhook/pkg/manifest"
 )
 
 // Operators is a table of kinds whose operators make pods.
@@ -181,11 +184,32 @@ func (k *OperatorKind) MadeBy(user string) bool {
 // ParseOperators reads a table and names every mistake in it.
 func ParseOperators(raw []byte) (Operators, field.ErrorList) {
 	var o Operators
-	if err := yaml.UnmarshalStrict(raw, &o); err != nil {
-		unreadable := field.Invalid(field.NewPath("kinds"), field.OmitValueType{}, "cannot be read: "+err.Error())
-		return o, field.ErrorList{unreadable}
+	text, err := yaml.YAMLToJSONStrict(raw)
+	if err != nil {
+		return o, field.ErrorList{field.Invalid(field.NewPath("kinds"), field.OmitValueType{}, "cannot be read: "+err.Error())}
 	}
-	return o, o.validate()
+	table, err := manifest.Decode(text)
+	if err != nil {
+		return o, field.ErrorList{field.Invalid(field.NewPath("kinds"), field.OmitValueType{}, "the file "+err.Error()+"; it holds an object with kinds, a list")}
+	}
+	return ReadOperators(table)
+}
+
+// ReadOperators reads a table that is decoded already.
+func ReadOperators(table manifest.Object) (Operators, field.ErrorList) {
+	var o Operators
+	t := reflect.TypeFor[Operators]()
+	errs := manifest.CheckType(table, t, nil, func(path *field.Path, known []string) *field.Error {
+		return field.Forbidden(path, "is no field; allowed here: "+strings.Join(known, ", "))
+	})
+	text, err := json.Marshal(manifest.Fitting(table, t, errs))
+	if err == nil {
+		err = json.Unmarshal(text, &o)
+	}
+	if err != nil { // of what CheckType passes
+		return o, append(errs, field.Invalid(field.NewPath("kinds"), field.OmitValueType{}, "cannot be read"))
+	}
+	return o, append(errs, manifest.Unsaid(o.validate(), errs)...)
 }
 
 func (o Operators) validate() field.ErrorList {

@@ -200,7 +200,9 @@ func TestMistakesInATableOfOperators(t *testing.T) {
 		table string
 		want  []string
 	}{
-		"a field that is not known": {`kinds: [{group: a.com, kind: A, resource: as, template: x}]`, []string{`kinds: Invalid value: cannot be read: error unmarshaling JSON: while decoding JSON: json: unknown field "template"`}},
+		"a field that is not known": {`kinds: [{group: a.com, kind: A, resource: as, template: x}]`, []string{
+			"kinds[0].template: Forbidden: is no field; allowed here: children, finished, group, kind, makers, managedBy, pods, replicas, resource, scale, suspend",
+			"kinds[0].pods: Required value: say where the pods are described"}},
 		"an end that nobody watches": {`kinds: [{group: ray.io, kind: A, resource: as, finished: {path: status.phase, values: [Done]}, pods: [{template: spec.template}]}, {group: ray.io, kind: B, resource: bs, finished: {path: status.state.phase, values: [Done]}, pods: [{template: spec.template}]}, {group: a.com, kind: C, resource: cs, finished: {path: status.phase, values: [Done]}, pods: [{template: spec.template}]}]`,
 			[]string{`kinds[0].finished.path: Invalid value: "status.phase": of a kind in the group ray.io must be status.jobDeploymentStatus, status.state or a field of that: only changes of these, and of conditions, are sent to the webhook`}},
 		"an end that is no status": {`kinds: [{group: a.com, kind: A, resource: as, finished: {path: spec.done, values: [Done]}, pods: [{template: spec.template}]}]`,

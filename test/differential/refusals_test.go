@@ -107,7 +107,7 @@ var stricter = []category{
 		"Knative takes any label on the template and then cannot create the revision."),
 	stricterThanKnative("startup probe on a named port", `a startup probe on a named one never succeeds`,
 		"Knative renames the port and leaves the probe alone."),
-	stricterThanKnative("no memory", `thousandths of a byte|is [0-9]+ bytes; write|is less than 1Mi|CPU cores; write`,
+	stricterThanKnative("no memory", `thousandths of a byte|is [0-9.]+ bytes; write|is less than 1Mi|CPU cores; write`,
 		"The unit is a mistake, and no container runs with so little, or no node has so much."),
 	stricterThanKnative("no affinity with GPUs", `the pod asks for GPUs, which no node without any has`,
 		"No node could run the pod."),

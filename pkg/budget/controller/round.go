@@ -17,6 +17,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/budget/charge"
 	"github.com/kubetorch/webhook/pkg/budget/ledger"
 	"github.com/kubetorch/webhook/pkg/budget/usage"
+	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/policy"
 	"github.com/kubetorch/webhook/pkg/workload"
 )
@@ -46,7 +47,7 @@ func (r *round) budget(ctx context.Context, b *v1alpha1.GPUBudget) (next time.Du
 	f := r.follow(b)
 	if len(compiled) == 0 {
 		errs := policy.ValidateBudget(b)
-		r.condition(after, v1alpha1.ConditionCounted, metav1.ConditionFalse, "Invalid", errs.ToAggregate().Error())
+		r.condition(after, v1alpha1.ConditionCounted, metav1.ConditionFalse, "Invalid", manifest.Together(errs))
 		return 0, r.write(ctx, b, after)
 	}
 	all := usage.Claims(r.all, compiled[0], r.namespaces)

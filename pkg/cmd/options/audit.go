@@ -16,9 +16,12 @@ type Audit struct {
 	Files            []string
 	Policies         []string
 	KnativeConfigs   []string
-	Output           string
-	Kinds            Kinds
-	Excluded         Excluded
+	// KnativeVersion is the release of Knative, such as 1.18; empty for that of the cluster, or the one
+	// that the ConfigMaps name, else the newest known.
+	KnativeVersion string
+	Output         string
+	Kinds          Kinds
+	Excluded       Excluded
 }
 
 var auditOutputs = []string{"table", "json", "html", "openreports"}
@@ -33,6 +36,7 @@ func (o *Audit) AddFlags(flags *pflag.FlagSet) {
 	flags.StringArrayVarP(&o.Files, "filename", "f", nil, "`FILE|DIR|-` with objects, instead of those of the cluster; may be repeated")
 	flags.StringArrayVar(&o.Policies, "policy", nil, "`FILE` with ComputePolicies and GPUBudgets, instead of those of the cluster; - is standard input; may be repeated")
 	flags.StringArrayVar(&o.KnativeConfigs, "knative-config", nil, "`FILE` with Knative's ConfigMaps, with --filename; may be repeated")
+	flags.StringVar(&o.KnativeVersion, "knative-version", "", "`VERSION` of Knative, 1.15 to 1.24; if it is not given, that of the cluster, or what the ConfigMaps say of themselves, else the newest")
 	flags.StringVarP(&o.Output, "output", "o", auditOutputs[0], "table, json, html or openreports")
 }
 

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"github.com/kubetorch/webhook/pkg/offline"
 	"github.com/kubetorch/webhook/pkg/workload"
 )
 
@@ -29,7 +30,15 @@ func (o *Kinds) validate() field.ErrorList {
 	if err != nil {
 		return field.ErrorList{field.Invalid(flag("kinds-file"), o.File, err.Error())}
 	}
-	more, errs := workload.ParseOperators(raw)
+	table, err := offline.ParseObject(o.File, raw)
+	if err != nil {
+		var errs field.ErrorList
+		for _, problem := range offline.Problems(err) {
+			errs = append(errs, field.Invalid(flag("kinds-file"), field.OmitValueType{}, problem.Error()))
+		}
+		return errs
+	}
+	more, errs := workload.ReadOperators(table)
 	for _, e := range errs {
 		e.Field = flag("kinds-file").String() + ": " + e.Field
 	}

@@ -3,6 +3,7 @@ package options
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/spf13/pflag"
@@ -25,9 +26,24 @@ func TestTheKindsFileIsCheckedAsAWhole(t *testing.T) {
 			`--kinds-file: kinds[0].pods[0]: Required value: give one of template, spec, containers and gpu`,
 			`--kinds-file: kinds[0].resource: Required value: say which kind it is`,
 		}},
-		"a field that is none": {"kinds:\n- {grupp: x}\n", []string{
-			`--kinds-file: kinds: Invalid value: cannot be read: error unmarshaling JSON: while decoding JSON: json: unknown field "grupp"`,
+		"a field that is none": {"kinds:\n- {grupp: x, group: a.com, kind: A, resource: as, pods: [{spec: a}]}\n", []string{
+			`--kinds-file: kinds[0].grupp: Forbidden: is no field; allowed here: children, finished, group, kind, makers, managedBy, pods, replicas, resource, scale, suspend`,
 		}},
+		"values of another type, and what else is wrong": {"kinds:\n- {group: [a.com], kind: A, resource: as, scale: \"true\", pods: {spec: a}}\n- {group: b.com, kind: B, resource: bs, pods: [x, {spec: a, counts: [{path: b, absent: one}]}]}\n- 5\n- {group: c.com}\n", []string{
+			`--kinds-file: kinds[0].group: Invalid value: "a list": must be a string`,
+			`--kinds-file: kinds[0].pods: Invalid value: "an object": must be a list`,
+			`--kinds-file: kinds[0].scale: Invalid value: "true": must be true or false; write it without quotes`,
+			`--kinds-file: kinds[1].pods[0]: Invalid value: "x": must be an object`,
+			`--kinds-file: kinds[1].pods[1].counts[0].absent: Invalid value: "one": must be a whole number`,
+			`--kinds-file: kinds[2]: Invalid value: 5: must be an object`,
+			`--kinds-file: kinds[3].kind: Required value: say which kind it is`,
+			`--kinds-file: kinds[3].pods: Required value: say where the pods are described`,
+			`--kinds-file: kinds[3].resource: Required value: say which kind it is`,
+		}},
+		"a list":      {"- {group: a.com}\n", []string{`--kinds-file: Invalid value: FILE: line 1: is a list, not an object`}},
+		"no YAML":     {"kinds: [\n", []string{`--kinds-file: Invalid value: FILE: line 1: a value is missing here`}},
+		"only a word": {"kinds: some\n", []string{`--kinds-file: kinds: Invalid value: "some": must be a list`}},
+		"nothing":     {"# none yet\n", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "kinds.yaml")
@@ -38,7 +54,7 @@ func TestTheKindsFileIsCheckedAsAWhole(t *testing.T) {
 			require.NoError(t, flags.Parse([]string{"--kinds-file", file}))
 			var got []string
 			for _, e := range o.validate() {
-				got = append(got, e.Error())
+				got = append(got, strings.ReplaceAll(e.Error(), file, "FILE"))
 			}
 			assert.Equal(t, c.want, got)
 		})

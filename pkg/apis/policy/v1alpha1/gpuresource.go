@@ -3,7 +3,8 @@ package v1alpha1
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
+	"errors"
+	"reflect"
 	"strconv"
 )
 
@@ -26,10 +27,18 @@ type GPUResource struct {
 	GPUs string `json:"gpus,omitempty"`
 }
 
-// plainGPUResource is the same without methods.
-type plainGPUResource struct {
-	Name string          `json:"name"`
-	GPUs json.RawMessage `json:"gpus,omitempty"`
+// writtenGPUResource is what an object of a name and a weight has.
+type writtenGPUResource struct {
+	Name string `json:"name"`
+	GPUs any    `json:"gpus,omitempty"`
+}
+
+// Shape is the type whose fields an object has; the rest UnmarshalJSON tells.
+func (GPUResource) Shape(v any) reflect.Type {
+	if _, ok := v.(map[string]any); ok {
+		return reflect.TypeFor[writtenGPUResource]()
+	}
+	return nil
 }
 
 // UnmarshalJSON reads a name, or an object of a name and a weight.
@@ -40,13 +49,16 @@ func (g *GPUResource) UnmarshalJSON(raw []byte) error {
 		*g = GPUResource{}
 		return json.Unmarshal(raw, &g.Name)
 	case len(raw) == 0 || raw[0] != '{':
-		return fmt.Errorf("gpuResources: %s must be a resource name, or an object of a name and gpus", raw)
+		return errors.New("must be a resource name, or an object of a name and gpus")
 	}
-	var p plainGPUResource
+	var p struct {
+		Name string          `json:"name"`
+		GPUs json.RawMessage `json:"gpus,omitempty"`
+	}
 	decoder := json.NewDecoder(bytes.NewReader(raw))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&p); err != nil {
-		return fmt.Errorf("gpuResources: %s: %w", raw, err)
+		return errors.New("must be an object of a name and gpus, and nothing else")
 	}
 	*g = GPUResource{Name: p.Name}
 	switch {
@@ -56,12 +68,12 @@ func (g *GPUResource) UnmarshalJSON(raw []byte) error {
 			return err
 		}
 		if g.GPUs == "" {
-			return fmt.Errorf("gpuResources: %s: gpus may not be empty", raw)
+			return errors.New("gpus may not be empty; leave it out for 1")
 		}
 	default:
 		var n int64
 		if err := json.Unmarshal(p.GPUs, &n); err != nil {
-			return fmt.Errorf("gpuResources: %s: gpus must be a whole number, or a string such as \"1/7\"", raw)
+			return errors.New("gpus must be a whole number, or a string such as \"1/7\"")
 		}
 		g.GPUs = strconv.FormatInt(n, 10)
 	}
