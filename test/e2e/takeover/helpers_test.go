@@ -126,7 +126,7 @@ func ownedBy(t *testing.T, manager string) (owned []string) {
 	for what, o := range everything(t) {
 		for _, entry := range o.GetManagedFields() {
 			if entry.Manager == manager {
-				owned = append(owned, fmt.Sprintf("%s: %s", what, entry.FieldsV1.Raw))
+				owned = append(owned, fmt.Sprintf("%s: %s", what, entry.FieldsV1.GetRawString()))
 			}
 		}
 	}

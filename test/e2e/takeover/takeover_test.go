@@ -140,7 +140,13 @@ func TestFromKubectlToHelmAndBack(t *testing.T) {
 	requireRenamed(t)
 	requireStored(t, "kept")
 
-	// Past it in an emergency, and back: entries come without rules.
+	pastItAndBack(t, dir, opened)
+}
+
+// pastItAndBack removes the configurations, as in an emergency, and applies them again: all entries come back
+// without rules.
+func pastItAndBack(t *testing.T, dir string, opened map[string]bool) {
+	t.Helper()
 	do(t, dir, documented(t, "To get past it in an emergency:", "v0.2.0"))
 	back := strings.SplitAfter(documented(t, "Afterwards, as it was installed, of the same version:", "v0.2.0"), "\n")
 	do(t, dir, back[0])
