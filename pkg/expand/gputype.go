@@ -57,7 +57,7 @@ func (e *expansion) chooseGPUType() *gpuType {
 func (e *expansion) newGPUType(w want) *gpuType {
 	label, value, _ := parameter.ParseGPUType(w.text) // checked
 	if value == w.text {
-		label = workload.TypeLabel(e.gpuResource())
+		label = e.typeLabel(value)
 	}
 	t := &gpuType{want: w, label: label, value: value}
 	if label == "" {
@@ -68,12 +68,21 @@ func (e *expansion) newGPUType(w want) *gpuType {
 	return t
 }
 
+// typeLabel is the node label that names a product: that of the GPUs' vendor, else of whoever
+// makes such a product; empty where neither is known.
+func (e *expansion) typeLabel(product string) string {
+	if label := workload.TypeLabel(e.gpuResource()); label != "" {
+		return label
+	}
+	return workload.ProductLabel(product)
+}
+
 // keptGPUType is a default, or what an earlier expansion took from the same source.
 func (e *expansion) keptGPUType(c candidate) want {
 	for name, entry := range e.before {
 		if label, ok := strings.CutPrefix(name, "nodeSelector."); ok && entry.From == c.from {
 			text := label + ": " + entry.Value
-			if label == workload.TypeLabel(e.gpuResource()) {
+			if label == e.typeLabel(entry.Value) {
 				text = entry.Value
 			}
 			return want{text: text, from: c.from}
@@ -122,7 +131,7 @@ func (e *expansion) pin(t *gpuType) {
 	case t.native == "" && e.allowed(p, t.want, knative.FlagNodeSelector):
 		e.values.put(Setting{Name: p.Name, Value: t.text, From: t.from})
 		e.write(t.at, typeOf(t.at.name), t.value, Setting{From: t.from})
-		if name := workload.DiscoveredName(t.value); name != "" && t.label == workload.TypeLabel(e.gpuResource()) {
+		if name := workload.DiscoveredName(t.value); name != "" && t.label == e.typeLabel(t.value) {
 			e.warn("%s %s (%s): feature discovery labels nodes with such a GPU %s: %s", p.Name, t.text, t.from, t.label, name)
 		}
 	}

@@ -102,6 +102,10 @@ func TestVendorsLabels(t *testing.T) {
 		"amd.com/gpu": "amd.com/gpu.product-name", "amd.com/cpx_nps4": "amd.com/gpu.product-name", "gpu.intel.com/xe": "gpu.intel.com/product"} {
 		assert.Equal(t, label, workload.TypeLabel(resource), resource)
 	}
+	for product, label := range map[string]string{"NVIDIA-L4": "nvidia.com/gpu.product", "l4": "nvidia.com/gpu.product", "NVIDIA-A100-*": "nvidia.com/gpu.product", "Tesla-T4-SHARED": "nvidia.com/gpu.product",
+		"AMD_Instinct_MI300X_OAM": "amd.com/gpu.product-name", "mi300x": "amd.com/gpu.product-name", "Max_1100": "gpu.intel.com/product", "C500": "", "gold": "", "": ""} {
+		assert.Equal(t, label, workload.ProductLabel(product), product)
+	}
 	for word, name := range map[string]string{"l4": "NVIDIA-L4", "L4": "NVIDIA-L4", "nvidia-l4": "NVIDIA-L4", "T4": "Tesla-T4", "mi300x": "AMD_Instinct_MI300X_OAM",
 		"NVIDIA-L4": "", "NVIDIA-L4-SHARED": "", "Tesla-T4": "", "A100-SXM4-40GB": "", "a100": "", "gold": ""} {
 		assert.Equal(t, name, workload.DiscoveredName(word), word)

@@ -43,6 +43,24 @@ func TypeLabel(resource string) string {
 	return ""
 }
 
+// ProductLabel is the node label that names a product, whatever the resource that stands for it is
+// called; empty for a product that is not known.
+func ProductLabel(product string) string {
+	base := baseType(product)
+	if names := productsOf(base); names != nil {
+		base = names[0]
+	}
+	switch {
+	case !understood(base):
+		return ""
+	case strings.HasPrefix(base, "AMD_"):
+		return amdTypeLabel
+	case strings.HasPrefix(base, "Flex_"), strings.HasPrefix(base, "Max_"), strings.HasPrefix(base, "Arc_"):
+		return intelTypeLabel
+	}
+	return nvidiaTypeLabel
+}
+
 // NamesProduct tells whether a node label is known to name a GPU product.
 func NamesProduct(label string) bool { return slices.Contains(gpuTypeLabels, label) }
 
