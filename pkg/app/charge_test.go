@@ -115,7 +115,7 @@ func TestARefusalSaysWhoHoldsTheGPUs(t *testing.T) {
 	}{
 		"one of theirs, and others": {
 			charge.Answer{Outcome: ledger.Outcome{Raised: 4, Free: 1, Of: 10}, All: 9, Own: 4, Holders: []v1alpha1.Holder{holder("web", "secret", 5), holder("team", "old", 4)}},
-			"asks for 4 GPUs (2 x 2 pods); 1 of 10 are free in budget b; in namespace team these hold most: Service old 4, and 5 are held in other namespaces",
+			"asks for 4 GPUs (2 x 2 pods); 1 of 10 are free in budget b; in namespace team these hold most: Service old 4, and 5 are held in other namespaces; one pod alone asks for 2, and 1 are free, so that no number of pods fits",
 		},
 		"an unbounded one of theirs": {
 			charge.Answer{Outcome: ledger.Outcome{Raised: 4, Of: 10}, All: unbounded, Own: unbounded, Holders: []v1alpha1.Holder{holder("team", "old", unbounded)}},
@@ -127,7 +127,7 @@ func TestARefusalSaysWhoHoldsTheGPUs(t *testing.T) {
 		},
 		"their own share": {
 			charge.Answer{Outcome: ledger.Outcome{Raised: 4, Free: 1, Of: 5, PerNamespace: true}, All: 40, Own: 4, Holders: []v1alpha1.Holder{holder("team", "old", 4)}},
-			"asks for 4 GPUs (2 x 2 pods); 1 of the 5 for namespace team are free in budget b; in namespace team these hold most: Service old 4",
+			"asks for 4 GPUs (2 x 2 pods); 1 of the 5 for namespace team are free in budget b; in namespace team these hold most: Service old 4; one pod alone asks for 2, and 1 are free, so that no number of pods fits",
 		},
 		"an unbounded claim of their own": {
 			charge.Answer{Outcome: ledger.Outcome{Raised: unbounded, Free: 10, Of: 10}}, "asks for 4 GPUs (2 x 2 pods); 10 of 10 are free in budget b",

@@ -33,7 +33,7 @@ func (c *Charge) ways(a charge.Answer) string {
 	pods, ok := c.fitting(a)
 	var words []string
 	switch {
-	case ok && pods < 1 && d.GPUs.PerPod > a.Free:
+	case ok && pods < 1 && 0 < a.Free && a.Free < d.GPUs.PerPod: // of none, everybody sees that
 		return joined([]string{claim.unlimited(), fmt.Sprintf("one pod alone asks for %d, and %d are free, so that no number of pods fits", d.GPUs.PerPod, a.Free)})
 	case ok && pods < 1:
 		return claim.unlimited()
