@@ -136,7 +136,7 @@ func ownedBy(t *testing.T, manager string) (owned []string) {
 // open writes the rules into every entry, in the name of the first ready replica.
 func open(t *testing.T) {
 	t.Helper()
-	expected, err := registration.NewExpected(types.NamespacedName{Namespace: namespace, Name: name}, "knative-serving")
+	expected, err := registration.NewExpected(types.NamespacedName{Namespace: namespace, Name: name}, "knative-serving", nil)
 	require.NoError(t, err)
 	for gvr, expected := range map[schema.GroupVersionResource][]registration.Entry{mutating: expected.Mutating, validating: expected.Validating} {
 		o, err := client.Resource(gvr).Get(t.Context(), name, metav1.GetOptions{})
