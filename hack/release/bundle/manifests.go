@@ -15,7 +15,7 @@ func manifests(root, image, version, digest string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(folder)
+	defer func() { _ = os.RemoveAll(folder) }()
 	// kustomize wants resources relative, and follows links to where they really are.
 	if folder, err = filepath.EvalSymlinks(folder); err != nil {
 		return nil, err

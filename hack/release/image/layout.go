@@ -32,7 +32,7 @@ func WriteLayout(index v1.ImageIndex, folder, reference string) (v1.Hash, error)
 	if err != nil {
 		return v1.Hash{}, err
 	}
-	if err := clear(folder); err != nil {
+	if err := discard(folder); err != nil {
 		return v1.Hash{}, err
 	}
 	digest, err := index.Digest()
@@ -47,8 +47,8 @@ func WriteLayout(index v1.ImageIndex, folder, reference string) (v1.Hash, error)
 	return digest, err
 }
 
-// clear removes a layout that is there. It leaves a folder alone that is something else.
-func clear(folder string) error {
+// discard removes a layout that is there. It leaves a folder alone that is something else.
+func discard(folder string) error {
 	entries, err := os.ReadDir(folder)
 	if os.IsNotExist(err) || err == nil && len(entries) == 0 {
 		return nil

@@ -26,7 +26,7 @@ func checkProgram(path string, platform *v1.Platform) error {
 	if err != nil {
 		return fmt.Errorf("%s is no program for linux: %w", path, err)
 	}
-	defer program.Close()
+	defer func() { _ = program.Close() }()
 	if architectures := machines[program.Machine]; !slices.Contains(architectures, platform.Architecture) {
 		return fmt.Errorf("%s is for %s, and not for %s", path, cmp.Or(strings.Join(architectures, " or "), program.Machine.String()), platform)
 	}

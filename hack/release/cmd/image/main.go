@@ -105,7 +105,7 @@ func write(o image.Options, reference, layout, archive string) (digest string, e
 		if layout, err = os.MkdirTemp("", "layout-"); err != nil {
 			return "", err
 		}
-		defer os.RemoveAll(layout)
+		defer func() { _ = os.RemoveAll(layout) }()
 	}
 	hash, err := image.WriteLayout(index, layout, reference)
 	if err != nil || archive == "" {
