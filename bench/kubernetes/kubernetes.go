@@ -50,7 +50,7 @@ func New(ctx context.Context) (*Evaluator, error) {
 	klog.LogToStderr(false)
 	klog.SetOutput(io.Discard)
 	objects := []runtime.Object{&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "default", Labels: map[string]string{corev1.LabelMetadataName: "default"}}}}
-	for _, document := range bytes.Split(policies, []byte("\n---\n")) {
+	for document := range bytes.SplitSeq(policies, []byte("\n---\n")) {
 		object, _, err := scheme.Codecs.UniversalDeserializer().Decode(document, nil, nil)
 		if err != nil {
 			return nil, fmt.Errorf("policies.yaml: %w", err)

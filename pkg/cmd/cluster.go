@@ -51,8 +51,7 @@ func unusableKubeconfig(files []string, err error) error {
 // kubeconfigProblems are what is wrong with a file that should be a kubeconfig.
 func kubeconfigProblems(file string) error {
 	raw, err := os.ReadFile(file)
-	var path *fs.PathError
-	if errors.As(err, &path) {
+	if path, ok := errors.AsType[*fs.PathError](err); ok {
 		return path.Err
 	}
 	o, err := offline.ParseObject("kubeconfig", raw)

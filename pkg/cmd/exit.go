@@ -92,8 +92,7 @@ func unknownCommand(root *cobra.Command, args []string) error {
 
 // wrongFlag says what a flag takes, and names the flag that was meant by one that there is not.
 func wrongFlag(c *cobra.Command, err error) error {
-	var value *pflag.InvalidValueError
-	if errors.As(err, &value) {
+	if value, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
 		must, ok := flagTypes[value.GetFlag().Value.Type()]
 		if !ok {
 			return err

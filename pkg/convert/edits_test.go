@@ -3,6 +3,7 @@ package convert_test
 import (
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -97,11 +98,11 @@ func TestRefusalsNameAnEditThatHelps(t *testing.T) {
 		refused++
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".yaml"), func(t *testing.T) {
 			for range 3 { // what is edited may be refused for something else, such as a name of many
-				for i := len(errs) - 1; i >= 0; i-- { // those behind first: an edit moves what follows it
+				for _, err := range slices.Backward(errs) { // those behind first: an edit moves what follows it
 					alone := runtime.DeepCopyJSON(deployment)
-					used[follow(t, alone, errs[i])]++
-					assert.NotContains(t, texts(verdict(t, alone, everyFlag).Errors), errs[i].Error(), "the edit helps")
-					follow(t, deployment, errs[i])
+					used[follow(t, alone, err)]++
+					assert.NotContains(t, texts(verdict(t, alone, everyFlag).Errors), err.Error(), "the edit helps")
+					follow(t, deployment, err)
 				}
 				if errs = verdict(t, deployment, everyFlag).Errors; len(errs) == 0 {
 					break

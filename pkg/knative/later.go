@@ -67,7 +67,7 @@ func (c *Config) refusedVolumes(pod manifest.Object, path *field.Path) (errs fie
 	for i, volume := range manifest.Objects(pod, "volumes") {
 		at := path.Child("volumes").Index(i)
 		old := slices.DeleteFunc(slices.Clone(oldSources), func(name string) bool { return volume[name] == nil })
-		sources := append(old, c.newerSources(volume)...)
+		sources := slices.Concat(old, c.newerSources(volume))
 		if len(old) < 2 && len(sources) > 1 { // of two older ones the compiled-in Knative speaks
 			for _, name := range sources {
 				errs = append(errs, wrong(at.Child(name), "expected exactly one, got both"))

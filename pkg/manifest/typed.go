@@ -241,7 +241,7 @@ func (c *typeCheck) special(v any, t reflect.Type, path *field.Path) bool {
 // asks that.
 func (c *typeCheck) shaped(v any, t reflect.Type, path *field.Path) {
 	before := len(c.errs)
-	if s, ok := reflect.Zero(t).Interface().(Shaped); ok && s.Shape(v) != nil {
+	if s, ok := reflect.TypeAssert[Shaped](reflect.Zero(t)); ok && s.Shape(v) != nil {
 		c.value(v, s.Shape(v), path)
 	}
 	if len(c.errs) == before {

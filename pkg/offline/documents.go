@@ -152,7 +152,8 @@ func Parse(name string, content []byte) ([]Document, error) {
 		several = several || len(lines)+len(problems) > 0
 		line := place.of(d.Raw)
 		if d.Object, err = readDocument(raw); err != nil {
-			blank := bytes.Count(raw[:bytes.Index(raw, d.Raw)], []byte("\n")) // above it
+			above, _, _ := bytes.Cut(raw, d.Raw)
+			blank := bytes.Count(above, []byte("\n"))
 			problems = append(problems, sayAt(err, name, raw, line-blank)...)
 			continue
 		}

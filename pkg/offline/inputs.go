@@ -142,8 +142,7 @@ func compileConfigs(configs []Document, in *Inputs, add func(d Document, what st
 		}
 	}
 	config, err := knative.ParseConfig(maps)
-	var mistakes knative.ConfigErrors
-	if errors.As(err, &mistakes) {
+	if mistakes, ok := errors.AsType[knative.ConfigErrors](err); ok {
 		for _, m := range mistakes {
 			add(sources[m.ConfigMap], "", m)
 		}

@@ -117,7 +117,7 @@ func worded(err error, name string, raw []byte) []problem {
 		return []problem{{1, "has a key that is no text, or a number that is infinite"}}
 	}
 	var problems []problem
-	for _, part := range strings.Split(text, "\n") {
+	for part := range strings.SplitSeq(text, "\n") {
 		p := problem{line: 1, text: strings.TrimSpace(part)}
 		if found := lineNumber.FindStringSubmatch(p.text); found != nil {
 			p.line, _ = strconv.Atoi(found[1])

@@ -114,7 +114,7 @@ func removeCgroup(dir string) error {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	for _, field := range strings.Fields(string(procs)) {
+	for field := range strings.FieldsSeq(string(procs)) {
 		// 0 stands for a process of another namespace, which goes with that.
 		if pid, err := strconv.Atoi(field); err == nil && pid > 1 {
 			_ = syscall.Kill(pid, syscall.SIGKILL)

@@ -20,6 +20,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"sync"
 	"time"
 
@@ -269,11 +270,11 @@ func (c *ControlPlane) Stop() error {
 	}
 	c.stopped = true
 	var errs []error
-	for i := len(c.closers) - 1; i >= 0; i-- {
-		errs = append(errs, c.closers[i].Close())
+	for _, v := range slices.Backward(c.closers) {
+		errs = append(errs, v.Close())
 	}
-	for i := len(c.procs) - 1; i >= 0; i-- {
-		errs = append(errs, c.procs[i].Stop())
+	for _, v := range slices.Backward(c.procs) {
+		errs = append(errs, v.Stop())
 	}
 	errs = append(errs, c.stopPods(), c.dir.close(c.keep))
 	if err := errors.Join(errs...); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -222,9 +223,7 @@ func choose(paths []networking.HTTPIngressPath, r *http.Request) (
 			if drawn -= split.Percent; drawn < 0 {
 				headers = map[string]string{}
 				for _, more := range []map[string]string{path.AppendHeaders, split.AppendHeaders} {
-					for name, value := range more {
-						headers[name] = value
-					}
+					maps.Copy(headers, more)
 				}
 				return split, headers, nil
 			}

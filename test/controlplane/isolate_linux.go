@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -120,8 +121,7 @@ func isolate(o Options) (code int, err error) {
 
 // exitCode is the status with which a program ended.
 func exitCode(err error) (int, error) {
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		if exit.ExitCode() < 0 {
 			return 1, err
 		}
@@ -292,9 +292,9 @@ func unmountBelow(dirs ...string) error {
 		}
 	}
 	var errs []error
-	for i := len(places) - 1; i >= 0; i-- { // what was mounted last first
-		if err := unix.Unmount(places[i], unix.MNT_DETACH); err != nil {
-			errs = append(errs, fmt.Errorf("unmounting %s: %w", places[i], err))
+	for _, place := range slices.Backward(places) { // what was mounted last first
+		if err := unix.Unmount(place, unix.MNT_DETACH); err != nil {
+			errs = append(errs, fmt.Errorf("unmounting %s: %w", place, err))
 		}
 	}
 	return errors.Join(errs...)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -239,5 +240,5 @@ func (c *ControlPlane) stopPods() error {
 	if err := removeCgroups(filepath.Base(labDir())); err != nil {
 		return err
 	}
-	return unmountBelow(append(labFolders[:len(labFolders):len(labFolders)], c.dir.path)...)
+	return unmountBelow(append(slices.Clip(labFolders), c.dir.path)...)
 }

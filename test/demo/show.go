@@ -104,7 +104,7 @@ func (d *demo) kubectl(args ...string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("kubectl %s: %s", strings.Join(args, " "), strings.TrimSpace(stderr))
 	}
-	for _, line := range strings.Split(strings.TrimSpace(stderr), "\n") {
+	for line := range strings.SplitSeq(strings.TrimSpace(stderr), "\n") {
 		// Knative's own advice on security contexts is beside the point here.
 		if line != "" && !strings.Contains(line, "Kubernetes default value is insecure") {
 			fmt.Println(line)
@@ -155,7 +155,7 @@ func (d *demo) compare(file, namespace, name string) error {
 
 func withoutComments(text string) string {
 	var kept []string
-	for _, line := range strings.Split(text, "\n") {
+	for line := range strings.SplitSeq(text, "\n") {
 		if strings.HasPrefix(line, "#") {
 			continue
 		}

@@ -198,9 +198,7 @@ func TestExpansionsAgainstKnative(t *testing.T) {
 	var lock sync.Mutex
 	outcomes, categories, faults := map[string]int{}, map[string]int{}, map[string]int{}
 	for range runtime.GOMAXPROCS(0) {
-		wait.Add(1)
-		go func() {
-			defer wait.Done()
+		wait.Go(func() {
 			for number := int(next.Add(1) - 1); number < *inputs; number = int(next.Add(1) - 1) {
 				trial := newTrial(clusters, number)
 				trial.run()
@@ -216,7 +214,7 @@ func TestExpansionsAgainstKnative(t *testing.T) {
 				}
 				lock.Unlock()
 			}
-		}()
+		})
 	}
 	wait.Wait()
 	report(t, outcomes, categories, faults)

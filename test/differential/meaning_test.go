@@ -217,7 +217,8 @@ func float(text string) float64 {
 func (m *meaning) kpa() {
 	concurrency := float64(m.pa.Spec.ContainerConcurrency)
 	target, total := resources.ResolveMetricTarget(m.pa, m.cluster.autoscaler)
-	want, percent := 100.0, 70.0
+	var want float64
+	percent := 70.0
 	switch {
 	case m.pa.Metric() == autoscaling.RPS:
 		want = m.cluster.autoscaler.RPSTargetDefault

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"maps"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -101,9 +102,7 @@ func TestEveryAutoscaleParameterActs(t *testing.T) {
 			u := autoscaled("app", map[string]string{as + "autoscaler-class": "hpa"})
 			annotations := u.GetAnnotations()
 			for _, more := range []map[string]string{cpu, c.parameters} {
-				for k, v := range more {
-					annotations[k] = v
-				}
+				maps.Copy(annotations, more)
 			}
 			u.SetAnnotations(annotations)
 			_, err := create(t, ns, u)

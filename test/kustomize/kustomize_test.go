@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -235,9 +236,7 @@ transformers: [expand.yaml]
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			files := map[string]string{"app.yaml": app, "expand.yaml": function}
-			for path, text := range c.files {
-				files[path] = text
-			}
+			maps.Copy(files, c.files)
 			for path, text := range files {
 				folder := filepath.Dir(filepath.Join(dir, path))
 				relative, err := filepath.Rel(folder, dir)

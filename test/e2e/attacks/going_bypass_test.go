@@ -51,7 +51,7 @@ func TestAutoscalersThatAreWrittenWithTheirTargetsAreHeld(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, 16, strict)
 	var all sync.WaitGroup
-	for _, name := range strings.Split("abcdefghijkl", "") {
+	for name := range strings.SplitSeq("abcdefghijkl", "") {
 		for _, text := range []string{strings.ReplaceAll(deployment(name, 1, 1), "app: x", "app: "+name),
 			strings.Replace(horizontal("h-"+name, "apps/v1", "Deployment", 5, 5), "name: a,", "name: "+name+",", 1)} {
 			u := harness.Object(t, text)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -148,8 +149,8 @@ func (l *load) verify(ctx context.Context, address string) {
 func (l *load) trusted(now time.Time) (list []bundle) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for i := len(l.bundles) - 1; i >= 0; i-- {
-		b := l.bundles[i]
+	for i, b := range slices.Backward(l.bundles) {
+
 		if i == len(l.bundles)-1 {
 			list = append(list, b)
 		}
