@@ -3,6 +3,7 @@ package differential
 import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	"slices"
 
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/parameter"
@@ -41,7 +42,7 @@ func (m *meaning) compute() {
 	}
 	if text, stated := statedParameter(m.author, parameter.GPUMemory); stated {
 		m.equal("the annotation gpu-memory", m.service.Spec.Template.Annotations["gpu-memory"], text)
-		if _, limited := container.Resources.Limits[gpu]; !ok && !limited && !elsewhere && len(otherGPUs(container)) == 0 {
+		if _, limited := container.Resources.Limits[gpu]; !ok && !limited && !elsewhere && len(otherGPUs(container)) == 0 && !unlistedGPUs(pod) {
 			m.fault("GPU memory without a GPU") // a limit of 0 is the author's own word
 		}
 	}
@@ -69,6 +70,14 @@ func (m *meaning) compute() {
 	if text, ok := statedParameter(m.author, parameter.Concurrency); ok {
 		m.equal("the concurrency limit", m.pa.Spec.ContainerConcurrency, number(text))
 	}
+}
+
+// unlistedGPUs tells whether a pod has what looks like a GPU and counts as none: none is added for its memory.
+func unlistedGPUs(pod corev1.PodSpec) bool {
+	return slices.ContainsFunc(slices.Concat(pod.Containers, pod.InitContainers), func(c corev1.Container) bool {
+		limit, request := c.Resources.Limits["example.com/gpu"], c.Resources.Requests["example.com/gpu"]
+		return limit.Sign() > 0 || request.Sign() > 0
+	})
 }
 
 func otherGPUs(c corev1.Container) (names []corev1.ResourceName) {
