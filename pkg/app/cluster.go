@@ -50,6 +50,9 @@ type ClusterOptions struct {
 	KnativeNamespace string
 	// ExcludedNamespaces are neither judged nor counted: those that the webhook configurations leave out.
 	ExcludedNamespaces []string
+	// StatedExclusions are those that the installation states, in order; nil for the usual ones. With others everything
+	// is counted anew.
+	StatedExclusions []string
 	// RequestTimeout is how long the API server lets a request run.
 	RequestTimeout time.Duration
 	// MaxUnseenShare is how much of what is free in a budget the claims of one namespace may hold that

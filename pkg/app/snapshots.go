@@ -31,7 +31,7 @@ type snapshots struct {
 	readClasses func() []workload.DeviceClass
 	// operators are the kinds whose operators make pods; nil for those that the program comes with.
 	operators *workload.Operators
-	// excluded are the namespaces whose objects are not counted.
+	// excluded are the namespaces whose objects are not counted, as the installation states them.
 	excluded []string
 	// readBudgets reads them as they are stored.
 	readBudgets func(context.Context) ([]manifest.Object, error)

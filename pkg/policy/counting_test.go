@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
+	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/policy"
 	"github.com/kubetorch/webhook/pkg/workload"
@@ -104,4 +105,12 @@ func TestAcceleratorsThatNoPolicyListsAreWarnedAboutAndInTheAudit(t *testing.T) 
 		d := workload.CountGPUs(read(pod), nil, listed.GPUResources())
 		assert.Empty(t, d.Unlisted, field)
 	}
+}
+
+func TestOtherNamespacesThatAreLeftOutAreOtherRules(t *testing.T) {
+	set, kn := policy.Compile(nil), knative.Default()
+	usual := policy.Rules(set, kn)
+	assert.Equal(t, usual, policy.Rules(set.Excluding(nil), kn))
+	assert.NotEqual(t, usual, policy.Rules(set.Excluding([]string{""}), kn), "none")
+	assert.NotEqual(t, policy.Rules(set.Excluding([]string{"", "a"}), kn), policy.Rules(set.Excluding([]string{"", "b"}), kn))
 }

@@ -31,7 +31,7 @@ type Set struct {
 	gpus     workload.GPUResources
 	// operators are the kinds of operators; nil for those that the program comes with.
 	operators *operatorTable
-	// excluded are the namespaces whose objects are not counted.
+	// excluded are the namespaces whose objects are not counted, where an installation states others than the usual ones.
 	excluded []string
 	// clock tells whether exemptions have ended.
 	clock func() time.Time
@@ -133,7 +133,7 @@ var shippedOperators = sync.OnceValue(func() *operatorTable {
 	return &operatorTable{o, o.Digest()}
 })
 
-// Excluding is the set in an installation that counts nothing in some namespaces.
+// Excluding is the set in an installation that states in which namespaces nothing is counted; nil for the usual ones.
 func (s *Set) Excluding(namespaces []string) *Set {
 	copied := *s
 	copied.excluded = namespaces

@@ -31,6 +31,15 @@ func (e Excluded) validate() (errs field.ErrorList) {
 	return errs
 }
 
+// Stated are those that are not the usual ones, in order; nil if all are.
+func (e Excluded) Stated() []string {
+	stated, usual := slices.Sorted(slices.Values(e)), slices.Sorted(slices.Values(excludedByDefault))
+	if stated = slices.Compact(stated); slices.Equal(stated, usual) {
+		return nil
+	}
+	return append([]string{""}, stated...) // also where there is none
+}
+
 // With are all of them, given the webhook's own namespace and Knative's.
 func (e Excluded) With(own, knative string) []string {
 	all := slices.Concat(e, []string{own, knative})

@@ -29,6 +29,7 @@ func TestNamespacesThatAreNeitherJudgedNorCounted(t *testing.T) {
 			require.NoError(t, flags.Parse(c.args))
 			assert.Equal(t, c.want, e.With("own", "knative-serving"))
 			assert.Len(t, e.validate(), c.errs)
+			assert.Equal(t, c.args == nil, e.Stated() == nil, "what counts are made by")
 		})
 	}
 }

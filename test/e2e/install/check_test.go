@@ -72,7 +72,7 @@ func TestCheckSaysWhatIsNotAsItShouldBe(t *testing.T) {
 	t.Run("a configuration that is gone", func(t *testing.T) {
 		out, code := check(t, "--webhook-configuration=another")
 		assert.Equal(t, 1, code, out)
-		assert.Contains(t, out, "the mutating webhook configuration another is missing\nthe validating webhook configuration another is missing\n")
+		assert.Contains(t, out, "the mutating webhook configuration another is missing\nkubetorch-webhook: the validating webhook configuration another is missing\n")
 	})
 	t.Run("a cluster that cannot be read", func(t *testing.T) {
 		command := exec.CommandContext(t.Context(), program, "check", "--kubeconfig="+filepath.Join(t.TempDir(), "none"))

@@ -55,7 +55,7 @@ func TestAReplicaIsReadyOnceItCanAnswer(t *testing.T) {
 	})
 
 	grant(t, own, "", "ClusterRole", name)
-	harness.Eventually(t, "readiness", func() bool { code, _ := get("/readyz"); return code == http.StatusOK })
+	harness.Await(t, "readiness", func() (bool, string) { code, why := get("/readyz"); return code == http.StatusOK, why })
 }
 
 // grant binds a role to the account early, for the time of the test.
