@@ -57,7 +57,7 @@ model: ## Take the ledger through 30 million steps of its model
 
 .PHONY: knative-verdicts
 knative-verdicts: ## Ask the code of every release of Knative what it refuses, for test/differential; takes minutes and a network
-	@$(GO) test -count=1 -timeout 1h -v ./test/differential -run TestRecordVerdicts -record $(if $(PROGRAMS),-programs $(abspath $(PROGRAMS)))
+	@$(GO) test -count=1 -timeout 1h -v ./test/differential -tags record -run TestRecordVerdicts $(if $(PROGRAMS),-programs $(abspath $(PROGRAMS)))
 
 .PHONY: pods-packages
 pods-packages: ## Install Debian's packages that running pods takes

@@ -64,10 +64,13 @@ func DefaultMaxScale(service manifest.Object) string {
 // of the stored one's (a PUT of the original manifest lacks it). Anybody can write the
 // annotation, so an entry counts only where its own object really holds the value.
 func (e *expansion) readRecord() {
-	e.before, e.lowerings = Record{}, map[lowering]bool{}
+	e.before = Record{}
 	now, old := parseRecord(e.object), parseRecord(e.Old)
 	for name, entry := range now {
 		if entry.By != "" {
+			if e.lowerings == nil {
+				e.lowerings = map[lowering]bool{}
+			}
 			e.lowerings[lowering{entry.From, entry.By}] = true
 		}
 		if holds(e.object, name, entry) {

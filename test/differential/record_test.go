@@ -1,3 +1,7 @@
+//go:build record
+
+// To record takes minutes and a network: each release is built with its own Kubernetes.
+
 package differential
 
 import (
@@ -21,29 +25,13 @@ import (
 	"github.com/kubetorch/webhook/pkg/manifest"
 )
 
-// releases are those whose code is asked, each in its last version that the module proxy has
-// with all that it requires.
-var releases = []struct{ name, version string }{
-	{"1.15", "v0.42.2"}, {"1.16", "v0.43.3"}, {"1.17", "v0.44.0"}, {"1.18", "v0.45.0"}, {"1.19", "v0.46.0"},
-	{"1.20", "v0.47.0"}, {"1.21", "v0.48.2"}, {"1.22", "v0.49.1"}, {"1.23", "v0.50.0"},
-}
-
-// To record takes minutes and a network: each release is built with its own Kubernetes.
-var (
-	record   = flag.Bool("record", false, "ask every release's own code for "+recordedVerdicts+" and write it anew")
-	programs = flag.String("programs", "", "a folder that keeps the programs that -record builds")
-)
-
-// recordedCases is how many cases -record draws.
-const recordedCases = 2500
+var programs = flag.String("programs", "", "a folder that keeps the programs that are built")
 
 // longestWords is how much of a refusal is recorded.
 const longestWords = 160
 
+// TestRecordVerdicts asks every release's own code for recordedVerdicts, and writes it anew.
 func TestRecordVerdicts(t *testing.T) {
-	if !*record {
-		t.Skip("-record asks every release's own code")
-	}
 	cases := make([]releaseVerdicts, recordedCases)
 	var lines bytes.Buffer
 	for i := range cases {

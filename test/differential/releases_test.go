@@ -20,6 +20,16 @@ import (
 	"github.com/kubetorch/webhook/pkg/policy"
 )
 
+// releases are those whose code is asked, each in its last version that the module proxy has
+// with all that it requires.
+var releases = []struct{ name, version string }{
+	{"1.15", "v0.42.2"}, {"1.16", "v0.43.3"}, {"1.17", "v0.44.0"}, {"1.18", "v0.45.0"}, {"1.19", "v0.46.0"},
+	{"1.20", "v0.47.0"}, {"1.21", "v0.48.2"}, {"1.22", "v0.49.1"}, {"1.23", "v0.50.0"},
+}
+
+// recordedCases is how many cases are drawn.
+const recordedCases = 2500
+
 // recordedVerdicts is what each release's own code says of each case; see record_test.go.
 const recordedVerdicts = "testdata/releases.jsonl.gz"
 
