@@ -79,7 +79,7 @@ var edits = []struct {
 	{`have it serve HTTP, and leave TLS to the ingress`, func(e edited, _ []string) { e.parent()[e.name()] = "http" }},
 	{`no port of this container has this name; give the port's number`, func(e edited, _ []string) { e.parent()[e.name()] = int64(8443) }},
 	{`is a reserved port, please use a different value`, func(e edited, _ []string) { e.parent()[e.name()] = int64(8080) }},
-	{`is a reserved container name`, func(e edited, _ []string) { e.parent()[e.name()] = "proxy" }},
+	{`is a reserved container name; give the container another one`, func(e edited, _ []string) { e.parent()[e.name()] = "proxy" }},
 	{`remove it|state priorityClassName alone|ask for the capabilities that are needed|mount a file system|belongs in a Job`, func(e edited, _ []string) { e.remove() }},
 }
 

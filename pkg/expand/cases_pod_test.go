@@ -139,7 +139,7 @@ func TestCasesPodSpec(t *testing.T) {
 		"J8 a port called http is refused": {in: autoscaled().pod(onePod(`ports: [{name: http, containerPort: 8080}]`)),
 			refused: []string{pod + "containers[0].ports: Invalid value: Port name http is not allowed: Name must be empty, or one of: 'h2c', 'http1'"}},
 		"J12 the queue proxy's name is refused": {in: autoscaled().pod(onePod(`name: queue-proxy`)),
-			refused: []string{pod + `containers[0].name: Invalid value: "queue-proxy" is a reserved container name`}},
+			refused: []string{pod + `containers[0].name: Invalid value: "queue-proxy" is a reserved container name; give the container another one`}},
 		"J14 a reference to a field is refused": {in: autoscaled().pod(onePod(`env: [{name: POD_IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}]`)),
 			refused: disabled("containers[0].env[0].valueFrom.fieldRef", "kubernetes.podspec-fieldref")},
 		"J14 unless the cluster allows it": {in: autoscaled().pod(onePod(`env: [{name: POD_IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}]`)),

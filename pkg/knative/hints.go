@@ -21,6 +21,9 @@ func (c *Config) hinted(errs field.ErrorList, service manifest.Object) field.Err
 		if copied.Field == "spec.template.spec.timeoutSeconds" && strings.HasPrefix(e.Detail, "expected 0 <= ") {
 			copied.Detail += " (max-revision-timeout-seconds of " + DefaultsConfig + ")"
 		}
+		if strings.HasSuffix(e.Detail, " is a reserved container name") {
+			copied.Detail += "; give the container another one"
+		}
 		if which := c.whichTakes(&copied, service); which != "" {
 			copied.Detail += "; " + which
 		} else if flag := Flag(&copied); flag != "" {
