@@ -33,21 +33,21 @@ func stored(kind string) *unstructured.Unstructured {
 	return o
 }
 
-// ledgers is everything that a cluster's budgets need.
-type ledgers struct {
+// budgetParts is everything that a cluster's budgets need.
+type budgetParts struct {
 	charging   *charging
-	presence   *charge.Presence
+	heartbeat  *charge.Heartbeat
 	controller *budgetcontroller.Controller
 	watch      []func(context.Context)
 }
 
 // ledgers sets budgets up.
-func (s *setup) ledgers() (*ledgers, error) {
-	writes, err := charge.NewMetrics(s.registry)
+func (s *setup) ledgers() (*budgetParts, error) {
+	writes, err := charge.NewWriteMetrics(s.registry)
 	if err != nil {
 		return nil, fmt.Errorf("registering metrics: %w", err)
 	}
-	gauges, err := budgetcontroller.NewMetrics(s.registry)
+	gauges, err := budgetcontroller.NewLedgerMetrics(s.registry)
 	if err != nil {
 		return nil, fmt.Errorf("registering metrics: %w", err)
 	}
@@ -61,24 +61,24 @@ func (s *setup) ledgers() (*ledgers, error) {
 		}
 		return found, err
 	}
-	l := &ledgers{presence: &charge.Presence{
-		Client: s.typed, Namespace: s.Namespace, Service: s.Service, Identity: replica(), Seen: s.edge.seen, Live: api.Versions,
+	l := &budgetParts{heartbeat: &charge.Heartbeat{
+		Client: s.typed, Namespace: s.Namespace, Service: s.Service, Identity: replica(), Seen: s.handler.seen, Live: api.Versions,
 		Log: s.Log.WithName("presence"),
 	}}
 	charger := charge.NewCharger(api, writes)
 	charger.UnseenShare, charger.NamespaceWait = int64(s.MaxUnseenShare), s.RequestTimeout+margin
 	l.charging = &charging{
-		charge: charger.Charge, holds: l.presence.Holds, begun: l.presence.Begun,
+		charge: charger.Charge, holds: l.heartbeat.Holds, begun: l.heartbeat.Begun,
 		labels: namespacesAsTheyAre(s.namespaces).labels,
 	}
 	bases := &charge.Bases{Client: s.dynamic, Namespace: s.Namespace}
-	l.controller = budgetcontroller.New(budgetcontroller.Options{
+	l.controller = budgetcontroller.New(budgetcontroller.CountOptions{
 		Store:         &charge.API{Client: s.dynamic, Writes: s.budgets, Bases: bases},
 		Bases:         bases,
 		Inventory:     func(ctx context.Context, count func(*cluster.Objects)) error { return s.lists.Use(ctx, count) },
 		Replicas:      (&charge.Replicas{Client: s.typed, Namespace: s.Namespace, Service: s.Service}).All,
 		World:         s.countingWorld,
-		NotRegistered: s.edge.registrar.Problem,
+		NotRegistered: s.handler.registrar.Problem,
 		Excluded:      s.ExcludedNamespaces,
 		Wait:          s.RequestTimeout + margin, Events: s.events, Metrics: gauges, Log: s.Log.WithName("budgets"),
 	})
@@ -97,7 +97,7 @@ func (s *setup) ledgers() (*ledgers, error) {
 
 // countingWorld is what the count of all objects is based on; false before it is known.
 func (s *setup) countingWorld() (review.World, bool) {
-	now := s.edge.current.Load()
+	now := s.handler.current.Load()
 	if now == nil {
 		return review.World{}, false
 	}
@@ -105,7 +105,7 @@ func (s *setup) countingWorld() (review.World, bool) {
 }
 
 // run counts, and watches for what may change the count.
-func (l *ledgers) run(ctx context.Context) error {
+func (l *budgetParts) run(ctx context.Context) error {
 	for _, watch := range l.watch {
 		go watch(ctx)
 	}
@@ -116,7 +116,7 @@ func (l *ledgers) run(ctx context.Context) error {
 func namespacesAsTheyAre(n namespaces) namespaces { return namespaces{cached: n.live, live: n.live} }
 
 // seen is what this replica goes by.
-func (e *edge) seen() (charge.Seen, bool) {
+func (e *requestHandler) seen() (charge.Seen, bool) {
 	now := e.current.Load()
 	if now == nil {
 		return charge.Seen{}, false

@@ -20,14 +20,14 @@ import (
 	"github.com/kubetorch/webhook/pkg/review"
 )
 
-// standalone is an edge with a budget of 10 GPUs in memory.
-func standalone() (*edge, *charge.Memory) { return enforcing("") }
+// standalone is a handler with a budget of 10 GPUs in memory.
+func standalone() (*requestHandler, *charge.Memory) { return enforcing("") }
 
-func enforcing(how v1alpha1.BudgetEnforcement) (*edge, *charge.Memory) {
+func enforcing(how v1alpha1.BudgetEnforcement) (*requestHandler, *charge.Memory) {
 	return standaloneWith(v1alpha1.GPUBudgetSpec{Max: new(int64(10)), Enforcement: how})
 }
 
-func standaloneWith(spec v1alpha1.GPUBudgetSpec) (*edge, *charge.Memory) {
+func standaloneWith(spec v1alpha1.GPUBudgetSpec) (*requestHandler, *charge.Memory) {
 	budgets := []v1alpha1.GPUBudget{{ObjectMeta: metav1.ObjectMeta{Name: "b"}, Spec: spec}}
 	memory := charge.NewMemory(budgets)
 	e := working()
@@ -81,7 +81,7 @@ func TestTheStandaloneLedgerFollowsWhatItIsTold(t *testing.T) {
 func TestABudgetThatWarnsOrAudits(t *testing.T) {
 	for enforcement, c := range map[v1alpha1.BudgetEnforcement]struct {
 		warned, audited bool
-		outcome         review.Outcome
+		outcome         review.DecisionOutcome
 	}{
 		v1alpha1.BudgetWarn:  {warned: true, outcome: review.Warned},
 		v1alpha1.BudgetAudit: {audited: true, outcome: review.Audited},

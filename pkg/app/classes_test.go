@@ -25,7 +25,7 @@ func TestSnapshotsCountByTheDeviceClassesThatThereAre(t *testing.T) {
 		f := &sources{policies: []manifest.Object{{"metadata": manifest.Object{"name": "p"}}}}
 		var classes atomic.Pointer[[]workload.DeviceClass]
 		classes.Store(&[]workload.DeviceClass{})
-		e := &edge{}
+		e := &requestHandler{}
 		s := f.snapshots(t, e)
 		s.readClasses = func() []workload.DeviceClass { return *classes.Load() }
 		go func() { _ = s.Start(t.Context()) }()

@@ -87,7 +87,7 @@ func Cluster(ctx context.Context, o ClusterOptions) error {
 		return err
 	}
 	source, keepCertificate := newCertificate(o)
-	e := &edge{}
+	e := &requestHandler{}
 	server, err := newEndpoints(ctx, o.Listen, o.HTTP, source, e, registry, o.Log)
 	if err != nil {
 		return err
@@ -117,7 +117,7 @@ func Cluster(ctx context.Context, o ClusterOptions) error {
 }
 
 // newCertificate is where the serving certificate comes from, and what has a manager keep it.
-func newCertificate(o ClusterOptions) (source certificate.Source, keep func(ctrl.Manager) error) {
+func newCertificate(o ClusterOptions) (source certificate.Provider, keep func(ctrl.Manager) error) {
 	if o.CertDir != "" {
 		name := certificate.ServiceNames(types.NamespacedName{Namespace: o.Namespace, Name: o.Service})[0]
 		files := certificate.NewFiles(o.CertDir, name, o.Log.WithName("certificate"))

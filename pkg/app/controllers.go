@@ -21,20 +21,20 @@ import (
 
 // addControllers sets up what runs in one replica at a time. lookAtAll has it look at everything again,
 // after a change of policies or of Knative.
-func (s *setup) addControllers(l *ledgers) (lookAtAll func(), err error) {
+func (s *setup) addControllers(l *budgetParts) (lookAtAll func(), err error) {
 	log := s.Log.WithName("deployments")
-	c := deployments.New(deployments.Options{
-		Client: s.dynamic, Metadata: s.metadata, Presence: s.knative, Expand: s.edge.become,
+	c := deployments.New(deployments.ReconcilerOptions{
+		Client: s.dynamic, Metadata: s.metadata, Detector: s.knative, Expand: s.handler.become,
 		Events:   s.events,
 		Excluded: s.ExcludedNamespaces, Log: log,
 	})
-	metrics, err := auditcontroller.NewMetrics(s.registry)
+	metrics, err := auditcontroller.NewAuditMetrics(s.registry)
 	if err != nil {
 		return nil, err
 	}
-	registrar := s.edge.registrar
+	registrar := s.handler.registrar
 	auditor := auditcontroller.New(auditcontroller.Auditor{
-		Client: s.dynamic, Lists: s.lists, Knative: s.edge.knative, Complete: s.edge.counting, Excluded: s.ExcludedNamespaces,
+		Client: s.dynamic, Lists: s.lists, Knative: s.handler.knative, Complete: s.handler.counting, Excluded: s.ExcludedNamespaces,
 		Interval: s.AuditInterval, NotRegistered: registrar.Problem, Events: s.events, OpenReports: s.OpenReports,
 		Metrics: metrics, Log: s.Log.WithName("audit"),
 	})
@@ -50,7 +50,7 @@ func (s *setup) addControllers(l *ledgers) (lookAtAll func(), err error) {
 	return func() {
 		c.LookAtAll()
 		auditor.Changed()
-		l.presence.Changed()
+		l.heartbeat.Changed()
 		l.controller.Changed()
 	}, s.mgr.Add(lead)
 }
@@ -67,7 +67,7 @@ func all(run ...func(context.Context) error) func(context.Context) error {
 }
 
 // counting has policies count as those do that are in use: by the DeviceClasses and the kinds of operators.
-func (e *edge) counting(set *policy.Set) *policy.Set {
+func (e *requestHandler) counting(set *policy.Set) *policy.Set {
 	now := e.current.Load()
 	if now == nil {
 		return set
@@ -76,7 +76,7 @@ func (e *edge) counting(set *policy.Set) *policy.Set {
 }
 
 // knative is the configuration in use.
-func (e *edge) knative() (*knative.Config, error) {
+func (e *requestHandler) knative() (*knative.Config, error) {
 	now := e.current.Load()
 	if now == nil {
 		return nil, fmt.Errorf("starting: %w", e.ready())
@@ -94,7 +94,7 @@ func replica() string {
 }
 
 // become says what a stored Deployment is to become, for the controller.
-func (e *edge) become(ctx context.Context, deployment, service map[string]any) (deployments.Expansion, error) {
+func (e *requestHandler) become(ctx context.Context, deployment, service map[string]any) (deployments.Expansion, error) {
 	now := e.current.Load()
 	if now == nil {
 		return deployments.Expansion{}, fmt.Errorf("starting: %w", e.ready())
@@ -108,8 +108,8 @@ func (e *edge) become(ctx context.Context, deployment, service map[string]any) (
 	if service == nil { // about to be made: with all that there is to say about it
 		kinds = review.AroundKinds()
 	}
-	if e.neighbours != nil && (service == nil || review.AsksServices(deployment)) {
-		if w.Around, err = e.neighbours.around(ctx, namespace, kinds); err != nil {
+	if e.related != nil && (service == nil || review.AsksServices(deployment)) {
+		if w.Around, err = e.related.around(ctx, namespace, kinds); err != nil {
 			return deployments.Expansion{}, err
 		}
 	}

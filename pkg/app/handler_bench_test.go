@@ -51,7 +51,7 @@ func (throwAway) Header() http.Header         { return http.Header{} }
 func (throwAway) Write(p []byte) (int, error) { return len(p), nil }
 func (throwAway) WriteHeader(int)             {}
 
-func benchEdge(b *testing.B, policies int) *edge {
+func benchEdge(b *testing.B, policies int) *requestHandler {
 	text, err := os.ReadFile("../../examples/policy.yaml")
 	require.NoError(b, err)
 	var p v1alpha1.ComputePolicy
@@ -64,7 +64,7 @@ func benchEdge(b *testing.B, policies int) *edge {
 		require.NoError(b, yaml.Unmarshal(fmt.Appendf(nil, "matchLabels: {kubernetes.io/metadata.name: team-%d}", i), &other.Spec.NamespaceSelector))
 		all = append(all, other)
 	}
-	e := &edge{namespaceLabels: nameOnly, revisions: noRevisions}
+	e := &requestHandler{namespaceLabels: nameOnly, revisions: noRevisions}
 	e.current.Store(&snapshot{policies: policy.Compile(all), budgets: policy.CompileBudgets(nil), knative: knative.Default()})
 	return e
 }
@@ -74,7 +74,7 @@ type benchReview struct {
 	body       []byte
 }
 
-func benchReviews(b *testing.B, e *edge) []benchReview {
+func benchReviews(b *testing.B, e *requestHandler) []benchReview {
 	text, err := os.ReadFile("../../examples/inference.yaml")
 	require.NoError(b, err)
 	object, err := yaml.YAMLToJSON(text)

@@ -261,7 +261,7 @@ func TestEveryKindThatMakesPodsIsChargedToTheBudget(t *testing.T) {
 }
 
 // play sends requests one after the other.
-func play(t *testing.T, e *edge, ledgers *charge.Memory, steps []step) {
+func play(t *testing.T, e *requestHandler, ledgers *charge.Memory, steps []step) {
 	t.Helper()
 	for _, s := range steps {
 		answer := e.validate(t.Context(), requestOf(t, s))

@@ -29,9 +29,9 @@ func remember(t *testing.T, m *memory, texts ...string) {
 		require.NoError(t, err)
 		kind := workload.KindOf(o)
 		if m.objects[kind] == nil {
-			m.objects[kind] = map[place]manifest.Object{}
+			m.objects[kind] = map[objectPlace]manifest.Object{}
 		}
-		m.objects[kind][place{"team", manifest.Text(o, "metadata", "name")}] = o
+		m.objects[kind][objectPlace{"team", manifest.Text(o, "metadata", "name")}] = o
 	}
 }
 

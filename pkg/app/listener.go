@@ -58,7 +58,7 @@ func (l *listener) Start(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { //nolint:contextcheck // ctx has ended by then
 		ending, cancel := context.WithTimeout(context.Background(), l.grace)
 		defer cancel()
-		l.connections.leave(ending)
+		l.connections.drain(ending)
 		err := server.Shutdown(ending)
 		if errors.Is(err, context.DeadlineExceeded) {
 			err = server.Close()

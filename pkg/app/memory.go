@@ -19,18 +19,20 @@ import (
 // memory is a cluster.Reader of what was admitted, for where there is no cluster.
 type memory struct {
 	mu      sync.Mutex
-	objects map[schema.GroupKind]map[place]manifest.Object
+	objects map[schema.GroupKind]map[objectPlace]manifest.Object
 }
 
-func newMemory() *memory { return &memory{objects: map[schema.GroupKind]map[place]manifest.Object{}} }
+func newMemory() *memory {
+	return &memory{objects: map[schema.GroupKind]map[objectPlace]manifest.Object{}}
+}
 
-// place is where an object of a kind is.
-type place struct{ namespace, name string }
+// objectPlace is where an object of a kind is.
+type objectPlace struct{ namespace, name string }
 
 func (m *memory) Get(_ context.Context, kind schema.GroupKind, namespace, name string) (manifest.Object, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.objects[kind][place{namespace, name}], nil
+	return m.objects[kind][objectPlace{namespace, name}], nil
 }
 
 func (m *memory) List(_ context.Context, kind schema.GroupKind, namespace string, selector labels.Selector) ([]manifest.Object, error) {
@@ -52,7 +54,7 @@ func (m *memory) keep(r *review.Request) {
 	if !ok && kind != workload.HorizontalPodAutoscalerKind && kind != workload.ResourceClaimTemplateKind && !r.IsOperated() {
 		return
 	}
-	at := place{r.Namespace(), manifest.Text(o, "metadata", "name")}
+	at := objectPlace{r.Namespace(), manifest.Text(o, "metadata", "name")}
 	if at.name == "" {
 		return // it gets its name later, and nobody asks for it by another
 	}
@@ -66,7 +68,7 @@ func (m *memory) keep(r *review.Request) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.objects[kind] == nil {
-		m.objects[kind] = map[place]manifest.Object{}
+		m.objects[kind] = map[objectPlace]manifest.Object{}
 	}
 	m.objects[kind][at] = o
 }
@@ -76,9 +78,9 @@ func (m *memory) put(kind schema.GroupKind, objects []manifest.Object) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, o := range objects {
-		at := place{cmp.Or(manifest.Text(o, "metadata", "namespace"), corev1.NamespaceDefault), manifest.Text(o, "metadata", "name")}
+		at := objectPlace{cmp.Or(manifest.Text(o, "metadata", "namespace"), corev1.NamespaceDefault), manifest.Text(o, "metadata", "name")}
 		if m.objects[kind] == nil {
-			m.objects[kind] = map[place]manifest.Object{}
+			m.objects[kind] = map[objectPlace]manifest.Object{}
 		}
 		m.objects[kind][at] = stated(o, at.namespace)
 	}
@@ -88,5 +90,5 @@ func (m *memory) put(kind schema.GroupKind, objects []manifest.Object) {
 func (m *memory) forget(request *admissionv1.AdmissionRequest) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.objects[schema.GroupKind{Group: request.Kind.Group, Kind: request.Kind.Kind}], place{request.Namespace, request.Name})
+	delete(m.objects[schema.GroupKind{Group: request.Kind.Group, Kind: request.Kind.Kind}], objectPlace{request.Namespace, request.Name})
 }

@@ -23,7 +23,7 @@ func metricsHandler(registry *prometheus.Registry) http.Handler {
 }
 
 // registerProcess registers what every mode has.
-func registerProcess(registry *prometheus.Registry, requests *admission.Metrics, source certificate.Source) error {
+func registerProcess(registry *prometheus.Registry, requests *admission.Metrics, source certificate.Provider) error {
 	info := version.Get()
 	build := metric.BuildInfo.GaugeVec()
 	build.WithLabelValues(info.Version, info.Commit, info.Go).Set(1)

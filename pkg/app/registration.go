@@ -25,11 +25,11 @@ func newRegistrar(mgr ctrl.Manager, o ClusterOptions, server *endpoints, registr
 	if err != nil {
 		return nil, err
 	}
-	metrics, err := registration.NewMetrics(registry)
+	metrics, err := registration.NewStateMetrics(registry)
 	if err != nil {
 		return nil, err
 	}
-	r := registration.New(registration.Options{
+	r := registration.New(registration.RegistrarOptions{
 		Reader: mgr.GetAPIReader(), Writer: mgr.GetClient(), Configuration: o.Configuration, Expected: expected.WithKinds(o.Operators.Kinds),
 		Ready: server.checks.since,
 		Verifies: func(bundle []byte) error {
@@ -54,7 +54,7 @@ func registered(reader client.Reader, name string) func(context.Context) (string
 }
 
 // verifies is nil if the CAs of a caBundle verify the certificate that is served now.
-func verifies(source certificate.Source, name string, bundle []byte) error {
+func verifies(source certificate.Provider, name string, bundle []byte) error {
 	if len(bundle) == 0 {
 		return errors.New("it is empty")
 	}

@@ -30,11 +30,11 @@ const (
 // endpoints is the one TLS listener and everything behind it.
 type endpoints struct {
 	*listener
-	source certificate.Source
+	source certificate.Provider
 	checks *readiness
 	// draining is set while the process waits to be forgotten by API servers.
 	draining *atomic.Bool
-	callers  *callers
+	callers  *clientCertificates
 }
 
 // HTTPOptions are about every request, in a cluster and without one.
@@ -49,14 +49,14 @@ type HTTPOptions struct {
 
 // newEndpoints makes the server; nothing listens yet. An address without a host is
 // all interfaces; port 0 is any free one.
-func newEndpoints(ctx context.Context, address string, o HTTPOptions, source certificate.Source, e *edge, registry *prometheus.Registry, log logr.Logger) (*endpoints, error) {
+func newEndpoints(ctx context.Context, address string, o HTTPOptions, source certificate.Provider, e *requestHandler, registry *prometheus.Registry, log logr.Logger) (*endpoints, error) {
 	host, port, err := resolve(ctx, address)
 	if err != nil {
 		return nil, err
 	}
 	draining := &atomic.Bool{}
 	mux := http.NewServeMux()
-	clients, err := newCallers(o.ClientCerts, registry, log.WithName("callers"))
+	clients, err := newClientCertificates(o.ClientCerts, registry, log.WithName("callers"))
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +103,7 @@ func newEndpoints(ctx context.Context, address string, o HTTPOptions, source cer
 }
 
 // handlers are the two admission endpoints by path; o.Path is set for each.
-func (e *edge) handlers(o admission.Options) map[string]http.Handler {
+func (e *requestHandler) handlers(o admission.Options) map[string]http.Handler {
 	handlers := map[string]http.Handler{}
 	for path, decide := range map[string]admission.Decide{MutatePath: e.mutate, ValidatePath: e.validate} {
 		o.Path = path

@@ -52,22 +52,22 @@ type setup struct {
 	ClusterOptions
 	clients
 	mgr      ctrl.Manager
-	edge     *edge
+	handler  *requestHandler
 	registry *prometheus.Registry
 	events   record.EventRecorder
 	// namespaces reads their labels, knative tells whether there are Knative Services, and lists
 	// reads all objects of a kind.
 	namespaces namespaces
-	knative    *deployments.Presence
+	knative    *deployments.Detector
 	lists      *cluster.Lists
 }
 
-func newSetup(mgr ctrl.Manager, config *rest.Config, o ClusterOptions, e *edge, registry *prometheus.Registry) (*setup, error) {
+func newSetup(mgr ctrl.Manager, config *rest.Config, o ClusterOptions, e *requestHandler, registry *prometheus.Registry) (*setup, error) {
 	c, err := newClients(config, mgr.GetHTTPClient())
 	if err != nil {
 		return nil, err
 	}
-	knative, err := deployments.NewPresence(c.dynamic)
+	knative, err := deployments.NewDetector(c.dynamic)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +76,7 @@ func newSetup(mgr ctrl.Manager, config *rest.Config, o ClusterOptions, e *edge, 
 	lists := cluster.NewLists(c.source)
 	lists.Operators = o.Operators
 	return &setup{
-		ClusterOptions: o, clients: c, mgr: mgr, edge: e, registry: registry,
+		ClusterOptions: o, clients: c, mgr: mgr, handler: e, registry: registry,
 		events:     events.NewRecorder(mgr.GetScheme(), eventSource),
 		namespaces: namespaces{cached: mgr.GetCache(), live: mgr.GetAPIReader()},
 		knative:    knative, lists: lists,
@@ -89,7 +89,7 @@ func (s *setup) addAll() error {
 	if err != nil {
 		return err
 	}
-	e, reader := s.edge, cluster.NewReader(s.dynamic, s.mgr.GetRESTMapper(), s.source)
+	e, reader := s.handler, cluster.NewReader(s.dynamic, s.mgr.GetRESTMapper(), s.source)
 	me := &ownUser{client: s.typed.AuthenticationV1().SelfSubjectReviews()}
 	e.namespaceLabels = s.namespaces.labels
 	e.revisions = func(ctx context.Context, namespace string, names []string) (map[string]map[string]any, error) {
@@ -97,7 +97,7 @@ func (s *setup) addAll() error {
 	}
 	e.self = me.name
 	e.registered = registered(s.mgr.GetAPIReader(), s.Configuration)
-	e.neighbours, e.reader = &neighbours{Reader: reader, served: s.knative.Served}, reader
+	e.related, e.reader = &relatedReader{Reader: reader, served: s.knative.Served}, reader
 	e.products = func(ctx context.Context) ([]string, error) { return cluster.NodeProducts(ctx, s.mgr.GetAPIReader()) }
 	e.tell = tell(s.events)
 	e.decided = gauges.decided
@@ -114,7 +114,7 @@ func (s *setup) addAll() error {
 }
 
 // addSnapshots has the manager run what snapshots are made of, and this replica be present.
-func (s *setup) addSnapshots(made *snapshots, me *ownUser, l *ledgers, replaced func()) error {
+func (s *setup) addSnapshots(made *snapshots, me *ownUser, l *budgetParts, replaced func()) error {
 	knative, err := newKnativeWatch(s.typed, s.KnativeNamespace, made.changedKnative)
 	if err != nil {
 		return err
@@ -145,7 +145,7 @@ func (s *setup) addSnapshots(made *snapshots, me *ownUser, l *ledgers, replaced 
 	for _, runnable := range []interface {
 		Start(context.Context) error
 		NeedLeaderElection() bool
-	}{knative, classes, s.knative, me, caches, made, l.presence} {
+	}{knative, classes, s.knative, me, caches, made, l.heartbeat} {
 		if err := s.mgr.Add(runnable); err != nil {
 			return err
 		}

@@ -143,9 +143,9 @@ func misshapen(o manifest.Object, see func(path string, o manifest.Object)) {
 
 // shapes answers what is asked about objects, with others of the same name beside them.
 type shapes struct {
-	worlds []review.World
-	edge   *edge
-	user   string
+	worlds  []review.World
+	handler *requestHandler
+	user    string
 	// stored are what is read, by kind.
 	stored map[schema.GroupKind]manifest.Object
 }
@@ -185,8 +185,8 @@ func newShapes(t *testing.T) *shapes {
 			NamespaceLabels: func(string) (map[string]string, bool) { return nil, true },
 			Reader:          s, Live: s, Cluster: &review.Cluster{Knative: enforcement == "Deny"}, Registered: "c"})
 	}
-	s.edge = simulate(t, 1, 1<<40, true).replicas[0].edge
-	s.edge.reader = s
+	s.handler = simulate(t, 1, 1<<40, true).replicas[0].handler
+	s.handler.reader = s
 	return s
 }
 
@@ -237,7 +237,7 @@ func (s *shapes) ask(gvk schema.GroupVersionKind, o, valid manifest.Object) erro
 				}
 			}
 		}
-		for _, answer := range []*admissionv1.AdmissionResponse{s.edge.mutate(context.Background(), request), s.edge.validate(context.Background(), request)} {
+		for _, answer := range []*admissionv1.AdmissionResponse{s.handler.mutate(context.Background(), request), s.handler.validate(context.Background(), request)} {
 			if answer == nil || (!answer.Allowed && (answer.Result == nil || answer.Result.Message == "")) {
 				return fmt.Errorf("%s: the answer is %v", request.Operation, answer)
 			}
@@ -261,7 +261,7 @@ func (s *shapes) count(t *testing.T) error {
 	for _, w := range s.worlds {
 		for _, listed := range []*cluster.Objects{objects, full} {
 			usage.All(w, listed)
-			audit.Run(audit.Input{Objects: listed.All(), Policies: w.Policies, Knative: w.Knative})
+			audit.Run(audit.Listing{Objects: listed.All(), Policies: w.Policies, Knative: w.Knative})
 		}
 		if _, _, err := review.Become(context.Background(), w, s.stored[review.DeploymentKind], s.stored[review.ServiceKind]); err != nil {
 			return err

@@ -79,8 +79,8 @@ const allTypes, oneType, product, otherProduct = "all", "one-type", "NVIDIA-L4",
 // replicaOf is a replica of the webhook with its own cache of budgets, which is old at times.
 type replicaOf struct {
 	*simulated
-	edge   *edge
-	cached map[string]*v1alpha1.GPUBudget
+	handler *requestHandler
+	cached  map[string]*v1alpha1.GPUBudget
 }
 
 // waiting is a write on its way, until when, and what it is based on.
@@ -109,8 +109,8 @@ func simulate(t *testing.T, seed uint64, maximum int64, strict bool) *simulated 
 	}
 	for range 2 {
 		r := &replicaOf{simulated: s, cached: maps.Clone(s.budgets)}
-		r.edge = &edge{namespaceLabels: nameOnly, revisions: noRevisions, reader: s, charging: &charging{charge: charge.NewCharger(r, nil).Charge}}
-		r.edge.current.Store(snapshot)
+		r.handler = &requestHandler{namespaceLabels: nameOnly, revisions: noRevisions, reader: s, charging: &charging{charge: charge.NewCharger(r, nil).Charge}}
+		r.handler.current.Store(snapshot)
 		s.replicas = append(s.replicas, r)
 	}
 	return s
@@ -131,13 +131,13 @@ func uidFor(name string) types.UID { return types.UID("uid-" + name) }
 
 // replica is one of the webhook's, whoever the API server's connection goes to. What it has cached may be
 // old.
-func (s *simulated) replica() *edge {
+func (s *simulated) replica() *requestHandler {
 	for _, r := range s.replicas {
 		if s.random.IntN(3) == 0 {
 			r.cached = maps.Clone(s.budgets)
 		}
 	}
-	return s.replicas[s.random.IntN(len(s.replicas))].edge
+	return s.replicas[s.random.IntN(len(s.replicas))].handler
 }
 
 // The budgets' store, as a replica sees it.
@@ -253,7 +253,7 @@ func (s *simulated) count() {
 	}
 	objects, err := cluster.List(s.t.Context(), s)
 	require.NoError(s.t, err)
-	now := s.replicas[0].edge.current.Load()
+	now := s.replicas[0].handler.current.Load()
 	claimants := usage.All(review.World{Policies: now.policies, Knative: now.knative, Cluster: &review.Cluster{}, NamespaceLabels: func(string) (map[string]string, bool) { return nil, true }}, objects)
 	text := ""
 	for _, c := range claimants {

@@ -21,7 +21,7 @@ const retryReading = 2 * time.Second
 // snapshots makes a new snapshot after every change of policies or of Knative's
 // configuration. Requests never wait for it: they use the latest one.
 type snapshots struct {
-	edge *edge
+	handler *requestHandler
 	// synced is nil once both can be read completely.
 	synced func() error
 	// readPolicies reads them as they are stored.
@@ -50,8 +50,8 @@ type snapshots struct {
 	problem error
 }
 
-func newSnapshots(e *edge, metrics *snapshotMetrics, log logr.Logger) *snapshots {
-	s := &snapshots{edge: e, metrics: metrics, log: log, wake: make(chan struct{}, 1)}
+func newSnapshots(e *requestHandler, metrics *snapshotMetrics, log logr.Logger) *snapshots {
+	s := &snapshots{handler: e, metrics: metrics, log: log, wake: make(chan struct{}, 1)}
 	s.policiesChanged.Store(true)
 	s.budgetsChanged.Store(true)
 	s.knativeChanged.Store(true)
@@ -138,7 +138,7 @@ func (s *snapshots) refresh(ctx context.Context) error {
 		return s.missing() // still invalid, nothing changed
 	}
 	next := s.draft
-	s.edge.current.Store(&next)
+	s.handler.current.Store(&next)
 	if s.replaced != nil {
 		s.replaced()
 	}

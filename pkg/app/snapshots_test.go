@@ -33,7 +33,7 @@ type sources struct {
 	knativeReads  int
 }
 
-func (f *sources) snapshots(t *testing.T, e *edge) *snapshots {
+func (f *sources) snapshots(t *testing.T, e *requestHandler) *snapshots {
 	t.Helper()
 	metrics, err := newSnapshotMetrics(prometheus.NewRegistry())
 	require.NoError(t, err)
@@ -67,8 +67,8 @@ func (f *sources) set(change func()) {
 }
 
 // run starts it in the background of a synctest bubble.
-func (f *sources) run(t *testing.T) (*edge, *snapshots) {
-	e := &edge{}
+func (f *sources) run(t *testing.T) (*requestHandler, *snapshots) {
+	e := &requestHandler{}
 	s := f.snapshots(t, e)
 	go func() { _ = s.Start(t.Context()) }()
 	synctest.Wait()

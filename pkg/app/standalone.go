@@ -57,7 +57,7 @@ func Standalone(ctx context.Context, o StandaloneOptions) error {
 	}
 
 	registry := prometheus.NewRegistry()
-	e, err := standaloneEdge(o.Inputs, o.Operators, registry, o.Log)
+	e, err := standaloneHandler(o.Inputs, o.Operators, registry, o.Log)
 	if err != nil {
 		return err
 	}
@@ -81,8 +81,8 @@ func Standalone(ctx context.Context, o StandaloneOptions) error {
 	return nil
 }
 
-// standaloneEdge is an edge that knows nothing but inputs.
-func standaloneEdge(inputs offline.Inputs, operators workload.Operators, registry *prometheus.Registry, log logr.Logger) (*edge, error) {
+// standaloneHandler is a handler that knows nothing but inputs.
+func standaloneHandler(inputs offline.Inputs, operators workload.Operators, registry *prometheus.Registry, log logr.Logger) (*requestHandler, error) {
 	gauges, err := newSnapshotMetrics(registry)
 	if err != nil {
 		return nil, err
@@ -93,7 +93,7 @@ func standaloneEdge(inputs offline.Inputs, operators workload.Operators, registr
 	gauges.adopted(partBudgets)
 	gauges.knativeIs(true)
 	logPolicies(log, set)
-	e := &edge{namespaceLabels: nameOnly, revisions: noRevisions, decided: gauges.decided}
+	e := &requestHandler{namespaceLabels: nameOnly, revisions: noRevisions, decided: gauges.decided}
 	e.current.Store(&snapshot{policies: set, budgets: policy.CompileBudgets(inputs.Budgets), knative: inputs.Knative})
 	ledgers := charge.NewMemory(inputs.Budgets)
 	e.remembered = newMemory()
@@ -106,7 +106,7 @@ func standaloneEdge(inputs offline.Inputs, operators workload.Operators, registr
 // StandaloneHandlers are the endpoints of [Standalone] by path, [MutatePath] and
 // [ValidatePath], without a listener.
 func StandaloneHandlers(inputs offline.Inputs, log logr.Logger) (map[string]http.Handler, error) {
-	e, err := standaloneEdge(inputs, workload.BuiltInOperators(), prometheus.NewRegistry(), log)
+	e, err := standaloneHandler(inputs, workload.BuiltInOperators(), prometheus.NewRegistry(), log)
 	if err != nil {
 		return nil, err
 	}

@@ -19,7 +19,7 @@ import (
 
 // templateUsers counts what the objects of a namespace hold without a ResourceClaimTemplate, and with it,
 // as the count of a whole cluster does.
-func (e *edge) templateUsers(ctx context.Context, r *review.Request, w review.World) (review.TemplateUsers, error) {
+func (e *requestHandler) templateUsers(ctx context.Context, r *review.Request, w review.World) (review.TemplateUsers, error) {
 	var users review.TemplateUsers
 	objects, err := e.inventory(ctx, r.Namespace(), w.Policies.Operators())
 	if err != nil {
@@ -55,7 +55,7 @@ const operatedAtOnce = 8
 
 // inventory reads all objects of a namespace that may have resource claims, as they are stored: those of
 // operators' kinds that the cluster serves, before what is made of them.
-func (e *edge) inventory(ctx context.Context, namespace string, operators workload.Operators) (*cluster.Objects, error) {
+func (e *requestHandler) inventory(ctx context.Context, namespace string, operators workload.Operators) (*cluster.Objects, error) {
 	o := &cluster.Objects{}
 	operated := make([][]manifest.Object, len(operators.Kinds))
 	group, all := errgroup.WithContext(ctx)

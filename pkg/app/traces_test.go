@@ -47,7 +47,7 @@ func TestTracesOfAdmissionsReachACollector(t *testing.T) {
 	received := &collect{}
 	server := httptest.NewServer(received)
 	defer server.Close()
-	tracer, err := tracing.New(t.Context(), tracing.Options{Endpoint: server.URL, Ratio: 1, Version: "v1", Instance: "pod-1"})
+	tracer, err := tracing.New(t.Context(), tracing.ExportOptions{Endpoint: server.URL, Ratio: 1, Version: "v1", Instance: "pod-1"})
 	require.NoError(t, err)
 	r := startWith(t, 0, HTTPOptions{Tracer: tracer})
 
@@ -99,7 +99,7 @@ func TestATraceOfTheAPIServerIsContinued(t *testing.T) {
 	received := &collect{}
 	server := httptest.NewServer(received)
 	defer server.Close()
-	tracer, err := tracing.New(t.Context(), tracing.Options{Endpoint: server.URL, Ratio: 0})
+	tracer, err := tracing.New(t.Context(), tracing.ExportOptions{Endpoint: server.URL, Ratio: 0})
 	require.NoError(t, err)
 	for _, parent := range []string{"", "00-0102030405060708090a0b0c0d0e0f10-0102030405060708-01"} {
 		_, span := tracer.Admission(t.Context(), http.Header{"Traceparent": {parent}}, MutatePath)

@@ -24,12 +24,12 @@ type watches struct {
 
 	mu sync.Mutex
 	// streams are by cache and what exactly is watched.
-	streams map[string]map[string]*stream
+	streams map[string]map[string]*watchStream
 	began   time.Time
 }
 
-// stream is a watch that is opened again and again.
-type stream struct {
+// watchStream is a watch that is opened again and again.
+type watchStream struct {
 	open   int
 	closed time.Time
 }
@@ -39,7 +39,7 @@ func newWatches() *watches {
 		caches: map[string]string{
 			"computepolicies": "policies", "gpubudgets": "budgets", "namespaces": "namespaces", "configmaps": "knative",
 		},
-		desc: metric.CacheAge.Desc(), now: time.Now, began: time.Now(), streams: map[string]map[string]*stream{},
+		desc: metric.CacheAge.Desc(), now: time.Now, began: time.Now(), streams: map[string]map[string]*watchStream{},
 	}
 }
 
@@ -68,10 +68,10 @@ func (w *watches) opened(cache, what string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.streams[cache] == nil {
-		w.streams[cache] = map[string]*stream{}
+		w.streams[cache] = map[string]*watchStream{}
 	}
 	if w.streams[cache][what] == nil {
-		w.streams[cache][what] = &stream{}
+		w.streams[cache][what] = &watchStream{}
 	}
 	w.streams[cache][what].open++
 }

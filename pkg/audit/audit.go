@@ -16,8 +16,8 @@ import (
 	"github.com/kubetorch/webhook/pkg/policy"
 )
 
-// Input is what an audit looks at.
-type Input struct {
+// Listing is what an audit looks at.
+type Listing struct {
 	Policies *policy.Set
 	Knative  *knative.Config
 	// Served is whether the cluster serves Knative Services: without them a labelled
@@ -60,7 +60,7 @@ type Report struct {
 // Run audits. Each object counts as it is, whatever it was before the bound, whoever wrote
 // it and however the bound is enforced; of exemptions, only those of whole namespaces hold. A
 // child of a Knative object that asks for no more than its owner is not reported beside it.
-func Run(in Input) Report {
+func Run(in Listing) Report {
 	c := index(in)
 	r := Report{Policies: in.Policies.Describe(), Makers: c.makers(), Selected: map[string]int{}}
 	for i := range in.Objects {

@@ -47,7 +47,7 @@ type KindUse struct {
 // them: in all, as the budget itself, and by namespace; and each object whose claim has no
 // limit, since one is enough to leave nothing to all others. Invalid budgets are left out; their
 // conditions say so.
-func Budgets(in Input, budgets []v1alpha1.GPUBudget) (found []Finding, uses []BudgetUse) {
+func Budgets(in Listing, budgets []v1alpha1.GPUBudget) (found []Finding, uses []BudgetUse) {
 	c := index(in)
 	w := c.world(nil)
 	w.Live, w.Revisions = nil, nil

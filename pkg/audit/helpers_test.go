@@ -32,9 +32,9 @@ func objects(t *testing.T, texts ...string) []manifest.Object {
 }
 
 // input is a cluster with Knative as it comes, and two namespaces.
-func input(t *testing.T, policies []string, texts ...string) audit.Input {
+func input(t *testing.T, policies []string, texts ...string) audit.Listing {
 	t.Helper()
-	return audit.Input{
+	return audit.Listing{
 		Policies: policy.CompileStored(objects(t, policies...)), Knative: knative.Default(), Served: true, Objects: cluster.AllOf(objects(t, texts...)),
 		Namespaces: map[string]map[string]string{
 			"ml":  {"kubernetes.io/metadata.name": "ml", "team": "research"},

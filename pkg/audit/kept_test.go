@@ -71,7 +71,7 @@ var strictest = []string{
 }
 
 // verdicts are all that counts and audits say of objects, listed or as they are.
-func verdicts(in audit.Input) string {
+func verdicts(in audit.Listing) string {
 	o := &cluster.Objects{Namespaces: in.Namespaces, Knative: true}
 	for i := range in.Objects {
 		items := o.Of(workload.KindOf(in.Objects[i].Object()))

@@ -25,14 +25,14 @@ type place struct {
 
 // indexed is the input, by place and name.
 type indexed struct {
-	Input
+	Listing
 	objects map[place]map[string]*cluster.Item
 	// named are the revisions that traffic of a Service or a Route names, by namespace.
 	named map[string]map[string]bool
 }
 
-func index(in Input) *indexed {
-	c := &indexed{Input: in, objects: map[place]map[string]*cluster.Item{}, named: map[string]map[string]bool{}}
+func index(in Listing) *indexed {
+	c := &indexed{Listing: in, objects: map[place]map[string]*cluster.Item{}, named: map[string]map[string]bool{}}
 	for i := range in.Objects {
 		item := &in.Objects[i]
 		o := item.Object()
@@ -56,10 +56,10 @@ func index(in Input) *indexed {
 }
 
 // GPUResources are what counts as GPUs, the resource claims of the objects' pods among them.
-func (in *Input) GPUResources() workload.GPUResources { return index(*in).gpus() }
+func (in *Listing) GPUResources() workload.GPUResources { return index(*in).gpus() }
 
 // claims are what resource claims of pods are counted by.
-func (c *indexed) claims() *workload.Claims {
+func (c *indexed) claims() *workload.ClaimIndex {
 	of := map[schema.GroupKind][]manifest.Object{}
 	for at, items := range c.objects {
 		if at.kind != workload.ResourceClaimKind && at.kind != workload.ResourceClaimTemplateKind {
@@ -100,17 +100,17 @@ func (c *indexed) one(o manifest.Object, kind schema.GroupKind, name string) man
 	return c.beside(o, kind, name)[name]
 }
 
-// beside is a cluster.Reader of what was listed.
-type beside struct{ *indexed }
+// listedReader is a cluster.Reader of what was listed.
+type listedReader struct{ *indexed }
 
-func (b beside) Get(_ context.Context, kind schema.GroupKind, namespace, name string) (manifest.Object, error) {
+func (b listedReader) Get(_ context.Context, kind schema.GroupKind, namespace, name string) (manifest.Object, error) {
 	if item := b.objects[place{kind, namespace}][name]; item != nil {
 		return item.Object(), nil
 	}
 	return nil, nil
 }
 
-func (b beside) List(_ context.Context, kind schema.GroupKind, namespace string, selector labels.Selector) ([]manifest.Object, error) {
+func (b listedReader) List(_ context.Context, kind schema.GroupKind, namespace string, selector labels.Selector) ([]manifest.Object, error) {
 	var all []manifest.Object
 	for _, item := range b.objects[place{kind, namespace}] {
 		if o := item.Object(); selector.Matches(labels.Set(manifest.Texts(o, "metadata", "labels"))) {
@@ -177,7 +177,7 @@ func (c *indexed) world(o manifest.Object) review.World {
 			labels, known := c.Namespaces[name]
 			return labels, known
 		},
-		Live:    beside{c},
+		Live:    listedReader{c},
 		Cluster: &review.Cluster{Knative: c.Served, Revision: revision},
 	}
 }

@@ -22,6 +22,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/kubetorch/webhook/pkg/manifest"
 )
 
 // injectors are cert-manager's annotations on a configuration whose caBundle its
@@ -159,20 +161,14 @@ func (c *configuration) repair(ctx context.Context, w client.Writer, trusted [][
 	return true, nil
 }
 
-type operation struct {
-	Op    string `json:"op"`
-	Path  string `json:"path"`
-	Value any    `json:"value"`
-}
-
 // bundlePatch is the JSON patch that sets the caBundles, nil if all are right. Its test
 // fails it if the configuration is not the version that was read. Entries that go to a URL
 // are somebody else's.
 func bundlePatch(version string, entries []entry, bundle []byte) ([]byte, error) {
-	operations := []operation{{"test", "/metadata/resourceVersion", version}}
+	operations := []manifest.PatchOperation{{"test", "/metadata/resourceVersion", version}}
 	for i, e := range entries {
 		if e.config.Service != nil && !bytes.Equal(e.config.CABundle, bundle) {
-			operations = append(operations, operation{"add", fmt.Sprintf("/webhooks/%d/clientConfig/caBundle", i), bundle})
+			operations = append(operations, manifest.PatchOperation{"add", fmt.Sprintf("/webhooks/%d/clientConfig/caBundle", i), bundle})
 		}
 	}
 	if len(operations) == 1 {

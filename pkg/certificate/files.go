@@ -34,7 +34,7 @@ type Files struct {
 	crt, key []byte // as last looked at
 }
 
-var _ Source = (*Files)(nil)
+var _ Provider = (*Files)(nil)
 
 // NewFiles reads certificates for a DNS name from a directory, the first time at once.
 func NewFiles(dir, name string, log logr.Logger) *Files {

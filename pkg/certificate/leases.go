@@ -26,9 +26,9 @@ const (
 )
 
 // leases are the replicas' Leases as they were first seen with a resource version.
-type leases map[string]sighting
+type leases map[string]leaseSighting
 
-type sighting struct {
+type leaseSighting struct {
 	version string
 	at      time.Duration
 }
@@ -75,7 +75,7 @@ func (m *Managed) follow(ctx context.Context, state authorities) error {
 	}
 	for i := range list.Items {
 		l := &list.Items[i]
-		seen := sighting{l.ResourceVersion, now}
+		seen := leaseSighting{l.ResourceVersion, now}
 		if before, ok := m.leases[l.Name]; ok && before.version == seen.version {
 			seen = before
 		}

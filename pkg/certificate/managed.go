@@ -77,7 +77,7 @@ type ManagedOptions struct {
 	Log     logr.Logger
 }
 
-var _ Source = (*Managed)(nil)
+var _ Provider = (*Managed)(nil)
 
 // NewManaged does nothing before SetupWithManager.
 func NewManaged(o ManagedOptions) *Managed {

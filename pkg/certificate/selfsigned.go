@@ -29,7 +29,7 @@ const (
 // Static is a certificate that does not change while the process runs.
 type Static struct{ certificate *tls.Certificate }
 
-var _ Source = (*Static)(nil)
+var _ Provider = (*Static)(nil)
 
 // GetCertificate is part of Source.
 func (s *Static) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {

@@ -15,7 +15,7 @@ import (
 
 // handshake dials a listener that serves with the source, trusting only the ca.crt
 // of the directory, and gives the error that the client sees.
-func handshake(t *testing.T, s Source, dir, name string) error {
+func handshake(t *testing.T, s Provider, dir, name string) error {
 	t.Helper()
 	ca, err := os.ReadFile(filepath.Join(dir, CAFile))
 	require.NoError(t, err)

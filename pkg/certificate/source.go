@@ -1,6 +1,6 @@
 // Package certificate provides the certificate that the webhook serves with.
 //
-// A [Source] hands it out. There is one per way of getting it: [SelfSigned] for a
+// A [Provider] hands it out. There is one per way of getting it: [SelfSigned] for a
 // process without a cluster, [Managed] for a webhook that is its own authority in a
 // cluster and tells the API server whom to trust, [Files] for certificates of others.
 package certificate
@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// Source hands out the serving certificate.
-type Source interface {
+// Provider hands out the serving certificate.
+type Provider interface {
 	// GetCertificate fits tls.Config. It is called for every handshake and gives
 	// the certificate of that moment, so a source may renew it at any time.
 	GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error)
@@ -27,7 +27,7 @@ type Source interface {
 var errNone = errors.New("there is no certificate yet")
 
 // Expiry is when the certificate that the source hands out now ends.
-func Expiry(s Source) (time.Time, error) {
+func Expiry(s Provider) (time.Time, error) {
 	certificate, err := s.GetCertificate(&tls.ClientHelloInfo{})
 	if errors.Is(err, errNone) {
 		return time.Time{}, err
@@ -42,7 +42,7 @@ func Expiry(s Source) (time.Time, error) {
 }
 
 // ready is the part of Ready that every source shares.
-func ready(s Source, now time.Time) error {
+func ready(s Provider, now time.Time) error {
 	expiry, err := Expiry(s)
 	if err != nil {
 		return err

@@ -91,7 +91,7 @@ func (o *Objects) Of(kind schema.GroupKind) *[]Item {
 }
 
 // Claims are what resource claims of pods are counted by, for as long as the objects are used.
-func (o *Objects) Claims() *workload.Claims {
+func (o *Objects) Claims() *workload.ClaimIndex {
 	c := workload.NewClaims(objectsOf(o.ResourceClaimTemplates), objectsOf(o.ResourceClaims))
 	c.AdminAccess = func(namespace string) bool { return workload.AdminAccess(o.Namespaces[namespace]) }
 	return c

@@ -137,7 +137,7 @@ func BenchmarkTenThousandServices(b *testing.B) {
 	b.Run("audit", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			report := audit.Run(audit.Input{Policies: set, Knative: knative.Default(), Served: true, Objects: o.All(), Namespaces: o.Namespaces})
+			report := audit.Run(audit.Listing{Policies: set, Knative: knative.Default(), Served: true, Objects: o.All(), Namespaces: o.Namespaces})
 			if report.Objects != 6*services || len(report.Findings) != 0 {
 				b.Fatal(report.Objects, "objects", report.Findings[:min(3, len(report.Findings))])
 			}

@@ -38,7 +38,7 @@ func TestWhatIsKeptOfObjectsThatPointAtADeploymentSaysTheSame(t *testing.T) {
 	want := convert.LeftBehind(pods, objects)
 	require.Len(t, want, len(objects), "every one is spoken of")
 
-	source := clustertest.Source{}
+	source := clustertest.ListSource{}
 	kinds := map[schema.GroupKind]bool{}
 	for _, o := range objects {
 		gv, err := schema.ParseGroupVersion(manifest.Text(o, "apiVersion"))

@@ -72,7 +72,7 @@ func runAudit(ctx context.Context, o *options.Audit, in io.Reader, out, errOut i
 	for _, w := range inputs.Warnings {
 		fmt.Fprintf(errOut, "Warning: %s\n", w)
 	}
-	input := audit.Input{Policies: policy.Compile(inputs.Policies).WithClasses(inputs.Classes), Knative: inputs.Knative, Excluded: o.Excluded.With(o.Namespace, o.KnativeNamespace)}
+	input := audit.Listing{Policies: policy.Compile(inputs.Policies).WithClasses(inputs.Classes), Knative: inputs.Knative, Excluded: o.Excluded.With(o.Namespace, o.KnativeNamespace)}
 	input.Policies = input.Policies.WithOperators(o.Kinds.Operators())
 	budgets, generations := inputs.Budgets, map[string]int64{}
 	if len(o.Files) > 0 {
@@ -121,7 +121,7 @@ type clusterRead struct {
 
 // readCluster reads what exists, and the policies and budgets if no files with some were
 // named.
-func readCluster(ctx context.Context, o *options.Audit, input *audit.Input, budgets []v1alpha1.GPUBudget, generations map[string]int64) (clusterRead, error) {
+func readCluster(ctx context.Context, o *options.Audit, input *audit.Listing, budgets []v1alpha1.GPUBudget, generations map[string]int64) (clusterRead, error) {
 	read := clusterRead{budgets: budgets}
 	config, err := clusterConfig(o.Cluster)
 	if err != nil {

@@ -70,7 +70,7 @@ func runCheck(ctx context.Context, o *options.Check, out io.Writer) error {
 		verifies = func(bundle []byte) error { return dial(ctx, certificate.ServiceNames(service)[0], bundle) }
 	}
 	for begun := time.Now(); ; {
-		err := registration.Check(ctx, registration.Options{Reader: reader, Configuration: o.Configuration, Expected: expected.WithKinds(o.Kinds.Operators().Kinds), Verifies: verifies})
+		err := registration.Check(ctx, registration.RegistrarOptions{Reader: reader, Configuration: o.Configuration, Expected: expected.WithKinds(o.Kinds.Operators().Kinds), Verifies: verifies})
 		if err == nil {
 			_, err := fmt.Fprintln(out, "both webhook configurations are as they should be")
 			return Failed(err)

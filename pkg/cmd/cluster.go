@@ -19,7 +19,7 @@ import (
 
 // clusterConfig reaches the cluster that flags name; without any, that of $KUBECONFIG or
 // ~/.kube/config, or the one that this process is a pod of.
-func clusterConfig(o options.Cluster) (*rest.Config, error) {
+func clusterConfig(o options.ClusterFlags) (*rest.Config, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = o.Kubeconfig
 	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: o.Context}).ClientConfig()

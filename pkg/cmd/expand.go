@@ -54,7 +54,7 @@ func runExpand(ctx context.Context, o *options.Expand, in io.Reader, out, errOut
 }
 
 // admitAll reads what the flags name and admits every object.
-func admitAll(ctx context.Context, o *options.Expand, in io.Reader, errOut io.Writer) ([]offline.Document, []offline.Outcome, error) {
+func admitAll(ctx context.Context, o *options.Expand, in io.Reader, errOut io.Writer) ([]offline.Document, []offline.Preview, error) {
 	if err := o.Validate().ToAggregate(); err != nil {
 		return nil, nil, err
 	}

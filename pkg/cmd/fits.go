@@ -32,7 +32,7 @@ type lowered struct {
 
 // lower gives each workload that nothing but budgets refuse as many pods as they have room for, in
 // place. lowered are by the index of the outcome.
-func (s *simulator) lower(docs []offline.Document, outcomes []offline.Outcome) ([]offline.Outcome, map[int]lowered) {
+func (s *simulator) lower(docs []offline.Document, outcomes []offline.Preview) ([]offline.Preview, map[int]lowered) {
 	all := map[int]lowered{}
 	for i := range outcomes {
 		if v := outcomes[i].Verdict; !isService(outcomes[i].Object) || len(v.Errors) > 0 || len(v.Denied) == 0 || slices.ContainsFunc(v.Denied, notOfBudget) {
@@ -42,7 +42,7 @@ func (s *simulator) lower(docs []offline.Document, outcomes []offline.Outcome) (
 		for _, x := range outcomes[i].Verdict.Denied {
 			l.reasons = append(l.reasons, x.Error.Error())
 		}
-		n := s.largest(docs, outcomes[i], i, func(all []offline.Outcome) bool {
+		n := s.largest(docs, outcomes[i], i, func(all []offline.Preview) bool {
 			return !slices.ContainsFunc(all[i].Verdict.Denied, ofBudget) && noneBut(i, outcomes, all)
 		})
 		if n == 0 {
@@ -61,7 +61,7 @@ func (s *simulator) lower(docs []offline.Document, outcomes []offline.Outcome) (
 
 // noneBut tells whether no other object is refused that was not before: what is admitted as it is written
 // stays so.
-func noneBut(index int, before, now []offline.Outcome) bool {
+func noneBut(index int, before, now []offline.Preview) bool {
 	for i := range now {
 		if i != index && now[i].Verdict.Refused() && !before[i].Verdict.Refused() {
 			return false
@@ -84,7 +84,7 @@ func policies(violations []policy.Violation) []string {
 }
 
 // asked words the pods that a workload asks for.
-func asked(o offline.Outcome) string {
+func asked(o offline.Preview) string {
 	if n := o.Verdict.Demand.PeakPods; n < mostPods {
 		return strconv.FormatInt(n, 10) + " pods"
 	}
@@ -93,7 +93,7 @@ func asked(o offline.Outcome) string {
 
 // largest is the largest number of pods, up to as many as the workload asks for, with which what
 // comes of all is good; 0 if none is.
-func (s *simulator) largest(docs []offline.Document, o offline.Outcome, index int, good func([]offline.Outcome) bool) int64 {
+func (s *simulator) largest(docs []offline.Document, o offline.Preview, index int, good func([]offline.Preview) bool) int64 {
 	return diagnose.Largest(min(o.Verdict.Demand.PeakPods, mostPods), func(n int64) bool {
 		changed := copyDocuments(docs)
 		diagnose.Set(offline.Flatten(changed)[index].Object, scaledTo(o, n))
@@ -102,7 +102,7 @@ func (s *simulator) largest(docs []offline.Document, o offline.Outcome, index in
 }
 
 // scaledTo are the parameters that hold a workload to a number of pods.
-func scaledTo(o offline.Outcome, pods int64) simulate.Parameters {
+func scaledTo(o offline.Preview, pods int64) simulate.Parameters {
 	text := strconv.FormatInt(pods, 10)
 	p := simulate.Parameters{parameter.MaxScale.Name: text}
 	annotations := manifest.Map(o.Object, "spec", "template", "metadata", "annotations")
@@ -118,8 +118,8 @@ func scaledTo(o offline.Outcome, pods int64) simulate.Parameters {
 
 // limits are the bounds and budgets of which a workload that is admitted is told, or only those who
 // look: with how many pods it would be within them.
-func (s *simulator) limits(docs []offline.Document, o offline.Outcome, index int) []simulate.Limit {
-	var all []simulate.Limit
+func (s *simulator) limits(docs []offline.Document, o offline.Preview, index int) []simulate.ReachedLimit {
+	var all []simulate.ReachedLimit
 	for _, v := range slices.Concat(o.Verdict.Warned, o.Verdict.Audited) {
 		what := "policy"
 		switch v.Bound {
@@ -130,11 +130,11 @@ func (s *simulator) limits(docs []offline.Document, o offline.Outcome, index int
 			continue // fewer pods do not help
 		}
 		same := func(x policy.Violation) bool { return x.Policy == v.Policy && x.Bound == v.Bound }
-		n := s.largest(docs, o, index, func(all []offline.Outcome) bool {
+		n := s.largest(docs, o, index, func(all []offline.Preview) bool {
 			w := all[index].Verdict
 			return !slices.ContainsFunc(w.Warned, same) && !slices.ContainsFunc(w.Audited, same)
 		})
-		all = append(all, simulate.Limit{From: fmt.Sprintf("%s %s (%s)", what, v.Policy, v.Enforcement), Pods: int(n)})
+		all = append(all, simulate.ReachedLimit{From: fmt.Sprintf("%s %s (%s)", what, v.Policy, v.Enforcement), Pods: int(n)})
 	}
 	return all
 }

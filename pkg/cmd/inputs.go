@@ -63,7 +63,7 @@ func readInputs(ctx context.Context, o *options.Expand, in *offline.Inputs) erro
 	if err != nil {
 		return fmt.Errorf("listing Namespaces: %w", err)
 	}
-	in.Cluster = &offline.Cluster{Namespaces: map[string]map[string]string{}}
+	in.Cluster = &offline.ClusterState{Namespaces: map[string]map[string]string{}}
 	for i := range namespaces.Items {
 		in.Cluster.Namespaces[namespaces.Items[i].GetName()] = namespaces.Items[i].GetLabels()
 	}

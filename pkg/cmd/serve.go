@@ -101,7 +101,7 @@ func httpOptions(ctx context.Context, o *options.HTTP, log logr.Logger) (app.HTT
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.WithName("traces").V(1).Info("not sent", "error", err.Error()) }))
 	otel.SetLogger(logr.Discard())
 	var err error
-	made.Tracer, err = tracing.New(ctx, tracing.Options{
+	made.Tracer, err = tracing.New(ctx, tracing.ExportOptions{
 		Endpoint: o.TraceEndpoint, Ratio: o.TraceSampling, Version: version.Get().Version, Instance: os.Getenv("POD_NAME"),
 	})
 	log.Info("sending traces", "endpoint", o.TraceEndpoint, "sampling", o.TraceSampling)

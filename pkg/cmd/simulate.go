@@ -154,7 +154,7 @@ type workload struct {
 	file, title string
 	docs        []offline.Document // of its file, as they were read, within the budgets
 	index       int                // of the workload among the outcomes
-	settings    simulate.Settings
+	settings    simulate.ScalingSettings
 	prefix      string // of the keys that it scales by
 	lowered     lowered
 }
@@ -183,7 +183,7 @@ func (s *simulator) workloads(in io.Reader, errOut io.Writer) ([]workload, error
 			if !isService(o.Object) || o.Verdict.Refused() {
 				continue
 			}
-			w := workload{file, o.Title, docs, i, simulate.Settings{}, keyPrefix(offline.Flatten(docs)[i].Object), fitted[i]}
+			w := workload{file, o.Title, docs, i, simulate.ScalingSettings{}, keyPrefix(offline.Flatten(docs)[i].Object), fitted[i]}
 			if w.settings, err = s.settings(o); err != nil {
 				return nil, fmt.Errorf("%s: %w", o.Title, err)
 			}
@@ -227,7 +227,7 @@ func copyDocuments(docs []offline.Document) []offline.Document {
 }
 
 // settings are those of an admitted workload.
-func (s *simulator) settings(o offline.Outcome) (simulate.Settings, error) {
+func (s *simulator) settings(o offline.Preview) (simulate.ScalingSettings, error) {
 	config := s.inputs.Knative
 	if config == nil {
 		config = knative.Default()
@@ -251,8 +251,8 @@ func (s *simulator) settings(o offline.Outcome) (simulate.Settings, error) {
 }
 
 // runAll simulates as many workloads at a time as there are CPUs. The results are in their order.
-func (s *simulator) runAll(workloads []workload) ([]simulate.Result, error) {
-	results, errs := make([]simulate.Result, len(workloads)), make([]error, len(workloads))
+func (s *simulator) runAll(workloads []workload) ([]simulate.Simulation, error) {
+	results, errs := make([]simulate.Simulation, len(workloads)), make([]error, len(workloads))
 	var wait sync.WaitGroup
 	slots := make(chan struct{}, goruntime.GOMAXPROCS(0))
 	for i := range workloads {
@@ -271,16 +271,16 @@ func (s *simulator) runAll(workloads []workload) ([]simulate.Result, error) {
 	return results, errors.Join(errs...)
 }
 
-func (s *simulator) run(settings simulate.Settings) (simulate.Result, error) {
+func (s *simulator) run(settings simulate.ScalingSettings) (simulate.Simulation, error) {
 	return simulate.Run(s.input(settings, seriesPoints))
 }
 
-func (s *simulator) input(settings simulate.Settings, points int) simulate.Input {
+func (s *simulator) input(settings simulate.ScalingSettings, points int) simulate.Input {
 	return simulate.Input{Settings: settings, Arrivals: s.arrivals, Service: s.service, Startup: s.startup,
 		CPUPerRequest: s.options.CPUPerRequest.Seconds(), Points: points}
 }
 
-func (s *simulator) write(out io.Writer, results []simulate.Result) error {
+func (s *simulator) write(out io.Writer, results []simulate.Simulation) error {
 	switch s.options.Output {
 	case "json":
 		encoder := json.NewEncoder(out)

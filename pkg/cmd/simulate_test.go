@@ -174,7 +174,7 @@ func TestSimulateLowersOnlyWhatIsRefused(t *testing.T) {
 	t.Chdir(files(t, "p.yaml", budgetText("max: 10"), "a.yaml", gpuService+"---\n"+small))
 	code, out, errOut := runIn(t, "", "simulate", "-f", "a.yaml", "--policy", "p.yaml", "--load", "constant:20,for=6m", "-o", "json")
 	assert.Equal(t, 1, code, errOut)
-	var results []simulate.Result
+	var results []simulate.Simulation
 	require.NoError(t, json.Unmarshal([]byte(out), &results))
 	require.Len(t, results, 2)
 	assert.Equal(t, map[string]string{"max-scale": "3"}, results[0].Lowered, "ten GPUs, of which the other has four")
@@ -206,7 +206,7 @@ func TestSimulateSuggestsWithinPolicy(t *testing.T) {
 	code, out, errOut = runIn(t, "", append(load, "--suggest", "--wait-limit", "2s", "-o", "json")...)
 	assert.Equal(t, 0, code, errOut)
 	assert.NotContains(t, errOut, "Suggestion", "it is part of the document")
-	var results []simulate.Result
+	var results []simulate.Simulation
 	require.NoError(t, json.Unmarshal([]byte(out), &results))
 	s := results[0].Suggestion
 	require.NotNil(t, s)
@@ -243,7 +243,7 @@ func TestSimulateManyWorkloadsInTheirOrder(t *testing.T) {
 	t.Chdir(files(t, "all.yaml", strings.Join(manifests, "---\n")))
 	code, out, errOut := runIn(t, "", "simulate", "-f", "all.yaml", "--load", "constant:2,for=10m", "-o", "json")
 	assert.Equal(t, 0, code, errOut)
-	var results []simulate.Result
+	var results []simulate.Simulation
 	require.NoError(t, json.Unmarshal([]byte(out), &results))
 	require.Len(t, results, 12)
 	for i, r := range results {

@@ -14,12 +14,12 @@ import (
 
 // suggest finds, for each workload, the parameters that hold the fewest GPU-hours. none names those
 // for which nothing keeps the limit.
-func (s *simulator) suggest(workloads []workload, results []simulate.Result) (none, err error) {
+func (s *simulator) suggest(workloads []workload, results []simulate.Simulation) (none, err error) {
 	for i, w := range workloads {
 		search := simulate.Search{
 			Limit:    s.options.WaitLimit.Seconds(),
 			Values:   simulate.Tried(w.settings.Annotations[knative.ClassKey], w.settings.Concurrency),
-			Simulate: func(p simulate.Parameters) (simulate.Result, error) { return s.with(w, p) },
+			Simulate: func(p simulate.Parameters) (simulate.Simulation, error) { return s.with(w, p) },
 		}
 		x := &simulate.Suggestion{Changes: map[string]string{}, At: w.at(), Limit: search.Limit, Before: simulate.FiguresOf(results[i])}
 		results[i].Suggestion = x
@@ -51,17 +51,17 @@ func (w *workload) at() string {
 }
 
 // with simulates a workload with other parameters, if they are admitted.
-func (s *simulator) with(w workload, p simulate.Parameters) (simulate.Result, error) {
+func (s *simulator) with(w workload, p simulate.Parameters) (simulate.Simulation, error) {
 	docs := copyDocuments(w.docs)
 	flat := offline.Flatten(docs)
 	diagnose.Set(flat[w.index].Object, p)
 	o := offline.Expand(docs, s.inputs)[w.index]
 	if o.Verdict.Refused() {
-		return simulate.Result{}, fmt.Errorf("%s is refused with %v", o.Title, p)
+		return simulate.Simulation{}, fmt.Errorf("%s is refused with %v", o.Title, p)
 	}
 	settings, err := s.settings(o)
 	if err != nil {
-		return simulate.Result{}, err
+		return simulate.Simulation{}, err
 	}
 	return simulate.Run(s.input(settings, 0))
 }

@@ -95,7 +95,7 @@ func runTest(o *testOptions, args []string, out, errOut io.Writer) error {
 	if o.update {
 		return updateSuites(suites, out)
 	}
-	report := policytest.Report{Cases: []policytest.Result{}}
+	report := policytest.Summary{Cases: []policytest.CaseResult{}}
 	failing := 0
 	for _, s := range suites {
 		results, err := s.Run()
@@ -131,7 +131,7 @@ func runTest(o *testOptions, args []string, out, errOut io.Writer) error {
 	return nil
 }
 
-func (o *testOptions) write(out io.Writer, report policytest.Report) error {
+func (o *testOptions) write(out io.Writer, report policytest.Summary) error {
 	switch o.output {
 	case "json":
 		return policytest.WriteJSON(out, report)

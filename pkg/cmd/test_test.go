@@ -39,7 +39,7 @@ survivors:
 `
 
 // withoutEnforcement leaves out the changes of how a bound is enforced.
-func withoutEnforcement(r policytest.Report) policytest.Report {
+func withoutEnforcement(r policytest.Summary) policytest.Summary {
 	r.Mutations = slices.DeleteFunc(r.Mutations, func(m policytest.Mutation) bool { return strings.Contains(m.Text, "enforcement") })
 	return r
 }
@@ -56,9 +56,9 @@ func TestTestCommand(t *testing.T) {
 
 	code, out, _ = runIn(t, "", "test", "suite.yaml", "-o", "json")
 	assert.Equal(t, 1, code)
-	var results []policytest.Result
+	var results []policytest.CaseResult
 	require.NoError(t, json.Unmarshal([]byte(out), &results))
-	assert.Equal(t, []policytest.Result{{Suite: "s", Case: "is lowered", Problems: []string{}}, {Suite: "s", Case: "is refused <or not>", Problems: []string{"allowed: true instead of false"}}}, results)
+	assert.Equal(t, []policytest.CaseResult{{Suite: "s", Case: "is lowered", Problems: []string{}}, {Suite: "s", Case: "is refused <or not>", Problems: []string{"allowed: true instead of false"}}}, results)
 
 	code, out, _ = runIn(t, "", "test", "suite.yaml", "-o", "junit")
 	assert.Equal(t, 1, code)
@@ -80,10 +80,10 @@ func TestTestCommand(t *testing.T) {
 	assert.Contains(t, errOut, "NO CHANGE MAKES IT FAIL: lax: is admitted\n")
 	code, out, _ = runIn(t, "", "test", "lax.yaml", "--mutations", "-o", "json")
 	assert.Equal(t, 1, code)
-	var report policytest.Report
+	var report policytest.Summary
 	require.NoError(t, json.Unmarshal([]byte(out), &report))
-	assert.Equal(t, policytest.Report{
-		Cases: []policytest.Result{{Suite: "lax", Case: "is admitted", Problems: []string{}}},
+	assert.Equal(t, policytest.Summary{
+		Cases: []policytest.CaseResult{{Suite: "lax", Case: "is admitted", Problems: []string{}}},
 		Mutations: []policytest.Mutation{
 			{Text: "ComputePolicy platform: spec.bounds: removed", Noticed: []policytest.CaseName{}, Reason: "no case is about bounds"},
 			{Text: "ComputePolicy platform: spec.bounds.maxScale: removed", Noticed: []policytest.CaseName{}},

@@ -100,7 +100,7 @@ func runWhy(ctx context.Context, o *options.Diagnose, in io.Reader, out io.Write
 type state struct {
 	options *options.Diagnose
 	client  dynamic.Interface
-	input   audit.Input
+	input   audit.Listing
 	read    clusterRead
 	uses    []audit.BudgetUse
 }

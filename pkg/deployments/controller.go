@@ -23,22 +23,22 @@ import (
 	"github.com/kubetorch/webhook/pkg/manifest"
 )
 
-// Options are what a controller works with.
-type Options struct {
+// ReconcilerOptions are what a controller works with.
+type ReconcilerOptions struct {
 	Client   dynamic.Interface
 	Metadata metadata.Interface
-	Presence *Presence
-	// Expand says what a Deployment is to become.
-	Expand Expand
+	Detector *Detector
+	// Expander says what a Deployment is to become.
+	Expand Expander
 	Events record.EventRecorder
 	// Excluded are the namespaces that admission leaves alone.
 	Excluded []string
 	Log      logr.Logger
 }
 
-// Controller makes Knative Services of all labelled Deployments.
-type Controller struct {
-	Options
+// Reconciler makes Knative Services of all labelled Deployments.
+type Reconciler struct {
+	ReconcilerOptions
 
 	mu      sync.Mutex
 	current *term
@@ -54,15 +54,15 @@ const (
 )
 
 // New prepares a controller. Nothing happens before Run.
-func New(o Options) *Controller {
-	c := &Controller{Options: o}
-	o.Presence.OnChange(c.LookAtAll)
+func New(o ReconcilerOptions) *Reconciler {
+	c := &Reconciler{ReconcilerOptions: o}
+	o.Detector.OnChange(c.LookAtAll)
 	return c
 }
 
 // LookAtAll has every Deployment looked at again, after a change of policies or of
 // Knative. It never blocks.
-func (c *Controller) LookAtAll() {
+func (c *Reconciler) LookAtAll() {
 	c.mu.Lock()
 	t := c.current
 	c.mu.Unlock()
@@ -73,15 +73,15 @@ func (c *Controller) LookAtAll() {
 
 // term is one run of the controller, while it leads.
 type term struct {
-	*Controller
+	*Reconciler
 	queue       workqueue.TypedRateLimitingInterface[types.NamespacedName]
 	deployments cache.SharedIndexInformer
 	services    *services
 }
 
 // Run works until the context ends.
-func (c *Controller) Run(ctx context.Context) error {
-	t := &term{Controller: c, queue: workqueue.NewTypedRateLimitingQueue(
+func (c *Reconciler) Run(ctx context.Context) error {
+	t := &term{Reconciler: c, queue: workqueue.NewTypedRateLimitingQueue(
 		workqueue.NewTypedItemExponentialFailureRateLimiter[types.NamespacedName](firstRetry, lastRetry))}
 	defer t.queue.ShutDown()
 	t.services = newServices(c.Metadata, t.serviceChanged, c.Log)
@@ -104,11 +104,11 @@ func (c *Controller) Run(ctx context.Context) error {
 	defer cancel()
 	running.Go(func() { t.deployments.RunWithContext(ctx) })
 	running.Go(func() { t.services.run(ctx) })
-	t.services.set(c.Presence.Served())
+	t.services.set(c.Detector.Served())
 	if !cache.WaitForCacheSync(ctx.Done(), t.deployments.HasSynced) {
 		return nil // asked to stop
 	}
-	r := &reconciler{client: c.Client, expand: c.Expand, served: c.Presence.Served, owned: t.services.owned, events: c.Events}
+	r := &reconciler{client: c.Client, expand: c.Expand, served: c.Detector.Served, owned: t.services.owned, events: c.Events}
 	for range workers {
 		running.Go(func() {
 			for t.work(log.IntoContext(ctx, c.Log), r) {
@@ -144,7 +144,7 @@ func (t *term) work(ctx context.Context, r *reconciler) bool {
 
 // lookAtAll puts every Deployment that matters in the queue, and follows Knative.
 func (t *term) lookAtAll() {
-	t.services.set(t.Presence.Served())
+	t.services.set(t.Detector.Served())
 	for _, o := range t.deployments.GetStore().List() {
 		if m, ok := o.(*metav1.PartialObjectMetadata); ok && concerned(m) {
 			t.enqueue(m.Namespace, m.Name)

@@ -5,7 +5,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
-	"github.com/kubetorch/webhook/pkg/deployments/handover"
 	"github.com/kubetorch/webhook/pkg/expand"
 	"github.com/kubetorch/webhook/pkg/manifest"
 )
@@ -27,7 +26,7 @@ func TestWanted(t *testing.T) {
 	}
 	first := wanted(deployment("a", "", 1), expansion("a", "60s"), nil)
 	assert.Equal(t, "team", manifest.Text(first, "metadata", "namespace"))
-	assert.Equal(t, handover.Owner{Version: "apps/v1", Kind: "Deployment", Name: "app", UID: "u"}, manifest.ControllerOf(first))
+	assert.Equal(t, manifest.Owner{Version: "apps/v1", Kind: "Deployment", Name: "app", UID: "u"}, manifest.ControllerOf(first))
 	assert.Equal(t, "a 60s", spec(first))
 
 	same := wanted(deployment("a", "new", 5), expansion("a", "2m"), first)

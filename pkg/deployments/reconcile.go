@@ -26,10 +26,10 @@ var (
 	coreServices    = schema.GroupVersionResource{Version: "v1", Resource: "services"}
 )
 
-// Expand says what a Deployment is to become. service is the live Knative Service that
+// Expander says what a Deployment is to become. service is the live Knative Service that
 // was made from it; nil if there is none. Neither is changed. An error means that it
 // cannot be told now.
-type Expand func(ctx context.Context, deployment, service manifest.Object) (Expansion, error)
+type Expander func(ctx context.Context, deployment, service manifest.Object) (Expansion, error)
 
 // Expansion is what a Deployment is to become.
 type Expansion struct {
@@ -46,7 +46,7 @@ type Expansion struct {
 // reconciler brings one Deployment a step further.
 type reconciler struct {
 	client dynamic.Interface
-	expand Expand
+	expand Expander
 	// served is whether there is Knative.
 	served func() bool
 	// owned lists the names of the Knative Services that a Deployment controls, as far as
@@ -55,8 +55,8 @@ type reconciler struct {
 	events record.EventRecorder
 }
 
-// snapshot is what one look at the cluster found.
-type snapshot struct {
+// observedState is what one look at the cluster found.
+type observedState struct {
 	handover.Observed
 	deployment, service, desired manifest.Object
 	warnings                     []string
@@ -95,8 +95,8 @@ func (r *reconciler) reconcile(ctx context.Context, key types.NamespacedName) (a
 
 // observe reads everything that the decision depends on, from the API server itself: a
 // cache that lags behind could make a Deployment look served that is not.
-func (r *reconciler) observe(ctx context.Context, key types.NamespacedName) (*snapshot, error) {
-	s := &snapshot{}
+func (r *reconciler) observe(ctx context.Context, key types.NamespacedName) (*observedState, error) {
+	s := &observedState{}
 	var err error
 	if s.deployment, err = r.get(ctx, deployments, key.Namespace, key.Name); err != nil || s.deployment == nil {
 		return nil, err
@@ -133,7 +133,7 @@ func (r *reconciler) observe(ctx context.Context, key types.NamespacedName) (*sn
 
 // observeServices reads the Knative Services that matter, and the core Service that may
 // be in their way.
-func (r *reconciler) observeServices(ctx context.Context, namespace string, s *snapshot) error {
+func (r *reconciler) observeServices(ctx context.Context, namespace string, s *observedState) error {
 	var err error
 	if s.service, err = r.get(ctx, knativeServices, namespace, s.Name); err != nil {
 		return err
@@ -175,7 +175,7 @@ func (r *reconciler) get(ctx context.Context, resource schema.GroupVersionResour
 
 // failed records a step that the API server did not take. It is tried again, with
 // backoff.
-func (r *reconciler) failed(ctx context.Context, s *snapshot, plan handover.Plan, cause error) error {
+func (r *reconciler) failed(ctx context.Context, s *observedState, plan handover.Plan, cause error) error {
 	state := plan.State
 	state.Status, state.Reason = "False", string(plan.Step)+"Failed"
 	state.Message = cause.Error()
@@ -190,7 +190,7 @@ func (r *reconciler) failed(ctx context.Context, s *snapshot, plan handover.Plan
 
 // report keeps the state on the Deployment, and tells of a new one by events on both
 // objects.
-func (r *reconciler) report(ctx context.Context, s *snapshot, now handover.State) error {
+func (r *reconciler) report(ctx context.Context, s *observedState, now handover.State) error {
 	text := ""
 	if now != (handover.State{}) {
 		text = now.Text()
@@ -222,7 +222,7 @@ func (r *reconciler) report(ctx context.Context, s *snapshot, now handover.State
 }
 
 // tell says in events what the conversion of a Deployment warns of.
-func (r *reconciler) tell(s *snapshot) { Tell(r.events, s.deployment, s.warnings) }
+func (r *reconciler) tell(s *observedState) { Tell(r.events, s.deployment, s.warnings) }
 
 // longestMessage is how many bytes the message of an event may have.
 const longestMessage = 1024

@@ -18,7 +18,7 @@ import (
 )
 
 // take does what a plan says.
-func (r *reconciler) take(ctx context.Context, s *snapshot, p handover.Plan) error {
+func (r *reconciler) take(ctx context.Context, s *observedState, p handover.Plan) error {
 	switch p.Step {
 	case handover.Apply:
 		return r.apply(ctx, s)
@@ -45,7 +45,7 @@ func (r *reconciler) take(ctx context.Context, s *snapshot, p handover.Plan) err
 
 // apply writes the Knative Service. A new one is created, which fails if somebody else
 // makes one of that name at the same time; applying would take theirs over.
-func (r *reconciler) apply(ctx context.Context, s *snapshot) error {
+func (r *reconciler) apply(ctx context.Context, s *observedState) error {
 	desired := (&unstructured.Unstructured{Object: s.desired}).DeepCopy()
 	services := r.client.Resource(knativeServices).Namespace(desired.GetNamespace())
 	if s.service == nil {
@@ -80,7 +80,7 @@ func (r *reconciler) apply(ctx context.Context, s *snapshot) error {
 // webhook does the scaling as part of the same update: replicas then stay a field of
 // whoever applies the Deployment, who would else meet a conflict. Should the webhook not
 // be there, the controller does it.
-func (r *reconciler) empty(ctx context.Context, s *snapshot, annotations manifest.Object) error {
+func (r *reconciler) empty(ctx context.Context, s *observedState, annotations manifest.Object) error {
 	updated, err := r.annotate(ctx, s.deployment, annotations)
 	if err != nil {
 		return err

@@ -198,7 +198,7 @@ func TestHoldersAreCountedAsTheLedgerCounts(t *testing.T) {
 ---
 {apiVersion: serving.knative.dev/v1, kind: Service, metadata: {name: large, namespace: a, uid: u2}, spec: {template: {metadata: {annotations: {autoscaling.knative.dev/max-scale: "3"}}, spec: {nodeSelector: {nvidia.com/gpu.product: NVIDIA-L4}, containers: [{resources: {limits: {nvidia.com/gpu: 4}}}]}}}}
 `))
-	_, uses := audit.Budgets(audit.Input{Policies: policy.Compile(nil), Knative: knative.Default(), Served: true, Objects: cluster.AllOf(objects), Namespaces: namespaces}, inputs.Budgets)
+	_, uses := audit.Budgets(audit.Listing{Policies: policy.Compile(nil), Knative: knative.Default(), Served: true, Objects: cluster.AllOf(objects), Namespaces: namespaces}, inputs.Budgets)
 	large, small := v1alpha1.Holder{Namespace: "a", Kind: "Service", Name: "large", GPUs: 12}, v1alpha1.Holder{Namespace: "default", Kind: "Service", Name: "small", GPUs: 2}
 	assert.Equal(t, []audit.BudgetUse{
 		{Name: "a100", Enforcement: "Deny", Max: 16, Claimed: 2, Free: 14, Kinds: []audit.KindUse{{Kind: "Service", Objects: 1, GPUs: 2}}, Holders: []v1alpha1.Holder{small}},

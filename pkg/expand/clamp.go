@@ -25,7 +25,7 @@ func (e *expansion) clampPod() {
 // clampGPUs lowers the GPUs of the only container that asks for any; with several it is
 // not clear which one could do with less, and the bound refuses.
 func (e *expansion) clampGPUs() {
-	c, ok := e.Policies.Ceiling(policy.BoundGPUsPerPod, policy.ClampBounds)
+	c, ok := e.Policies.Limit(policy.BoundGPUsPerPod, policy.ClampBounds)
 	if !ok {
 		return
 	}
@@ -37,7 +37,7 @@ func (e *expansion) clampGPUs() {
 }
 
 func (e *expansion) clampRequest(r request) {
-	c, ok := e.Policies.Ceiling(r.bound, policy.ClampBounds)
+	c, ok := e.Policies.Limit(r.bound, policy.ClampBounds)
 	if !ok {
 		return
 	}
@@ -62,8 +62,8 @@ func (e *expansion) units(name string, limit resource.Quantity) resource.Quantit
 }
 
 // clampContainer lowers the requests and limits of the pod's only container with a
-// resource to a ceiling.
-func (e *expansion) clampContainer(match func(string) bool, c policy.Ceiling, hopeless bool) {
+// resource to a limit.
+func (e *expansion) clampContainer(match func(string) bool, c policy.Limit, hopeless bool) {
 	type place struct {
 		list, name string
 		container  int
@@ -152,7 +152,7 @@ func (e *expansion) askedResources(container manifest.Object, list string) map[s
 // clamps: Services that are not expanded meet no other rule of this package.
 func (e *expansion) clampUnlabelled() {
 	d := e.demandOf(e.object)
-	if c, ok := e.Policies.PeakCeiling(d, policy.ClampBounds); ok && c.Max.Sign() > 0 {
+	if c, ok := e.Policies.PeakLimit(d, policy.ClampBounds); ok && c.Max.Sign() > 0 {
 		e.clampPeak(c, d)
 	}
 	for _, b := range []struct {
@@ -164,7 +164,7 @@ func (e *expansion) clampUnlabelled() {
 		{policy.BoundProgressDeadline, knative.ProgressDeadlineKey, func(d *workload.Usage) int64 { return int64(d.ProgressDeadline) }},
 		{policy.BoundMinScale, knative.MinScaleKey, func(d *workload.Usage) int64 { return d.MinScale }},
 	} {
-		c, ok := e.Policies.Ceiling(b.bound, policy.ClampBounds)
+		c, ok := e.Policies.Limit(b.bound, policy.ClampBounds)
 		if ok && b.of(&d) > c.Max.Value() && (e.old == nil || b.of(e.old) < b.of(&d)) {
 			text := parameter.Seconds(durationOf(c))
 			if b.bound == policy.BoundMinScale {
@@ -175,8 +175,8 @@ func (e *expansion) clampUnlabelled() {
 	}
 }
 
-// clampPeak lowers max-scale, and initial-scale with it, to a ceiling of pods.
-func (e *expansion) clampPeak(c policy.Ceiling, d workload.Usage) {
+// clampPeak lowers max-scale, and initial-scale with it, to a limit of pods.
+func (e *expansion) clampPeak(c policy.Limit, d workload.Usage) {
 	if d.PeakPods <= c.Max.Value() || e.asBefore(d.PeakPods, d) {
 		return
 	}
@@ -213,7 +213,7 @@ func (e *expansion) lowerAnnotation(key, value, by string) {
 	e.clamped(by, "", "%s (%s) lowered to %s", annotationOf[key].Name, was, value)
 }
 
-func durationOf(c policy.Ceiling) time.Duration { return time.Duration(c.Max.Value()) }
+func durationOf(c policy.Limit) time.Duration { return time.Duration(c.Max.Value()) }
 
 // objectOrNone tells whether a value is an object, or none that could be made one.
 func objectOrNone(v any) bool {

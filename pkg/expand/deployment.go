@@ -74,7 +74,7 @@ func Deployment(in Input) Result {
 // clampReplicas lowers the number of pods where a policy clamps.
 func (e *expansion) clampReplicas() {
 	replicas := workload.Replicas(e.object)
-	c, ok := e.replicasCeiling(policy.ClampBounds)
+	c, ok := e.replicasLimit(policy.ClampBounds)
 	if !ok || replicas <= c.Max.Value() || c.Max.Sign() <= 0 {
 		return
 	}
@@ -85,11 +85,11 @@ func (e *expansion) clampReplicas() {
 	e.clamped(c.By, "", "replicas %d lowered to %d", replicas, c.Max.Value())
 }
 
-// replicasCeiling is the most pods that a Deployment of fixed size may have: all of them
+// replicasLimit is the most pods that a Deployment of fixed size may have: all of them
 // run at all times, so bounds on min-scale hold too.
-func (e *expansion) replicasCeiling(which policy.Which) (policy.Ceiling, bool) {
-	c, ok := e.Policies.PeakCeiling(workload.DeploymentUsage(e.object, workload.Controlled{}, e.Policies.GPUResources()), which)
-	if other, found := e.Policies.Ceiling(policy.BoundMinScale, which); found && (!ok || other.Max.Cmp(c.Max) < 0) {
+func (e *expansion) replicasLimit(which policy.Which) (policy.Limit, bool) {
+	c, ok := e.Policies.PeakLimit(workload.DeploymentUsage(e.object, workload.Controlled{}, e.Policies.GPUResources()), which)
+	if other, found := e.Policies.Limit(policy.BoundMinScale, which); found && (!ok || other.Max.Cmp(c.Max) < 0) {
 		c, ok = other, true
 	}
 	return c, ok
@@ -122,7 +122,7 @@ func (e *expansion) fixedCount() Setting {
 	if stated != nil {
 		which = policy.ClampBounds
 	}
-	if c, ok := e.replicasCeiling(which); ok && n > c.Max.Value() {
+	if c, ok := e.replicasLimit(which); ok && n > c.Max.Value() {
 		n, s.By = max(1, c.Max.Value()), c.By
 		if stated != nil {
 			e.clamped(c.By, stated.From, "%s %s lowered to %d", stated.Parameter.Name, stated.Text, n)

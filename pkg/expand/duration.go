@@ -54,7 +54,7 @@ func (e *expansion) withinHour(p *parameter.Parameter, text string) (string, boo
 // lowerDuration holds a default against every bound.
 func (e *expansion) lowerDuration(text, by, bound string) (lowered, lowerer string) {
 	d, err := time.ParseDuration(text)
-	if c, ok := e.Policies.Ceiling(bound, policy.AllBounds); ok && err == nil && int64(d) > c.Max.Value() && !e.durationAsBefore(bound, d) {
+	if c, ok := e.Policies.Limit(bound, policy.AllBounds); ok && err == nil && int64(d) > c.Max.Value() && !e.durationAsBefore(bound, d) {
 		return parameter.Seconds(time.Duration(c.Max.Value())), c.By
 	}
 	return text, by
@@ -67,7 +67,7 @@ func (e *expansion) clampDuration(s *Statement, bound string) (text, by string) 
 		text, by = entry.Value, entry.By
 	}
 	d, err := time.ParseDuration(text)
-	if c, ok := e.Policies.Ceiling(bound, policy.ClampBounds); ok && err == nil && int64(d) > c.Max.Value() && !e.durationAsBefore(bound, d) {
+	if c, ok := e.Policies.Limit(bound, policy.ClampBounds); ok && err == nil && int64(d) > c.Max.Value() && !e.durationAsBefore(bound, d) {
 		text, by = parameter.Seconds(time.Duration(c.Max.Value())), c.By
 	}
 	if by != "" {

@@ -10,17 +10,10 @@ import (
 	"github.com/kubetorch/webhook/pkg/manifest"
 )
 
-// Operation is one step of a JSON Patch (RFC 6902).
-type Operation struct {
-	Op    string `json:"op"`
-	Path  string `json:"path"`
-	Value any    `json:"value,omitempty"`
-}
-
 // editor changes an object in place and writes the patch that does the same.
 type editor struct {
 	object manifest.Object
-	patch  []Operation
+	patch  []manifest.PatchOperation
 }
 
 var escaper = strings.NewReplacer("~", "~0", "/", "~1")
@@ -99,7 +92,7 @@ func (e *editor) set(value any, path ...any) {
 			op = "replace"
 		}
 		m[key] = value
-		e.patch = append(e.patch, Operation{Op: op, Path: pointer(path[:i+1]), Value: copied(value)})
+		e.patch = append(e.patch, manifest.PatchOperation{Op: op, Path: pointer(path[:i+1]), Value: copied(value)})
 		return
 	}
 }
@@ -116,7 +109,7 @@ func (e *editor) setAt(l location, value any) {
 		op = "replace"
 	}
 	annotations[l.name] = value
-	e.patch = append(e.patch, Operation{Op: op, Path: l.pointer, Value: value})
+	e.patch = append(e.patch, manifest.PatchOperation{Op: op, Path: l.pointer, Value: value})
 }
 
 func copied(v any) any {
@@ -143,7 +136,7 @@ func (e *editor) add(value any, path ...any) {
 		return
 	}
 	e.put(append(list, value), path)
-	e.patch = append(e.patch, Operation{Op: "add", Path: pointer(path) + "/-", Value: runtime.DeepCopyJSONValue(value)})
+	e.patch = append(e.patch, manifest.PatchOperation{Op: "add", Path: pointer(path) + "/-", Value: runtime.DeepCopyJSONValue(value)})
 }
 
 // remove deletes the value at a path that ends in a key or an index, and the objects and
@@ -161,7 +154,7 @@ func (e *editor) remove(path ...any) {
 		case int:
 			e.put(slices.Delete(slices.Clone(parent.([]any)), last, last+1), within)
 		}
-		e.patch = append(e.patch, Operation{Op: "remove", Path: pointer(path)})
+		e.patch = append(e.patch, manifest.PatchOperation{Op: "remove", Path: pointer(path)})
 		if left, _ := e.get(within); len(within) < 2 || isEntry(within) || !isEmpty(left) {
 			return
 		}

@@ -10,7 +10,7 @@ import (
 )
 
 // AppendPatch appends a JSON Patch as encoding/json writes it.
-func AppendPatch(b []byte, patch []Operation) ([]byte, error) {
+func AppendPatch(b []byte, patch []manifest.PatchOperation) ([]byte, error) {
 	b = append(b, '[')
 	for i, op := range patch {
 		if i > 0 {

@@ -13,7 +13,7 @@ import (
 var written = []string{"", "plain", `"quoted" \ back`, "<b>&", "tab\tline\n", "grün 世界 😀", "\u2028", "\x7f", "\xff", "\x00"}
 
 func TestPatchesAreWrittenAsByEncodingJSON(t *testing.T) {
-	patch := []Operation{}
+	patch := []manifest.PatchOperation{}
 	for i := 0; ; i++ {
 		want, err := json.Marshal(patch)
 		require.NoError(t, err)
@@ -24,10 +24,10 @@ func TestPatchesAreWrittenAsByEncodingJSON(t *testing.T) {
 			break
 		}
 		text := written[i]
-		patch = append(patch, Operation{Op: "remove", Path: "/" + text}, Operation{Op: "add", Path: text, Value: text},
-			Operation{Op: "replace", Path: "/a", Value: map[string]any{text: []any{text, int64(-7), 1.5, true, nil, map[string]any(nil)}, "z": int64(i), "a": map[string]any{}, "b": nil}})
+		patch = append(patch, manifest.PatchOperation{Op: "remove", Path: "/" + text}, manifest.PatchOperation{Op: "add", Path: text, Value: text},
+			manifest.PatchOperation{Op: "replace", Path: "/a", Value: map[string]any{text: []any{text, int64(-7), 1.5, true, nil, map[string]any(nil)}, "z": int64(i), "a": map[string]any{}, "b": nil}})
 	}
-	_, err := AppendPatch(nil, []Operation{{Op: "add", Path: "/a", Value: map[string]any{"x": make(chan int)}}})
+	_, err := AppendPatch(nil, []manifest.PatchOperation{{Op: "add", Path: "/a", Value: map[string]any{"x": make(chan int)}}})
 	assert.Error(t, err)
 }
 

@@ -32,7 +32,7 @@ type Input struct {
 // Result of an expansion. With Errors or Denied the patch is empty and the object is
 // to be refused.
 type Result struct {
-	Patch    []Operation
+	Patch    []manifest.PatchOperation
 	Warnings []string
 	// Errors are the user's; Denied are refusals that a policy makes.
 	Errors field.ErrorList
@@ -80,7 +80,7 @@ func Service(in Input) Result {
 	}
 	e.path, e.bad = field.NewPath("spec", "template"), map[string]bool{}
 	if e.intent.FillsResources() {
-		e.patch, e.after, e.values = make([]Operation, 0, 24), make(entries, 0, 20), make(settings, 0, 20)
+		e.patch, e.after, e.values = make([]manifest.PatchOperation, 0, 24), make(entries, 0, 20), make(settings, 0, 20)
 	}
 	if !e.readable() {
 		if !e.intent.FillsResources() {
@@ -113,7 +113,7 @@ func Service(in Input) Result {
 		e.autoscale()
 		e.dropStale(false)
 		e.writeRecord()
-		e.refuseTraps()
+		e.refuseInvalid()
 	case e.intent.FillsResources():
 		e.result.Errors = append(e.result.Errors, e.intent.Errors...)
 		e.compute()

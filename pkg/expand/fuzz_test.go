@@ -77,7 +77,7 @@ var (
 )
 
 // documentedOnly names the first place that a patch writes and should not.
-func documentedOnly(patch []expand.Operation) string {
+func documentedOnly(patch []manifest.PatchOperation) string {
 	var check func(path string, v any) string
 	check = func(path string, v any) string {
 		if fuzzValues.MatchString(path) || fuzzLists.MatchString(path) {

@@ -125,9 +125,9 @@ func refuses(v policy.Violation) bool {
 	return v.Enforcement == v1alpha1.Deny || v.Enforcement == v1alpha1.Clamp
 }
 
-// words name a bound that n GPUs break, as a ceiling does.
+// words name a bound that n GPUs break, as a limit does.
 func (e *expansion) words(v policy.Violation, n int64) string {
-	if c, ok := e.Policies.Ceiling(v.Bound, policy.AllBounds); ok && c.Policy == v.Policy && (v.Bound == policy.BoundGPUsPerWorkload || n > c.Max.Value()) {
+	if c, ok := e.Policies.Limit(v.Bound, policy.AllBounds); ok && c.Policy == v.Policy && (v.Bound == policy.BoundGPUsPerWorkload || n > c.Max.Value()) {
 		return c.By
 	}
 	return fmt.Sprintf("policy %s (bounds.%s.allowed)", v.Policy, v.Bound)
@@ -155,7 +155,7 @@ func (e *expansion) brokenByGPUs(n int64, kind *gpuType) []policy.Violation {
 // gpusThatFit is the most GPUs per pod that gpusPerWorkload leaves to the pods that the
 // workload itself asks for.
 func (e *expansion) gpusThatFit() int64 {
-	total, ok := e.Policies.Ceiling(policy.BoundGPUsPerWorkload, policy.AllBounds)
+	total, ok := e.Policies.Limit(policy.BoundGPUsPerWorkload, policy.AllBounds)
 	if !ok {
 		return workload.Unbounded
 	}
@@ -177,7 +177,7 @@ func (e *expansion) podsAsked(d workload.Usage) int64 {
 		}
 	}
 	d.GPUs = workload.GPUCount{PerPod: 1}
-	if c, ok := e.Policies.PeakCeiling(d, policy.ClampBounds); ok {
+	if c, ok := e.Policies.PeakLimit(d, policy.ClampBounds); ok {
 		pods = min(pods, max(1, c.Max.Value()))
 	}
 	return pods

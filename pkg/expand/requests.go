@@ -137,14 +137,14 @@ func (e *expansion) storeRequest(s setting, text string) {
 // roomFor is what a bound on the whole pod leaves to a default request, where that is too
 // much for it. The bound counts as no lower than what the pod asks for without the
 // request, and than what the stored one asks for.
-func (e *expansion) roomFor(r request, text string, q resource.Quantity) (room resource.Quantity, c *policy.Ceiling) {
-	ceiling, ok := e.Policies.Ceiling(r.bound, policy.AllBounds)
+func (e *expansion) roomFor(r request, text string, q resource.Quantity) (room resource.Quantity, c *policy.Limit) {
+	limit, ok := e.Policies.Limit(r.bound, policy.AllBounds)
 	if !ok {
 		return room, nil
 	}
 	name := "requests." + r.resource
 	rest := r.of(e.demandOf(e.imagined(map[string]string{name: text})))
-	most := []resource.Quantity{ceiling.Max, r.of(e.demandOf(e.imagined(map[string]string{name: ""})))}
+	most := []resource.Quantity{limit.Max, r.of(e.demandOf(e.imagined(map[string]string{name: ""})))}
 	if e.old != nil {
 		most = append(most, r.of(*e.old))
 	}
@@ -158,7 +158,7 @@ func (e *expansion) roomFor(r request, text string, q resource.Quantity) (room r
 	}
 	rest.Sub(q)
 	room.Sub(rest)
-	return room, &ceiling
+	return room, &limit
 }
 
 // raiseRequest keeps the cluster's default request from ending up above a limit that

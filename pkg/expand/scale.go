@@ -19,8 +19,8 @@ type scaleValue struct {
 	stated   *Statement // nil for a default
 	n        int64
 	from, by string
-	// ceiling is the policies' clamp that a stated value is above; nil for none.
-	ceiling *policy.Ceiling
+	// limit is the policies' clamp that a stated value is above; nil for none.
+	limit *policy.Limit
 }
 
 func (v scaleValue) text() string {
@@ -80,8 +80,8 @@ func (e *expansion) maxScale(demand workload.Usage) scaleValue {
 			v.n, _ = parameter.ParseScale(entry.Value)
 			v.by = entry.By
 		}
-		if c, ok := e.Policies.PeakCeiling(demand, policy.ClampBounds); ok && n > c.Max.Value() && c.Max.Value() > 0 {
-			v.ceiling = &c
+		if c, ok := e.Policies.PeakLimit(demand, policy.ClampBounds); ok && n > c.Max.Value() && c.Max.Value() > 0 {
+			v.limit = &c
 			if v.n > c.Max.Value() && !e.asBefore(v.n, demand) {
 				v.n, v.by = c.Max.Value(), c.By
 			}
@@ -100,8 +100,8 @@ func (e *expansion) maxScale(demand workload.Usage) scaleValue {
 	if limit := e.Knative.MaxScaleLimit(); limit > 0 {
 		v.n = min(v.n, limit)
 	}
-	if ceiling, ok := e.Policies.PeakCeiling(demand, policy.AllBounds); ok && v.n > ceiling.Max.Value() && !e.asBefore(v.n, demand) {
-		v.n, v.by = max(1, ceiling.Max.Value()), ceiling.By
+	if limit, ok := e.Policies.PeakLimit(demand, policy.AllBounds); ok && v.n > limit.Max.Value() && !e.asBefore(v.n, demand) {
+		v.n, v.by = max(1, limit.Max.Value()), limit.By
 	}
 	if asked, err := parameter.ParseScale(c.asked); err == nil && v.by != "" && v.n < asked {
 		e.warn("max-scale %s (%s) lowered to %d by %s", c.asked, c.from, v.n, v.by)
@@ -139,7 +139,7 @@ func (e *expansion) minScale(s *Statement, maximum scaleValue) scaleValue {
 			v.n, _ = parameter.ParseScale(entry.Value)
 			v.by = entry.By
 		}
-		if c, ok := e.Policies.Ceiling(policy.BoundMinScale, policy.ClampBounds); ok && v.n > c.Max.Value() && !(e.old != nil && e.old.MinScale >= v.n) {
+		if c, ok := e.Policies.Limit(policy.BoundMinScale, policy.ClampBounds); ok && v.n > c.Max.Value() && !(e.old != nil && e.old.MinScale >= v.n) {
 			v.n, v.by = c.Max.Value(), c.By
 		}
 		if v.by != "" {
@@ -160,8 +160,8 @@ func (e *expansion) minScale(s *Statement, maximum scaleValue) scaleValue {
 	})
 	v := scaleValue{from: c.from, by: c.by}
 	v.n, _ = parameter.ParseScale(c.text)
-	if ceiling, ok := e.Policies.Ceiling(policy.BoundMinScale, policy.AllBounds); ok && v.n > ceiling.Max.Value() && !(e.old != nil && e.old.MinScale >= v.n) {
-		v.n, v.by = ceiling.Max.Value(), ceiling.By
+	if limit, ok := e.Policies.Limit(policy.BoundMinScale, policy.AllBounds); ok && v.n > limit.Max.Value() && !(e.old != nil && e.old.MinScale >= v.n) {
+		v.n, v.by = limit.Max.Value(), limit.By
 	}
 	if !e.bad[parameter.MaxScale.Name] {
 		v.n = min(v.n, maximum.n)
@@ -182,9 +182,9 @@ func (e *expansion) aboveMaximum(v, maximum scaleValue) {
 	switch {
 	case maximum.stated == nil:
 		e.refuse(v.stated.Path, v.stated.Text, "%s %d is above max-scale %d, which is a default (%s%s); set %s", name, v.n, maximum.n, maximum.from, lowerer(maximum), parameter.MaxScale.Key())
-	case maximum.by != "" && maximum.ceiling != nil:
-		e.result.Denied = append(e.result.Denied, policy.Violation{Policy: maximum.ceiling.Policy, Bound: policy.BoundMaxScale, Enforcement: v1alpha1.Clamp,
-			Error: field.Forbidden(v.stated.Path, fmt.Sprintf("%s %d is above max-scale %d, to which %s lowers it", name, v.n, maximum.n, maximum.ceiling.By))})
+	case maximum.by != "" && maximum.limit != nil:
+		e.result.Denied = append(e.result.Denied, policy.Violation{Policy: maximum.limit.Policy, Bound: policy.BoundMaxScale, Enforcement: v1alpha1.Clamp,
+			Error: field.Forbidden(v.stated.Path, fmt.Sprintf("%s %d is above max-scale %d, to which %s lowers it", name, v.n, maximum.n, maximum.limit.By))})
 	case maximum.by != "":
 		e.refuse(v.stated.Path, v.stated.Text, "%s %d is above max-scale %d, to which a policy lowered %s earlier; state max-scale anew", name, v.n, maximum.n, maximum.stated.Text)
 	case v.stated.Parameter == parameter.MinScale:

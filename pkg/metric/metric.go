@@ -12,20 +12,20 @@ import (
 // prefix starts every name.
 const prefix = "kubetorch_webhook_"
 
-// Kind is the type of a metric.
-type Kind string
+// Instrument is what kind of metric it is.
+type Instrument string
 
 // The kinds that are in use.
 const (
-	Counter   Kind = "counter"
-	Gauge     Kind = "gauge"
-	Histogram Kind = "histogram"
+	Counter   Instrument = "counter"
+	Gauge     Instrument = "gauge"
+	Histogram Instrument = "histogram"
 )
 
 // Metric is one metric. Values are in the unit at the end of its name.
 type Metric struct {
 	Name string
-	Kind Kind
+	Kind Instrument
 	Help string
 	// Labels are in the order in which values are given.
 	Labels []string
@@ -40,7 +40,7 @@ var table []*Metric
 // Table lists all metrics in the order of the reference.
 func Table() []*Metric { return slices.Clone(table) }
 
-func define(kind Kind, name, help string, labels ...string) *Metric {
+func define(kind Instrument, name, help string, labels ...string) *Metric {
 	m := &Metric{Name: prefix + name, Kind: kind, Help: help, Labels: labels}
 	table = append(table, m)
 	return m
@@ -57,7 +57,7 @@ func (m *Metric) leader() *Metric {
 }
 
 // must panics where a metric is made as what it is not: a mistake in this program.
-func (m *Metric) must(kind Kind, labels bool) {
+func (m *Metric) must(kind Instrument, labels bool) {
 	if m.Kind != kind || (len(m.Labels) > 0) != labels {
 		panic(fmt.Sprintf("metric %s is a %s with the labels %v", m.Name, m.Kind, m.Labels))
 	}

@@ -21,7 +21,7 @@ import (
 type ledgers struct {
 	budgets *policy.Budgets
 	memory  *charge.Memory
-	cluster *Cluster
+	cluster *ClusterState
 }
 
 func newLedgers(in Inputs) *ledgers {
@@ -37,7 +37,7 @@ const unknown = "; what the workloads of a cluster hold is not known here"
 
 // known has the claims of an object be those that the cluster's ledgers have of it, if it is
 // there already.
-func (l *ledgers) known(claims []review.Claim, o *Outcome, written manifest.Object) error {
+func (l *ledgers) known(claims []review.Claim, o *Preview, written manifest.Object) error {
 	if l.cluster == nil || len(claims) == 0 {
 		return nil
 	}
@@ -62,7 +62,7 @@ func (l *ledgers) known(claims []review.Claim, o *Outcome, written manifest.Obje
 
 // charge takes what an admitted object claims, or refuses it. written is the object as its
 // author wrote it.
-func (l *ledgers) charge(o *Outcome, written manifest.Object, w review.World, noKnative bool) {
+func (l *ledgers) charge(o *Preview, written manifest.Object, w review.World, noKnative bool) {
 	if l.budgets.None() || o.Verdict.Refused() {
 		return
 	}
@@ -122,7 +122,7 @@ func (l *ledgers) charge(o *Outcome, written manifest.Object, w review.World, no
 }
 
 // room is a budget among the bounds.
-func room(c *review.Charge, o ledger.Outcome) policy.Room {
+func room(c *review.Charge, o ledger.Outcome) policy.Headroom {
 	bound := "budget.max"
 	if o.PerNamespace {
 		bound = "budget.maxPerNamespace"
@@ -131,5 +131,5 @@ func room(c *review.Charge, o ledger.Outcome) policy.Room {
 	if o.Free == 0 {
 		left = "none"
 	}
-	return policy.Room{Policy: c.Budget.Name, Bound: bound, Asks: c.Asks(), Allows: "at most " + strconv.FormatInt(o.Of, 10), Left: left, Enforcement: string(c.Budget.Enforcement)}
+	return policy.Headroom{Policy: c.Budget.Name, Bound: bound, Asks: c.Asks(), Allows: "at most " + strconv.FormatInt(o.Of, 10), Left: left, Enforcement: string(c.Budget.Enforcement)}
 }

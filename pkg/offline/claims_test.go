@@ -48,7 +48,7 @@ func TestResourceClaimTemplatesOfTheInputDecideWhatPodsHold(t *testing.T) {
 		require.NoError(t, err)
 		return docs
 	}
-	expand := func(policies, input string) (o Outcome) {
+	expand := func(policies, input string) (o Preview) {
 		in, err := compile(parse(policies), nil)
 		require.NoError(t, err)
 		in.Knative = knative.Default()
@@ -61,7 +61,7 @@ func TestResourceClaimTemplatesOfTheInputDecideWhatPodsHold(t *testing.T) {
 	}
 	for kind, text := range workloads {
 		t.Run(kind, func(t *testing.T) {
-			for where, o := range map[string]Outcome{
+			for where, o := range map[string]Preview{
 				"among the manifests": expand(bounds+"---\n"+listed, text+"---\n"+template+"---\n"+class),
 				"beside the policies": expand(bounds+"---\n"+listed+"---\n"+template+"---\n"+class, text),
 			} {

@@ -60,7 +60,7 @@ func madeByKnative(o manifest.Object) bool {
 
 // deployment admits a Deployment. One that is labelled for autoscaling is replaced by its
 // Knative Service, unless there is no Knative.
-func (o *Outcome) deployment(w review.World, taken names, noKnative bool) {
+func (o *Preview) deployment(w review.World, taken names, noKnative bool) {
 	namespace := namespaceOf(o.Object)
 	r := request(o.Object, w)
 	if !expand.ReadIntent(o.Object).Expands() || noKnative {

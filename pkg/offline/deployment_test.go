@@ -44,7 +44,7 @@ func (r run) inputs(t *testing.T) offline.Inputs {
 }
 
 // admit gives the outcomes, the text that is printed and the report.
-func (r run) admit(t *testing.T) (outcomes []offline.Outcome, stdout, report string) {
+func (r run) admit(t *testing.T) (outcomes []offline.Preview, stdout, report string) {
 	t.Helper()
 	inputs := r.inputs(t)
 	docs, err := offline.Parse("in.yaml", []byte(r.in))

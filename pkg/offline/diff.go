@@ -14,7 +14,7 @@ const diffContext = 3
 
 // WriteDiff writes, for each object that admission changes, a unified diff of it in YAML
 // before and after. Keys stand in order in both, so that what only moved does not show.
-func WriteDiff(w io.Writer, outcomes []Outcome) error {
+func WriteDiff(w io.Writer, outcomes []Preview) error {
 	for _, o := range outcomes {
 		if o.Written == nil || (len(o.Verdict.Patch) == 0 && !o.Replaced) {
 			continue

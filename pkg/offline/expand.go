@@ -16,8 +16,8 @@ import (
 	"github.com/kubetorch/webhook/pkg/workload"
 )
 
-// Outcome is what admission would make of one object.
-type Outcome struct {
+// Preview is what admission would make of one object.
+type Preview struct {
 	Document
 	// Written is the object as it was read, where that is to be kept.
 	Written manifest.Object
@@ -31,19 +31,19 @@ type Outcome struct {
 }
 
 // Expand admits every object of the documents, in place, as if it were created.
-func Expand(docs []Document, in Inputs) []Outcome {
+func Expand(docs []Document, in Inputs) []Preview {
 	flat := flatten(docs)
 	w := review.World{Policies: policy.Compile(in.Policies).WithClasses(slices.Concat(in.Classes, DeviceClasses(flat))), Knative: in.Knative, NamespaceLabels: namespaces(flat, in.Cluster)}
 	revisions := revisions(flat)
 	stored := in.stored(flat)
-	outcomes := make([]Outcome, len(flat))
+	outcomes := make([]Preview, len(flat))
 	taken := namesIn(flat)
 	budgets := newLedgers(in)
 	w.Budgets = budgets.budgets
 	for i, d := range flat {
 		w.Revisions = revisions[namespaceOf(d.Object)]
-		w.Live = beside{namespaceOf(d.Object), flat}
-		w.Reader, w.Documents = beside{namespaceOf(d.Object), stored}, true
+		w.Live = documentReader{namespaceOf(d.Object), flat}
+		w.Reader, w.Documents = documentReader{namespaceOf(d.Object), stored}, true
 		w.Around = around(flat, d.Object)
 		var written manifest.Object
 		if in.KeepWritten || isDeployment(d.Object) {
@@ -67,13 +67,13 @@ func Expand(docs []Document, in Inputs) []Outcome {
 	return outcomes
 }
 
-func admit(d Document, w review.World, taken names, noKnative bool) Outcome {
+func admit(d Document, w review.World, taken names, noKnative bool) Preview {
 	namespace := namespaceOf(d.Object)
 	name := manifest.Text(d.Object, "metadata", "name")
 	if name == "" {
 		name = manifest.Text(d.Object, "metadata", "generateName")
 	}
-	o := Outcome{Document: d, Title: fmt.Sprintf("%s %s/%s", manifest.Text(d.Object, "kind"), namespace, name)}
+	o := Preview{Document: d, Title: fmt.Sprintf("%s %s/%s", manifest.Text(d.Object, "kind"), namespace, name)}
 	kind := groupKind(d.Object)
 	switch {
 	case review.Concerns(kind):
@@ -121,10 +121,10 @@ func copied(o manifest.Object, docs []Document) bool {
 }
 
 // decide takes a verdict. Documents can always be read.
-func (o *Outcome) decide(v review.Verdict, _ error) { o.Verdict = v }
+func (o *Preview) decide(v review.Verdict, _ error) { o.Verdict = v }
 
 // pods judges what has pods, as far as these ask for devices and it is not part of another document.
-func (o *Outcome) pods(kind schema.GroupKind, w review.World) {
+func (o *Preview) pods(kind schema.GroupKind, w review.World) {
 	o.Verdict.Errors = review.RefuseKind(o.Object, kind)
 	if o.Concerned = len(o.Verdict.Errors) > 0; o.Concerned || !review.AsksForDevices(o.Object) || partOf(o.Object, w) {
 		return
@@ -160,14 +160,14 @@ func partOf(object manifest.Object, w review.World) bool {
 	return owner != nil && workload.Belongs(object, owner)
 }
 
-// beside are the documents of one namespace, in place of what a cluster has stored.
-type beside struct {
+// documentReader are the documents of one namespace, in place of what a cluster has stored.
+type documentReader struct {
 	namespace string
 	docs      []Document
 }
 
 // Get is one object; nil if there is none of the name.
-func (b beside) Get(_ context.Context, kind schema.GroupKind, _, name string) (manifest.Object, error) {
+func (b documentReader) Get(_ context.Context, kind schema.GroupKind, _, name string) (manifest.Object, error) {
 	var found manifest.Object
 	for _, d := range b.docs {
 		if groupKind(d.Object) == kind && namespaceOf(d.Object) == b.namespace && manifest.Text(d.Object, "metadata", "name") == name {
@@ -178,7 +178,7 @@ func (b beside) Get(_ context.Context, kind schema.GroupKind, _, name string) (m
 }
 
 // List are the objects of a kind whose labels a selector takes.
-func (b beside) List(_ context.Context, kind schema.GroupKind, _ string, selector labels.Selector) ([]manifest.Object, error) {
+func (b documentReader) List(_ context.Context, kind schema.GroupKind, _ string, selector labels.Selector) ([]manifest.Object, error) {
 	var found []manifest.Object
 	for _, d := range b.docs {
 		if groupKind(d.Object) == kind && namespaceOf(d.Object) == b.namespace &&
@@ -228,7 +228,7 @@ func revisions(docs []Document) map[string]workload.Revisions {
 }
 
 // namespaces knows the labels of the namespaces among the documents, and of those of a cluster.
-func namespaces(docs []Document, cluster *Cluster) func(string) (map[string]string, bool) {
+func namespaces(docs []Document, cluster *ClusterState) func(string) (map[string]string, bool) {
 	known := labelsOf(docs)
 	return func(name string) (map[string]string, bool) {
 		set, ok := known[name]

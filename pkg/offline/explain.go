@@ -14,14 +14,14 @@ import (
 
 // Explanation is where the settings of one workload come from.
 type Explanation struct {
-	Workload string           `json:"workload"`
-	Settings []expand.Setting `json:"settings"`
-	Claim    Claim            `json:"claim"`
-	Bounds   []policy.Room    `json:"bounds"`
+	Workload string            `json:"workload"`
+	Settings []expand.Setting  `json:"settings"`
+	Claim    ExplainedClaim    `json:"claim"`
+	Bounds   []policy.Headroom `json:"bounds"`
 }
 
-// Claim is the GPUs that a workload asks for. Numbers are -1 where there is no limit.
-type Claim struct {
+// ExplainedClaim is the GPUs that a workload asks for. Numbers are -1 where there is no limit.
+type ExplainedClaim struct {
 	GPUs       int64 `json:"gpus"`
 	GPUsPerPod int64 `json:"gpusPerPod"`
 	PeakPods   int64 `json:"peakPods"`
@@ -34,7 +34,7 @@ type Claim struct {
 }
 
 // explanations are those of the workloads that were admitted.
-func explanations(outcomes []Outcome) []Explanation {
+func explanations(outcomes []Preview) []Explanation {
 	all := []Explanation{}
 	for _, o := range outcomes {
 		if !o.Concerned || o.Verdict.Refused() {
@@ -47,8 +47,8 @@ func explanations(outcomes []Outcome) []Explanation {
 	return all
 }
 
-func claimOf(d *workload.Usage) Claim {
-	c := Claim{GPUs: bounded(d.Claim), GPUsPerPod: bounded(d.GPUs.PerPod), PeakPods: bounded(d.PeakPods), perPod: d.GPUs.Text(), groups: d.Groups()}
+func claimOf(d *workload.Usage) ExplainedClaim {
+	c := ExplainedClaim{GPUs: bounded(d.Claim), GPUsPerPod: bounded(d.GPUs.PerPod), PeakPods: bounded(d.PeakPods), perPod: d.GPUs.Text(), groups: d.Groups()}
 	if own, _ := d.GPUs.Times(d.PeakPods); d.PeakPods > 0 {
 		c.others = d.Claim - own
 	}
@@ -63,7 +63,7 @@ func bounded(n int64) int64 {
 }
 
 // ExplainJSON writes explanations as a JSON list.
-func ExplainJSON(w io.Writer, outcomes []Outcome) error {
+func ExplainJSON(w io.Writer, outcomes []Preview) error {
 	encoder := json.NewEncoder(w)
 	encoder.SetIndent("", "  ")
 	encoder.SetEscapeHTML(false)
@@ -71,7 +71,7 @@ func ExplainJSON(w io.Writer, outcomes []Outcome) error {
 }
 
 // ExplainTable writes explanations as tables.
-func ExplainTable(w io.Writer, outcomes []Outcome) error {
+func ExplainTable(w io.Writer, outcomes []Preview) error {
 	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
 	for i, e := range explanations(outcomes) {
 		if i > 0 {
@@ -105,7 +105,7 @@ func ExplainTable(w io.Writer, outcomes []Outcome) error {
 }
 
 // others words what other revisions in traffic claim.
-func others(c Claim) string {
+func others(c ExplainedClaim) string {
 	if c.GPUs > 0 && c.others > 0 {
 		return ", and " + number(c.others) + " of other revisions in traffic"
 	}

@@ -35,16 +35,16 @@ type Inputs struct {
 	Knative   *knative.Config
 	// NoKnative stands for a cluster without Knative.
 	NoKnative bool
-	// Cluster is what was read of a cluster; nil where none was asked.
-	Cluster *Cluster
+	// ClusterState is what was read of a cluster; nil where none was asked.
+	Cluster *ClusterState
 	// KeepWritten keeps each object as it was read beside what becomes of it.
 	KeepWritten bool
 	// Warnings name what was passed over.
 	Warnings []string
 }
 
-// Cluster is what else was read of a cluster.
-type Cluster struct {
+// ClusterState is what else was read of a cluster.
+type ClusterState struct {
 	// Namespaces are the labels of all namespaces, by name.
 	Namespaces map[string]map[string]string
 	// UID is that of an object, empty if there is none: what it claims already is not claimed

@@ -96,7 +96,7 @@ func (l *ResourceList) Write(w io.Writer) error {
 // Expand expands the items, with policies and Knative's configuration from the list
 // itself, and adds what there is to say as results. Refused items stay as they were, and
 // so do all others then. The error is not nil where the list cannot be used.
-func (l *ResourceList) Expand() ([]Outcome, error) {
+func (l *ResourceList) Expand() ([]Preview, error) {
 	inputs, err := l.inputs()
 	if err != nil {
 		return nil, err
@@ -166,7 +166,7 @@ func isLocalConfig(item manifest.Object) bool {
 }
 
 // resultsOf are what there is to say about an object, in the words of KRM.
-func resultsOf(o Outcome, original manifest.Object) []any {
+func resultsOf(o Preview, original manifest.Object) []any {
 	var results []any
 	ref := manifest.Object{"apiVersion": manifest.Text(original, "apiVersion"), "kind": manifest.Text(original, "kind"), "name": manifest.Text(original, "metadata", "name")}
 	if namespace := manifest.Text(original, "metadata", "namespace"); namespace != "" {

@@ -39,8 +39,8 @@ func World(docs []Document, in Inputs, namespace string) review.World {
 	flat := flatten(docs)
 	policies := policy.Compile(in.Policies).WithClasses(slices.Concat(in.Classes, DeviceClasses(flat)))
 	w := review.World{Policies: policies, Knative: in.Knative, NamespaceLabels: namespaces(flat, in.Cluster),
-		Revisions: revisions(flat)[namespace], Live: beside{namespace, flat},
-		Reader: beside{namespace, in.stored(flat)}, Documents: true, Budgets: policy.CompileBudgets(in.Budgets)}
+		Revisions: revisions(flat)[namespace], Live: documentReader{namespace, flat},
+		Reader: documentReader{namespace, in.stored(flat)}, Documents: true, Budgets: policy.CompileBudgets(in.Budgets)}
 	if in.NoKnative {
 		w.Cluster = &review.Cluster{}
 	}

@@ -63,7 +63,7 @@ spec: {limits: [{type: Container, default: {nvidia.com/gpu: 1}}]}
 	docs, err := Parse("in.yaml", []byte(files))
 	require.NoError(t, err)
 	said := map[string]string{}
-	explained := map[string]Claim{}
+	explained := map[string]ExplainedClaim{}
 	outcomes := Expand(docs, Inputs{Policies: []v1alpha1.ComputePolicy{p}, Budgets: []v1alpha1.GPUBudget{b}, Knative: knative.Default()})
 	for _, o := range outcomes {
 		said[o.Title] = o.Verdict.Reasons()
@@ -82,7 +82,7 @@ spec: {limits: [{type: Container, default: {nvidia.com/gpu: 1}}]}
 		"Pod team/rs-a":         "",
 		"LimitRange team/gives": "spec.limits[0].default[nvidia.com/gpu]: Forbidden: gives devices to every container that does not ask for any; policy p bounds GPUs (bounds.gpusPerWorkload.max)",
 	}, said)
-	assert.Equal(t, map[string]Claim{
+	assert.Equal(t, map[string]ExplainedClaim{
 		"Job team/job": {GPUs: 16, GPUsPerPod: 8, PeakPods: 2},
 		"Pod team/pod": {GPUs: 8, GPUsPerPod: 8, PeakPods: 1},
 	}, explained)

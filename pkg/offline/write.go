@@ -13,7 +13,7 @@ import (
 
 // WriteYAML writes the documents, expanded by Expand. What nobody changed is written as
 // it was read.
-func WriteYAML(w io.Writer, docs []Document, outcomes []Outcome) error {
+func WriteYAML(w io.Writer, docs []Document, outcomes []Preview) error {
 	changed := map[string]bool{}
 	for _, o := range outcomes {
 		if len(o.Verdict.Patch) > 0 || o.Replaced {
@@ -50,7 +50,7 @@ func changedIn(d Document, changed map[string]bool) bool {
 }
 
 // WriteJSON writes the objects as one v1 List.
-func WriteJSON(w io.Writer, outcomes []Outcome) error {
+func WriteJSON(w io.Writer, outcomes []Preview) error {
 	items := make([]manifest.Object, len(outcomes))
 	for i, o := range outcomes {
 		items[i] = o.Object
@@ -66,7 +66,7 @@ func WriteJSON(w io.Writer, outcomes []Outcome) error {
 }
 
 // Report writes warnings and refusals for people, and tells whether anything was refused.
-func Report(w io.Writer, outcomes []Outcome) (refused bool) {
+func Report(w io.Writer, outcomes []Preview) (refused bool) {
 	for _, o := range outcomes {
 		for _, warning := range o.Verdict.Warnings {
 			fmt.Fprintf(w, "Warning: %s: %s\n", o.Title, warning)

@@ -35,13 +35,13 @@ func TestPoliciesOfOtherNamespacesMakeNoDifference(t *testing.T) {
 			for _, text := range slices.Backward(texts) { // the one of the highest priority is the last
 				alone := policy.Compile(policies(text)).For(first, second)
 				layers = append(layers, alone.Defaults(parameter.Autoscale)...)
-				if c, ok := alone.Ceiling(policy.BoundMaxScale, policy.AllBounds); ok {
+				if c, ok := alone.Limit(policy.BoundMaxScale, policy.AllBounds); ok {
 					lowest = min(lowest, c.Max.Value())
 				}
 			}
 			together := all.For(first, second)
 			assert.Equal(t, layers, together.Defaults(parameter.Autoscale))
-			c, ok := together.Ceiling(policy.BoundMaxScale, policy.AllBounds)
+			c, ok := together.Limit(policy.BoundMaxScale, policy.AllBounds)
 			assert.True(t, ok)
 			assert.Equal(t, lowest, c.Max.Value())
 		}

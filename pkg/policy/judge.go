@@ -21,8 +21,8 @@ type Violation struct {
 	Repeated bool
 }
 
-// Verdict is what the bounds say of a workload.
-type Verdict struct {
+// Judgement is what the bounds say of a workload.
+type Judgement struct {
 	// Denied are the violations that refuse it; Invalid those that no policy excuses.
 	Denied  []Violation
 	Invalid field.ErrorList
@@ -33,8 +33,8 @@ type Verdict struct {
 // Judge holds a demand against all bounds. old is the demand of the stored object,
 // nil on CREATE: what breaks a bound already may stay as it is, and may not get worse.
 // A Clamp bound that is still broken here refuses.
-func (s Selection) Judge(d workload.Usage, old *workload.Usage) Verdict {
-	var v Verdict
+func (s Selection) Judge(d workload.Usage, old *workload.Usage) Judgement {
+	var v Judgement
 	bounded := false
 	var gpuRule *Rule // the strictest one
 	for _, p := range s.bounds {
@@ -148,7 +148,7 @@ func strictness(e v1alpha1.Enforcement) int {
 	return slices.Index([]v1alpha1.Enforcement{v1alpha1.Audit, v1alpha1.Warn, v1alpha1.Clamp, v1alpha1.Deny}, e)
 }
 
-func (v *Verdict) add(x Violation) {
+func (v *Judgement) add(x Violation) {
 	switch x.Enforcement {
 	case v1alpha1.Warn:
 		v.Warned = append(v.Warned, x)

@@ -12,7 +12,7 @@ import (
 )
 
 // judge holds a Service against policies, with an old state if one is given.
-func judge(set *policy.Set, now, old manifest.Object) policy.Verdict {
+func judge(set *policy.Set, now, old manifest.Object) policy.Judgement {
 	sel := set.For(policy.Subject{Namespace: "ml", NamespaceKnown: true})
 	measure := func(o manifest.Object) workload.Usage {
 		return workload.ServiceUsage(o, "", knative.Default(), set.GPUResources(), nil)
@@ -112,14 +112,14 @@ func TestEveryPolicyHolds(t *testing.T) {
 	assert.Equal(t, []string{says("auditor", "2")}, violations(v.Audited))
 
 	selection := set.For(policy.Subject{NamespaceKnown: true})
-	ceiling, ok := selection.Ceiling(policy.BoundMaxScale, policy.AllBounds)
+	ceiling, ok := selection.Limit(policy.BoundMaxScale, policy.AllBounds)
 	assert.True(t, ok)
 	assert.Equal(t, int64(2), ceiling.Max.Value())
 	assert.Equal(t, "policy auditor (bounds.maxScale.max)", ceiling.By)
-	ceiling, ok = selection.Ceiling(policy.BoundMaxScale, policy.ClampBounds)
+	ceiling, ok = selection.Limit(policy.BoundMaxScale, policy.ClampBounds)
 	assert.True(t, ok)
 	assert.Equal(t, "policy clamper (bounds.maxScale.max)", ceiling.By)
-	_, ok = selection.Ceiling(policy.BoundMinScale, policy.AllBounds)
+	_, ok = selection.Limit(policy.BoundMinScale, policy.AllBounds)
 	assert.False(t, ok)
 }
 

@@ -42,8 +42,8 @@ type compiled struct {
 	name      string
 	namespace namespaceSelector
 	workload  labels.Selector
-	defaults  map[parameter.Group]Settings
-	profiles  map[parameter.Group]map[string]Settings
+	defaults  map[parameter.Group]SettingValues
+	profiles  map[parameter.Group]map[string]SettingValues
 	rules     []Rule
 	gpus      []v1alpha1.GPUResource
 	exempt    []v1alpha1.Exemption
@@ -73,8 +73,8 @@ func (e Ending) Warning() string {
 	return fmt.Sprintf("policy %s exempts this until %s%s; its bounds hold from then on", e.Policy, e.Until.UTC().Format(time.RFC3339), reason)
 }
 
-// Settings are parameter values by the parameters' names.
-type Settings map[string]string
+// SettingValues are parameter values by the parameters' names.
+type SettingValues map[string]string
 
 // Compile prepares policies for use. A policy that Validate refuses sets nothing; it is
 // kept by name, so that bounds on GPUs can fail closed (Invalid).
@@ -174,7 +174,7 @@ func (s *Set) WithClasses(classes []workload.DeviceClass) *Set {
 
 // WithClaims is the set that counts resource claims of pods too, each in the namespace that its object
 // states.
-func (s *Set) WithClaims(claims *workload.Claims) *Set {
+func (s *Set) WithClaims(claims *workload.ClaimIndex) *Set {
 	return s.Counting(s.gpus.WithClaims(claims, ""))
 }
 
@@ -183,8 +183,8 @@ func compile(p *v1alpha1.ComputePolicy) *compiled {
 		name:      p.Name,
 		namespace: newNamespaceSelector(p.Spec.NamespaceSelector),
 		workload:  selector(p.Spec.WorkloadSelector),
-		defaults:  map[parameter.Group]Settings{},
-		profiles:  map[parameter.Group]map[string]Settings{parameter.Autoscale: {}, parameter.Compute: {}},
+		defaults:  map[parameter.Group]SettingValues{},
+		profiles:  map[parameter.Group]map[string]SettingValues{parameter.Autoscale: {}, parameter.Compute: {}},
 		gpus:      p.Spec.GPUResources,
 		exempt:    p.Spec.Exempt,
 		rules:     rules(p),
@@ -350,7 +350,7 @@ func matches(e *v1alpha1.Exemption, s *Subject) bool {
 type Layer struct {
 	// From names the source, such as "policy platform".
 	From   string
-	Values Settings
+	Values SettingValues
 }
 
 // Defaults are the policies' defaults of a group, strongest first.
@@ -402,7 +402,7 @@ func (s Selection) GPUResource() string {
 func (s Selection) GPUResources() workload.GPUResources { return s.gpus }
 
 // WithClaims is the selection that counts resource claims of the pods of one namespace too.
-func (s Selection) WithClaims(claims *workload.Claims, namespace string) Selection {
+func (s Selection) WithClaims(claims *workload.ClaimIndex, namespace string) Selection {
 	s.gpus = s.gpus.WithClaims(claims, namespace)
 	return s
 }

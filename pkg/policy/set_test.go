@@ -12,7 +12,7 @@ import (
 
 // bounds tells whether a selection has the bound that every policy of these tests sets.
 func bounded(s policy.Selection) bool {
-	_, ok := s.Ceiling(policy.BoundMaxScale, policy.AllBounds)
+	_, ok := s.Limit(policy.BoundMaxScale, policy.AllBounds)
 	return ok
 }
 
@@ -75,13 +75,13 @@ func TestPriorities(t *testing.T) {
 		`{metadata: {name: y}, spec: {priority: -1, profiles: {compute: [{name: l4, gpuType: NVIDIA-L4}]}}}`))
 	s := set.For(policy.Subject{NamespaceKnown: true})
 	assert.Equal(t, []policy.Layer{
-		{From: "policy z", Values: policy.Settings{"min-scale": "1"}},
-		{From: "policy a", Values: policy.Settings{"max-scale": "4", "target-utilization": "80"}},
-		{From: "policy b", Values: policy.Settings{"max-scale": "1"}}}, s.Defaults(parameter.Autoscale))
-	assert.Equal(t, []policy.Layer{{From: "policy z", Values: policy.Settings{"cpus": "2"}}}, s.Defaults(parameter.Compute))
+		{From: "policy z", Values: policy.SettingValues{"min-scale": "1"}},
+		{From: "policy a", Values: policy.SettingValues{"max-scale": "4", "target-utilization": "80"}},
+		{From: "policy b", Values: policy.SettingValues{"max-scale": "1"}}}, s.Defaults(parameter.Autoscale))
+	assert.Equal(t, []policy.Layer{{From: "policy z", Values: policy.SettingValues{"cpus": "2"}}}, s.Defaults(parameter.Compute))
 	layer, ok := s.Profile(parameter.Autoscale, "batch")
 	assert.True(t, ok)
-	assert.Equal(t, policy.Layer{From: "profile batch of policy a", Values: policy.Settings{"max-scale": "5"}}, layer)
+	assert.Equal(t, policy.Layer{From: "profile batch of policy a", Values: policy.SettingValues{"max-scale": "5"}}, layer)
 	_, ok = s.Profile(parameter.Compute, "batch")
 	assert.False(t, ok, "a profile of the other group")
 	assert.Equal(t, []string{"batch", "web"}, s.ProfileNames(parameter.Autoscale))

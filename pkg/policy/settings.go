@@ -29,11 +29,11 @@ var (
 
 // settings turns v1alpha1.AutoscaleSettings or ComputeSettings into the texts that the
 // parameters' own types read.
-func settings[T v1alpha1.AutoscaleSettings | v1alpha1.ComputeSettings](s *T) Settings {
+func settings[T v1alpha1.AutoscaleSettings | v1alpha1.ComputeSettings](s *T) SettingValues {
 	if s == nil {
 		return nil
 	}
-	values := Settings{}
+	values := SettingValues{}
 	eachSetting(s, func(p *parameter.Parameter, _ string, text string) { values[p.Name] = text })
 	return values
 }

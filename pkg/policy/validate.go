@@ -99,7 +99,7 @@ func validateSettings[T v1alpha1.AutoscaleSettings | v1alpha1.ComputeSettings](s
 		return nil
 	}
 	var errs field.ErrorList
-	values := Settings{}
+	values := SettingValues{}
 	eachSetting(s, func(p *parameter.Parameter, name, text string) {
 		if err := p.Type.Check(text); err != nil {
 			errs = append(errs, field.Invalid(path.Child(name), text, err.Error()))

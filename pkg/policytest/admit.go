@@ -24,10 +24,10 @@ import (
 // answer is what admission made of an object.
 type answer struct {
 	allowed   bool
-	expansion Object
+	expansion KubernetesObject
 	warnings  []string
 	causes    []Cause
-	claim     Claim
+	claim     CaseClaim
 }
 
 // admit does what the mutating and the validating webhook and the budgets do with a case.
@@ -67,7 +67,7 @@ func admit(s *Suite, c *Case, in offline.Inputs) (answer, error) {
 }
 
 // becomesService tells whether an object is a Deployment that a Knative Service is made of.
-func becomesService(o Object, w review.World) bool {
+func becomesService(o KubernetesObject, w review.World) bool {
 	return manifest.Text(o, "kind") == "Deployment" && manifest.Text(o, "apiVersion") == "apps/v1" && w.Cluster == nil && expand.ReadIntent(o).Expands()
 }
 
@@ -84,7 +84,7 @@ func (c *Case) others(s *Suite, namespace string) []offline.Document {
 		docs = append(docs, offline.Document{Source: s.Source, Object: n})
 	}
 	if !found && c.NamespaceLabels != nil {
-		n := Object{"apiVersion": "v1", "kind": "Namespace", "metadata": Object{"name": namespace}}
+		n := KubernetesObject{"apiVersion": "v1", "kind": "Namespace", "metadata": KubernetesObject{"name": namespace}}
 		addLabels(n, c.NamespaceLabels)
 		docs = append(docs, offline.Document{Source: s.Source, Object: n})
 	}
@@ -94,11 +94,11 @@ func (c *Case) others(s *Suite, namespace string) []offline.Document {
 	return docs
 }
 
-func addLabels(o Object, labels map[string]string) {
+func addLabels(o KubernetesObject, labels map[string]string) {
 	metadata := manifest.Map(o, "metadata")
 	all := manifest.Map(metadata, "labels")
 	if all == nil {
-		all = Object{}
+		all = KubernetesObject{}
 		metadata["labels"] = all
 	}
 	for k, v := range labels {

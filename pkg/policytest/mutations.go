@@ -46,7 +46,7 @@ type IdleCase struct {
 // change is one of a policy, as its documents have it.
 type change struct {
 	text, source string
-	spec         Object
+	spec         KubernetesObject
 	noticed      []CaseName
 	valid        bool
 	err          error
@@ -141,7 +141,7 @@ func idleCases(suites []*Suite, moved map[CaseName]bool) ([]IdleCase, error) {
 }
 
 // noticing are the cases of suites with the policy that fail if it has another spec.
-func noticing(suites []*Suite, source string, spec Object) (noticed []CaseName, valid bool, err error) {
+func noticing(suites []*Suite, source string, spec KubernetesObject) (noticed []CaseName, valid bool, err error) {
 	for _, s := range suites {
 		docs, err := copied(s.Docs)
 		if err != nil {
@@ -197,22 +197,22 @@ func copied(docs []offline.Document) ([]offline.Document, error) {
 // changed is a spec with one change.
 type changed struct {
 	text string
-	spec Object
+	spec KubernetesObject
 }
 
 // changes are all that are tried on a spec.
-func changes(spec Object, root string) []changed {
+func changes(spec KubernetesObject, root string) []changed {
 	var all []changed
-	walk(spec, root, func(text string, replacement any) { all = append(all, changed{text, replacement.(Object)}) })
+	walk(spec, root, func(text string, replacement any) { all = append(all, changed{text, replacement.(KubernetesObject)}) })
 	return all
 }
 
 // walk tells every change of a value, as what the whole becomes.
 func walk(v any, path string, tell func(text string, replacement any)) {
 	switch x := v.(type) {
-	case Object:
+	case KubernetesObject:
 		for _, key := range slices.Sorted(maps.Keys(x)) {
-			with := func(value any) Object {
+			with := func(value any) KubernetesObject {
 				o := maps.Clone(x)
 				o[key] = value
 				return o

@@ -10,7 +10,7 @@ import (
 )
 
 // WriteTable writes results for people: a line for each case, and below it what is wrong.
-func WriteTable(w io.Writer, results []Result) error {
+func WriteTable(w io.Writer, results []CaseResult) error {
 	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(t, "SUITE\tCASE\tRESULT")
 	for _, r := range results {
@@ -36,7 +36,7 @@ func WriteTable(w io.Writer, results []Result) error {
 }
 
 // WriteJSON writes the results as a list; the whole report if changes were tried.
-func WriteJSON(w io.Writer, report Report) error {
+func WriteJSON(w io.Writer, report Summary) error {
 	var results any = report.Cases
 	if report.Mutations != nil {
 		results = report
@@ -78,16 +78,16 @@ type junitFailure struct {
 	Text    string `xml:",chardata"`
 }
 
-// Report is what came of cases, and of changes of their policies if these were tried.
-type Report struct {
-	Cases     []Result   `json:"cases"`
-	Mutations []Mutation `json:"mutations"`
+// Summary is what came of cases, and of changes of their policies if these were tried.
+type Summary struct {
+	Cases     []CaseResult `json:"cases"`
+	Mutations []Mutation   `json:"mutations"`
 	// Idle are the cases that no change makes fail.
 	Idle []IdleCase `json:"idle"`
 }
 
 // WriteJUnit writes a report as JUnit XML, which CI systems show.
-func WriteJUnit(w io.Writer, report Report) error {
+func WriteJUnit(w io.Writer, report Summary) error {
 	var all junitSuites
 	for _, r := range report.Cases {
 		if n := len(all.Suites); n == 0 || all.Suites[n-1].Name != r.Suite {

@@ -14,8 +14,8 @@ import (
 	"github.com/kubetorch/webhook/pkg/offline"
 )
 
-// Result is what became of a case.
-type Result struct {
+// CaseResult is what became of a case.
+type CaseResult struct {
 	Suite string `json:"suite"`
 	Case  string `json:"case"`
 	// Problems are what was expected and is not so; none if the case passed.
@@ -23,22 +23,22 @@ type Result struct {
 }
 
 // Passed tells whether everything was as expected.
-func (r Result) Passed() bool { return len(r.Problems) == 0 }
+func (r CaseResult) Passed() bool { return len(r.Problems) == 0 }
 
 // Run runs all cases of a suite. The error is about its files, and names what is unusable.
-func (s *Suite) Run() ([]Result, error) {
+func (s *Suite) Run() ([]CaseResult, error) {
 	in, err := s.inputs(s.Docs)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.Source, err)
 	}
-	results := make([]Result, len(s.Cases))
+	results := make([]CaseResult, len(s.Cases))
 	for i := range s.Cases {
 		c := &s.Cases[i]
 		problems, err := s.try(c, in)
 		if err != nil {
 			return nil, fmt.Errorf("%s: case %q: %w", s.Source, c.Name, err)
 		}
-		results[i] = Result{Suite: s.Metadata.Name, Case: c.Name, Problems: problems}
+		results[i] = CaseResult{Suite: s.Metadata.Name, Case: c.Name, Problems: problems}
 	}
 	return results, nil
 }
@@ -119,7 +119,7 @@ func compareLists(name string, want, got []string) []string {
 
 // lookup finds a value by a path such as spec.containers[0].env or
 // metadata.annotations[example.com/a]; nil if there is none.
-func lookup(o Object, path string) (any, error) {
+func lookup(o KubernetesObject, path string) (any, error) {
 	var v any = o
 	for rest := path; rest != ""; {
 		var key string
@@ -127,7 +127,7 @@ func lookup(o Object, path string) (any, error) {
 			return nil, fmt.Errorf("is no path such as spec.template.spec.containers[0].image or metadata.annotations[example.com/a]")
 		}
 		switch x := v.(type) {
-		case Object:
+		case KubernetesObject:
 			v = x[key]
 		case []any:
 			i, err := strconv.Atoi(key)

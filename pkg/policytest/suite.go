@@ -34,12 +34,12 @@ type Suite struct {
 	Kind       string   `json:"kind" desc:"Suite"`
 	Metadata   Metadata `json:"metadata" desc:"the suite's name"`
 	// Policies and KnativeConfig are files, from the folder of the suite on.
-	Policies      []string   `json:"policies,omitempty" desc:"files with ComputePolicies and GPUBudgets, relative to this file"`
-	KnativeConfig []string   `json:"knativeConfig,omitempty" desc:"files with Knative's ConfigMaps, relative to this file"`
-	Now           string     `json:"now,omitempty" desc:"the time at which objects are written, as RFC 3339, for exemptions that end; without it that of the run"`
-	Namespaces    []Object   `json:"namespaces,omitempty" desc:"Namespace objects, for their labels"`
-	Cases         []Case     `json:"cases" desc:"the tests"`
-	Survivors     []Survivor `json:"survivors,omitempty" desc:"changes of the policies that no case needs to notice, for --mutations"`
+	Policies      []string           `json:"policies,omitempty" desc:"files with ComputePolicies and GPUBudgets, relative to this file"`
+	KnativeConfig []string           `json:"knativeConfig,omitempty" desc:"files with Knative's ConfigMaps, relative to this file"`
+	Now           string             `json:"now,omitempty" desc:"the time at which objects are written, as RFC 3339, for exemptions that end; without it that of the run"`
+	Namespaces    []KubernetesObject `json:"namespaces,omitempty" desc:"Namespace objects, for their labels"`
+	Cases         []Case             `json:"cases" desc:"the tests"`
+	Survivors     []Survivor         `json:"survivors,omitempty" desc:"changes of the policies that no case needs to notice, for --mutations"`
 
 	// KnativeVersion is the release to go by; empty for the one that the ConfigMaps name.
 	KnativeVersion string `json:"-"`
@@ -53,25 +53,25 @@ type Metadata struct {
 	Name string `json:"name" desc:"a name"`
 }
 
-// Object is a Kubernetes object.
-type Object = manifest.Object
+// KubernetesObject is a Kubernetes object.
+type KubernetesObject = manifest.Object
 
 // Case is one test.
 type Case struct {
-	Name      string `json:"name" desc:"a sentence that says what the case shows"`
-	Object    Object `json:"object,omitempty" desc:"the object that is written"`
-	File      string `json:"file,omitempty" desc:"a file with the object, instead of object"`
-	OldObject Object `json:"oldObject,omitempty" desc:"the stored object; makes the request an update"`
-	OldFile   string `json:"oldFile,omitempty" desc:"a file with the stored object"`
-	User      User   `json:"user,omitempty" desc:"who writes it"` //nolint:modernize // the schema goes by omitempty
-	Now       string `json:"now,omitempty" desc:"the time at which it is written, instead of the suite's"`
-	NoKnative bool   `json:"noKnative,omitempty" desc:"the cluster has no Knative"`
+	Name      string           `json:"name" desc:"a sentence that says what the case shows"`
+	Object    KubernetesObject `json:"object,omitempty" desc:"the object that is written"`
+	File      string           `json:"file,omitempty" desc:"a file with the object, instead of object"`
+	OldObject KubernetesObject `json:"oldObject,omitempty" desc:"the stored object; makes the request an update"`
+	OldFile   string           `json:"oldFile,omitempty" desc:"a file with the stored object"`
+	User      User             `json:"user,omitempty" desc:"who writes it"` //nolint:modernize // the schema goes by omitempty
+	Now       string           `json:"now,omitempty" desc:"the time at which it is written, instead of the suite's"`
+	NoKnative bool             `json:"noKnative,omitempty" desc:"the cluster has no Knative"`
 	// NamespaceLabels are added to those of the suite's namespaces.
-	NamespaceLabels map[string]string `json:"namespaceLabels,omitempty" desc:"labels of the object's namespace"`
-	Holds           []Holding         `json:"holds,omitempty" desc:"what others hold of budgets already"`
-	Cluster         []Object          `json:"cluster,omitempty" desc:"other objects that exist, such as Revisions"`
-	Idle            string            `json:"idle,omitempty" desc:"why no change of a policy makes it fail, for --mutations"`
-	Expect          Expect            `json:"expect" desc:"what admission is to make of it"`
+	NamespaceLabels map[string]string  `json:"namespaceLabels,omitempty" desc:"labels of the object's namespace"`
+	Holds           []Holding          `json:"holds,omitempty" desc:"what others hold of budgets already"`
+	Cluster         []KubernetesObject `json:"cluster,omitempty" desc:"other objects that exist, such as Revisions"`
+	Idle            string             `json:"idle,omitempty" desc:"why no change of a policy makes it fail, for --mutations"`
+	Expect          Expect             `json:"expect" desc:"what admission is to make of it"`
 }
 
 // User is who makes the request.
@@ -90,12 +90,12 @@ type Holding struct {
 
 // Expect is what is compared; what is left out is not.
 type Expect struct {
-	Allowed   *bool          `json:"allowed,omitempty" desc:"whether the object is admitted"`
-	Expansion Object         `json:"expansion,omitempty" desc:"the whole object that comes of it; of a Deployment that becomes a Knative Service, that"`
-	Paths     map[string]any `json:"paths,omitempty" desc:"values in it by path, such as spec.template.metadata.annotations[autoscaling.knative.dev/max-scale]; null if there is none"`
-	Warnings  *[]string      `json:"warnings,omitempty" desc:"all warnings"`
-	Causes    *[]Cause       `json:"causes,omitempty" desc:"all reasons for a refusal"`
-	Claim     *Claim         `json:"claim,omitempty" desc:"the GPUs that it claims"`
+	Allowed   *bool            `json:"allowed,omitempty" desc:"whether the object is admitted"`
+	Expansion KubernetesObject `json:"expansion,omitempty" desc:"the whole object that comes of it; of a Deployment that becomes a Knative Service, that"`
+	Paths     map[string]any   `json:"paths,omitempty" desc:"values in it by path, such as spec.template.metadata.annotations[autoscaling.knative.dev/max-scale]; null if there is none"`
+	Warnings  *[]string        `json:"warnings,omitempty" desc:"all warnings"`
+	Causes    *[]Cause         `json:"causes,omitempty" desc:"all reasons for a refusal"`
+	Claim     *CaseClaim       `json:"claim,omitempty" desc:"the GPUs that it claims"`
 }
 
 // Cause is one reason for a refusal.
@@ -104,8 +104,8 @@ type Cause struct {
 	Message string `json:"message" desc:"what is wrong with it"`
 }
 
-// Claim is what an object claims; -1 is without limit.
-type Claim struct {
+// CaseClaim is what an object claims; -1 is without limit.
+type CaseClaim struct {
 	GPUs       int64 `json:"gpus" desc:"GPUs per pod times peak pods"`
 	GPUsPerPod int64 `json:"gpusPerPod" desc:"GPUs of one pod"`
 	PeakPods   int64 `json:"peakPods" desc:"the largest number of pods"`
@@ -259,7 +259,7 @@ func (s *Suite) read() error {
 		c := &s.Cases[i]
 		for _, f := range []struct {
 			name   string
-			object *Object
+			object *KubernetesObject
 		}{{c.File, &c.Object}, {c.OldFile, &c.OldObject}} {
 			if f.name == "" {
 				continue

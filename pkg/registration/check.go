@@ -9,8 +9,8 @@ import (
 
 // Check looks once, from outside, and changes nothing. Its error says all that is not as it
 // should be.
-func Check(ctx context.Context, o Options) error {
-	r := &Registrar{Options: o}
+func Check(ctx context.Context, o RegistrarOptions) error {
+	r := &Registrar{RegistrarOptions: o}
 	var problems []error
 	for _, kind := range []string{mutating, validating} {
 		_, expected, entries, err := r.read(ctx, kind)

@@ -19,13 +19,13 @@ import (
 //go:embed webhooks.json
 var webhooks []byte
 
-// Entry is what the two kinds of configuration have in common.
-type Entry = admissionregistrationv1.ValidatingWebhook
+// WebhookEntry is what the two kinds of configuration have in common.
+type WebhookEntry = admissionregistrationv1.ValidatingWebhook
 
 // Expected are the entries that make the bounds hold.
 type Expected struct {
-	Mutating   []Entry `json:"mutating"`
-	Validating []Entry `json:"validating"`
+	Mutating   []WebhookEntry `json:"mutating"`
+	Validating []WebhookEntry `json:"validating"`
 	// service is the webhook's.
 	service types.NamespacedName
 	// excluded are the namespaces that are left out, in order.
@@ -101,13 +101,13 @@ type Difference struct {
 
 // compare holds what is installed against what is expected. Entries of other names are
 // somebody else's.
-func (e Expected) compare(expected, installed []Entry, verifies func(bundle []byte) error) Difference {
+func (e Expected) compare(expected, installed []WebhookEntry, verifies func(bundle []byte) error) Difference {
 	d := Difference{Rules: map[int][]admissionregistrationv1.RuleWithOperations{}}
 	// The port is whatever the Service has. With the wrong one for all nothing that carries GPUs is admitted; with one
 	// of its own, an entry that lets through what nobody answers for lets everything through.
-	first := slices.IndexFunc(installed, func(w Entry) bool { return w.Name == expected[0].Name })
+	first := slices.IndexFunc(installed, func(w WebhookEntry) bool { return w.Name == expected[0].Name })
 	for _, want := range expected {
-		i := slices.IndexFunc(installed, func(w Entry) bool { return w.Name == want.Name })
+		i := slices.IndexFunc(installed, func(w WebhookEntry) bool { return w.Name == want.Name })
 		if i < 0 {
 			d.Problems = append(d.Problems, want.Name+" is missing")
 			continue
@@ -141,7 +141,7 @@ func (e Expected) compare(expected, installed []Entry, verifies func(bundle []by
 
 // altered says in which fields an entry lets through what it should not, rules apart. How long
 // it waits is for whoever installs it, and whether it is asked again is of no matter to what is judged at the end.
-func (e Expected) altered(have, want Entry) []string {
+func (e Expected) altered(have, want WebhookEntry) []string {
 	var problems []string
 	if is(want.FailurePolicy, admissionregistrationv1.Fail) && is(have.FailurePolicy, admissionregistrationv1.Ignore) {
 		problems = append(problems, "has failurePolicy Ignore, and not Fail")
@@ -167,7 +167,7 @@ func (e Expected) altered(have, want Entry) []string {
 }
 
 // leftOut are the namespaces that an entry is to leave out.
-func (e Expected) leftOut(want Entry) []string {
+func (e Expected) leftOut(want WebhookEntry) []string {
 	if want.NamespaceSelector == nil {
 		return nil
 	}
@@ -182,7 +182,7 @@ func named(namespaces []string) string {
 }
 
 // reached says why the API server cannot reach the webhook by an entry.
-func (e Expected) reached(have, want Entry, verifies func(bundle []byte) error) string {
+func (e Expected) reached(have, want WebhookEntry, verifies func(bundle []byte) error) string {
 	service := have.ClientConfig.Service
 	switch {
 	case service == nil || service.Namespace != e.service.Namespace || service.Name != e.service.Name:
@@ -197,7 +197,7 @@ func (e Expected) reached(have, want Entry, verifies func(bundle []byte) error) 
 }
 
 // portOf is the port of the Service that an entry calls.
-func portOf(w Entry) int32 {
+func portOf(w WebhookEntry) int32 {
 	if s := w.ClientConfig.Service; s != nil && s.Port != nil {
 		return *s.Port
 	}

@@ -28,9 +28,9 @@ func expected(t *testing.T) Expected {
 }
 
 // installed are the validating entries as they are once they are opened, changed by edit.
-func installed(t *testing.T, edit func(entries []Entry) []Entry) []Entry {
+func installed(t *testing.T, edit func(entries []WebhookEntry) []WebhookEntry) []WebhookEntry {
 	t.Helper()
-	var entries []Entry
+	var entries []WebhookEntry
 	for _, e := range expected(t).Validating {
 		entry := *e.DeepCopy()
 		entry.ClientConfig.CABundle = []byte("trusted")
@@ -51,62 +51,66 @@ func TestDifferences(t *testing.T) {
 	open := map[int][]admissionregistrationv1.RuleWithOperations{0: rules}
 	none := map[int][]admissionregistrationv1.RuleWithOperations{}
 	const name = "validate.kubetorch.com"
-	first := func(edit func(e *Entry)) func([]Entry) []Entry {
-		return func(entries []Entry) []Entry {
+	first := func(edit func(e *WebhookEntry)) func([]WebhookEntry) []WebhookEntry {
+		return func(entries []WebhookEntry) []WebhookEntry {
 			edit(&entries[0])
 			return entries
 		}
 	}
 	for what, c := range map[string]struct {
-		edit func([]Entry) []Entry
+		edit func([]WebhookEntry) []WebhookEntry
 		want Difference
 	}{
-		"as it should be": {first(func(*Entry) {}), Difference{Rules: none}},
+		"as it should be": {first(func(*WebhookEntry) {}), Difference{Rules: none}},
 		"as it was installed: it is opened": {
-			first(func(e *Entry) { e.Rules = nil }), Difference{Rules: open, Closed: true, Problems: []string{name + " has no rules"}},
+			first(func(e *WebhookEntry) { e.Rules = nil }), Difference{Rules: open, Closed: true, Problems: []string{name + " has no rules"}},
 		},
 		"as it was installed, but for a service that is not the webhook's: opening it would refuse everything": {
-			first(func(e *Entry) { e.Rules, e.ClientConfig.CABundle = nil, nil }),
+			first(func(e *WebhookEntry) { e.Rules, e.ClientConfig.CABundle = nil, nil }),
 			Difference{Rules: none, Problems: []string{
 				name + " has a caBundle that does not verify the webhook's certificate: signed by somebody else",
 				name + " has no rules, and gets none before that is mended",
 			}},
 		},
 		"rules of another version": {
-			first(func(e *Entry) { e.Rules = e.Rules[:1:1]; e.Rules[0].Resources = []string{"routes"} }),
+			first(func(e *WebhookEntry) { e.Rules = e.Rules[:1:1]; e.Rules[0].Resources = []string{"routes"} }),
 			Difference{Rules: open, Problems: []string{name + " has other rules"}},
 		},
 		"an entry that is missing": {
-			func(entries []Entry) []Entry { return entries[1:] }, Difference{Rules: none, Problems: []string{name + " is missing"}},
+			func(entries []WebhookEntry) []WebhookEntry { return entries[1:] }, Difference{Rules: none, Problems: []string{name + " is missing"}},
 		},
 		"an entry of somebody else": {
-			func(entries []Entry) []Entry { return append([]Entry{{Name: "other.example.com"}}, entries...) }, Difference{Rules: none},
+			func(entries []WebhookEntry) []WebhookEntry {
+				return append([]WebhookEntry{{Name: "other.example.com"}}, entries...)
+			}, Difference{Rules: none},
 		},
 		"a failurePolicy that lets everything through": {
-			first(func(e *Entry) { e.FailurePolicy = new(admissionregistrationv1.Ignore) }),
+			first(func(e *WebhookEntry) { e.FailurePolicy = new(admissionregistrationv1.Ignore) }),
 			Difference{Rules: none, Problems: []string{name + " has failurePolicy Ignore, and not Fail"}},
 		},
 		"a condition that nothing meets": {
-			first(func(e *Entry) {
+			first(func(e *WebhookEntry) {
 				e.MatchConditions = []admissionregistrationv1.MatchCondition{{Name: "never", Expression: "false"}}
 			}),
 			Difference{Rules: none, Problems: []string{name + " has other matchConditions"}},
 		},
 		"a selector by labels of objects": {
-			first(func(e *Entry) { e.ObjectSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"a": "b"}} }),
+			first(func(e *WebhookEntry) {
+				e.ObjectSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"a": "b"}}
+			}),
 			Difference{Rules: none, Problems: []string{name + " has an objectSelector, which whoever writes an object gets around"}},
 		},
 		"an empty selector, as API servers fill it in": {
-			first(func(e *Entry) { e.ObjectSelector = &metav1.LabelSelector{} }), Difference{Rules: none},
+			first(func(e *WebhookEntry) { e.ObjectSelector = &metav1.LabelSelector{} }), Difference{Rules: none},
 		},
 		"a selector by labels of namespaces": {
-			first(func(e *Entry) {
+			first(func(e *WebhookEntry) {
 				e.NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"bound": "true"}}
 			}),
 			Difference{Rules: none, Problems: []string{name + " has a namespaceSelector that does more than leave out namespaces by name"}},
 		},
 		"other namespaces left out by name, which are counted": {
-			first(func(e *Entry) {
+			first(func(e *WebhookEntry) {
 				e.NamespaceSelector = &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{
 					Key: "kubernetes.io/metadata.name", Operator: metav1.LabelSelectorOpNotIn, Values: []string{"monitoring", "kube-system"},
 				}}}
@@ -115,26 +119,26 @@ func TestDifferences(t *testing.T) {
 				"cert-manager, knative-serving, kube-node-lease, kube-system, kubetorch-system"}},
 		},
 		"no namespace left out": {
-			first(func(e *Entry) { e.NamespaceSelector = &metav1.LabelSelector{} }),
+			first(func(e *WebhookEntry) { e.NamespaceSelector = &metav1.LabelSelector{} }),
 			Difference{Rules: none, Problems: []string{name + " leaves out the namespaces none, and not, as --excluded-namespaces says, " +
 				"cert-manager, knative-serving, kube-node-lease, kube-system, kubetorch-system"}},
 		},
 		"the same namespaces in another order": {
-			first(func(e *Entry) { slices.Reverse(e.NamespaceSelector.MatchExpressions[0].Values) }), Difference{Rules: none},
+			first(func(e *WebhookEntry) { slices.Reverse(e.NamespaceSelector.MatchExpressions[0].Values) }), Difference{Rules: none},
 		},
 		"objects of other versions get through": {
-			first(func(e *Entry) { e.MatchPolicy = new(admissionregistrationv1.Exact) }),
+			first(func(e *WebhookEntry) { e.MatchPolicy = new(admissionregistrationv1.Exact) }),
 			Difference{Rules: none, Problems: []string{name + " has matchPolicy Exact, and not Equivalent"}},
 		},
 		"an entry with a port of its own": {
-			func(entries []Entry) []Entry {
+			func(entries []WebhookEntry) []WebhookEntry {
 				entries[1].ClientConfig.Service.Port = new(int32(8443))
 				return entries
 			},
 			Difference{Rules: none, Problems: []string{"validate-revisions.kubetorch.com calls port 8443, and not 443 as " + name + " does"}},
 		},
 		"another port for all, which the Service may have": {
-			func(entries []Entry) []Entry {
+			func(entries []WebhookEntry) []WebhookEntry {
 				for i := range entries {
 					entries[i].ClientConfig.Service.Port = new(int32(8443))
 				}
@@ -143,17 +147,17 @@ func TestDifferences(t *testing.T) {
 			Difference{Rules: none},
 		},
 		"another service": {
-			first(func(e *Entry) { e.ClientConfig.Service.Name = "other" }),
+			first(func(e *WebhookEntry) { e.ClientConfig.Service.Name = "other" }),
 			Difference{Rules: none, Problems: []string{name + " does not call the Service kubetorch-system/kubetorch-webhook"}},
 		},
 		"another path, and a failurePolicy: both are said": {
-			first(func(e *Entry) {
+			first(func(e *WebhookEntry) {
 				e.ClientConfig.Service.Path = new("/mutate")
 				e.FailurePolicy = new(admissionregistrationv1.Ignore)
 			}),
 			Difference{Rules: none, Problems: []string{name + " has failurePolicy Ignore, and not Fail", name + " calls another path"}},
 		},
-		"a longer timeout": {first(func(e *Entry) { e.TimeoutSeconds = new(int32(10)) }), Difference{Rules: none}},
+		"a longer timeout": {first(func(e *WebhookEntry) { e.TimeoutSeconds = new(int32(10)) }), Difference{Rules: none}},
 	} {
 		t.Run(what, func(t *testing.T) {
 			e := expected(t)
@@ -165,10 +169,10 @@ func TestDifferences(t *testing.T) {
 func TestConditionsNameKnativesNamespace(t *testing.T) {
 	elsewhere, err := NewExpected(service, "serverless", excluded)
 	require.NoError(t, err)
-	problems := elsewhere.compare(elsewhere.Validating, installed(t, func(e []Entry) []Entry { return e }), verified).Problems
+	problems := elsewhere.compare(elsewhere.Validating, installed(t, func(e []WebhookEntry) []WebhookEntry { return e }), verified).Problems
 	assert.Contains(t, problems, "validate-scale.kubetorch.com has other matchConditions", "they name knative-serving")
 	e := expected(t)
-	assert.Empty(t, e.compare(e.Validating, installed(t, func(e []Entry) []Entry { return e }), verified).Problems)
+	assert.Empty(t, e.compare(e.Validating, installed(t, func(e []WebhookEntry) []WebhookEntry { return e }), verified).Problems)
 }
 
 func TestKindsOfAFileGetTheRulesThatTheyLack(t *testing.T) {

@@ -6,16 +6,16 @@ import (
 	"github.com/kubetorch/webhook/pkg/metric"
 )
 
-// Metrics tell whether the configurations are as they are meant to be.
-type Metrics struct{ gauge *prometheus.GaugeVec }
+// StateMetrics tell whether the configurations are as they are meant to be.
+type StateMetrics struct{ gauge *prometheus.GaugeVec }
 
-// NewMetrics registers the metrics.
-func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
-	m := &Metrics{gauge: metric.Registered.GaugeVec()}
+// NewStateMetrics registers the metrics.
+func NewStateMetrics(registry prometheus.Registerer) (*StateMetrics, error) {
+	m := &StateMetrics{gauge: metric.Registered.GaugeVec()}
 	return m, metric.Register(registry, m.gauge)
 }
 
-func (m *Metrics) registered(kind string, is bool) {
+func (m *StateMetrics) registered(kind string, is bool) {
 	value := 0.0
 	if is {
 		value = 1

@@ -15,6 +15,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/kubetorch/webhook/pkg/manifest"
 )
 
 const (
@@ -29,8 +31,8 @@ const (
 	soon = 500 * time.Millisecond
 )
 
-// Options of a registrar. All are needed.
-type Options struct {
+// RegistrarOptions of a registrar. All are needed.
+type RegistrarOptions struct {
 	// Reader reads uncached, Writer writes.
 	Reader client.Reader
 	Writer client.Writer
@@ -44,14 +46,14 @@ type Options struct {
 	Verifies func(bundle []byte) error
 	// Changed is told that the state differs from before.
 	Changed func()
-	Metrics *Metrics
+	Metrics *StateMetrics
 	Log     logr.Logger
 }
 
 // Registrar opens the configurations once this replica has been ready, and tells whether they
 // are as they are meant to be. It runs in every replica.
 type Registrar struct {
-	Options
+	RegistrarOptions
 	leads atomic.Bool
 
 	mu      sync.Mutex
@@ -60,7 +62,7 @@ type Registrar struct {
 }
 
 // New makes a registrar.
-func New(o Options) *Registrar { return &Registrar{Options: o} }
+func New(o RegistrarOptions) *Registrar { return &Registrar{RegistrarOptions: o} }
 
 // NeedLeaderElection tells the manager that it runs in every replica.
 func (*Registrar) NeedLeaderElection() bool { return false }
@@ -164,17 +166,17 @@ func (r *Registrar) look(ctx context.Context, kind string) (d Difference, found 
 	return r.Expected.compare(expected, entries(), r.Verifies), true, nil
 }
 
-func (r *Registrar) read(ctx context.Context, kind string) (object client.Object, expected []Entry, entries func() []Entry, err error) {
+func (r *Registrar) read(ctx context.Context, kind string) (object client.Object, expected []WebhookEntry, entries func() []WebhookEntry, err error) {
 	key := types.NamespacedName{Name: r.Configuration}
 	if kind == validating {
 		c := &admissionregistrationv1.ValidatingWebhookConfiguration{}
-		return c, r.Expected.Validating, func() []Entry { return c.Webhooks }, r.Reader.Get(ctx, key, c)
+		return c, r.Expected.Validating, func() []WebhookEntry { return c.Webhooks }, r.Reader.Get(ctx, key, c)
 	}
 	c := &admissionregistrationv1.MutatingWebhookConfiguration{}
-	return c, r.Expected.Mutating, func() []Entry {
-		all := make([]Entry, len(c.Webhooks))
+	return c, r.Expected.Mutating, func() []WebhookEntry {
+		all := make([]WebhookEntry, len(c.Webhooks))
 		for i, w := range c.Webhooks {
-			all[i] = Entry{
+			all[i] = WebhookEntry{
 				Name: w.Name, ClientConfig: w.ClientConfig, Rules: w.Rules, FailurePolicy: w.FailurePolicy,
 				NamespaceSelector: w.NamespaceSelector, ObjectSelector: w.ObjectSelector, MatchConditions: w.MatchConditions,
 			}
@@ -213,17 +215,11 @@ func (r *Registrar) tell(problem string) {
 	}
 }
 
-type operation struct {
-	Op    string `json:"op"`
-	Path  string `json:"path"`
-	Value any    `json:"value"`
-}
-
 // rulesPatch sets the rules of entries, of just the version that was read.
 func rulesPatch(version string, rules map[int][]admissionregistrationv1.RuleWithOperations) ([]byte, error) {
-	operations := []operation{{"test", "/metadata/resourceVersion", version}}
+	operations := []manifest.PatchOperation{{"test", "/metadata/resourceVersion", version}}
 	for i, r := range rules {
-		operations = append(operations, operation{"add", fmt.Sprintf("/webhooks/%d/rules", i), r})
+		operations = append(operations, manifest.PatchOperation{"add", fmt.Sprintf("/webhooks/%d/rules", i), r})
 	}
 	return json.Marshal(operations)
 }

@@ -23,7 +23,7 @@ text { fill: #9da7b3; } .axis { stroke: #30363d; } rect.back { fill: #0d1117; }
 
 // Picture writes the pods of all results over time as an SVG by itself, with what each of them
 // holds below it.
-func Picture(w io.Writer, results []simulate.Result) error {
+func Picture(w io.Writer, results []simulate.Simulation) error {
 	chart := together(results).Chart
 	height := chartHeight + 24*float64(len(results))
 	head := fmt.Sprintf(`viewBox="0 0 %g %g"`, chartWidth, chartHeight)

@@ -32,7 +32,7 @@ func TestThePictureOfTheReadme(t *testing.T) {
 	require.NoError(t, err)
 	arrivals, err := load.Poisson(service.Mean(), 1)
 	require.NoError(t, err)
-	var results []simulate.Result
+	var results []simulate.Simulation
 	for _, name := range []string{"warm", "tuned"} {
 		docs, err := offline.ReadDocuments([]string{"../../examples/simulate/" + name + ".yaml"}, nil)
 		require.NoError(t, err)
@@ -64,11 +64,11 @@ func TestWhatObjectsSayIsTextAndNothingElse(t *testing.T) {
 	var out bytes.Buffer
 	require.NoError(t, report.Audit(&out, audit.Report{Objects: 1, Findings: []audit.Finding{finding}}, []audit.Finding{finding},
 		[]audit.BudgetUse{{Name: evil, Max: 1, Holders: []v1alpha1.Holder{{Namespace: evil, Name: evil}}}}, time.Now()))
-	r := simulate.Result{Manifest: evil, Workload: evil, Load: evil, Seconds: 2, Series: []simulate.Point{{}, {Time: 1}}, CutOff: &simulate.CutOff{From: evil},
+	r := simulate.Simulation{Manifest: evil, Workload: evil, Load: evil, Seconds: 2, Series: []simulate.Point{{}, {Time: 1}}, CutOff: &simulate.CutOff{From: evil},
 		Refused: []string{evil}, Lowered: map[string]string{evil: evil}, Beyond: []simulate.Beyond{{From: evil}, {From: evil, Seconds: 1}},
 		Suggestion: &simulate.Suggestion{Changes: map[string]string{evil: evil}, At: evil}}
-	require.NoError(t, report.Simulation(&out, []simulate.Result{r}, []string{evil}))
-	require.NoError(t, report.Picture(&out, []simulate.Result{r}))
+	require.NoError(t, report.Simulation(&out, []simulate.Simulation{r}, []string{evil}))
+	require.NoError(t, report.Picture(&out, []simulate.Simulation{r}))
 	assert.NotContains(t, out.String(), "<script>alert")
 	assert.NotContains(t, out.String(), "<img")
 }

@@ -12,27 +12,27 @@ import (
 	"github.com/kubetorch/webhook/pkg/simulate"
 )
 
-// row is a figure of a simulation.
-type row struct {
+// statistic is a figure of a simulation.
+type statistic struct {
 	name     string
-	value    func(simulate.Result) float64
+	value    func(simulate.Simulation) float64
 	decimals int
 }
 
-var rows = []row{
-	{"peak pods", func(r simulate.Result) float64 { return float64(r.PeakPods) }, 0},
-	{"pod-hours", func(r simulate.Result) float64 { return r.PodHours }, 2},
-	{"GPU-hours", func(r simulate.Result) float64 { return r.GPUHours }, 2},
-	{"pods started", func(r simulate.Result) float64 { return float64(r.PodStarts) }, 0},
-	{"cold starts", func(r simulate.Result) float64 { return float64(r.ColdStarts) }, 0},
-	{"requests", func(r simulate.Result) float64 { return float64(r.Requests) }, 0},
-	{"requests that waited", func(r simulate.Result) float64 { return float64(r.WaitedRequests) }, 0},
-	{"seconds waited, all requests", func(r simulate.Result) float64 { return r.WaitSeconds }, 2},
-	{"longest wait of 99 %, seconds", func(r simulate.Result) float64 { return r.WaitP99 }, 2},
-	{"longest wait, seconds", func(r simulate.Result) float64 { return r.WaitMax }, 2},
-	{"requests unserved at the end", func(r simulate.Result) float64 { return float64(r.Unserved) }, 0},
+var rows = []statistic{
+	{"peak pods", func(r simulate.Simulation) float64 { return float64(r.PeakPods) }, 0},
+	{"pod-hours", func(r simulate.Simulation) float64 { return r.PodHours }, 2},
+	{"GPU-hours", func(r simulate.Simulation) float64 { return r.GPUHours }, 2},
+	{"pods started", func(r simulate.Simulation) float64 { return float64(r.PodStarts) }, 0},
+	{"cold starts", func(r simulate.Simulation) float64 { return float64(r.ColdStarts) }, 0},
+	{"requests", func(r simulate.Simulation) float64 { return float64(r.Requests) }, 0},
+	{"requests that waited", func(r simulate.Simulation) float64 { return float64(r.WaitedRequests) }, 0},
+	{"seconds waited, all requests", func(r simulate.Simulation) float64 { return r.WaitSeconds }, 2},
+	{"longest wait of 99 %, seconds", func(r simulate.Simulation) float64 { return r.WaitP99 }, 2},
+	{"longest wait, seconds", func(r simulate.Simulation) float64 { return r.WaitMax }, 2},
+	{"requests unserved at the end", func(r simulate.Simulation) float64 { return float64(r.Unserved) }, 0},
 	{"minutes in panic mode", panicMinutes, 1},
-	{"pod-hours cut off by max-scale", func(r simulate.Result) float64 {
+	{"pod-hours cut off by max-scale", func(r simulate.Simulation) float64 {
 		if r.CutOff == nil {
 			return 0
 		}
@@ -40,7 +40,7 @@ var rows = []row{
 	}, 2},
 }
 
-func panicMinutes(r simulate.Result) float64 {
+func panicMinutes(r simulate.Simulation) float64 {
 	sum := 0.
 	for _, s := range r.PanicSpans {
 		sum += s.To - s.From
@@ -49,7 +49,7 @@ func panicMinutes(r simulate.Result) float64 {
 }
 
 // label tells results apart: by the workload, and by the file where two have the same.
-func label(results []simulate.Result, i int) string {
+func label(results []simulate.Simulation, i int) string {
 	for j, r := range results {
 		if j != i && r.Workload == results[i].Workload {
 			return results[i].Workload + " (" + results[i].Manifest + ")"
@@ -59,7 +59,7 @@ func label(results []simulate.Result, i int) string {
 }
 
 // remarks word what kept a workload from pods, and what it is beyond.
-func remarks(r simulate.Result) []string {
+func remarks(r simulate.Simulation) []string {
 	var all []string
 	for _, reason := range r.Refused {
 		all = append(all, "refused as it is written: "+reason)
@@ -94,7 +94,7 @@ func remarks(r simulate.Result) []string {
 }
 
 // SimulationTable writes results as a table with a column for each workload.
-func SimulationTable(w io.Writer, results []simulate.Result, notes []string) error {
+func SimulationTable(w io.Writer, results []simulate.Simulation, notes []string) error {
 	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
 	for i := range results {
 		fmt.Fprintf(t, "\t%s", label(results, i))
@@ -129,7 +129,7 @@ func SimulationTable(w io.Writer, results []simulate.Result, notes []string) err
 }
 
 // suggestions writes them below the table.
-func suggestions(w io.Writer, results []simulate.Result) error {
+func suggestions(w io.Writer, results []simulate.Simulation) error {
 	for i, r := range results {
 		x := r.Suggestion
 		if x == nil || x.None != "" {
@@ -152,7 +152,7 @@ func suggestions(w io.Writer, results []simulate.Result) error {
 }
 
 // suggested words what comes of a suggestion.
-func suggested(r simulate.Result) string {
+func suggested(r simulate.Simulation) string {
 	x := r.Suggestion
 	unit, was, is := "GPU-hours", x.Before.GPUHours, x.After.GPUHours
 	if r.GPUsPerPod == 0 {
@@ -168,7 +168,7 @@ func suggested(r simulate.Result) string {
 }
 
 // suggestionSection is that of one workload.
-func suggestionSection(name string, r simulate.Result) Section {
+func suggestionSection(name string, r simulate.Simulation) Section {
 	s := Section{Title: "Suggestion for " + name, Text: []string{suggested(r) + "."}}
 	if x := r.Suggestion; len(x.Changes) > 0 {
 		s.Table = &Table{Caption: "In " + x.At, Columns: columns("key", "value")}
@@ -180,7 +180,7 @@ func suggestionSection(name string, r simulate.Result) Section {
 }
 
 // difference of the second result from the first.
-func difference(r row, results []simulate.Result) string {
+func difference(r statistic, results []simulate.Simulation) string {
 	a, b := r.value(results[0]), r.value(results[1])
 	text := decimal(b-a, r.decimals)
 	if b > a {
@@ -193,7 +193,7 @@ func difference(r row, results []simulate.Result) string {
 }
 
 // Simulation writes results as HTML.
-func Simulation(w io.Writer, results []simulate.Result, notes []string) error {
+func Simulation(w io.Writer, results []simulate.Simulation, notes []string) error {
 	p := Page{Title: "What manifests will do under a load", Notes: notes,
 		Intro: []string{"Simulated with the code of Knative's own autoscaler. Times are hours:minutes from the moment that the revision was ready."}}
 	overview := &Table{Caption: "Figures of each workload", Columns: columns("figure")}
@@ -227,7 +227,7 @@ func Simulation(w io.Writer, results []simulate.Result, notes []string) error {
 }
 
 // together draws the pods of all workloads.
-func together(results []simulate.Result) Section {
+func together(results []simulate.Simulation) Section {
 	c := lineChart{caption: "Pods over time", unit: "pods"}
 	t := &Table{Caption: "Pods over time", Columns: columns("#second")}
 	for i, r := range results {
@@ -246,7 +246,7 @@ func together(results []simulate.Result) Section {
 }
 
 // alone draws what one workload does.
-func alone(name string, r simulate.Result) []Section {
+func alone(name string, r simulate.Simulation) []Section {
 	podsChart := lineChart{caption: "Pods of " + name, unit: "pods", seconds: r.Seconds, every: every(r), lines: []Line{
 		{"pods, starting ones included", series(r, func(p simulate.Point) float64 { return float64(p.Pods) })},
 		{"ready", series(r, func(p simulate.Point) float64 { return p.Ready })},
@@ -275,7 +275,7 @@ func alone(name string, r simulate.Result) []Section {
 	return []Section{{Title: "Pods of " + name, Chart: podsChart.chart(), Table: podRows}, {Title: "Requests of " + name, Chart: load.chart(), Table: loadRows}}
 }
 
-func series(r simulate.Result, value func(simulate.Point) float64) []float64 {
+func series(r simulate.Simulation, value func(simulate.Point) float64) []float64 {
 	values := make([]float64, len(r.Series))
 	for i, p := range r.Series {
 		values[i] = value(p)
@@ -284,7 +284,7 @@ func series(r simulate.Result, value func(simulate.Point) float64) []float64 {
 }
 
 // every is how many seconds a point of the series stands for.
-func every(r simulate.Result) float64 {
+func every(r simulate.Simulation) float64 {
 	if len(r.Series) < 2 {
 		return r.Seconds
 	}

@@ -135,7 +135,7 @@ func (r *Request) asksTheSame() bool {
 	case ConfigurationKind:
 		return same("spec", "template")
 	case RevisionKind:
-		return same("spec") && scale() && !r.routes()
+		return same("spec") && scale() && !r.becomesRouted()
 	case RouteKind:
 		return same("spec", "traffic")
 	case AutoscalerKind:

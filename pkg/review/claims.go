@@ -2,7 +2,6 @@ package review
 
 import (
 	"context"
-	"maps"
 	"slices"
 	"strings"
 
@@ -238,7 +237,7 @@ func (r *Request) deploymentClaims(ctx context.Context, w World) ([]Claim, error
 	if err := r.raiseToAutoscalers(ctx, w, &d, old); err != nil {
 		return nil, err
 	}
-	left, err := r.leftOwner(ctx, w)
+	left, err := r.detached(ctx, w)
 	if err != nil {
 		return nil, err
 	}
@@ -281,11 +280,11 @@ func (r *Request) childClaims(ctx context.Context, w World) ([]Claim, error) {
 		return nil, err
 	}
 	c := newClaim(key(r.object, r.kind().Kind), r.kind().Kind, d, old)
-	left, err := r.leftOwner(ctx, w)
+	left, err := r.detached(ctx, w)
 	if err != nil {
 		return nil, err
 	}
-	if left || r.woken() || r.aimed() {
+	if left || r.startsRevision() || r.retargets() {
 		gone := false
 		if w.Live != nil {
 			if gone, err = r.dangles(ctx, r.live(w).inNamespace, r.object); err != nil {
@@ -310,7 +309,7 @@ func (r *Request) childClaims(ctx context.Context, w World) ([]Claim, error) {
 	if !Rises(claims) {
 		return nil, nil
 	}
-	for _, charged := range []func(context.Context, World) (bool, error){r.Covered, r.reachable} {
+	for _, charged := range []func(context.Context, World) (bool, error){r.Covered, r.alreadyRouted} {
 		if elsewhere, err := charged(ctx, w); elsewhere || err != nil {
 			return nil, err
 		}
@@ -322,81 +321,6 @@ func (r *Request) childClaims(ctx context.Context, w World) ([]Claim, error) {
 // to as many GPUs of further revisions.
 func stillNamed(old, now []workload.Part) []workload.Part {
 	return slices.DeleteFunc(slices.Clone(old), func(p workload.Part) bool { return !slices.ContainsFunc(now, p.Equal) })
-}
-
-// leftOwner tells whether an update takes an object from the owner that answered for it.
-// The garbage collector does so for an owner that is deleted without its children: its entry
-// stays until they are counted by themselves, unless it is part of a root that goes on.
-func (r *Request) leftOwner(ctx context.Context, w World) (bool, error) {
-	if r.old == nil || manifest.Equal(manifest.At(r.old, "metadata", "ownerReferences"), manifest.At(r.object, "metadata", "ownerReferences")) {
-		return false, nil
-	}
-	kind, ok := owners[r.kind()]
-	if r.isDeployment() {
-		kind, ok = RevisionKind, true
-	}
-	name, uid := controllerOf(r.old, kind)
-	if !ok || uid == "" {
-		return false, nil
-	}
-	if still, same := controllerOf(r.object, kind); still == name && same == uid {
-		return false, nil // it has another owner beside it
-	}
-	owner, err := r.live(w).get(ctx, kind, name)
-	if err != nil || manifest.Text(owner, "metadata", "uid") != uid || manifest.Text(owner, "metadata", "deletionTimestamp") == "" {
-		return true, err
-	}
-	goes, err := r.live(w).rootGoes(ctx, kind, owner)
-	return !goes, err
-}
-
-// woken tells whether an update has Knative give pods to a Revision that may have none: it
-// marks the Revision as routed, or changes its scale.
-func (r *Request) woken() bool {
-	return r.kind() == RevisionKind && r.old != nil && (r.routes() || !maps.Equal(scaleOf(r.old), scaleOf(r.object)))
-}
-
-// aimed tells whether an update has a PodAutoscaler scale something else: its Revision may
-// have answered for it so far.
-func (r *Request) aimed() bool {
-	return r.kind() == AutoscalerKind && r.old != nil && workload.ScaledDeployment(r.old) != workload.ScaledDeployment(r.object)
-}
-
-// routes tells whether an update marks a Revision as routed, or no longer as one that is
-// not: of what is not marked at all, Knative keeps the pods that min-scale asks for.
-func (r *Request) routes() bool {
-	const state, active, reserve = "serving.knative.dev/routingState", "active", "reserve"
-	now, was := manifest.Text(r.object, "metadata", "labels", state), manifest.Text(r.old, "metadata", "labels", state)
-	return r.kind() == RevisionKind && now != was && (now == active || was == reserve)
-}
-
-// reachable tells whether a Revision that asks for no more than before is one that traffic
-// goes to: then that was charged where the traffic is written. What a status says of that may be a
-// tenant's word.
-func (r *Request) reachable(ctx context.Context, w World) (bool, error) {
-	if r.kind() != RevisionKind || r.old == nil || w.Live == nil {
-		return false, nil
-	}
-	if left, err := r.leftOwner(ctx, w); left || err != nil {
-		return false, err
-	}
-	gpus := r.selection(w).GPUResources()
-	now, was := workload.RevisionUsage(r.object, w.Knative, gpus), workload.RevisionUsage(r.old, w.Knative, gpus)
-	if now.Claim > was.Claim || now.Outgrows(&was) {
-		return false, nil
-	}
-	name := manifest.Text(r.object, "metadata", "name")
-	configuration, uid := controllerOf(r.object, ConfigurationKind)
-	owner, err := r.live(w).get(ctx, ConfigurationKind, configuration)
-	if err != nil || (manifest.Text(owner, "metadata", "uid") == uid && revisionOf(owner) == name) {
-		return err == nil, err
-	}
-	service, err := r.live(w).get(ctx, ServiceKind, configuration)
-	if err != nil || specNames(service)[name] {
-		return err == nil, err
-	}
-	routes, err := r.live(w).all(ctx, RouteKind)
-	return slices.ContainsFunc(routes, func(route manifest.Object) bool { return specNames(route)[name] }), err
 }
 
 // BudgetClaim is a claim as one budget counts it.

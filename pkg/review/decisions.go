@@ -7,23 +7,23 @@ import (
 	"github.com/kubetorch/webhook/pkg/policy"
 )
 
-// Outcome is what became of a request that broke a bound.
-type Outcome string
+// DecisionOutcome is what became of a request that broke a bound.
+type DecisionOutcome string
 
 // The outcomes. All but Denied are of requests that were admitted, or refused for another
 // reason.
 const (
-	Denied  Outcome = "denied"
-	Clamped Outcome = "clamped"
-	Warned  Outcome = "warned"
-	Audited Outcome = "audited"
+	Denied  DecisionOutcome = "denied"
+	Clamped DecisionOutcome = "clamped"
+	Warned  DecisionOutcome = "warned"
+	Audited DecisionOutcome = "audited"
 )
 
 // Decision is a bound that a request broke.
 type Decision struct {
 	Policy, Bound string
 	Enforcement   v1alpha1.Enforcement
-	Outcome       Outcome
+	Outcome       DecisionOutcome
 }
 
 // Decisions are what policies decided in the answer that was given, each bound once. A dry
@@ -39,7 +39,7 @@ func (r *Request) Decisions() []Decision {
 // validating step, and clamped in the mutating one.
 func (v *Verdict) decisions(mutating bool) []Decision {
 	var all []Decision
-	add := func(outcome Outcome, violations []policy.Violation) {
+	add := func(outcome DecisionOutcome, violations []policy.Violation) {
 		for _, x := range violations {
 			if d := (Decision{x.Policy, x.Bound, x.Enforcement, outcome}); !slices.Contains(all, d) {
 				all = append(all, d)

@@ -144,7 +144,7 @@ func (r *Request) with(deployment manifest.Object, exempt []string) *Request {
 }
 
 // recordExemptions makes the record what it is to be.
-func (r *Request) recordExemptions(w World) []expand.Operation {
+func (r *Request) recordExemptions(w World) []manifest.PatchOperation {
 	text, under := strings.Join(r.carried(w), ","), ""
 	if text != "" {
 		under = w.Registered
@@ -153,13 +153,13 @@ func (r *Request) recordExemptions(w World) []expand.Operation {
 }
 
 // keep makes an annotation what it is to be; an empty one is not there.
-func (r *Request) keep(key, text string) []expand.Operation {
+func (r *Request) keep(key, text string) []manifest.PatchOperation {
 	annotations := manifest.Map(r.object, "metadata", "annotations")
 	now, there := annotations[key]
 	switch {
 	case text == "" && there:
 		delete(annotations, key)
-		return []expand.Operation{{Op: "remove", Path: expand.Pointer("metadata", "annotations", key)}}
+		return []manifest.PatchOperation{{Op: "remove", Path: expand.Pointer("metadata", "annotations", key)}}
 	case text != "" && now != text:
 		return r.annotate(key, text)
 	}

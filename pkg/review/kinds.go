@@ -23,7 +23,7 @@ const (
 
 // Unscalable are the kinds that run pods and cannot be autoscaled, by resource. On any
 // other kind the label means nothing: overlays put labels on everything.
-var Unscalable = map[schema.GroupResource]Kind{
+var Unscalable = map[schema.GroupResource]UnscalableKind{
 	{Group: "apps", Resource: "statefulsets"}:              {"StatefulSet", stateful},
 	{Group: "apps", Resource: "daemonsets"}:                {"DaemonSet", daemon},
 	{Group: "batch", Resource: "jobs"}:                     {"Job", distributed},
@@ -45,14 +45,14 @@ func init() {
 	for _, k := range workload.BuiltInOperators().Kinds {
 		resource := schema.GroupResource{Group: k.Group, Resource: k.Resource}
 		if _, ok := Unscalable[resource]; !ok {
-			Unscalable[resource] = Kind{k.Kind, operated}
+			Unscalable[resource] = UnscalableKind{k.Kind, operated}
 		}
 		unscalable[k.GroupKind()] = Unscalable[resource].Why
 	}
 }
 
-// Kind is one that cannot be autoscaled, and why.
-type Kind struct{ Name, Why string }
+// UnscalableKind is one that cannot be autoscaled, and why.
+type UnscalableKind struct{ Name, Why string }
 
 var unscalable = func() map[schema.GroupKind]string {
 	kinds := make(map[schema.GroupKind]string, len(Unscalable))

@@ -29,7 +29,7 @@ func MakesPods(kind schema.GroupKind) bool { return (&Request{of: kind}).hasPods
 func AsksForDevices(o manifest.Object) bool { return asksForDevices(o) }
 
 // Room is what an object leaves of the bounds that hold for it.
-func (r *Request) Room(w World, d workload.Usage) []policy.Room { return r.selection(w).Room(d) }
+func (r *Request) Room(w World, d workload.Usage) []policy.Headroom { return r.selection(w).Room(d) }
 
 // ForObject is the request that creating an object would make. The object must be of a
 // kind that Concerns or Judges is true for, or a Deployment.

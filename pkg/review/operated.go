@@ -124,38 +124,6 @@ func (r *Request) abandoned(ctx context.Context, in inNamespace, row *workload.O
 	return left, nil
 }
 
-// resolveLeaving reads whether an update takes an object from the one of an operator's kind that answered for
-// it, which goes on, so that its operator makes another in the object's place; or from what answered for it and
-// is gone.
-func (r *Request) resolveLeaving(ctx context.Context, w World, in inNamespace) (err error) {
-	ref, ok := workload.Controller(r.old)
-	if now, still := workload.Controller(r.object); !ok || (still && now == ref) {
-		return nil
-	}
-	if r.of != workload.PodKind && r.of != workload.ResourceClaimKind {
-		r.related.leaves, err = r.dangles(ctx, in, r.old)
-	}
-	if _, ofKubernetes := workload.Owner(r.old); err != nil || (ofKubernetes && !r.related.leaves) {
-		return err // what it belongs to is read for it
-	}
-	if !r.related.leaves {
-		root, _, err := r.rootOf(ctx, in, r.old)
-		if err != nil || root == nil || manifest.Text(root, "metadata", "deletionTimestamp") != "" {
-			return err // then what is left is counted by itself
-		}
-		r.related.leaves = true
-	}
-	row, ok := r.operators.For(r.of)
-	if !ok || !row.Charged() {
-		return nil
-	}
-	if err := r.readClaims(ctx, w, in, r.old); err != nil {
-		return err
-	}
-	r.related.madeOfOld, err = r.madeOf(ctx, in, r.old, row, "")
-	return err
-}
-
 // madeOf is what was made of an object of an operator's kind, as a count finds it, without the object of
 // a UID.
 func (r *Request) madeOf(ctx context.Context, in inNamespace, root manifest.Object, row *workload.OperatorKind, without string) ([]workload.Part, error) {

@@ -35,7 +35,7 @@ func (r *Request) readAllClaims(ctx context.Context, w World, in inNamespace) er
 }
 
 // countBy counts resource claims too.
-func (r *Request) countBy(w World, claims *workload.Claims) {
+func (r *Request) countBy(w World, claims *workload.ClaimIndex) {
 	claims.AdminAccess = func(namespace string) bool { return adminAccess(w, namespace) }
 	claims.Assume = w.Documents || w.Cluster == nil
 	selected := r.selection(w).WithClaims(claims, r.raw.Namespace)

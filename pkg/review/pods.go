@@ -1,7 +1,6 @@
 package review
 
 import (
-	"context"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -216,20 +215,6 @@ func (r *Request) movedClaims(w World, d workload.Usage) []Claim {
 		return nil
 	}
 	return []Claim{c}
-}
-
-// isOrphaned tells whether an object is taken from its owner, which is being deleted, while its root goes on.
-func (r *Request) isOrphaned(ctx context.Context, in inNamespace) (bool, error) {
-	owner := r.related.oldOwner
-	if owner == nil || r.related.owner != nil || manifest.Text(owner, "metadata", "deletionTimestamp") == "" {
-		return false, nil
-	}
-	goes, err := in.rootGoes(ctx, owner)
-	if err != nil || !goes {
-		return !goes, err
-	}
-	root, _, err := r.rootOf(ctx, in, owner)
-	return root != nil && manifest.Text(root, "metadata", "deletionTimestamp") == "", err
 }
 
 // statusClaims refuse, where a budget counts them, that somebody says of GPUs that they are not used any

@@ -62,7 +62,7 @@ func (r *Request) claimsMore(ctx context.Context, w World) (bool, error) {
 	w.Policies = w.Policies.Counting(workload.OnlyGPUs(""))
 	alone := *r
 	alone.plan = nil
-	selected := alone.selectPolicies(w).WithClaims(&workload.Claims{Assume: true}, r.raw.Namespace) // each is one GPU
+	selected := alone.selectPolicies(w).WithClaims(&workload.ClaimIndex{Assume: true}, r.raw.Namespace) // each is one GPU
 	alone.selected, alone.gpus = &selected, selected.GPUResources()
 	claims, err := alone.Claims(ctx, w)
 	return slices.ContainsFunc(claims, func(c Claim) bool { return !c.Settled && total(c.New) > total(c.Old) }), err

@@ -17,7 +17,7 @@ type TemplateUsers struct {
 	// Objects are those with pods that have resource claims.
 	Objects []manifest.Object
 	// Before and After are what their resource claims are counted by.
-	Before, After *workload.Claims
+	Before, After *workload.ClaimIndex
 	// Holders are what budgets count, as a count of all objects would find it.
 	Holders []TemplateHolder
 }
@@ -118,7 +118,9 @@ func (r *Request) templateClaims() []Claim {
 // names it.
 func (r *Request) uncounted() []Claim {
 	users := &r.related.users
-	by := func(claims *workload.Claims) workload.GPUResources { return r.gpus.WithClaims(claims, r.raw.Namespace) }
+	by := func(claims *workload.ClaimIndex) workload.GPUResources {
+		return r.gpus.WithClaims(claims, r.raw.Namespace)
+	}
 	named := slices.ContainsFunc(users.Objects, func(o manifest.Object) bool {
 		before, ok := r.usageOf(o, by(users.Before))
 		after, _ := r.usageOf(o, by(users.After))

@@ -24,7 +24,7 @@ import (
 
 // Verdict is what becomes of an object: refused for Errors or Denied, else admitted.
 type Verdict struct {
-	Patch    []expand.Operation
+	Patch    []manifest.PatchOperation
 	Warnings []string
 	Errors   field.ErrorList
 	Denied   []policy.Violation
@@ -32,7 +32,7 @@ type Verdict struct {
 	Warned, Audited, Clamped []policy.Violation
 	Settings                 []expand.Setting
 	Demand                   workload.Usage
-	Room                     []policy.Room
+	Room                     []policy.Headroom
 }
 
 // Refused tells whether the object is not admitted.

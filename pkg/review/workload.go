@@ -135,8 +135,8 @@ func (r *Request) refill(w World) expand.Result {
 	return result
 }
 
-func withoutCount(patch []expand.Operation) []expand.Operation {
-	return slices.DeleteFunc(patch, func(op expand.Operation) bool { return op.Path == "/spec/replicas" })
+func withoutCount(patch []manifest.PatchOperation) []manifest.PatchOperation {
+	return slices.DeleteFunc(patch, func(op manifest.PatchOperation) bool { return op.Path == "/spec/replicas" })
 }
 
 // scaleBack keeps a Deployment at 0 whose pods a Knative Service runs.
@@ -151,16 +151,16 @@ func (r *Request) scaleBack(w World) Verdict {
 }
 
 // setReplicas writes replicas, of a Deployment or of its scale.
-func (r *Request) setReplicas(n int64) []expand.Operation {
+func (r *Request) setReplicas(n int64) []manifest.PatchOperation {
 	if spec := manifest.Map(r.object, "spec"); spec != nil {
 		spec["replicas"] = n
 	}
-	return []expand.Operation{{Op: "add", Path: "/spec/replicas", Value: n}}
+	return []manifest.PatchOperation{{Op: "add", Path: "/spec/replicas", Value: n}}
 }
 
 // keepBookkeeping puts annotations back that an update lacks, as kubectl replace does.
-func (r *Request) keepBookkeeping() []expand.Operation {
-	var patch []expand.Operation
+func (r *Request) keepBookkeeping() []manifest.PatchOperation {
+	var patch []manifest.PatchOperation
 	was, now := manifest.Texts(r.old, "metadata", "annotations"), manifest.Texts(r.object, "metadata", "annotations")
 	for _, key := range handover.Bookkeeping {
 		if value, had := was[key]; had {
@@ -173,7 +173,7 @@ func (r *Request) keepBookkeeping() []expand.Operation {
 }
 
 // annotate sets an annotation, unless the metadata is no object: then there is nowhere to set it.
-func (r *Request) annotate(key, value string) []expand.Operation {
+func (r *Request) annotate(key, value string) []manifest.PatchOperation {
 	metadata := manifest.Map(r.object, "metadata")
 	if metadata == nil {
 		return nil
@@ -181,10 +181,10 @@ func (r *Request) annotate(key, value string) []expand.Operation {
 	annotations := manifest.Map(metadata, "annotations")
 	if annotations == nil {
 		metadata["annotations"] = manifest.Object{key: value}
-		return []expand.Operation{{Op: "add", Path: "/metadata/annotations", Value: manifest.Object{key: value}}}
+		return []manifest.PatchOperation{{Op: "add", Path: "/metadata/annotations", Value: manifest.Object{key: value}}}
 	}
 	annotations[key] = value
-	return []expand.Operation{{Op: "add", Path: expand.Pointer("metadata", "annotations", key), Value: value}}
+	return []manifest.PatchOperation{{Op: "add", Path: expand.Pointer("metadata", "annotations", key), Value: value}}
 }
 
 // sameWorkload tells whether an update leaves alone what a Knative Service is made from.

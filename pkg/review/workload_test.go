@@ -12,7 +12,6 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/kubetorch/webhook/pkg/deployments/handover"
-	"github.com/kubetorch/webhook/pkg/expand"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/review"
 )
@@ -64,7 +63,7 @@ func knativeWith(service string) review.Cluster {
 // patches are the operations of an answer, by path.
 func patches(t *testing.T, a *admissionv1.AdmissionResponse) map[string]any {
 	t.Helper()
-	var operations []expand.Operation
+	var operations []manifest.PatchOperation
 	if len(a.Patch) > 0 {
 		require.NoError(t, json.Unmarshal(a.Patch, &operations))
 	}

@@ -40,7 +40,7 @@ type hpa struct {
 	history []recommendation
 }
 
-func newHPA(s Settings, perRequest float64) *hpa {
+func newHPA(s ScalingSettings, perRequest float64) *hpa {
 	pa := s.podAutoscaler()
 	least, most := pa.ScaleBounds(s.Autoscaler)
 	h := &hpa{least: max(int(least), 1), most: int(most), target: math.Ceil(s.percent()) / 100, perRequest: perRequest, request: s.CPU, down: hpaDelay, since: epoch}

@@ -38,7 +38,7 @@ var (
 		"a night without requests":          "daily:0,0.2,peak=6h",
 		"a concurrency":                     "spike:3,17,at=8m,length=20m,for=1h,unit=concurrency",
 	}
-	settingsOf = map[string]simulate.Settings{
+	settingsOf = map[string]simulate.ScalingSettings{
 		"as Knative comes":          settings(0, nil),
 		"one request in a pod":      settings(1, map[string]string{knative.MaxScaleKey: "20", "autoscaling.knative.dev/target-burst-capacity": "-1"}),
 		"kubetorch's defaults":      settings(10, map[string]string{knative.TargetKey: "5", knative.MaxScaleKey: "10", knative.ScaleDownDelayKey: "1m", knative.RetentionKey: "10m"}),
@@ -56,7 +56,7 @@ type knativeAutoscaler struct {
 	err       error
 }
 
-func newKnativeAutoscaler(t *testing.T, s simulate.Settings) *knativeAutoscaler {
+func newKnativeAutoscaler(t *testing.T, s simulate.ScalingSettings) *knativeAutoscaler {
 	t.Helper()
 	pa := &autoscalingv1alpha1.PodAutoscaler{ObjectMeta: metav1.ObjectMeta{Namespace: "n", Name: "r", Annotations: s.Annotations},
 		Spec: autoscalingv1alpha1.PodAutoscalerSpec{ContainerConcurrency: s.Concurrency, Reachability: autoscalingv1alpha1.ReachabilityReachable}}

@@ -60,7 +60,7 @@ type same struct {
 	skipped       time.Time
 }
 
-func newKPA(s Settings) *kpa {
+func newKPA(s ScalingSettings) *kpa {
 	pa := s.podAutoscaler()
 	d := resources.MakeDecider(pa, s.Autoscaler)
 	metric := aresources.MakeMetric(pa, "scraped", s.Autoscaler)

@@ -141,7 +141,7 @@ func (a *autoscalerState) become(c condition, now time.Time) {
 }
 
 // boundsOf reads the bounds as Knative does.
-func boundsOf(s Settings, d *scaling.Decider) bounds {
+func boundsOf(s ScalingSettings, d *scaling.Decider) bounds {
 	pa := s.podAutoscaler()
 	b := bounds{initialScale: d.Spec.InitialScale, stableWindow: d.Spec.StableWindow, retention: s.Autoscaler.ScaleToZeroPodRetentionPeriod,
 		grace: s.Autoscaler.ScaleToZeroGracePeriod, activationTimeout: s.ProgressDeadline + activationTimeoutBuffer,

@@ -2,8 +2,8 @@ package simulate
 
 import "math"
 
-// Result is what became of one workload under a load.
-type Result struct {
+// Simulation is what became of one workload under a load.
+type Simulation struct {
 	// Manifest is the file, and Workload its kind, namespace and name.
 	Manifest string `json:"manifest"`
 	Workload string `json:"workload"`
@@ -65,8 +65,8 @@ type CutOff struct {
 	PodHours float64 `json:"podHours"`
 }
 
-// Limit is a number of pods that somebody is told about, and nothing holds them to.
-type Limit struct {
+// ReachedLimit is a number of pods that somebody is told about, and nothing holds them to.
+type ReachedLimit struct {
 	// From says whose it is.
 	From string
 	Pods int
@@ -98,7 +98,7 @@ type Point struct {
 	Panic       bool    `json:"panic"`
 }
 
-func (r *Result) round() {
+func (r *Simulation) round() {
 	for _, v := range []*float64{&r.PodHours, &r.GPUHours} {
 		*v = math.Round(*v*1e4) / 1e4
 	}

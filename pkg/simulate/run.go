@@ -13,7 +13,7 @@ const Drain = 30 * time.Second
 
 // Input is what a simulation depends on.
 type Input struct {
-	Settings Settings
+	Settings ScalingSettings
 	Arrivals Arrivals
 	// Service is how long requests take, Startup how long pods take to become ready.
 	Service, Startup Durations
@@ -69,7 +69,7 @@ type simulation struct {
 	scaler   scaler
 	pods     pods
 	requests *requests
-	result   Result
+	result   Simulation
 	series   *series
 	recent   recent
 
@@ -81,14 +81,14 @@ type simulation struct {
 }
 
 // Run simulates.
-func Run(in Input) (Result, error) {
+func Run(in Input) (Simulation, error) {
 	if err := in.Settings.validate(); err != nil {
-		return Result{}, err
+		return Simulation{}, err
 	}
 	s := &simulation{Input: in, requests: newRequests(in.Service)}
 	if in.Settings.class() == knautoscaling.HPA {
 		if in.CPUPerRequest <= 0 {
-			return Result{}, fmt.Errorf("class hpa scales by cpu: say how much of it a request costs (--cpu-per-request)")
+			return Simulation{}, fmt.Errorf("class hpa scales by cpu: say how much of it a request costs (--cpu-per-request)")
 		}
 		s.scaler = newHPA(in.Settings, in.CPUPerRequest/max(in.Service.Mean(), 1e-3))
 	} else {

@@ -14,11 +14,11 @@ import (
 )
 
 // settings are those of a template with these annotations.
-func settings(concurrency int64, annotations map[string]string) simulate.Settings {
+func settings(concurrency int64, annotations map[string]string) simulate.ScalingSettings {
 	all := map[string]string{knative.ClassKey: "kpa.autoscaling.knative.dev", knative.MetricKey: "concurrency"}
 	maps.Copy(all, annotations)
 	c := knative.Default()
-	return simulate.Settings{Annotations: all, Concurrency: concurrency, GPUs: 1, Autoscaler: c.Autoscaler(), ProgressDeadline: c.ProgressDeadline()}
+	return simulate.ScalingSettings{Annotations: all, Concurrency: concurrency, GPUs: 1, Autoscaler: c.Autoscaler(), ProgressDeadline: c.ProgressDeadline()}
 }
 
 func durations(t testing.TB, text string) simulate.Durations {
@@ -53,7 +53,7 @@ func BenchmarkThreeDaysUnderTenSettings(b *testing.B) {
 	}
 }
 
-func run(t *testing.T, shape, service, startup string, s simulate.Settings) simulate.Result {
+func run(t *testing.T, shape, service, startup string, s simulate.ScalingSettings) simulate.Simulation {
 	t.Helper()
 	load, err := simulate.ParseShape(shape)
 	require.NoError(t, err)
@@ -114,7 +114,7 @@ func TestTheQueueOfTheStartIsNotWhatTheLoadNeeds(t *testing.T) {
 
 func TestPodsBeyondALimitAreCounted(t *testing.T) {
 	s := settings(0, map[string]string{knative.TargetKey: "10", knative.UtilizationKey: "100"})
-	s.Limits = []simulate.Limit{{From: "budget b (Warn)", Pods: 3}, {From: "policy p (Audit)", Pods: 5}}
+	s.Limits = []simulate.ReachedLimit{{From: "budget b (Warn)", Pods: 3}, {From: "policy p (Audit)", Pods: 5}}
 	r := run(t, "constant:40,for=1h", "1s", "0s", s)
 	last := r.Series[len(r.Series)-1]
 	require.Equal(t, 4, last.Pods)
@@ -174,13 +174,13 @@ func TestWhatCannotBeSimulatedIsSaid(t *testing.T) {
 
 func TestSearchFindsFewerGPUHoursWithinTheLimit(t *testing.T) {
 	tried := []simulate.Values{{Parameter: "target", Texts: []string{"1", "5", "10"}}, {Parameter: "min-scale", Texts: []string{"0", "1"}}}
-	world := map[[2]string]simulate.Result{
+	world := map[[2]string]simulate.Simulation{
 		{"", ""}: {GPUHours: 50, WaitP99: 0}, {"1", ""}: {GPUHours: 90}, {"5", ""}: {GPUHours: 30, WaitP99: 1}, {"10", ""}: {GPUHours: 10, WaitP99: 9},
 		{"5", "0"}: {GPUHours: 20, WaitP99: 4}, {"5", "1"}: {GPUHours: 25, WaitP99: 0}, {"1", "0"}: {GPUHours: 80}, {"10", "0"}: {GPUHours: 5, WaitP99: 30}, {"10", "1"}: {GPUHours: 12, WaitP99: 2}, {"1", "1"}: {GPUHours: 90},
 	}
-	simulated := func(p simulate.Parameters) (simulate.Result, error) {
+	simulated := func(p simulate.Parameters) (simulate.Simulation, error) {
 		if p["min-scale"] == "0" && p["target"] == "5" {
-			return simulate.Result{}, assert.AnError // a policy refuses it
+			return simulate.Simulation{}, assert.AnError // a policy refuses it
 		}
 		return world[[2]string{p["target"], p["min-scale"]}], nil
 	}

@@ -15,8 +15,8 @@ import (
 	"github.com/kubetorch/webhook/pkg/manifest"
 )
 
-// Settings are what decides how a workload scales.
-type Settings struct {
+// ScalingSettings are what decides how a workload scales.
+type ScalingSettings struct {
 	// Annotations of the revision template, as they are after expansion.
 	Annotations map[string]string
 	// Concurrency is the limit of requests in one pod at a time; 0 is no limit.
@@ -31,14 +31,14 @@ type Settings struct {
 	// MaxScaleFrom says who set the maximum, such as policy platform.
 	MaxScaleFrom string
 	// Limits are those that the result tells of.
-	Limits []Limit
+	Limits []ReachedLimit
 }
 
 // SettingsOf reads the settings of an expanded Knative Service. GPUs of one pod are
 // counted elsewhere, since policies say what counts.
-func SettingsOf(service manifest.Object, gpus int64, config *knative.Config) (Settings, error) {
+func SettingsOf(service manifest.Object, gpus int64, config *knative.Config) (ScalingSettings, error) {
 	template := manifest.Map(service, "spec", "template")
-	s := Settings{Annotations: manifest.Texts(template, "metadata", "annotations"), GPUs: gpus,
+	s := ScalingSettings{Annotations: manifest.Texts(template, "metadata", "annotations"), GPUs: gpus,
 		Autoscaler: config.Autoscaler(), ProgressDeadline: config.ProgressDeadline(), Concurrency: config.ConcurrencyDefault()}
 	if limit, ok := manifest.Whole(template, "spec", "containerConcurrency"); ok {
 		s.Concurrency = limit
@@ -57,7 +57,7 @@ func SettingsOf(service manifest.Object, gpus int64, config *knative.Config) (Se
 	return s, s.validate()
 }
 
-func (s Settings) validate() error {
+func (s ScalingSettings) validate() error {
 	if s.class() != knautoscaling.HPA {
 		return nil
 	}
@@ -70,7 +70,7 @@ func (s Settings) validate() error {
 	return nil
 }
 
-func (s Settings) class() string {
+func (s ScalingSettings) class() string {
 	if class := s.Annotations[knative.ClassKey]; class != "" {
 		return class
 	}
@@ -78,7 +78,7 @@ func (s Settings) class() string {
 }
 
 // podAutoscaler is what Knative's revision reconciler makes of the template.
-func (s Settings) podAutoscaler() *autoscalingv1alpha1.PodAutoscaler {
+func (s ScalingSettings) podAutoscaler() *autoscalingv1alpha1.PodAutoscaler {
 	return &autoscalingv1alpha1.PodAutoscaler{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "simulated", Name: "revision", Annotations: s.Annotations},
 		Spec: autoscalingv1alpha1.PodAutoscalerSpec{
@@ -89,7 +89,7 @@ func (s Settings) podAutoscaler() *autoscalingv1alpha1.PodAutoscaler {
 }
 
 // target of class hpa, in percent of the request.
-func (s Settings) percent() float64 {
+func (s ScalingSettings) percent() float64 {
 	target, err := strconv.ParseFloat(s.Annotations[knative.TargetKey], 64)
 	if err != nil {
 		return hpaTarget

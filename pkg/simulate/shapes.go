@@ -14,14 +14,14 @@ import (
 const ShapeSyntax = "constant:RATE[,for=1h], spike:BASE,PEAK[,at=10m][,length=5m][,for=1h] or daily:LOW,HIGH[,peak=14h][,for=24h], " +
 	"with rates in requests per second, or at a time with ,unit=concurrency"
 
-// shape is a load that is described by a few numbers.
-type shape struct {
+// loadShape is a load that is described by a few numbers.
+type loadShape struct {
 	rates    []string // in the order in which they stand, as positions or by name
 	defaults map[string]time.Duration
 	spans    func(rates []float64, times map[string]time.Duration) []Span
 }
 
-var shapes = map[string]shape{
+var shapes = map[string]loadShape{
 	"constant": {[]string{"rate"}, map[string]time.Duration{"for": time.Hour}, func(rates []float64, times map[string]time.Duration) []Span {
 		return []Span{{times["for"].Seconds(), rates[0]}}
 	}},
@@ -76,7 +76,7 @@ func ParseShape(text string) (*Load, error) {
 }
 
 // part reads one part of a shape.
-func (s shape) part(l *Load, part string, rates *[]float64, times map[string]time.Duration) error {
+func (s loadShape) part(l *Load, part string, rates *[]float64, times map[string]time.Duration) error {
 	key, value, named := strings.Cut(part, "=")
 	if !named {
 		if len(*rates) == len(s.rates) {

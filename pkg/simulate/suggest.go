@@ -14,7 +14,7 @@ type Parameters map[string]string
 // Candidate is a choice of parameters and what comes of it.
 type Candidate struct {
 	Parameters Parameters
-	Result     Result
+	Result     Simulation
 }
 
 // Suggestion is a change of a manifest, and what comes of it.
@@ -23,7 +23,7 @@ type Suggestion struct {
 	// changed.
 	Changes map[string]string `json:"changes"`
 	At      string            `json:"at"`
-	// Limit is how long 99 % of all requests may wait.
+	// ReachedLimit is how long 99 % of all requests may wait.
 	Limit  float64 `json:"limitSeconds"`
 	Before Figures `json:"before"`
 	After  Figures `json:"after"`
@@ -39,7 +39,7 @@ type Figures struct {
 }
 
 // FiguresOf are those of a result.
-func FiguresOf(r Result) Figures { return Figures{r.PodHours, r.GPUHours, r.WaitP99} }
+func FiguresOf(r Simulation) Figures { return Figures{r.PodHours, r.GPUHours, r.WaitP99} }
 
 // Search looks for the parameters that hold the fewest GPU-hours (pod-hours where pods have
 // no GPU) while 99 % of all requests wait no longer than Limit seconds.
@@ -48,7 +48,7 @@ type Search struct {
 	// Values to try, by parameter and in order.
 	Values []Values
 	// Simulate tells what comes of parameters. An error is for those that are refused.
-	Simulate func(Parameters) (Result, error)
+	Simulate func(Parameters) (Simulation, error)
 }
 
 // Values of one parameter.
@@ -118,7 +118,7 @@ func (s Search) bestOf(from Candidate, values Values) Candidate {
 }
 
 // better prefers to keep the limit, then fewer GPU-hours, then a shorter wait.
-func (s Search) better(a, b Result) bool {
+func (s Search) better(a, b Simulation) bool {
 	keepsA, keepsB := a.WaitP99 <= s.Limit, b.WaitP99 <= s.Limit
 	if keepsA != keepsB {
 		return keepsA

@@ -28,8 +28,8 @@ const (
 	Charge  = "charge"  // budgets are charged
 )
 
-// Options say where traces go.
-type Options struct {
+// ExportOptions say where traces go.
+type ExportOptions struct {
 	// Endpoint is the URL of an OTLP/HTTP collector, http://collector:4318 for example.
 	// Without a path it is /v1/traces there.
 	Endpoint string
@@ -50,7 +50,7 @@ type Tracer struct {
 
 // New starts a tracer. Spans are sent in the background; a collector that is away costs
 // spans, never an admission.
-func New(ctx context.Context, o Options) (*Tracer, error) {
+func New(ctx context.Context, o ExportOptions) (*Tracer, error) {
 	exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(o.Endpoint), otlptracehttp.WithTimeout(5*time.Second))
 	if err != nil {
 		return nil, fmt.Errorf("setting up traces to %s: %w", o.Endpoint, err)

@@ -41,7 +41,7 @@ type ListedGPU struct {
 type GPUResources struct {
 	rules *rules
 	// claims is what resource claims are looked up in; nil does not count them.
-	claims *Claims
+	claims *ClaimIndex
 	// namespace of the pods that are counted, and pod the one pod, if it is a stored one: its claims
 	// may have been made.
 	namespace string

@@ -18,8 +18,8 @@ const AdminAccessLabel = resourcev1.DRAAdminNamespaceLabelKey
 // give no device to their pods alone.
 func AdminAccess(namespace map[string]string) bool { return namespace[AdminAccessLabel] == "true" }
 
-// Claims are the ResourceClaimTemplates and ResourceClaims by which the devices of pods are counted.
-type Claims struct {
+// ClaimIndex are the ResourceClaimTemplates and ResourceClaims by which the devices of pods are counted.
+type ClaimIndex struct {
 	templates map[inPlace]manifest.Object
 	// made are the claims that say that they were made for a pod, by the pod's UID, in the order of
 	// their names.
@@ -40,8 +40,8 @@ func placeIn(o manifest.Object) inPlace {
 }
 
 // NewClaims looks claims up in objects; both kinds state their namespace, or none does.
-func NewClaims(templates, claims []manifest.Object) *Claims {
-	c := &Claims{templates: make(map[inPlace]manifest.Object, len(templates)), made: map[string][]manifest.Object{}}
+func NewClaims(templates, claims []manifest.Object) *ClaimIndex {
+	c := &ClaimIndex{templates: make(map[inPlace]manifest.Object, len(templates)), made: map[string][]manifest.Object{}}
 	for _, t := range templates {
 		c.templates[placeIn(t)] = t
 	}
@@ -51,7 +51,7 @@ func NewClaims(templates, claims []manifest.Object) *Claims {
 	return c
 }
 
-func (c *Claims) add(claim manifest.Object) {
+func (c *ClaimIndex) add(claim manifest.Object) {
 	ref, ok := Owner(claim)
 	if !ok {
 		return
@@ -63,7 +63,7 @@ func (c *Claims) add(claim manifest.Object) {
 }
 
 // template is the ResourceClaimTemplate of a name; nil if there is none.
-func (c *Claims) template(namespace, name string) manifest.Object {
+func (c *ClaimIndex) template(namespace, name string) manifest.Object {
 	if t := c.templates[inPlace{namespace, name}]; t != nil {
 		return t
 	}
@@ -99,7 +99,7 @@ func claimOfPod(claim, pod manifest.Object) string {
 
 // of is the ResourceClaim that was made for one of a pod's claims; nil if there is none yet. Of several
 // that say so it is the first by name; the others hold their devices by themselves.
-func (c *Claims) of(pod manifest.Object, entry string) manifest.Object {
+func (c *ClaimIndex) of(pod manifest.Object, entry string) manifest.Object {
 	if c == nil || pod == nil {
 		return nil
 	}
@@ -113,7 +113,7 @@ func (c *Claims) of(pod manifest.Object, entry string) manifest.Object {
 
 // Take counts a ResourceClaim that is about to be made with a pod, by whoever makes such claims, unless the
 // pod has one of its kind already. The status of the pod names the one for extended resources only later.
-func (c *Claims) Take(claim, pod manifest.Object) bool {
+func (c *ClaimIndex) Take(claim, pod manifest.Object) bool {
 	entry := claimOfPod(claim, pod)
 	if manifest.Text(claim, "metadata", "annotations", resourcev1.ExtendedResourceClaimAnnotation) == "true" {
 		entry = extendedEntry
@@ -127,7 +127,7 @@ func (c *Claims) Take(claim, pod manifest.Object) bool {
 }
 
 // Templates are the claims without those that were made already: what pods are admitted with.
-func (c *Claims) Templates() *Claims {
+func (c *ClaimIndex) Templates() *ClaimIndex {
 	templates := *c
 	templates.made, templates.taken = nil, nil
 	return &templates
@@ -135,21 +135,21 @@ func (c *Claims) Templates() *Claims {
 
 // Made are the claims without what they are made of: what was charged when it was made. What templates say now
 // of claims that are yet to be made, admissions may not have been asked about.
-func (c *Claims) Made() *Claims {
+func (c *ClaimIndex) Made() *ClaimIndex {
 	made := *c
 	made.templates = nil
 	return &made
 }
 
 // Templated tells whether there is any template.
-func (c *Claims) Templated() bool { return len(c.templates) > 0 }
+func (c *ClaimIndex) Templated() bool { return len(c.templates) > 0 }
 
 // taken is one of a pod's claims, by the pod's UID.
 type taken struct{ pod, entry string }
 
 // PartOf tells whether a ResourceClaim is counted with a pod: it was made for one of the pod's claims,
 // which has no other.
-func (c *Claims) PartOf(claim, pod manifest.Object) bool {
+func (c *ClaimIndex) PartOf(claim, pod manifest.Object) bool {
 	if pod == nil || !Belongs(claim, pod) {
 		return false
 	}
@@ -158,12 +158,12 @@ func (c *Claims) PartOf(claim, pod manifest.Object) bool {
 }
 
 // AnyMade tells whether any ResourceClaim says that it was made for a pod.
-func (c *Claims) AnyMade() bool { return len(c.made) > 0 }
+func (c *ClaimIndex) AnyMade() bool { return len(c.made) > 0 }
 
 // Left are the ResourceClaims that say that they were made for pods, and are part of none of those that are
 // there: their pods are gone, or have ended. Those that are being deleted, and that no other pod uses, no pod will
 // use again.
-func (c *Claims) Left(pods []manifest.Object) (left []manifest.Object) {
+func (c *ClaimIndex) Left(pods []manifest.Object) (left []manifest.Object) {
 	byUID := make(map[string]manifest.Object, len(pods))
 	for _, pod := range pods {
 		byUID[manifest.Text(pod, "metadata", "uid")] = pod
@@ -205,13 +205,13 @@ func (g GPUResources) AsksByClass(pod manifest.Object) bool {
 
 // WithClaims counts resource claims too, of pods in the one namespace, or, if it is empty, in that which
 // an object states.
-func (g GPUResources) WithClaims(claims *Claims, namespace string) GPUResources {
+func (g GPUResources) WithClaims(claims *ClaimIndex, namespace string) GPUResources {
 	g.claims, g.namespace = claims, namespace
 	return g
 }
 
-// Claims are what resource claims are counted by; nil if they are not counted.
-func (g GPUResources) Claims() *Claims { return g.claims }
+// ClaimIndex are what resource claims are counted by; nil if they are not counted.
+func (g GPUResources) Claims() *ClaimIndex { return g.claims }
 
 // in counts the pods of an object.
 func (g GPUResources) in(o manifest.Object) GPUResources {

@@ -141,7 +141,7 @@ func (t *trial) run() {
 	t.judgeExpansion(patched)
 }
 
-func (t *trial) apply(operations []expand.Operation, raw []byte) []byte {
+func (t *trial) apply(operations []manifest.PatchOperation, raw []byte) []byte {
 	if len(operations) == 0 {
 		return raw
 	}

@@ -7,7 +7,7 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/kubetorch/webhook/pkg/expand"
+	"github.com/kubetorch/webhook/pkg/manifest"
 )
 
 // documented are the only places of a Service that an expansion writes: single values,
@@ -28,7 +28,7 @@ var (
 )
 
 // undocumented names the places beyond the documented ones that a patch writes.
-func undocumented(patch []expand.Operation) []string {
+func undocumented(patch []manifest.PatchOperation) []string {
 	var places []string
 	var walk func(path string, value any)
 	walk = func(path string, value any) {
@@ -81,7 +81,7 @@ func lost(before, after any, path string) error {
 	}
 	switch a := before.(type) {
 	case nil:
-		if after != nil && len(undocumented([]expand.Operation{{Op: "add", Path: path, Value: after}})) > 0 {
+		if after != nil && len(undocumented([]manifest.PatchOperation{{Op: "add", Path: path, Value: after}})) > 0 {
 			return fmt.Errorf("%s: was null, became %v", path, after)
 		}
 		return nil
@@ -99,7 +99,7 @@ func lost(before, after any, path string) error {
 			}
 		}
 		for k, v := range b {
-			if _, present := a[k]; !present && len(undocumented([]expand.Operation{{Op: "add", Path: path + "/" + escape(k), Value: v}})) > 0 {
+			if _, present := a[k]; !present && len(undocumented([]manifest.PatchOperation{{Op: "add", Path: path + "/" + escape(k), Value: v}})) > 0 {
 				return fmt.Errorf("%s/%s: appeared", path, escape(k))
 			}
 		}

@@ -46,7 +46,7 @@ type Auditor struct {
 	OpenReports bool
 	// Events tells of policies that turn; nil does not.
 	Events  record.EventRecorder
-	Metrics *Metrics
+	Metrics *AuditMetrics
 	Log     logr.Logger
 
 	changed chan struct{}
@@ -140,7 +140,7 @@ func (a *Auditor) audit(ctx context.Context, now time.Time) error {
 	}
 	var report audit.Report
 	err = a.Lists.Use(ctx, func(objects *cluster.Objects) {
-		report = audit.Run(audit.Input{Policies: set, Knative: config, Served: objects.Knative, Objects: objects.All(), Namespaces: objects.Namespaces, Excluded: a.Excluded})
+		report = audit.Run(audit.Listing{Policies: set, Knative: config, Served: objects.Knative, Objects: objects.All(), Namespaces: objects.Namespaces, Excluded: a.Excluded})
 	})
 	if err != nil {
 		return errors.Join(err, a.write(ctx, now, stored, set.Describe(), func(d policy.Description, generation int64, before v1alpha1.ComputePolicyStatus) v1alpha1.ComputePolicyStatus {

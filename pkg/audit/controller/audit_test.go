@@ -68,7 +68,7 @@ func newCluster(t *testing.T, objects ...runtime.Object) (*dynamicfake.FakeDynam
 		cluster.ResourceClaims: "ResourceClaimList", cluster.ResourceClaimTemplates: "ResourceClaimTemplateList",
 		cluster.ComputePolicies: "ComputePolicyList", {Version: "v1", Resource: "namespaces"}: "NamespaceList",
 	}, objects...)
-	metrics, err := NewMetrics(prometheus.NewRegistry())
+	metrics, err := NewAuditMetrics(prometheus.NewRegistry())
 	require.NoError(t, err)
 	return client, New(Auditor{Client: client, Lists: cluster.NewLists(lists{client}), Knative: func() (*knative.Config, error) { return knative.Default(), nil },
 		Interval: 10 * time.Minute, Metrics: metrics, Log: logr.Discard()})

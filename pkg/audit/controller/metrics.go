@@ -9,8 +9,8 @@ import (
 	"github.com/kubetorch/webhook/pkg/metric"
 )
 
-// Metrics tell what audits find. Only the replica that leads has them.
-type Metrics struct {
+// AuditMetrics tell what audits find. Only the replica that leads has them.
+type AuditMetrics struct {
 	violations *prometheus.GaugeVec
 	exemptions *prometheus.GaugeVec
 	duration   prometheus.Histogram
@@ -22,9 +22,9 @@ type Metrics struct {
 
 type row struct{ policy, bound, enforcement string }
 
-// NewMetrics registers the metrics.
-func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
-	m := &Metrics{
+// NewAuditMetrics registers the metrics.
+func NewAuditMetrics(registry prometheus.Registerer) (*AuditMetrics, error) {
+	m := &AuditMetrics{
 		violations: metric.PolicyViolations.GaugeVec(), exemptions: metric.PolicyExemptionsEnded.GaugeVec(), duration: metric.AuditDuration.Histogram(),
 		failures: metric.AuditFailures.Counter(), success: metric.AuditSuccess.Gauge(),
 	}
@@ -35,7 +35,7 @@ func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
 }
 
 // found sets the gauges, with 0 for every bound that nothing breaks.
-func (m *Metrics) found(r audit.Report, at time.Time) {
+func (m *AuditMetrics) found(r audit.Report, at time.Time) {
 	now := map[row]float64{}
 	m.exemptions.Reset()
 	for _, d := range r.Policies {
@@ -51,7 +51,7 @@ func (m *Metrics) found(r audit.Report, at time.Time) {
 }
 
 // show replaces the rows; one that stays is never absent in between.
-func (m *Metrics) show(now map[row]float64) {
+func (m *AuditMetrics) show(now map[row]float64) {
 	for r, n := range now {
 		m.violations.WithLabelValues(r.policy, r.bound, r.enforcement).Set(n)
 	}
@@ -63,7 +63,7 @@ func (m *Metrics) show(now map[row]float64) {
 	m.shown = now
 }
 
-func (m *Metrics) ended(took time.Duration, now time.Time, success bool) {
+func (m *AuditMetrics) ended(took time.Duration, now time.Time, success bool) {
 	m.duration.Observe(took.Seconds())
 	if !success {
 		m.failures.Inc()
@@ -72,7 +72,7 @@ func (m *Metrics) ended(took time.Duration, now time.Time, success bool) {
 	m.success.Set(float64(now.Unix()))
 }
 
-func (m *Metrics) forget() {
+func (m *AuditMetrics) forget() {
 	m.show(nil)
 	m.exemptions.Reset()
 	m.success.Set(0)

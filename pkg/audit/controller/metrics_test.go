@@ -22,7 +22,7 @@ func TestTheMetricOfExemptionsCountsThoseThatHaveEnded(t *testing.T) {
 		return v1alpha1.Exemption{Users: []string{"eve"}, Until: &metav1.Time{Time: now.Add(d)}}
 	}
 	registry := prometheus.NewRegistry()
-	m, err := NewMetrics(registry)
+	m, err := NewAuditMetrics(registry)
 	require.NoError(t, err)
 	shown := func(rows ...string) {
 		t.Helper()

@@ -36,14 +36,14 @@ type Charger struct {
 	NamespaceWait time.Duration
 
 	store   Store
-	metrics *Metrics
+	metrics *WriteMetrics
 
 	mu      sync.Mutex
 	workers map[string]*worker
 }
 
 // NewCharger makes a charger. Metrics may be nil.
-func NewCharger(store Store, metrics *Metrics) *Charger {
+func NewCharger(store Store, metrics *WriteMetrics) *Charger {
 	return &Charger{store: store, metrics: metrics, workers: map[string]*worker{}}
 }
 

@@ -118,7 +118,7 @@ func TestThousandsAtOnceFillABudgetExactly(t *testing.T) {
 	s := newStore(counted("cluster", maximum))
 	s.latency = time.Millisecond
 	registry := prometheus.NewRegistry()
-	metrics, err := NewMetrics(registry)
+	metrics, err := NewWriteMetrics(registry)
 	require.NoError(t, err)
 	var chargers []*Charger
 	for range replicas {

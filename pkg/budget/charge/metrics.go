@@ -8,22 +8,22 @@ import (
 	"github.com/kubetorch/webhook/pkg/metric"
 )
 
-// Metrics count what happens to ledgers. A nil *Metrics counts nothing.
-type Metrics struct {
+// WriteMetrics count what happens to ledgers. A nil *WriteMetrics counts nothing.
+type WriteMetrics struct {
 	writes  *prometheus.CounterVec
 	charges *prometheus.CounterVec
 }
 
-// NewMetrics makes the counters and registers them.
-func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
-	m := &Metrics{writes: metric.BudgetWrites.CounterVec(), charges: metric.BudgetCharges.CounterVec()}
+// NewWriteMetrics makes the counters and registers them.
+func NewWriteMetrics(registry prometheus.Registerer) (*WriteMetrics, error) {
+	m := &WriteMetrics{writes: metric.BudgetWrites.CounterVec(), charges: metric.BudgetCharges.CounterVec()}
 	if err := metric.Register(registry, m.writes, m.charges); err != nil {
 		return nil, err
 	}
 	return m, nil
 }
 
-func (m *Metrics) wrote(budget string, admissions int, err error) {
+func (m *WriteMetrics) wrote(budget string, admissions int, err error) {
 	if m == nil {
 		return
 	}

@@ -33,7 +33,7 @@ const (
 type worker struct {
 	name    string
 	store   Store
-	metrics *Metrics
+	metrics *WriteMetrics
 	share   int64 // Charger.UnseenShare
 
 	namespaceWait time.Duration // Charger.NamespaceWait

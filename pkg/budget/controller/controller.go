@@ -34,24 +34,24 @@ const (
 	share = 10
 )
 
-// Store keeps the budgets.
-type Store interface {
+// LedgerStore keeps the budgets.
+type LedgerStore interface {
 	charge.Store
 	// List reads all budgets uncached. Those that cannot be decoded are left out.
 	List(ctx context.Context) ([]v1alpha1.GPUBudget, error)
 }
 
-// Bases makes the bases of ledgers, and deletes those that are of no more use.
-type Bases interface {
+// BaseStore makes the bases of ledgers, and deletes those that are of no more use.
+type BaseStore interface {
 	Make(ctx context.Context, b *v1alpha1.GPUBudget, parts [][]byte) (*ledger.Base, error)
 	Sweep(ctx context.Context, b *v1alpha1.GPUBudget, wait time.Duration) (left int, err error)
 }
 
-// Options of a controller.
-type Options struct {
-	Store Store
-	// Bases is nil where every ledger stands in its budget's status.
-	Bases Bases
+// CountOptions of a controller.
+type CountOptions struct {
+	Store LedgerStore
+	// BaseStore is nil where every ledger stands in its budget's status.
+	Bases BaseStore
 	// Inventory reads all objects uncached, and has them counted before it returns.
 	Inventory func(ctx context.Context, count func(*cluster.Objects)) error
 	// Replicas are what all webhook replicas go by.
@@ -67,13 +67,13 @@ type Options struct {
 	// Wait is longer than the API server lets a request run.
 	Wait    time.Duration
 	Events  record.EventRecorder
-	Metrics *Metrics
+	Metrics *LedgerMetrics
 	Log     logr.Logger
 }
 
 // Controller counts, in one replica at a time.
 type Controller struct {
-	Options
+	CountOptions
 	wake    chan struct{}
 	budgets map[string]*followed
 }
@@ -93,8 +93,8 @@ type followed struct {
 }
 
 // New makes a controller.
-func New(o Options) *Controller {
-	return &Controller{Options: o, wake: make(chan struct{}, 1)}
+func New(o CountOptions) *Controller {
+	return &Controller{CountOptions: o, wake: make(chan struct{}, 1)}
 }
 
 // Changed tells that something may claim more or less than before. It never blocks.

@@ -43,7 +43,7 @@ type fake struct {
 	// others are further replicas, and what they go by.
 	others  []charge.Seen
 	events  *record.FakeRecorder
-	metrics *Metrics
+	metrics *LedgerMetrics
 	bases   *charge.Bases // nil: there are none
 	earlier bool          // whether the replica is of a version that knows of no bases
 	// beside are namespaces beside the one with the objects.
@@ -150,9 +150,9 @@ func start(t *testing.T, maximum int64) *fake {
 	f := &fake{objects: map[string]int64{}, rules: policy.Rules(policies, kn), events: record.NewFakeRecorder(100),
 		budget: &v1alpha1.GPUBudget{ObjectMeta: metav1.ObjectMeta{Name: "cluster", UID: "u", Generation: 1, ResourceVersion: "1"}, Spec: v1alpha1.GPUBudgetSpec{Max: &maximum}}}
 	var err error
-	f.metrics, err = NewMetrics(prometheus.NewRegistry())
+	f.metrics, err = NewLedgerMetrics(prometheus.NewRegistry())
 	require.NoError(t, err)
-	f.c = New(Options{
+	f.c = New(CountOptions{
 		Store: f, Inventory: f.inventory, Wait: wait, Events: f.events, Metrics: f.metrics, Log: logr.Discard(),
 		World: func() (review.World, bool) {
 			return review.World{Policies: policies, Knative: kn, Cluster: &review.Cluster{}}, true
@@ -402,7 +402,7 @@ func TestASlowCountIsFollowedByABoundedRest(t *testing.T) {
 		store := &table{v1alpha1.GPUBudget{ObjectMeta: metav1.ObjectMeta{Name: "b", UID: "u", Generation: 1, ResourceVersion: "1"}, Spec: v1alpha1.GPUBudgetSpec{Max: new(int64(100))}}}
 		var listed []time.Time
 		slow := 30 * time.Second // as while the API server stands still
-		c := New(Options{Store: store, Wait: wait, Log: logr.Discard(),
+		c := New(CountOptions{Store: store, Wait: wait, Log: logr.Discard(),
 			Inventory: func(_ context.Context, count func(*cluster.Objects)) error {
 				listed = append(listed, time.Now())
 				time.Sleep(slow)

@@ -86,7 +86,7 @@ func TestABudgetThatCannotBeWrittenDoesNotHoldUpTheOthers(t *testing.T) {
 					seen[name] = policy.Version(string(uid), 1)
 				}
 				gpus := int64(3)
-				c := New(Options{Store: store, Wait: wait, Log: logr.Discard(),
+				c := New(CountOptions{Store: store, Wait: wait, Log: logr.Discard(),
 					Inventory: func(_ context.Context, count func(*cluster.Objects)) error {
 						deployment := manifest.Object{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": manifest.Object{"name": "d", "namespace": "ns", "uid": "d"},
 							"spec": manifest.Object{"template": manifest.Object{"spec": manifest.Object{"containers": []any{manifest.Object{"resources": manifest.Object{"limits": manifest.Object{"nvidia.com/gpu": gpus}}}}}}}}

@@ -73,7 +73,7 @@ func TestALedgerThatIsLostIsWaitedForLikeANewOne(t *testing.T) {
 				service := manifest.Object{"apiVersion": "serving.knative.dev/v1", "kind": "Service", "metadata": manifest.Object{"name": "a", "namespace": "ns", "uid": "00000000-0000-0000-0000-000000000001"},
 					"spec": manifest.Object{"template": manifest.Object{"metadata": manifest.Object{"annotations": manifest.Object{"autoscaling.knative.dev/max-scale": "4"}},
 						"spec": manifest.Object{"containers": []any{manifest.Object{"resources": manifest.Object{"limits": manifest.Object{"nvidia.com/gpu": "2"}}}}}}}}
-				c := New(Options{Store: store, Wait: wait, Log: logr.Discard(),
+				c := New(CountOptions{Store: store, Wait: wait, Log: logr.Discard(),
 					Inventory: func(_ context.Context, count func(*cluster.Objects)) error {
 						count(&cluster.Objects{Services: cluster.AllOf([]manifest.Object{service}), Namespaces: map[string]map[string]string{"ns": {}}})
 						return nil

@@ -10,18 +10,18 @@ import (
 	"github.com/kubetorch/webhook/pkg/metric"
 )
 
-// Metrics show the budgets; only the replica that counts has them. A nil *Metrics shows
+// LedgerMetrics show the budgets; only the replica that counts has them. A nil *LedgerMetrics shows
 // nothing.
-type Metrics struct {
+type LedgerMetrics struct {
 	gpus         *prometheus.GaugeVec
 	reservations *prometheus.GaugeVec
 	workloads    *prometheus.GaugeVec
 	bytes        *prometheus.GaugeVec
 }
 
-// NewMetrics makes the gauges and registers them.
-func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
-	m := &Metrics{
+// NewLedgerMetrics makes the gauges and registers them.
+func NewLedgerMetrics(registry prometheus.Registerer) (*LedgerMetrics, error) {
+	m := &LedgerMetrics{
 		gpus: metric.BudgetGPUs.GaugeVec(), reservations: metric.BudgetReservations.GaugeVec(), workloads: metric.BudgetWorkloads.GaugeVec(),
 		bytes: metric.BudgetBytes.GaugeVec(),
 	}
@@ -31,7 +31,7 @@ func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
 	return m, nil
 }
 
-func (m *Metrics) show(b *v1alpha1.GPUBudget) {
+func (m *LedgerMetrics) show(b *v1alpha1.GPUBudget) {
 	if m == nil || b.Spec.Max == nil {
 		return
 	}
@@ -49,7 +49,7 @@ func (m *Metrics) show(b *v1alpha1.GPUBudget) {
 	}
 }
 
-func (m *Metrics) gone(name string) {
+func (m *LedgerMetrics) gone(name string) {
 	if m != nil {
 		for _, v := range []*prometheus.GaugeVec{m.gpus, m.reservations, m.workloads, m.bytes} {
 			v.DeletePartialMatch(prometheus.Labels{"budget": name})
@@ -57,7 +57,7 @@ func (m *Metrics) gone(name string) {
 	}
 }
 
-func (m *Metrics) forget() {
+func (m *LedgerMetrics) forget() {
 	if m != nil {
 		m.gpus.Reset()
 		m.reservations.Reset()

@@ -20,11 +20,11 @@ import (
 	"github.com/kubetorch/webhook/pkg/workload"
 )
 
-// Source has the objects of each kind that it serves.
-type Source map[cluster.Kind][]manifest.Object
+// ListSource has the objects of each kind that it serves.
+type ListSource map[cluster.Kind][]manifest.Object
 
 // Read answers with all objects of a kind on one page.
-func (s Source) Read(_ context.Context, kind cluster.Kind, _ metav1.ListOptions) (io.ReadCloser, error) {
+func (s ListSource) Read(_ context.Context, kind cluster.Kind, _ metav1.ListOptions) (io.ReadCloser, error) {
 	objects, served := s[kind]
 	if !served {
 		return nil, missing(kind)
@@ -34,7 +34,7 @@ func (s Source) Read(_ context.Context, kind cluster.Kind, _ metav1.ListOptions)
 }
 
 // Preferred are the versions of the groups that are served.
-func (s Source) Preferred(context.Context) (map[string]string, error) {
+func (s ListSource) Preferred(context.Context) (map[string]string, error) {
 	versions := map[string]string{}
 	for kind := range s {
 		versions[kind.Group] = kind.Version
@@ -81,8 +81,8 @@ var kinds = func() map[schema.GroupKind]cluster.Kind {
 }()
 
 // Of serves the objects that inventories are about. Others are left out.
-func Of(objects ...manifest.Object) Source {
-	s := Source{}
+func Of(objects ...manifest.Object) ListSource {
+	s := ListSource{}
 	for _, kind := range kinds {
 		s[kind] = []manifest.Object{}
 	}
@@ -104,6 +104,6 @@ func List(t testing.TB, objects ...manifest.Object) *cluster.Objects {
 }
 
 // ReadIn answers with all objects of a kind, whatever their namespace.
-func (s Source) ReadIn(ctx context.Context, kind cluster.Kind, _ string, options metav1.ListOptions) (io.ReadCloser, error) {
+func (s ListSource) ReadIn(ctx context.Context, kind cluster.Kind, _ string, options metav1.ListOptions) (io.ReadCloser, error) {
 	return s.Read(ctx, kind, options)
 }

@@ -10,7 +10,7 @@ import (
 
 // Audit are the flags of the command audit.
 type Audit struct {
-	Cluster          Cluster
+	Cluster          ClusterFlags
 	Namespace        string
 	KnativeNamespace string
 	Files            []string

@@ -10,7 +10,7 @@ import (
 
 // Check are the flags of the command check.
 type Check struct {
-	Cluster          Cluster
+	Cluster          ClusterFlags
 	Namespace        string
 	Service          string
 	Configuration    string

@@ -11,7 +11,7 @@ import (
 
 // Diagnose are the flags of the commands why and trace.
 type Diagnose struct {
-	Cluster          Cluster
+	Cluster          ClusterFlags
 	Namespace        string
 	KnativeNamespace string
 	Files            []string

@@ -11,7 +11,7 @@ import (
 
 // Expand are the flags of the commands that read manifests from files.
 type Expand struct {
-	Cluster          Cluster
+	Cluster          ClusterFlags
 	KnativeNamespace string
 	Files            []string
 	Policies         []string

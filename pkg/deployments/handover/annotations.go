@@ -82,9 +82,6 @@ func Owns(deployment, service manifest.Object) bool {
 	return uid != "" && manifest.ControllerOf(service).UID == uid
 }
 
-// Owner is the controller that an object names.
-type Owner = manifest.Owner
-
 // Concerned tells whether a Deployment with this metadata is the controller's business.
 func Concerned(o manifest.Object) bool {
 	annotations := manifest.Texts(o, "metadata", "annotations")

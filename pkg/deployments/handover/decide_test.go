@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+
+	"github.com/kubetorch/webhook/pkg/manifest"
 )
 
 const (
@@ -12,7 +14,7 @@ const (
 	serviceUID    = "s-uid"
 )
 
-var own = Owner{Version: DeploymentVersion, Kind: DeploymentKind, Name: "app", UID: deploymentUID}
+var own = manifest.Owner{Version: DeploymentVersion, Kind: DeploymentKind, Name: "app", UID: deploymentUID}
 
 // observed is an autoscaled Deployment with replicas that run, in a cluster with Knative.
 func observed(replicas int64, change ...func(*Observed)) Observed {
@@ -75,9 +77,9 @@ func TestDecide(t *testing.T) {
 		"a core Service in the way": {observed(3, func(o *Observed) { o.NameTaken = true }), Wait, 0, "", NameTaken},
 		"one that came after the Deployment was set to 0":   {observed(0, func(o *Observed) { o.NameTaken, o.Deployment.Remembered = true, new(int64(3)) }), Resume, 3, "", NameTaken},
 		"one in the way of a Deployment that asks for none": {observed(0, func(o *Observed) { o.NameTaken, o.Deployment.Remembered = true, new(int64(0)) }), Wait, 0, "", NameTaken},
-		"a foreign Knative Service":                         {observed(3, served(true), func(o *Observed) { o.Service.Owner = Owner{} }), Wait, 0, "", Foreign},
+		"a foreign Knative Service":                         {observed(3, served(true), func(o *Observed) { o.Service.Owner = manifest.Owner{} }), Wait, 0, "", Foreign},
 		"one of another Deployment": {observed(3, served(true), func(o *Observed) {
-			o.Service.Owner = Owner{Version: DeploymentVersion, Kind: DeploymentKind, Name: "other", UID: "x"}
+			o.Service.Owner = manifest.Owner{Version: DeploymentVersion, Kind: DeploymentKind, Name: "other", UID: "x"}
 		}), Wait, 0, "", Foreign},
 		"one that is left over":      {observed(0, served(true), func(o *Observed) { o.Service.Owner.UID = "x" }), Wait, 0, "", Starting},
 		"a forged record of another": {observed(3, served(false), adopted("forged", 3)), Wait, 0, "", Starting},
@@ -96,7 +98,7 @@ func TestDecide(t *testing.T) {
 		"is back, and the Knative Service is going": {observed(3, unlabelled, served(true), func(o *Observed) { o.Service.Deleting = true }), Wait, 0, "", ""},
 		"is back, with two of them":                 {observed(3, unlabelled, func(o *Observed) { o.Others = []Service{other} }), Remove, 0, other.UID, Returned},
 		"is back for good":                          {observed(3, unlabelled), Wait, 0, "", ""},
-		"never was, and a foreign one has its name": {observed(3, unlabelled, served(true), func(o *Observed) { o.Service.Owner = Owner{} }), Wait, 0, "", ""},
+		"never was, and a foreign one has its name": {observed(3, unlabelled, served(true), func(o *Observed) { o.Service.Owner = manifest.Owner{} }), Wait, 0, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := Decide(test.observed)
@@ -112,7 +114,7 @@ func TestDecide(t *testing.T) {
 // TestNothingThatRunsIsTakenAway goes through all combinations of what can be observed.
 func TestNothingThatRunsIsTakenAway(t *testing.T) {
 	bools := []bool{false, true}
-	owners := []Owner{{}, own, {Version: DeploymentVersion, Kind: DeploymentKind, Name: "app", UID: "earlier"}, {Version: DeploymentVersion, Kind: DeploymentKind, Name: "other", UID: "x"}}
+	owners := []manifest.Owner{{}, own, {Version: DeploymentVersion, Kind: DeploymentKind, Name: "app", UID: "earlier"}, {Version: DeploymentVersion, Kind: DeploymentKind, Name: "other", UID: "x"}}
 	count := 0
 	for i := range 1 << 9 {
 		bit := func(n int) bool { return i>>n&1 == 1 }

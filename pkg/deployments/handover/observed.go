@@ -43,7 +43,7 @@ type Deployment struct {
 // Service is what counts of a Knative Service.
 type Service struct {
 	Name, UID string
-	Owner     Owner
+	Owner     manifest.Owner
 	Deleting  bool
 	// Ready is whether the latest template serves. Message says what it lacks.
 	Ready   bool
@@ -105,6 +105,6 @@ func (d Deployment) owns(s *Service) bool { return s != nil && d.UID != "" && s.
 
 // Leftover tells whether a Knative Service was made from an earlier Deployment of the
 // same name, and is about to be collected.
-func Leftover(deployment string, owner Owner) bool {
+func Leftover(deployment string, owner manifest.Owner) bool {
 	return owner.Version == DeploymentVersion && owner.Kind == DeploymentKind && owner.Name == deployment
 }

@@ -138,7 +138,7 @@ func open(t *testing.T) {
 	t.Helper()
 	expected, err := registration.NewExpected(types.NamespacedName{Namespace: namespace, Name: name}, "knative-serving", nil)
 	require.NoError(t, err)
-	for gvr, expected := range map[schema.GroupVersionResource][]registration.Entry{mutating: expected.Mutating, validating: expected.Validating} {
+	for gvr, expected := range map[schema.GroupVersionResource][]registration.WebhookEntry{mutating: expected.Mutating, validating: expected.Validating} {
 		o, err := client.Resource(gvr).Get(t.Context(), name, metav1.GetOptions{})
 		require.NoError(t, err)
 		installed, _, err := unstructured.NestedSlice(o.Object, "webhooks")

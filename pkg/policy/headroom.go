@@ -6,8 +6,8 @@ import (
 	"github.com/kubetorch/webhook/pkg/workload"
 )
 
-// Room is what a bound leaves to a workload.
-type Room struct {
+// Headroom is what a bound leaves to a workload.
+type Headroom struct {
 	Policy string `json:"policy"`
 	Bound  string `json:"bound"`
 	// Asks is what the workload asks for, Allows what the bound allows, and Left what
@@ -18,16 +18,16 @@ type Room struct {
 	Enforcement string `json:"enforcement"`
 }
 
-// Room lists every bound that holds for a demand, and how much it leaves.
-func (s Selection) Room(d workload.Usage) []Room {
-	var rooms []Room
+// Headroom lists every bound that holds for a demand, and how much it leaves.
+func (s Selection) Room(d workload.Usage) []Headroom {
+	var rooms []Headroom
 	for _, p := range s.bounds {
 		for i := range p.rules {
 			r := &p.rules[i]
 			if d.Fixed && r.kind.autoscaler {
 				continue
 			}
-			room := Room{Policy: r.Policy, Bound: strings.TrimPrefix(r.field(), "bounds."), Asks: r.kind.asks(&d), Allows: r.limit(), Enforcement: string(r.Enforcement)}
+			room := Headroom{Policy: r.Policy, Bound: strings.TrimPrefix(r.field(), "bounds."), Asks: r.kind.asks(&d), Allows: r.limit(), Enforcement: string(r.Enforcement)}
 			if r.hasMax {
 				room.Left = "none"
 				if amount := r.kind.amount(&d); amount.Cmp(r.Max) < 0 {

@@ -18,9 +18,9 @@ import (
 	"github.com/kubetorch/webhook/pkg/parameter"
 )
 
-// refuseTraps refuses what Knative would refuse, in its own words, and what it takes
+// refuseInvalid refuses what Knative would refuse, in its own words, and what it takes
 // and then cannot run.
-func (e *expansion) refuseTraps() {
+func (e *expansion) refuseInvalid() {
 	e.checkGPUs()
 	e.checkResources()
 	e.checkBytes()

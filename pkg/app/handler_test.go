@@ -44,9 +44,9 @@ func service(t *testing.T, labels map[string]string, revisions ...string) *admis
 // labelled opts in.
 var labelled = map[string]string{"kubetorch.com/autoscale": "true"}
 
-// working is an edge that can read everything.
-func working() *edge {
-	e := &edge{
+// working is a handler that can read everything.
+func working() *requestHandler {
+	e := &requestHandler{
 		namespaceLabels: func(_ context.Context, name string) (map[string]string, bool, error) {
 			return map[string]string{"kubernetes.io/metadata.name": name}, true, nil
 		},
@@ -75,25 +75,25 @@ func TestEdgeDecidesWithWhatItReads(t *testing.T) {
 func TestEdgeRefusesWhatItCannotReadAFoundationFor(t *testing.T) {
 	broken := errors.New("the API server is away")
 	tests := map[string]struct {
-		change  func(*edge)
+		change  func(*requestHandler)
 		message string
 	}{
 		"nothing was read yet": {
-			func(e *edge) { e.current.Store(nil) },
+			func(e *requestHandler) { e.current.Store(nil) },
 			"starting: policies and configuration are not read yet",
 		},
 		"nothing was read yet, and there is a reason": {
-			func(e *edge) { e.current.Store(nil); e.missing = func() error { return broken } },
+			func(e *requestHandler) { e.current.Store(nil); e.missing = func() error { return broken } },
 			"starting: the API server is away",
 		},
 		"the namespace": {
-			func(e *edge) {
+			func(e *requestHandler) {
 				e.namespaceLabels = func(context.Context, string) (map[string]string, bool, error) { return nil, false, broken }
 			},
 			"the API server is away",
 		},
 		"a revision": {
-			func(e *edge) {
+			func(e *requestHandler) {
 				e.revisions = func(context.Context, string, []string) (map[string]map[string]any, error) { return nil, broken }
 			},
 			"the API server is away",

@@ -13,15 +13,15 @@ import (
 	"github.com/kubetorch/webhook/pkg/review"
 )
 
-// neighbours reads what the verdict on a Deployment depends on: what Knative made a moment ago must be told
+// relatedReader reads what the verdict on a Deployment depends on: what Knative made a moment ago must be told
 // from what looks like it.
-type neighbours struct {
+type relatedReader struct {
 	cluster.Reader
 	// served is whether the cluster serves Knative Services.
 	served func() bool
 }
 
-func (n neighbours) of(ctx context.Context, namespace string, wanted review.Lookups) (*review.Cluster, error) {
+func (n relatedReader) of(ctx context.Context, namespace string, wanted review.Lookups) (*review.Cluster, error) {
 	c := &review.Cluster{Knative: n.served()}
 	for _, read := range []struct {
 		kind schema.GroupKind
@@ -47,7 +47,7 @@ func (n neighbours) of(ctx context.Context, namespace string, wanted review.Look
 // around lists the objects of a namespace that may point at a Deployment. Only core Services
 // decide anything, so only they have to be read: of the other kinds, which a cluster may not
 // have, those count that can be had.
-func (n neighbours) around(ctx context.Context, namespace string, kinds []schema.GroupKind) ([]manifest.Object, error) {
+func (n relatedReader) around(ctx context.Context, namespace string, kinds []schema.GroupKind) ([]manifest.Object, error) {
 	lists := make([][]manifest.Object, len(kinds))
 	var failed error
 	var wg sync.WaitGroup

@@ -36,39 +36,41 @@ type ClientCerts struct {
 	Every time.Duration
 }
 
-// callers checks the client certificates of admission requests. It does so behind the
+// clientCertificates checks the client certificates of admission requests. It does so behind the
 // handshake: probes and scrapers on the same listener have none.
-type callers struct {
+type clientCertificates struct {
 	ClientCerts
 	log     logr.Logger
 	invalid prometheus.Gauge
-	trusted atomic.Pointer[authorities]
+	trusted atomic.Pointer[clientAuthorities]
 	// raw is what trusted was made from.
 	raw []byte
 }
 
-// authorities are replaced as a whole.
-type authorities struct{ pool *x509.CertPool }
+// clientAuthorities are replaced as a whole.
+type clientAuthorities struct{ pool *x509.CertPool }
 
 // caller is what is known of a connection's other end. A connection serves one request at
 // a time, but one may be read while the one before is still counted.
-type caller struct{ accepted atomic.Pointer[authorities] }
+type caller struct {
+	accepted atomic.Pointer[clientAuthorities]
+}
 
 type callerKey struct{}
 
-// newCallers reads the authorities; nil callers take anybody.
-func newCallers(o ClientCerts, registry prometheus.Registerer, log logr.Logger) (*callers, error) {
+// newClientCertificates reads the authorities; nil ones take anybody.
+func newClientCertificates(o ClientCerts, registry prometheus.Registerer, log logr.Logger) (*clientCertificates, error) {
 	if o.CAFile == "" {
 		return nil, nil
 	}
-	c := &callers{ClientCerts: o, log: log, invalid: metric.ClientCAInvalid.Gauge()}
+	c := &clientCertificates{ClientCerts: o, log: log, invalid: metric.ClientCAInvalid.Gauge()}
 	if err := c.read(); err != nil {
 		return nil, err
 	}
 	return c, metric.Register(registry, c.invalid)
 }
 
-func (c *callers) read() error {
+func (c *clientCertificates) read() error {
 	raw, err := os.ReadFile(c.CAFile)
 	if err != nil {
 		return fmt.Errorf("reading the client CAs: %w", err)
@@ -85,13 +87,13 @@ func (c *callers) read() error {
 		pool.AddCert(authority)
 	}
 	c.raw = raw
-	c.trusted.Store(&authorities{pool})
+	c.trusted.Store(&clientAuthorities{pool})
 	c.log.Info("using client CAs", "file", c.CAFile, "count", len(certificates), "names", c.Names)
 	return nil
 }
 
 // follow reads the file again from time to time until ctx ends.
-func (c *callers) follow(ctx context.Context) {
+func (c *clientCertificates) follow(ctx context.Context) {
 	ticker := time.NewTicker(cmp.Or(c.Every, rereadClientCA))
 	defer ticker.Stop()
 	for said := ""; ; {
@@ -115,7 +117,7 @@ func (c *callers) follow(ctx context.Context) {
 }
 
 // connected remembers what is found out about a connection.
-func (*callers) connected(ctx context.Context, _ net.Conn) context.Context {
+func (*clientCertificates) connected(ctx context.Context, _ net.Conn) context.Context {
 	return context.WithValue(ctx, callerKey{}, &caller{})
 }
 
@@ -123,7 +125,7 @@ var errNoCertificate = errors.New("a client certificate is required")
 
 // check is nil for a request that comes with an accepted certificate. Connections that
 // stay open are checked again when the authorities change or the certificate expires.
-func (c *callers) check(r *http.Request) error {
+func (c *clientCertificates) check(r *http.Request) error {
 	if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
 		return errNoCertificate
 	}
@@ -154,7 +156,7 @@ func (c *callers) check(r *http.Request) error {
 
 // ask has clients present their certificate if they have one. The handshake proves that
 // they hold its key; check verifies the rest.
-func (c *callers) ask(config *tls.Config) {
+func (c *clientCertificates) ask(config *tls.Config) {
 	if c != nil {
 		config.ClientAuth = tls.RequestClientCert
 	}

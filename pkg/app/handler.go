@@ -27,8 +27,8 @@ type snapshot struct {
 	knative  *knative.Config
 }
 
-// edge reads what a request's verdict needs and hands both to package review.
-type edge struct {
+// requestHandler reads what a request's verdict needs and hands both to package review.
+type requestHandler struct {
 	current atomic.Pointer[snapshot]
 	// missing says why there is no snapshot yet.
 	missing func() error
@@ -37,8 +37,8 @@ type edge struct {
 	namespaceLabels func(ctx context.Context, name string) (labels map[string]string, known bool, err error)
 	// revisions reads revisions by name, leaving out those that do not exist.
 	revisions func(ctx context.Context, namespace string, names []string) (map[string]map[string]any, error)
-	// neighbours reads what else a Deployment's verdict depends on; nil without a cluster.
-	neighbours *neighbours
+	// relatedReader reads what else a Deployment's verdict depends on; nil without a cluster.
+	related *relatedReader
 	// charging charges admissions to budgets; nil does not.
 	charging *charging
 	// products are those of the nodes' GPUs; nil without a cluster.
@@ -60,7 +60,7 @@ type edge struct {
 }
 
 // ready is nil once requests can be decided.
-func (e *edge) ready() error {
+func (e *requestHandler) ready() error {
 	if e.current.Load() != nil {
 		if e.charging != nil && e.charging.begun != nil {
 			return e.charging.begun()
@@ -75,11 +75,11 @@ func (e *edge) ready() error {
 	return errors.New("policies and configuration are not read yet")
 }
 
-func (e *edge) mutate(ctx context.Context, request *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
+func (e *requestHandler) mutate(ctx context.Context, request *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
 	return e.decide(ctx, request, tracing.Expand, (*review.Request).Mutate, nil)
 }
 
-func (e *edge) validate(ctx context.Context, request *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
+func (e *requestHandler) validate(ctx context.Context, request *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
 	if request.Operation == admissionv1.Delete && e.charging != nil && e.charging.release != nil && (request.DryRun == nil || !*request.DryRun) {
 		e.charging.release(request.Namespace, review.Released(request)...)
 		if e.remembered != nil {
@@ -89,7 +89,7 @@ func (e *edge) validate(ctx context.Context, request *admissionv1.AdmissionReque
 	return e.decide(ctx, request, tracing.Judge, (*review.Request).Validate, e.charging)
 }
 
-func (e *edge) decide(ctx context.Context, request *admissionv1.AdmissionRequest, name string, judge judge, charging *charging) *admissionv1.AdmissionResponse {
+func (e *requestHandler) decide(ctx context.Context, request *admissionv1.AdmissionRequest, name string, judge judge, charging *charging) *admissionv1.AdmissionResponse {
 	now := e.current.Load()
 	operators := workload.BuiltInOperators()
 	if now != nil {
@@ -149,7 +149,7 @@ type judge func(*review.Request, context.Context, review.World) (*admissionv1.Ad
 var errGone = errors.New("what is scaled is gone")
 
 // world is what verdicts in a namespace are based on.
-func (e *edge) world(ctx context.Context, now *snapshot, namespace string) (review.World, error) {
+func (e *requestHandler) world(ctx context.Context, now *snapshot, namespace string) (review.World, error) {
 	w := review.World{Policies: now.policies, Knative: now.knative, Reader: e.reader, Budgets: now.budgets}
 	if e.self != nil {
 		w.Self = e.self()
@@ -166,7 +166,7 @@ func (e *edge) world(ctx context.Context, now *snapshot, namespace string) (revi
 }
 
 // resolve reads what a verdict depends on.
-func (e *edge) resolve(ctx context.Context, r *review.Request, now *snapshot, charges bool) (review.World, error) {
+func (e *requestHandler) resolve(ctx context.Context, r *review.Request, now *snapshot, charges bool) (review.World, error) {
 	ctx, step := tracing.Step(ctx, tracing.Resolve)
 	defer step.End()
 	namespace := r.Namespace()
@@ -187,14 +187,14 @@ func (e *edge) resolve(ctx context.Context, r *review.Request, now *snapshot, ch
 		}
 		r.ScaleOf(scaled)
 	}
-	if e.neighbours != nil {
-		w.Live = e.neighbours
+	if e.related != nil {
+		w.Live = e.related
 		lookups := r.Lookups(w.Self)
-		if w.Cluster, err = e.neighbours.of(ctx, namespace, lookups); err != nil {
+		if w.Cluster, err = e.related.of(ctx, namespace, lookups); err != nil {
 			return w, err
 		}
 		if lookups.Around && w.Cluster.Knative {
-			if w.Around, err = e.neighbours.around(ctx, namespace, review.AroundKinds()); err != nil {
+			if w.Around, err = e.related.around(ctx, namespace, review.AroundKinds()); err != nil {
 				return w, err
 			}
 		}

@@ -40,10 +40,10 @@ type Seen struct {
 	Bases bool `json:"bases,omitempty"`
 }
 
-// Presence tells the controller, in a Lease, which budgets this replica goes by. Without
+// Heartbeat tells the controller, in a Lease, which budgets this replica goes by. Without
 // it a replica that is cut off from the API server could go on admitting workloads by
 // budgets that have changed: it stops when it can no longer renew.
-type Presence struct {
+type Heartbeat struct {
 	Client    kubernetes.Interface
 	Namespace string
 	// Service is the name of the webhook's Service, Identity that of the replica.
@@ -68,7 +68,7 @@ type Presence struct {
 }
 
 // Changed tells that Seen changed. It never blocks.
-func (p *Presence) Changed() {
+func (p *Heartbeat) Changed() {
 	p.init()
 	select {
 	case p.wake <- struct{}{}:
@@ -76,10 +76,10 @@ func (p *Presence) Changed() {
 	}
 }
 
-func (p *Presence) init() { p.once.Do(func() { p.wake = make(chan struct{}, 1) }) }
+func (p *Heartbeat) init() { p.once.Do(func() { p.wake = make(chan struct{}, 1) }) }
 
 // Holds is nil while this replica may let claims rise.
-func (p *Presence) Holds() error {
+func (p *Heartbeat) Holds() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
@@ -94,7 +94,7 @@ func (p *Presence) Holds() error {
 }
 
 // Begun is nil once this replica has been ready to let claims rise.
-func (p *Presence) Begun() error {
+func (p *Heartbeat) Begun() error {
 	p.mu.Lock()
 	begun := p.begun
 	p.mu.Unlock()
@@ -105,10 +105,10 @@ func (p *Presence) Begun() error {
 }
 
 // NeedLeaderElection tells the manager that every replica is present.
-func (*Presence) NeedLeaderElection() bool { return false }
+func (*Heartbeat) NeedLeaderElection() bool { return false }
 
 // Start renews the Lease until the context ends.
-func (p *Presence) Start(ctx context.Context) error {
+func (p *Heartbeat) Start(ctx context.Context) error {
 	p.init()
 	for ctx.Err() == nil {
 		err := p.renew(ctx)
@@ -127,7 +127,7 @@ func (p *Presence) Start(ctx context.Context) error {
 	return nil
 }
 
-func (p *Presence) renew(ctx context.Context) error {
+func (p *Heartbeat) renew(ctx context.Context) error {
 	begun := time.Now()
 	p.mu.Lock()
 	lapsed := begun.Sub(p.renewed) >= FenceAfter
@@ -174,14 +174,14 @@ func (p *Presence) renew(ctx context.Context) error {
 }
 
 // again has the next try come soon, and later each time.
-func (p *Presence) again(err error) error {
+func (p *Heartbeat) again(err error) error {
 	pause := min(renewEvery, 50*time.Millisecond<<min(p.tries, 10))
 	p.tries++
 	time.AfterFunc(pause, p.Changed)
 	return err
 }
 
-func (p *Presence) write(ctx context.Context) error {
+func (p *Heartbeat) write(ctx context.Context) error {
 	seen, _ := p.Seen()
 	text, err := json.Marshal(seen)
 	if err != nil {

@@ -30,14 +30,14 @@ const (
 	UnlistedAccelerators = "gpuResources"
 )
 
-// Ceiling is the lowest maximum that holds for a setting.
-type Ceiling struct {
+// Limit is the lowest maximum that holds for a setting.
+type Limit struct {
 	Max resource.Quantity
 	// Policy is the one that sets it, By the words for that and its field.
 	Policy, By string
 }
 
-// Which bounds a ceiling comes from.
+// Which bounds a limit comes from.
 type Which int
 
 const (
@@ -47,8 +47,8 @@ const (
 	ClampBounds
 )
 
-// Ceiling is the lowest maximum of a bound; ok is false where nothing bounds it.
-func (s Selection) Ceiling(bound string, which Which) (c Ceiling, ok bool) {
+// Limit is the lowest maximum of a bound; ok is false where nothing bounds it.
+func (s Selection) Limit(bound string, which Which) (c Limit, ok bool) {
 	for _, p := range s.bounds {
 		for i := range p.rules {
 			r := &p.rules[i]
@@ -56,32 +56,32 @@ func (s Selection) Ceiling(bound string, which Which) (c Ceiling, ok bool) {
 				continue
 			}
 			if !ok || r.Max.Cmp(c.Max) < 0 {
-				c, ok = Ceiling{Max: r.Max, Policy: r.Policy, By: r.by()}, true
+				c, ok = Limit{Max: r.Max, Policy: r.Policy, By: r.by()}, true
 			}
 		}
 	}
 	return c, ok
 }
 
-// PeakCeiling is the most pods that maxScale and gpusPerWorkload leave to the latest
+// PeakLimit is the most pods that maxScale and gpusPerWorkload leave to the latest
 // template of a demand, beside the claims of other revisions. It can be 0.
-func (s Selection) PeakCeiling(d workload.Usage, which Which) (c Ceiling, ok bool) {
-	c, ok = s.Ceiling(BoundMaxScale, which)
-	total, bounded := s.Ceiling(BoundGPUsPerWorkload, which)
+func (s Selection) PeakLimit(d workload.Usage, which Which) (c Limit, ok bool) {
+	c, ok = s.Limit(BoundMaxScale, which)
+	total, bounded := s.Limit(BoundGPUsPerWorkload, which)
 	if !bounded || d.GPUs.PerPod == 0 {
 		return c, ok
 	}
 	left := total.Max.Value() - min(d.OtherClaims, total.Max.Value())
 	pods := workload.Number(d.GPUs.PodsWithin(left) / (1 + d.UnknownRevisions))
 	if !ok || pods.Cmp(c.Max) < 0 {
-		c, ok = Ceiling{Max: pods, Policy: total.Policy, By: total.By}, true
+		c, ok = Limit{Max: pods, Policy: total.Policy, By: total.By}, true
 	}
 	return c, ok
 }
 
 // LowerGPUs is the most GPUs per pod, up to n, that every bound allows.
 func (s Selection) LowerGPUs(n int64) int64 {
-	if c, ok := s.Ceiling(BoundGPUsPerPod, AllBounds); ok {
+	if c, ok := s.Limit(BoundGPUsPerPod, AllBounds); ok {
 		n = min(n, c.Max.Value())
 	}
 	best := int64(0)

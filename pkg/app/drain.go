@@ -68,9 +68,9 @@ func (c *connections) follow(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// leave has callers close what waits for a request, and returns when nothing is open
+// drain has callers close what waits for a request, and returns when nothing is open
 // or ctx ended. What callers do not close is left to the server.
-func (c *connections) leave(ctx context.Context) {
+func (c *connections) drain(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, leaving)
 	defer cancel()
 	ticker := time.NewTicker(10 * time.Millisecond)

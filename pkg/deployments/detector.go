@@ -22,8 +22,8 @@ const KnativeCRD = "services.serving.knative.dev"
 
 var definitions = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
 
-// Presence knows whether the cluster serves Knative Services. Every replica runs it.
-type Presence struct {
+// Detector knows whether the cluster serves Knative Services. Every replica runs it.
+type Detector struct {
 	informer cache.SharedIndexInformer
 	served   atomic.Bool
 
@@ -31,9 +31,9 @@ type Presence struct {
 	changed []func()
 }
 
-// NewPresence watches the one definition that tells. Nothing happens before Start.
-func NewPresence(client dynamic.Interface) (*Presence, error) {
-	p := &Presence{}
+// NewDetector watches the one definition that tells. Nothing happens before Start.
+func NewDetector(client dynamic.Interface) (*Detector, error) {
+	p := &Detector{}
 	p.informer = dynamicinformer.NewFilteredDynamicInformer(client, definitions, "", 0, cache.Indexers{}, func(o *metav1.ListOptions) {
 		o.FieldSelector = fields.OneTermEqualSelector(metav1.ObjectNameField, KnativeCRD).String()
 	}).Informer()
@@ -63,7 +63,7 @@ func conditionsOnly(o any) (any, error) {
 }
 
 // look compares what the watch has now with what was known.
-func (p *Presence) look() {
+func (p *Detector) look() {
 	served := false
 	for _, o := range p.informer.GetStore().List() {
 		if u, ok := o.(*unstructured.Unstructured); ok && u.GetDeletionTimestamp() == nil && established(u.Object) {
@@ -90,17 +90,17 @@ func established(definition manifest.Object) bool {
 }
 
 // Served tells whether Knative Services can be made.
-func (p *Presence) Served() bool { return p.served.Load() }
+func (p *Detector) Served() bool { return p.served.Load() }
 
 // OnChange has a function called after every change. The function must not block.
-func (p *Presence) OnChange(f func()) {
+func (p *Detector) OnChange(f func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.changed = append(p.changed, f)
 }
 
 // Synced is nil once it is known whether Knative is installed.
-func (p *Presence) Synced() error {
+func (p *Detector) Synced() error {
 	if !p.informer.HasSynced() {
 		return errors.New("waiting for CustomResourceDefinition " + KnativeCRD)
 	}
@@ -108,10 +108,10 @@ func (p *Presence) Synced() error {
 }
 
 // NeedLeaderElection tells a manager that every replica watches.
-func (*Presence) NeedLeaderElection() bool { return false }
+func (*Detector) NeedLeaderElection() bool { return false }
 
 // Start watches until the context ends.
-func (p *Presence) Start(ctx context.Context) error {
+func (p *Detector) Start(ctx context.Context) error {
 	p.informer.RunWithContext(ctx)
 	return nil
 }

@@ -15,7 +15,7 @@ func TestAReplicaIsWaitedForOnceItCouldAdmitAndAdmitsOnceItKnowsAll(t *testing.T
 	client := fake.NewClientset()
 	seen, known := Seen{Budgets: map[string]string{}, Rules: "r"}, false
 	live, rules := map[string]string{"b": "u/1"}, map[string]string{"b": "r"}
-	p := &Presence{Client: client, Namespace: "ns", Service: "webhook", Identity: "one", Log: logr.Discard(),
+	p := &Heartbeat{Client: client, Namespace: "ns", Service: "webhook", Identity: "one", Log: logr.Discard(),
 		Seen: func() (Seen, bool) { return seen, known },
 		Live: func(context.Context) (map[string]string, map[string]string, error) { return live, rules, nil }}
 	p.init()

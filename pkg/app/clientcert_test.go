@@ -162,7 +162,7 @@ func TestAClientCAThatCannotBeReadIsSaidAtTheStart(t *testing.T) {
 	empty := filepath.Join(t.TempDir(), "ca.crt")
 	require.NoError(t, os.WriteFile(empty, nil, 0o600))
 	for _, file := range []string{empty, empty + ".absent"} {
-		_, err := newCallers(ClientCerts{CAFile: file}, nil, discard)
+		_, err := newClientCertificates(ClientCerts{CAFile: file}, nil, discard)
 		assert.ErrorContains(t, err, "reading the client CAs")
 	}
 }
