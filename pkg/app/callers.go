@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -150,12 +149,4 @@ func (c *callers) check(r *http.Request) error {
 		known.accepted.Store(trusted)
 	}
 	return nil
-}
-
-// ask has clients present their certificate if they have one. The handshake proves that
-// they hold its key; check verifies the rest.
-func (c *callers) ask(config *tls.Config) {
-	if c != nil {
-		config.ClientAuth = tls.RequestClientCert
-	}
 }

@@ -60,9 +60,12 @@ type setup struct {
 	namespaces namespaces
 	knative    *deployments.Presence
 	lists      *cluster.Lists
+	server     *endpoints
+	// replica names this process among the webhook's.
+	replica string
 }
 
-func newSetup(mgr ctrl.Manager, config *rest.Config, o ClusterOptions, e *edge, registry *prometheus.Registry) (*setup, error) {
+func newSetup(mgr ctrl.Manager, config *rest.Config, o ClusterOptions, e *edge, server *endpoints, registry *prometheus.Registry) (*setup, error) {
 	c, err := newClients(config, mgr.GetHTTPClient())
 	if err != nil {
 		return nil, err
@@ -79,7 +82,7 @@ func newSetup(mgr ctrl.Manager, config *rest.Config, o ClusterOptions, e *edge, 
 		ClusterOptions: o, clients: c, mgr: mgr, edge: e, registry: registry,
 		events:     events.NewRecorder(mgr.GetScheme(), eventSource),
 		namespaces: namespaces{cached: mgr.GetCache(), live: mgr.GetAPIReader()},
-		knative:    knative, lists: lists,
+		knative:    knative, lists: lists, server: server, replica: replica(),
 	}, nil
 }
 
@@ -145,7 +148,7 @@ func (s *setup) addSnapshots(made *snapshots, me *ownUser, l *ledgers, replaced 
 	for _, runnable := range []interface {
 		Start(context.Context) error
 		NeedLeaderElection() bool
-	}{knative, classes, s.knative, me, caches, made, l.presence} {
+	}{knative, classes, s.knative, me, caches, made, l.presence, l.writer} {
 		if err := s.mgr.Add(runnable); err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"os"
@@ -133,6 +134,9 @@ func (f *Files) Ready() error {
 	}
 	return err
 }
+
+// Peer is part of Source. Replicas mount the same certificate; while it is being replaced some have the earlier one.
+func (f *Files) Peer(other *x509.Certificate) error { return same(f, other) }
 
 // Kind is part of Source.
 func (*Files) Kind() string { return "files" }

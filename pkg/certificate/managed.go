@@ -3,6 +3,7 @@ package certificate
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"maps"
@@ -112,6 +113,24 @@ func (m *Managed) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error)
 		}
 	}
 	return m.leaf.certificate, nil
+}
+
+// Peer is part of Source. Only replicas have the key of the CA. While it is being replaced some serve from the
+// other one.
+func (m *Managed) Peer(other *x509.Certificate) error {
+	m.mu.Lock()
+	by := m.serving
+	m.mu.Unlock()
+	if by == nil {
+		return errNone
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(by.certificate)
+	name := ServiceNames(types.NamespacedName{Namespace: m.Secret.Namespace, Name: m.Service})[0]
+	if _, err := other.Verify(x509.VerifyOptions{DNSName: name, Roots: roots, CurrentTime: m.wall(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}); err != nil {
+		return errNoPeer
+	}
+	return nil
 }
 
 // Ready is part of Source.

@@ -39,6 +39,9 @@ func (s *Static) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) 
 // Ready is part of Source.
 func (s *Static) Ready() error { return ready(s, time.Now()) }
 
+// Peer is part of Source.
+func (s *Static) Peer(other *x509.Certificate) error { return same(s, other) }
+
 // Kind is part of Source.
 func (*Static) Kind() string { return "self-signed" }
 

@@ -12,12 +12,13 @@ import (
 type Metrics struct {
 	writes  *prometheus.CounterVec
 	charges *prometheus.CounterVec
+	asked   *prometheus.CounterVec
 }
 
 // NewMetrics makes the counters and registers them.
 func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
-	m := &Metrics{writes: metric.BudgetWrites.CounterVec(), charges: metric.BudgetCharges.CounterVec()}
-	if err := metric.Register(registry, m.writes, m.charges); err != nil {
+	m := &Metrics{writes: metric.BudgetWrites.CounterVec(), charges: metric.BudgetCharges.CounterVec(), asked: metric.BudgetForwarded.CounterVec()}
+	if err := metric.Register(registry, m.writes, m.charges, m.asked); err != nil {
 		return nil, err
 	}
 	return m, nil
@@ -35,5 +36,15 @@ func (m *Metrics) wrote(budget string, admissions int, err error) {
 		m.writes.WithLabelValues(budget, "conflict").Inc()
 	default:
 		m.writes.WithLabelValues(budget, "error").Inc()
+	}
+}
+
+func (m *Metrics) forwarded(budget string, err error) {
+	switch {
+	case m == nil:
+	case err == nil:
+		m.asked.WithLabelValues(budget, "answered").Inc()
+	default:
+		m.asked.WithLabelValues(budget, "error").Inc()
 	}
 }
