@@ -37,6 +37,7 @@ func stored(kind string) *unstructured.Unstructured {
 type budgetParts struct {
 	charging   *charging
 	heartbeat  *charge.Heartbeat
+	writer     *charge.Writer
 	controller *budgetcontroller.Controller
 	watch      []func(context.Context)
 }
@@ -62,11 +63,16 @@ func (s *setup) ledgers() (*budgetParts, error) {
 		return found, err
 	}
 	l := &budgetParts{heartbeat: &charge.Heartbeat{
-		Client: s.typed, Namespace: s.Namespace, Service: s.Service, Identity: replica(), Seen: s.handler.seen, Live: api.Versions,
+		Client: s.typed, Namespace: s.Namespace, Service: s.Service, Identity: s.replica, Seen: s.handler.seen, Live: api.Versions,
 		Log: s.Log.WithName("presence"),
+	}, writer: &charge.Writer{
+		Client: s.typed, Lease: types.NamespacedName{Namespace: s.Namespace, Name: s.Service}, Identity: s.replica, Log: s.Log.WithName("writer"),
 	}}
+	l.heartbeat.Address = func() string { return s.server.reachedAt(s.mgr.GetConfig()) }
 	charger := charge.NewCharger(api, writes)
 	charger.UnseenShare, charger.NamespaceWait = int64(s.MaxUnseenShare), s.RequestTimeout+margin
+	charger.Forward = charge.NewForwarder(l.writer, s.server.identity(), writes).Charge
+	s.server.mux.Handle(charge.Path, charge.Handler(charger, s.server.identity()))
 	l.charging = &charging{
 		charge: charger.Charge, holds: l.heartbeat.Holds, begun: l.heartbeat.Begun,
 		labels: namespacesAsTheyAre(s.namespaces).labels,

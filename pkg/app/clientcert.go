@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -152,12 +151,4 @@ func (c *clientCertificates) check(r *http.Request) error {
 		known.accepted.Store(trusted)
 	}
 	return nil
-}
-
-// ask has clients present their certificate if they have one. The handshake proves that
-// they hold its key; check verifies the rest.
-func (c *clientCertificates) ask(config *tls.Config) {
-	if c != nil {
-		config.ClientAuth = tls.RequestClientCert
-	}
 }

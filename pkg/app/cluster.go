@@ -102,7 +102,7 @@ func Cluster(ctx context.Context, o ClusterOptions) error {
 	if e.registrar, err = newRegistrar(mgr, o, server, registry); err != nil {
 		return fmt.Errorf("setting up the registration: %w", err)
 	}
-	s, err := newSetup(mgr, config, o, e, registry)
+	s, err := newSetup(mgr, config, o, e, server, registry)
 	if err != nil {
 		return fmt.Errorf("setting up: %w", err)
 	}

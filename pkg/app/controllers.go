@@ -45,7 +45,7 @@ func (s *setup) addControllers(l *budgetParts) (lookAtAll func(), err error) {
 	}
 	lead := &deployments.Lead{
 		Client: s.typed, Lease: types.NamespacedName{Namespace: s.Namespace, Name: s.Service},
-		Identity: replica(), Run: all(c.Run, auditor.Run, l.run, registrar.Lead), Log: log,
+		Identity: s.replica, Run: all(c.Run, auditor.Run, l.run, registrar.Lead), Log: log,
 	}
 	return func() {
 		c.LookAtAll()

@@ -66,8 +66,10 @@ func newEndpoints(ctx context.Context, address string, o HTTPOptions, source cer
 		// puts all requests of an API server on one connection, so on one replica.
 		NextProtos:     []string{"http/1.1"},
 		GetCertificate: source.GetCertificate,
+		// Clients present their certificate if they have one, other replicas and API servers: the handshake proves
+		// that they hold its key, and handlers verify the rest.
+		ClientAuth: tls.RequestClientCert,
 	}
-	clients.ask(config)
 	server := &listener{
 		address: net.JoinHostPort(host, strconv.Itoa(port)), tls: config, mux: mux,
 		grace: shutdownGrace,

@@ -60,9 +60,12 @@ type setup struct {
 	namespaces namespaces
 	knative    *deployments.Detector
 	lists      *cluster.Lists
+	server     *endpoints
+	// replica names this process among the webhook's.
+	replica string
 }
 
-func newSetup(mgr ctrl.Manager, config *rest.Config, o ClusterOptions, e *requestHandler, registry *prometheus.Registry) (*setup, error) {
+func newSetup(mgr ctrl.Manager, config *rest.Config, o ClusterOptions, e *requestHandler, server *endpoints, registry *prometheus.Registry) (*setup, error) {
 	c, err := newClients(config, mgr.GetHTTPClient())
 	if err != nil {
 		return nil, err
@@ -79,7 +82,7 @@ func newSetup(mgr ctrl.Manager, config *rest.Config, o ClusterOptions, e *reques
 		ClusterOptions: o, clients: c, mgr: mgr, handler: e, registry: registry,
 		events:     events.NewRecorder(mgr.GetScheme(), eventSource),
 		namespaces: namespaces{cached: mgr.GetCache(), live: mgr.GetAPIReader()},
-		knative:    knative, lists: lists,
+		knative:    knative, lists: lists, server: server, replica: replica(),
 	}, nil
 }
 
@@ -145,7 +148,7 @@ func (s *setup) addSnapshots(made *snapshots, me *ownUser, l *budgetParts, repla
 	for _, runnable := range []interface {
 		Start(context.Context) error
 		NeedLeaderElection() bool
-	}{knative, classes, s.knative, me, caches, made, l.heartbeat} {
+	}{knative, classes, s.knative, me, caches, made, l.heartbeat, l.writer} {
 		if err := s.mgr.Add(runnable); err != nil {
 			return err
 		}

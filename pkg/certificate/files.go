@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"os"
@@ -113,7 +114,7 @@ func (f *Files) fail(err error) {
 	f.problem = err
 }
 
-// GetCertificate is part of Source.
+// GetCertificate is part of Provider.
 func (f *Files) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -123,7 +124,7 @@ func (f *Files) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return f.current, nil
 }
 
-// Ready is part of Source.
+// Ready is part of Provider.
 func (f *Files) Ready() error {
 	err := ready(f, f.now())
 	f.mu.Lock()
@@ -134,5 +135,8 @@ func (f *Files) Ready() error {
 	return err
 }
 
-// Kind is part of Source.
+// Peer is part of Provider. Replicas mount the same certificate; while it is being replaced some have the earlier one.
+func (f *Files) Peer(other *x509.Certificate) error { return same(f, other) }
+
+// Kind is part of Provider.
 func (*Files) Kind() string { return "files" }

@@ -3,6 +3,7 @@ package certificate
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"maps"
@@ -95,10 +96,10 @@ func ServiceNames(service types.NamespacedName) []string {
 	return []string{short + ".svc", short, service.Name, short + ".svc.cluster.local"}
 }
 
-// Kind is part of Source.
+// Kind is part of Provider.
 func (*Managed) Kind() string { return "self-managed" }
 
-// GetCertificate is part of Source. It renews a certificate whose time has come, so that a
+// GetCertificate is part of Provider. It renews a certificate whose time has come, so that a
 // process that slept, or whose clock jumped, never serves an expired one.
 func (m *Managed) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	m.mu.Lock()
@@ -114,7 +115,25 @@ func (m *Managed) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error)
 	return m.leaf.certificate, nil
 }
 
-// Ready is part of Source.
+// Peer is part of Provider. Only replicas have the key of the CA. While it is being replaced some serve from the
+// other one.
+func (m *Managed) Peer(other *x509.Certificate) error {
+	m.mu.Lock()
+	by := m.serving
+	m.mu.Unlock()
+	if by == nil {
+		return errNone
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(by.certificate)
+	name := ServiceNames(types.NamespacedName{Namespace: m.Secret.Namespace, Name: m.Service})[0]
+	if _, err := other.Verify(x509.VerifyOptions{DNSName: name, Roots: roots, CurrentTime: m.wall(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}); err != nil {
+		return errNoPeer
+	}
+	return nil
+}
+
+// Ready is part of Provider.
 func (m *Managed) Ready() error {
 	if err := ready(m, m.wall()); err != nil {
 		return err

@@ -31,15 +31,18 @@ type Static struct{ certificate *tls.Certificate }
 
 var _ Provider = (*Static)(nil)
 
-// GetCertificate is part of Source.
+// GetCertificate is part of Provider.
 func (s *Static) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return s.certificate, nil
 }
 
-// Ready is part of Source.
+// Ready is part of Provider.
 func (s *Static) Ready() error { return ready(s, time.Now()) }
 
-// Kind is part of Source.
+// Peer is part of Provider.
+func (s *Static) Peer(other *x509.Certificate) error { return same(s, other) }
+
+// Kind is part of Provider.
 func (*Static) Kind() string { return "self-signed" }
 
 // SelfSigned is a certificate for the hosts (DNS names or IP addresses), and always

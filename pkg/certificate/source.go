@@ -7,6 +7,7 @@ package certificate
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"time"
@@ -20,6 +21,9 @@ type Provider interface {
 	// Ready is nil once there is a certificate to serve with, else it says why
 	// there is none.
 	Ready() error
+	// Peer is nil for a certificate that another replica of the same webhook serves with now, or may
+	// just have begun to. A handshake has to have proved that the other end holds its key.
+	Peer(*x509.Certificate) error
 	// Kind names the way, for people: self-managed, files or self-signed.
 	Kind() string
 }
@@ -49,6 +53,20 @@ func ready(s Provider, now time.Time) error {
 	}
 	if !now.Before(expiry) {
 		return fmt.Errorf("the certificate expired at %s", expiry.Format(time.RFC3339))
+	}
+	return nil
+}
+
+var errNoPeer = errors.New("the certificate is not one of this webhook's replicas")
+
+// same is nil for the certificate that a source hands out itself: one that all replicas share.
+func same(s Provider, other *x509.Certificate) error {
+	own, err := s.GetCertificate(&tls.ClientHelloInfo{})
+	if err != nil {
+		return err
+	}
+	if own == nil || own.Leaf == nil || !own.Leaf.Equal(other) {
+		return errNoPeer
 	}
 	return nil
 }

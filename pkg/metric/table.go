@@ -58,6 +58,8 @@ var (
 		"Admissions charged to a GPUBudget; divided by the stored writes it is how many share one.", "budget")
 	BudgetWrites = define(Counter, "budget_writes_total",
 		"Writes of a GPUBudget's ledger by admissions, by budget and result (stored, conflict, error).", "budget", "result")
+	BudgetForwarded = define(Counter, "budget_forwarded_total",
+		"Admissions whose charge this replica left to the one that writes the ledgers, by budget and result (answered, error); after an error it charges itself.", "budget", "result")
 )
 
 // What verdicts are based on.

@@ -217,9 +217,9 @@ func (r *Registrar) tell(problem string) {
 
 // rulesPatch sets the rules of entries, of just the version that was read.
 func rulesPatch(version string, rules map[int][]admissionregistrationv1.RuleWithOperations) ([]byte, error) {
-	operations := []manifest.PatchOperation{{"test", "/metadata/resourceVersion", version}}
+	operations := []manifest.PatchOperation{{Op: "test", Path: "/metadata/resourceVersion", Value: version}}
 	for i, r := range rules {
-		operations = append(operations, manifest.PatchOperation{"add", fmt.Sprintf("/webhooks/%d/rules", i), r})
+		operations = append(operations, manifest.PatchOperation{Op: "add", Path: fmt.Sprintf("/webhooks/%d/rules", i), Value: r})
 	}
 	return json.Marshal(operations)
 }

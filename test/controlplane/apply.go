@@ -8,7 +8,10 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
+	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -90,8 +93,30 @@ func (c *ControlPlane) applyOne(ctx context.Context, o *unstructured.Unstructure
 	if err != nil {
 		return err
 	}
-	_, err = resource.Apply(ctx, o.GetName(), o, metav1.ApplyOptions{FieldManager: "controlplane", Force: true})
-	return err
+	for i := 1; ; i++ {
+		_, err = resource.Apply(ctx, o.GetName(), o, metav1.ApplyOptions{FieldManager: "controlplane", Force: true})
+		if err == nil || i == applies || !CutOff(err) && !apierrors.IsTimeout(err) && !apierrors.IsServerTimeout(err) {
+			return err
+		}
+		// What a busy machine had no time for; to apply it twice is to apply it.
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// applies is how often an object is applied that the API server does not answer for. Each takes as long as the API
+// server lets it.
+const applies = 30
+
+// CutOff tells whether the API server broke off an answer because its request timeout ended
+// meanwhile: what else it would answer with 504.
+func CutOff(err error) bool {
+	text := err.Error()
+	return strings.Contains(text, "INTERNAL_ERROR; received from peer") ||
+		strings.Contains(text, "unable to return a response in the time allotted")
 }
 
 // resourceFor finds the client for an object. A kind whose CRD was established

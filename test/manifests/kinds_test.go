@@ -1,6 +1,7 @@
 package manifests
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -32,6 +33,7 @@ func TestWhichRequestsAboutPodsCome(t *testing.T) {
 		shared   = "system:kube-controller-manager"
 		ofSet    = `ownerReferences: [{apiVersion: apps/v1, kind: ReplicaSet, name: r, uid: u, controller: true}]`
 		ofOthers = `ownerReferences: [{apiVersion: example.com/v1, kind: ReplicaSet, name: r, uid: u, controller: true}]`
+		ofDaemon = `ownerReferences: [{apiVersion: apps/v1, kind: DaemonSet, name: r, uid: u, controller: true}]`
 		ofWeb    = `ownerReferences: [{apiVersion: apps/v1, kind: Deployment, name: r, uid: u, controller: true}]`
 	)
 	pod := func(metadata, spec string) string {
@@ -39,6 +41,14 @@ func TestWhichRequestsAboutPodsCome(t *testing.T) {
 	}
 	set := func(metadata, spec string) string {
 		return `{metadata: {name: x, ` + metadata + `}, spec: {replicas: 1, template: {spec: ` + spec + `}}}`
+	}
+	// many is a container without devices that states so many resources.
+	many := func(n int) string {
+		all := make([]string, n)
+		for i := range all {
+			all[i] = fmt.Sprintf("hugepages-%dKi: \"0\"", i)
+		}
+		return `{containers: [{name: c, resources: {limits: {` + strings.Join(all, ", ") + `}}}]}`
 	}
 	cron := func(spec string) string {
 		return `{metadata: {name: x}, spec: {jobTemplate: {spec: {template: {spec: ` + spec + `}}}}}`
@@ -68,6 +78,11 @@ func TestWhichRequestsAboutPodsCome(t *testing.T) {
 		"a Pod of a ReplicaSet, by a tenant":           {pods, "eve", "pods", pod(ofSet, gpu), "", "pods"},
 		"a Pod of a ReplicaSet, by another controller": {pods, account + "job-controller", "pods", pod(ofSet, gpu), "", "pods"},
 		"a Pod of another group's ReplicaSet":          {pods, account + "replicaset-controller", "pods", pod(ofOthers, gpu), "", "pods"},
+		"a Pod of a DaemonSet":                         {pods, account + "daemon-set-controller", "pods", pod(ofDaemon, gpu), "", "pods"},
+		"a Pod of a DaemonSet, by the shared user":     {pods, shared, "pods", pod(ofDaemon, gpu), "", "pods"},
+		"a Pod of a DaemonSet, without devices":        {pods, account + "daemon-set-controller", "pods", pod(ofDaemon, plain), "", ""},
+		"a Pod with 64 resources, none of a device":    {pods, "eve", "pods", pod("", many(64)), "", ""},
+		"a Pod with too many resources to look at":     {pods, "eve", "pods", pod("", many(65)), "", "pods"},
 		"a Pod without an owner, by the shared user":   {pods, shared, "pods", pod("", gpu), "", "pods"},
 		"a Pod of an account of that name elsewhere":   {pods, "system:serviceaccount:team:replicaset-controller", "pods", pod(ofSet, gpu), "", "pods"},
 		"a resize": {pods, "eve", "pods", pod("", gpu), pod("", plain), "pods"},

@@ -34,6 +34,9 @@ type Charger struct {
 	// NamespaceWait is how long it takes at most to count a namespace that a budget comes to select; 0 if that is not
 	// known. It is set before the first charge.
 	NamespaceWait time.Duration
+	// Forward has the replica that writes the ledgers decide a demand; ok is false where it did not. It is set before
+	// the first charge; nil where this replica decides all.
+	Forward func(ctx context.Context, d *Demand) (a Answer, ok bool)
 
 	store   Store
 	metrics *WriteMetrics
@@ -68,13 +71,24 @@ func (c *Charger) Charge(ctx context.Context, demands []Demand, dryRun bool) []A
 
 func (c *Charger) all(ctx context.Context, demands []Demand, dryRun bool) (answers []Answer, fits bool) {
 	for i := range demands {
-		a := c.worker(demands[i].Budget).do(ctx, &attempt{demand: &demands[i], dryRun: dryRun})
+		a, decided := Answer{}, false
+		if !dryRun && c.Forward != nil {
+			a, decided = c.Forward(ctx, &demands[i])
+		}
+		if !decided {
+			a = c.decide(ctx, &demands[i], dryRun)
+		}
 		answers = append(answers, a)
 		if !a.Admits() && (a.Retry == "" || !demands[i].Optional) {
 			return answers, false
 		}
 	}
 	return answers, true
+}
+
+// decide decides a demand in this replica.
+func (c *Charger) decide(ctx context.Context, d *Demand, dryRun bool) Answer {
+	return c.worker(d.Budget).do(ctx, &attempt{demand: d, dryRun: dryRun})
 }
 
 func (c *Charger) worker(name string) *worker {

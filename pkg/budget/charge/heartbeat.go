@@ -48,6 +48,9 @@ type Heartbeat struct {
 	Namespace string
 	// Service is the name of the webhook's Service, Identity that of the replica.
 	Service, Identity string
+	// Address is the host and port at which other replicas reach this one; empty where they do not. Nil is the
+	// same.
+	Address func() string
 	// Seen is what the replica goes by; ok is false as long as it knows nothing.
 	Seen func() (seen Seen, ok bool)
 	// Live are the versions of the budgets that there are, read uncached, and the rules by
@@ -187,10 +190,16 @@ func (p *Heartbeat) write(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("writing what is seen: %w", err)
 	}
-	name := "replica-" + p.Identity
+	annotations := map[string]string{SeenAnnotation: string(text)}
+	if p.Address != nil {
+		if address := p.Address(); address != "" {
+			annotations[AddressAnnotation] = address
+		}
+	}
+	name := leaseName(p.Identity)
 	wanted := coordinationv1.Lease(name, p.Namespace).
 		WithLabels(map[string]string{ReplicaLabel: p.Service}).
-		WithAnnotations(map[string]string{SeenAnnotation: string(text)}).
+		WithAnnotations(annotations).
 		WithSpec(coordinationv1.LeaseSpec().WithHolderIdentity(p.Identity).WithRenewTime(metav1.NowMicro()).
 			WithLeaseDurationSeconds(int32(FenceAfter / time.Second)))
 	// Whatever is there: it is nobody else's.
@@ -200,3 +209,6 @@ func (p *Heartbeat) write(ctx context.Context) error {
 	}
 	return nil
 }
+
+// leaseName is the name of a replica's Lease.
+func leaseName(identity string) string { return "replica-" + identity }

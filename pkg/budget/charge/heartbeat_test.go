@@ -16,8 +16,9 @@ func TestAReplicaIsWaitedForOnceItCouldAdmitAndAdmitsOnceItKnowsAll(t *testing.T
 	seen, known := Seen{Budgets: map[string]string{}, Rules: "r"}, false
 	live, rules := map[string]string{"b": "u/1"}, map[string]string{"b": "r"}
 	p := &Heartbeat{Client: client, Namespace: "ns", Service: "webhook", Identity: "one", Log: logr.Discard(),
-		Seen: func() (Seen, bool) { return seen, known },
-		Live: func(context.Context) (map[string]string, map[string]string, error) { return live, rules, nil }}
+		Seen:    func() (Seen, bool) { return seen, known },
+		Address: func() string { return "10.0.0.1:9443" },
+		Live:    func(context.Context) (map[string]string, map[string]string, error) { return live, rules, nil }}
 	p.init()
 	replicas := &Replicas{Client: client, Namespace: "ns", Service: "webhook"}
 	all := func() []Seen {
@@ -47,5 +48,6 @@ func TestAReplicaIsWaitedForOnceItCouldAdmitAndAdmitsOnceItKnowsAll(t *testing.T
 
 	leases, err := client.CoordinationV1().Leases("ns").List(t.Context(), metav1.ListOptions{})
 	require.NoError(t, err)
-	assert.Len(t, leases.Items, 1)
+	require.Len(t, leases.Items, 1)
+	assert.Equal(t, "10.0.0.1:9443", leases.Items[0].Annotations[AddressAnnotation])
 }

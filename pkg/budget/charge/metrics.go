@@ -12,12 +12,13 @@ import (
 type WriteMetrics struct {
 	writes  *prometheus.CounterVec
 	charges *prometheus.CounterVec
+	asked   *prometheus.CounterVec
 }
 
 // NewWriteMetrics makes the counters and registers them.
 func NewWriteMetrics(registry prometheus.Registerer) (*WriteMetrics, error) {
-	m := &WriteMetrics{writes: metric.BudgetWrites.CounterVec(), charges: metric.BudgetCharges.CounterVec()}
-	if err := metric.Register(registry, m.writes, m.charges); err != nil {
+	m := &WriteMetrics{writes: metric.BudgetWrites.CounterVec(), charges: metric.BudgetCharges.CounterVec(), asked: metric.BudgetForwarded.CounterVec()}
+	if err := metric.Register(registry, m.writes, m.charges, m.asked); err != nil {
 		return nil, err
 	}
 	return m, nil
@@ -35,5 +36,15 @@ func (m *WriteMetrics) wrote(budget string, admissions int, err error) {
 		m.writes.WithLabelValues(budget, "conflict").Inc()
 	default:
 		m.writes.WithLabelValues(budget, "error").Inc()
+	}
+}
+
+func (m *WriteMetrics) forwarded(budget string, err error) {
+	switch {
+	case m == nil:
+	case err == nil:
+		m.asked.WithLabelValues(budget, "answered").Inc()
+	default:
+		m.asked.WithLabelValues(budget, "error").Inc()
 	}
 }

@@ -33,16 +33,27 @@ func (s *slowStore) Write(ctx context.Context, b *v1alpha1.GPUBudget) (*v1alpha1
 }
 
 // BenchmarkReplicas measures how replicas that charge one budget get in each other's way, with a
-// store that takes 5 ms for a write.
+// store that takes 5 ms for a write; and how they do not, where one of them charges for all.
 func BenchmarkReplicas(b *testing.B) {
-	for _, replicas := range []int{1, 3} {
+	for _, at := range []struct {
+		replicas int
+		forward  bool
+	}{{1, false}, {3, false}, {3, true}} {
 		for _, clients := range []int{1, 8, 64} {
-			b.Run(fmt.Sprintf("replicas=%d/clients=%d", replicas, clients), func(b *testing.B) {
+			replicas := at.replicas
+			b.Run(fmt.Sprintf("replicas=%d/forward=%t/clients=%d", replicas, at.forward, clients), func(b *testing.B) {
 				s := &slowStore{memoryStore: newStore(counted("b", 1<<50))}
 				s.latency = 5 * time.Millisecond
 				var chargers []*Charger
 				for range replicas {
 					chargers = append(chargers, NewCharger(s, nil))
+				}
+				if at.forward {
+					shared := identity(b)
+					address := serve(b, Handler(chargers[0], shared), shared)
+					for _, c := range chargers[1:] {
+						c.Forward = NewForwarder(leading(address), shared, nil).Charge
+					}
 				}
 				took := make([]time.Duration, b.N)
 				var next, refused atomic.Int64

@@ -18,6 +18,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
+	"github.com/kubetorch/webhook/test/controlplane"
 	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
@@ -164,7 +165,7 @@ func answer(t *testing.T, namespace string, u *unstructured.Unstructured) (code 
 		defer response.Body.Close()
 		err = json.NewDecoder(response.Body).Decode(&status)
 	}
-	if err != nil && harness.CutOff(err) {
+	if err != nil && controlplane.CutOff(err) {
 		return http.StatusGatewayTimeout, "", metav1.Status{Message: err.Error()}
 	}
 	require.NoError(t, err)

@@ -3,7 +3,6 @@ package budgets
 import (
 	"bufio"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strconv"
@@ -78,7 +77,7 @@ func benchmarkCharging(b *testing.B, at []*controlplane.Replica, clients int) {
 	}
 	took := make([]time.Duration, b.N)
 	var next, refused atomic.Int64
-	charged, stored, conflicts := ledgerMetrics(b, name)
+	before := ledgerMetrics(b, name)
 	b.ResetTimer()
 	var running sync.WaitGroup
 	for range clients {
@@ -98,13 +97,13 @@ func benchmarkCharging(b *testing.B, at []*controlplane.Replica, clients int) {
 	}
 	running.Wait()
 	b.StopTimer()
-	chargedAfter, storedAfter, conflictsAfter := ledgerMetrics(b, name)
+	after := ledgerMetrics(b, name)
 	slices.Sort(took)
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "admissions/s")
 	b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "p50-ms")
 	b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
-	b.ReportMetric((chargedAfter-charged)/max(1, storedAfter-stored), "admissions/write")
-	b.ReportMetric((conflictsAfter-conflicts)/max(1, storedAfter-stored), "conflicts/write")
+	b.ReportMetric((after.charged-before.charged)/max(1, after.stored-before.stored), "admissions/write")
+	b.ReportMetric((after.conflicts-before.conflicts)/max(1, after.stored-before.stored), "conflicts/write")
 	b.ReportMetric(float64(refused.Load()), "refused")
 }
 
@@ -118,33 +117,40 @@ func BenchmarkChargingNothing(b *testing.B) {
 	}
 }
 
-// ledgerMetrics are what the replicas count of a budget's ledger.
-func ledgerMetrics(t testing.TB, budget string) (charged, stored, conflicts float64) {
+// ledgerCounts are what replicas count of a budget's ledger.
+type ledgerCounts struct{ charged, stored, conflicts, forwarded float64 }
+
+// ledgerMetrics are what all replicas count together.
+func ledgerMetrics(t testing.TB, budget string) (all ledgerCounts) {
 	t.Helper()
 	for _, replica := range hook.Replicas {
-		response, err := harness.Insecure.Get("https://" + replica.Address + "/metrics")
-		require.NoError(t, err)
-		require.Equal(t, http.StatusOK, response.StatusCode)
-		lines := bufio.NewScanner(response.Body)
-		for lines.Scan() {
-			series, number, _ := strings.Cut(lines.Text(), " ")
-			if !strings.Contains(series, `budget="`+budget+`"`) {
-				continue
-			}
-			n, err := strconv.ParseFloat(number, 64)
-			require.NoError(t, err)
-			switch {
-			case strings.HasPrefix(series, "kubetorch_webhook_budget_charges_total"):
-				charged += n
-			case strings.HasPrefix(series, "kubetorch_webhook_budget_writes_total") && strings.Contains(series, `result="stored"`):
-				stored += n
-			case strings.HasPrefix(series, "kubetorch_webhook_budget_writes_total") && strings.Contains(series, `result="conflict"`):
-				conflicts += n
-			}
-		}
-		require.NoError(t, lines.Err())
-		_, _ = io.Copy(io.Discard, response.Body)
-		response.Body.Close()
+		one := ledgerMetricsOf(t, replica, budget)
+		all = ledgerCounts{all.charged + one.charged, all.stored + one.stored, all.conflicts + one.conflicts, all.forwarded + one.forwarded}
 	}
-	return charged, stored, conflicts
+	return all
+}
+
+// ledgerMetricsOf are what one replica counts.
+func ledgerMetricsOf(t testing.TB, replica *controlplane.Replica, budget string) (c ledgerCounts) {
+	t.Helper()
+	response, err := harness.Insecure.Get("https://" + replica.Address + "/metrics")
+	require.NoError(t, err)
+	defer response.Body.Close()
+	require.Equal(t, http.StatusOK, response.StatusCode)
+	counters := map[string]*float64{
+		`kubetorch_webhook_budget_charges_total{budget="` + budget + `"}`:                     &c.charged,
+		`kubetorch_webhook_budget_writes_total{budget="` + budget + `",result="stored"}`:      &c.stored,
+		`kubetorch_webhook_budget_writes_total{budget="` + budget + `",result="conflict"}`:    &c.conflicts,
+		`kubetorch_webhook_budget_forwarded_total{budget="` + budget + `",result="answered"}`: &c.forwarded,
+	}
+	lines := bufio.NewScanner(response.Body)
+	for lines.Scan() {
+		series, number, _ := strings.Cut(lines.Text(), " ")
+		if counter := counters[series]; counter != nil {
+			*counter, err = strconv.ParseFloat(number, 64)
+			require.NoError(t, err)
+		}
+	}
+	require.NoError(t, lines.Err())
+	return c
 }

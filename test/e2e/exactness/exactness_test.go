@@ -224,7 +224,7 @@ func killReplicas(t *testing.T, r *rand.Rand) (stop func() int64) {
 // machine had no time for it.
 func restart(replica *controlplane.Replica) (err error) {
 	for range 5 {
-		if err = replica.Restart(context.Background()); err == nil || !harness.CutOff(err) {
+		if err = replica.Restart(context.Background()); err == nil || !controlplane.CutOff(err) {
 			break
 		}
 	}

@@ -5,24 +5,18 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/kubetorch/webhook/test/controlplane"
 )
 
 // tries is how often a request is made that gets no answer. Each takes as long as the API server
 // or a webhook lets it, so this bounds no time.
 const tries = 30
 
-// CutOff tells whether the API server broke off an answer because its request timeout ended
-// meanwhile: what else it would answer with 504.
-func CutOff(err error) bool {
-	text := err.Error()
-	return strings.Contains(text, "INTERNAL_ERROR; received from peer") ||
-		strings.Contains(text, "unable to return a response in the time allotted")
-}
-
 // unanswered tells whether a busy machine had no time for a request: the API server broke it off,
 // or a webhook was not answered in time.
 func unanswered(err error) bool {
-	return CutOff(err) || apierrors.IsTimeout(err) || apierrors.IsServerTimeout(err) ||
+	return controlplane.CutOff(err) || apierrors.IsTimeout(err) || apierrors.IsServerTimeout(err) ||
 		strings.Contains(err.Error(), "failed calling webhook") && strings.Contains(err.Error(), "deadline exceeded") ||
 		strings.Contains(err.Error(), "has no time left to decide, please retry") // and says so just before the API server would
 }

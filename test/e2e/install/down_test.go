@@ -161,6 +161,11 @@ func requests() map[string]request {
 			_, err := as(replicaSetController).Resource(pods).Namespace(seeds).Create(ctx, parse(pod("q", controlled, 1)), metav1.CreateOptions{DryRun: dry.DryRun})
 			return err
 		}},
+		"a DaemonSet's Pod by its controller": {"validate-pods.kubetorch.com", "validate-pods.kubetorch.com", func(ctx context.Context) error {
+			owned := strings.Replace(controlled, "ReplicaSet", "DaemonSet", 1)
+			_, err := as(daemonSetController).Resource(pods).Namespace(seeds).Create(ctx, parse(pod("ds", owned, 1)), metav1.CreateOptions{DryRun: dry.DryRun})
+			return err
+		}},
 		"a Pod that claims a controller": {"validate-pods.kubetorch.com", "validate-pods.kubetorch.com", seeded(pods, pod("r", controlled, 1))},
 		"a Pod is taken from its owner":  {"validate-released-pods.kubetorch.com", "validate-released-pods.kubetorch.com", patchAs("", pods, "owned", `{"metadata":{"ownerReferences":null}}`)},
 		"a controller adopts a Pod": {"validate-adopted-pods.kubetorch.com", "", patchAs(replicaSetController, pods, "owned",
@@ -206,6 +211,7 @@ const (
 	knative              = "system:serviceaccount:knative-serving:controller"
 	horizontalAutoscaler = "system:serviceaccount:kube-system:horizontal-pod-autoscaler"
 	replicaSetController = "system:serviceaccount:kube-system:replicaset-controller"
+	daemonSetController  = "system:serviceaccount:kube-system:daemon-set-controller"
 	jobController        = "system:serviceaccount:kube-system:job-controller"
 	jobSetOperator       = "system:serviceaccount:jobset-system:jobset-controller-manager"
 	claimController      = "system:serviceaccount:kube-system:resource-claim-controller"
