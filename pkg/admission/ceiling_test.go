@@ -139,22 +139,64 @@ func TestWhatOverrunsItsTimeIsRefusedInTime(t *testing.T) {
 	})
 }
 
+// endless is a body that goes on after its first part.
+func endless(head string, size int64) io.Reader {
+	return io.MultiReader(strings.NewReader(head), io.LimitReader(zeros{}, size-int64(len(head))))
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
+}
+
 func TestABodyThatIsTooLargeIsRefusedWithoutBeingHeld(t *testing.T) {
 	h := Handler(allow, Options{})
-	declared := func() *http.Request {
-		r := httptest.NewRequest(http.MethodPost, "/validate", untouched{t})
-		r.Header.Set("Content-Type", "application/json")
-		r.ContentLength = MaxBody + 1
-		return r
+	for what, size := range map[string]int64{"by one byte": MaxBody + 1, "by as much as API servers send": 40 << 20} {
+		for how, length := range map[string]int64{"as its header says": size, "which its header does not say": -1} {
+			t.Run(what+", "+how, func(t *testing.T) {
+				send := func(head string) answer {
+					r := httptest.NewRequest(http.MethodPost, "/validate", endless(head, size))
+					r.Header.Set("Content-Type", "application/json")
+					r.ContentLength = length
+					return serve(h, r)
+				}
+				want := unread(tooLarge)
+				want.UID = "u-1"
+				assert.Equal(t, want, refusal(t, send(plainReview)), "a refusal that holds under failurePolicy Ignore")
+				assert.Equal(t, answer{413, "text/plain; charset=utf-8", "", "the body is larger than 7 MiB\n"}, send("{"), "what no API server writes")
+				if length < 0 {
+					return
+				}
+				var before, after runtime.MemStats
+				runtime.ReadMemStats(&before)
+				for range 20 {
+					send(plainReview)
+				}
+				runtime.ReadMemStats(&after)
+				assert.Less(t, (after.TotalAlloc-before.TotalAlloc)/20, uint64(64<<10), "bytes per request")
+			})
+		}
 	}
-	require.Equal(t, 413, serve(h, declared()).code)
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	for range 100 {
-		serve(h, declared())
+}
+
+// The API server reads the answer only once it has sent the whole body.
+func TestACallerWithABodyThatIsTooLargeGetsItsAnswer(t *testing.T) {
+	server := httptest.NewServer(Handler(allow, Options{}))
+	defer server.Close()
+	for range 3 {
+		size := int64(30 << 20)
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+"/validate?timeout=10s", endless(plainReview, size))
+		require.NoError(t, err)
+		request.ContentLength = size
+		request.Header.Set("Content-Type", "application/json")
+		reply, err := server.Client().Do(request)
+		require.NoError(t, err)
+		body, err := io.ReadAll(reply.Body)
+		require.NoError(t, errors.Join(err, reply.Body.Close()))
+		assert.EqualValues(t, 413, refusal(t, answer{code: reply.StatusCode, body: string(body)}).Result.Code)
 	}
-	runtime.ReadMemStats(&after)
-	assert.Less(t, (after.TotalAlloc-before.TotalAlloc)/100, uint64(64<<10), "bytes per request")
 }
 
 func TestOnlyCallersThatAreAcceptedAreRead(t *testing.T) {

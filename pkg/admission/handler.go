@@ -110,7 +110,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer func() { h.inFlight.Add(-1); h.Metrics.flying(h.Path, -1) }()
 	if fault := h.check(r); fault != nil {
 		span.Refused(fault.code)
-		h.refuse(w, r, fault, start)
+		h.refuseUnread(w, r, fault, start)
 		return
 	}
 	if flying > 2*h.MaxConcurrent {
@@ -133,13 +133,13 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	_, step := tracing.Step(ctx, tracing.Decode)
 	body, fault := readBody(r)
+	defer body.release() // the objects of the request are in it
 	if fault != nil {
 		step.End()
 		span.Refused(fault.code)
-		h.refuse(w, r, fault, start)
+		h.refuseUnder(w, r, headUID(body.head()), fault, start)
 		return
 	}
-	defer body.release() // the objects of the request are in it
 	request, fault := decode(body.bytes)
 	step.End()
 	if fault != nil {

@@ -1,9 +1,11 @@
 package admission
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -252,6 +254,26 @@ func TestHandlerGivesUpOnABodyThatTricklesIn(t *testing.T) {
 	reply, err := io.ReadAll(connection)
 	require.NoError(t, err, "the connection is closed")
 	assert.Contains(t, string(reply), "408 Request Timeout")
+}
+
+func TestABodyThatBreaksOffIsRefusedInTheProtocol(t *testing.T) {
+	server := httptest.NewServer(Handler(allow, Options{}))
+	defer server.Close()
+	connection, err := net.Dial("tcp", server.Listener.Addr().String())
+	require.NoError(t, err)
+	defer connection.Close()
+	_, err = fmt.Fprintf(connection, "POST /validate?timeout=200ms HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
+		len(plainReview)+1, plainReview)
+	require.NoError(t, err)
+	require.NoError(t, connection.SetReadDeadline(time.Now().Add(5*time.Second)))
+	reply, err := http.ReadResponse(bufio.NewReader(connection), nil)
+	require.NoError(t, err)
+	body, err := io.ReadAll(reply.Body)
+	require.NoError(t, errors.Join(err, reply.Body.Close()))
+	want := busy(noTime)
+	want.UID = "u-1"
+	assert.Equal(t, want, refusal(t, answer{code: reply.StatusCode, body: string(body)}), "a refusal that holds under failurePolicy Ignore")
+	assert.True(t, reply.Close)
 }
 
 func TestHandlerReusesAConnection(t *testing.T) {

@@ -70,6 +70,9 @@ type body struct {
 	buffer *[]byte
 }
 
+// head is the part in which API servers write the uid.
+func (b body) head() []byte { return b.bytes[:min(len(b.bytes), headBytes)] }
+
 // release gives the buffer back. Nothing may point into it any more.
 func (b body) release() {
 	if cap(b.bytes) <= keptBuffer {
@@ -79,7 +82,8 @@ func (b body) release() {
 }
 
 // readBody reads at most MaxBody bytes and one more to see that there are more. The
-// buffer grows with what arrives, never with what a header promises.
+// buffer grows with what arrives, never with what a header promises. With a fault it is what was read
+// until then.
 func readBody(r *http.Request) (body, *httpError) {
 	b := body{buffer: buffers.Get().(*[]byte)}
 	b.bytes = (*b.buffer)[:0]
@@ -93,20 +97,16 @@ func readBody(r *http.Request) (body, *httpError) {
 		b.bytes = b.bytes[:len(b.bytes)+n]
 		switch {
 		case len(b.bytes) > MaxBody:
-			b.release()
-			return body{}, tooLarge
+			return b, tooLarge
 		case errors.Is(err, io.EOF):
 			if len(b.bytes) == 0 {
-				b.release()
-				return body{}, badRequest("the body is empty")
+				return b, badRequest("the body is empty")
 			}
 			return b, nil
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			b.release()
-			return body{}, &httpError{http.StatusRequestTimeout, "the body did not arrive in time"}
+			return b, &httpError{http.StatusRequestTimeout, "the body did not arrive in time"}
 		case err != nil:
-			b.release()
-			return body{}, badRequest("the body could not be read to its end")
+			return b, badRequest("the body could not be read to its end")
 		}
 	}
 }
