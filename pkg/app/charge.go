@@ -8,6 +8,7 @@ import (
 
 	"github.com/kubetorch/webhook/pkg/budget/charge"
 	"github.com/kubetorch/webhook/pkg/budget/ledger"
+	"github.com/kubetorch/webhook/pkg/dryrun"
 	"github.com/kubetorch/webhook/pkg/policy"
 	"github.com/kubetorch/webhook/pkg/review"
 )
@@ -26,6 +27,22 @@ type charging struct {
 	release func(namespace string, keys ...ledger.Key)
 	// everything is whether claims that fall are told too, since nobody counts afresh.
 	everything bool
+}
+
+// fitting is what would fit in place of what is refused. Labels are those of the request's namespace.
+func (c *charging) fitting(ctx context.Context, r *review.Request, w review.World, now *snapshot, labels map[string]string, known bool) review.Fitting {
+	ledgers := dryrun.Ledgers{Ask: c.charge, Rules: policy.Rules(now.policies, now.knative)}
+	search := dryrun.Search{World: w, Budgets: now.budgets, Labels: labels, Known: known, Room: ledgers.Room}
+	return search.Fitting(ctx, r)
+}
+
+// refit ends a refusal by bounds with what would fit.
+func (c *charging) refit(ctx context.Context, r *review.Request, w review.World, now *snapshot, refused *admissionv1.AdmissionResponse) *admissionv1.AdmissionResponse {
+	if !r.RefusedForPods() {
+		return refused
+	}
+	labels, known := w.NamespaceLabels(r.Namespace())
+	return r.RefuseWith(c.fitting(ctx, r, w, now, labels, known))
 }
 
 // retryAfter is when to come back to a ledger that cannot be charged now, in seconds, and
@@ -84,9 +101,9 @@ func (c *charging) admit(ctx context.Context, r *review.Request, w review.World,
 		case answer.Retry != "":
 			return r.Later(charges[i].Budget.Name, charge.Wait(answer.Retry, answer.After), cmp.Or(answer.After, longRetry)), nil
 		case !answer.Admits():
-			return r.Refuse([]policy.Violation{charges[i].NoRoom(answer, r.Namespace())}), nil
+			return r.Refuse([]policy.Violation{charges[i].NoRoom(answer, r.Namespace(), c.fitting(ctx, r, w, now, labels, known))}), nil
 		case !answer.Fits:
-			r.AdmitBeyond(admitted, charges[i].NoRoom(answer, r.Namespace()))
+			r.AdmitBeyond(admitted, charges[i].NoRoom(answer, r.Namespace(), review.Fitting{}))
 		case answer.Raised > 0:
 			admitted.Warnings = append(admitted.Warnings, charges[i].Left(answer.Outcome, r.Namespace()))
 		}

@@ -115,6 +115,9 @@ func (e *requestHandler) decide(ctx context.Context, request *admissionv1.Admiss
 	if err == nil {
 		judged = slices.Clone(response.Warnings) // what is left in a budget is no warning for later
 	}
+	if err == nil && !response.Allowed && charging != nil {
+		response = charging.refit(ctx, r, world, now, response)
+	}
 	if err == nil && response.Allowed && charging != nil {
 		ctx, step := tracing.Step(ctx, tracing.Charge)
 		response, err = charging.admit(ctx, r, world, now, response)

@@ -165,10 +165,10 @@ func (c *configuration) repair(ctx context.Context, w client.Writer, trusted [][
 // fails it if the configuration is not the version that was read. Entries that go to a URL
 // are somebody else's.
 func bundlePatch(version string, entries []entry, bundle []byte) ([]byte, error) {
-	operations := []manifest.PatchOperation{{"test", "/metadata/resourceVersion", version}}
+	operations := []manifest.PatchOperation{{Op: "test", Path: "/metadata/resourceVersion", Value: version}}
 	for i, e := range entries {
 		if e.config.Service != nil && !bytes.Equal(e.config.CABundle, bundle) {
-			operations = append(operations, manifest.PatchOperation{"add", fmt.Sprintf("/webhooks/%d/clientConfig/caBundle", i), bundle})
+			operations = append(operations, manifest.PatchOperation{Op: "add", Path: fmt.Sprintf("/webhooks/%d/clientConfig/caBundle", i), Value: bundle})
 		}
 	}
 	if len(operations) == 1 {

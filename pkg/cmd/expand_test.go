@@ -104,7 +104,7 @@ func TestExpand(t *testing.T) {
 	namespacedOut := strings.Replace(labelledOut, "name: inference", "name: inference\n  namespace: ml", 1)
 	const namespace = "apiVersion: v1\nkind: Namespace\nmetadata: {name: ml, labels: {team: research}}\n"
 	const otherNamespace = "apiVersion: v1\nkind: Namespace\nmetadata: {name: ml, labels: {team: web}}\n"
-	const mlRefusal = "  * spec.template.metadata.annotations[autoscaling.knative.dev/max-scale]: Forbidden: asks for unbounded pods (a max-scale of 0, or none, is unlimited in Knative); policy team allows at most 5 (bounds.maxScale.max)\n" +
+	const mlRefusal = "  * spec.template.metadata.annotations[autoscaling.knative.dev/max-scale]: Forbidden: asks for unbounded pods (a max-scale of 0, or none, is unlimited in Knative); policy team allows at most 5 (bounds.maxScale.max); max-scale 5 fits\n" +
 		"kubetorch-webhook: refused, so nothing was printed\n"
 	tests := map[string]struct {
 		files []string

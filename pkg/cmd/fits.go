@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/kubetorch/webhook/pkg/diagnose"
+	"github.com/kubetorch/webhook/pkg/dryrun"
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/offline"
@@ -50,7 +50,7 @@ func (s *simulator) lower(docs []offline.Document, outcomes []offline.Preview) (
 		}
 		l.values = scaledTo(outcomes[i], n)
 		changed := copyDocuments(docs)
-		diagnose.Set(offline.Flatten(changed)[i].Object, l.values)
+		dryrun.Set(offline.Flatten(changed)[i].Object, l.values)
 		if again := offline.Expand(copyDocuments(changed), s.inputs); !again[i].Verdict.Refused() && noneBut(i, outcomes, again) {
 			copy(docs, changed)
 			outcomes, all[i] = again, l
@@ -94,9 +94,9 @@ func asked(o offline.Preview) string {
 // largest is the largest number of pods, up to as many as the workload asks for, with which what
 // comes of all is good; 0 if none is.
 func (s *simulator) largest(docs []offline.Document, o offline.Preview, index int, good func([]offline.Preview) bool) int64 {
-	return diagnose.Largest(min(o.Verdict.Demand.PeakPods, mostPods), func(n int64) bool {
+	return dryrun.Largest(min(o.Verdict.Demand.PeakPods, mostPods), func(n int64) bool {
 		changed := copyDocuments(docs)
-		diagnose.Set(offline.Flatten(changed)[index].Object, scaledTo(o, n))
+		dryrun.Set(offline.Flatten(changed)[index].Object, scaledTo(o, n))
 		return good(offline.Expand(changed, s.inputs))
 	})
 }

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/kubetorch/webhook/pkg/diagnose"
+	"github.com/kubetorch/webhook/pkg/dryrun"
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/offline"
@@ -54,7 +54,7 @@ func (w *workload) at() string {
 func (s *simulator) with(w workload, p simulate.Parameters) (simulate.Simulation, error) {
 	docs := copyDocuments(w.docs)
 	flat := offline.Flatten(docs)
-	diagnose.Set(flat[w.index].Object, p)
+	dryrun.Set(flat[w.index].Object, p)
 	o := offline.Expand(docs, s.inputs)[w.index]
 	if o.Verdict.Refused() {
 		return simulate.Simulation{}, fmt.Errorf("%s is refused with %v", o.Title, p)
@@ -69,7 +69,7 @@ func (s *simulator) with(w workload, p simulate.Parameters) (simulate.Simulation
 // keyPrefix is that of the keys that a workload scales by: parameters, or Knative's own
 // annotations if it is not labelled.
 func keyPrefix(o manifest.Object) string {
-	if diagnose.Labelled(o) {
+	if dryrun.Labelled(o) {
 		return parameter.AutoscalePrefix
 	}
 	return knative.AutoscalingPrefix

@@ -198,7 +198,7 @@ func (s *state) about(x subject) diagnose.Input {
 		return labels, known
 	}
 	return diagnose.Input{Object: x.object, Old: x.old, Namespace: namespace, User: authenticationv1.UserInfo{Username: "nobody"}, World: w,
-		Budgets: s.read.budgets, Uses: s.uses, Policies: s.read.policies}
+		Budgets: s.read.budgets, Uses: s.uses}
 }
 
 // ages asks for those of the holders that are named first.

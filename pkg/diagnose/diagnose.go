@@ -3,24 +3,19 @@
 package diagnose
 
 import (
-	"maps"
+	"context"
 	"slices"
-	"strconv"
 	"strings"
 
 	admissionv1 "k8s.io/api/admission/v1"
 	authenticationv1 "k8s.io/api/authentication/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/audit"
 	"github.com/kubetorch/webhook/pkg/budget/charge"
 	"github.com/kubetorch/webhook/pkg/budget/ledger"
 	"github.com/kubetorch/webhook/pkg/dryrun"
-	"github.com/kubetorch/webhook/pkg/expand"
-	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
-	"github.com/kubetorch/webhook/pkg/parameter"
 	"github.com/kubetorch/webhook/pkg/policy"
 	"github.com/kubetorch/webhook/pkg/review"
 )
@@ -35,8 +30,6 @@ type Input struct {
 	// Budgets have their ledgers in their status; Uses are who holds them.
 	Budgets []v1alpha1.GPUBudget
 	Uses    []audit.BudgetUse
-	// Policies are asked for types of GPUs.
-	Policies []v1alpha1.ComputePolicy
 }
 
 // Answer is what becomes of a workload, and why.
@@ -51,8 +44,8 @@ type Answer struct {
 	Warnings []string      `json:"warnings"`
 	Budgets  []BudgetState `json:"budgets"`
 	// Fits are numbers of pods that would be admitted, in words in Fit.
-	Fits []Fit  `json:"fits,omitempty"`
-	Fit  string `json:"fit,omitempty"`
+	Fits []dryrun.Fit `json:"fits,omitempty"`
+	Fit  string       `json:"fit,omitempty"`
 }
 
 // BudgetState is a budget that holds for the workload.
@@ -97,8 +90,8 @@ func Explain(in Input) (Answer, error) {
 			}
 		}
 	}
-	if !a.Allowed && !a.Unknown {
-		a.Fits, a.Fit = in.fits()
+	if !a.Allowed && !a.Unknown && r.ForPods && r.Request != nil {
+		a.Fits, a.Fit = in.fits(r.Request)
 	}
 	return a, nil
 }
@@ -130,7 +123,7 @@ func (in *Input) try(object manifest.Object) (dryrun.Result, []BudgetState, erro
 		if e := charges[i].Budget.Enforcement; e != v1alpha1.BudgetDeny {
 			answer.Despite = e
 		}
-		switch none := charges[i].NoRoom(answer, in.Namespace); {
+		switch none := charges[i].NoRoom(answer, in.Namespace, review.Fitting{Tried: answer.Despite == ""}); {
 		case state.Fits:
 		case answer.Admits():
 			reply := &admissionv1.AdmissionResponse{Allowed: r.Allowed}
@@ -166,104 +159,24 @@ func (in *Input) state(c *review.Charge) (BudgetState, ledger.Outcome, error) {
 	return s, o, nil
 }
 
-// fits looks for numbers of pods that are admitted, as the workload is and with GPUs of other
-// types.
-func (in *Input) fits() ([]Fit, string) {
-	s, ok := scaleOf(in.Object)
-	if !ok || s.pods < 1 {
-		return nil, ""
+// fits looks for numbers of pods that are admitted, as refusals by the webhook do. It says too that there is none.
+func (in *Input) fits(refused *review.Request) ([]dryrun.Fit, string) {
+	labels, known := in.World.NamespaceLabels(in.Namespace)
+	search := dryrun.Search{World: in.World, Budgets: policy.CompileBudgets(in.Budgets), Labels: labels, Known: known, Room: in.room}
+	what, fits := search.Fits(context.Background(), refused.Raw())
+	if what == "" || len(fits) > 0 {
+		return fits, dryrun.Sentence(what, fits)
 	}
-	admitted := func(kind string) func(int64) bool {
-		return func(n int64) bool {
-			r, _, err := in.try(s.with(in.Object, n, kind))
-			return err == nil && r.Allowed
-		}
-	}
-	var fits []Fit
-	if n := Largest(s.pods+1, admitted("")); n > 0 {
-		fits = append(fits, Fit{Pods: n})
-	}
-	if s.labelled {
-		for _, kind := range in.types() {
-			if n := Largest(s.pods+1, admitted(kind)); n > 0 {
-				fits = append(fits, Fit{n, kind})
-			}
-		}
-	}
-	return fits, Sentence(s.name, fits)
+	return nil, "not even one pod fits"
 }
 
-// types are those that budgets and policies name, without patterns.
-func (in *Input) types() []string {
-	named := map[string]bool{}
-	for _, b := range in.Budgets {
-		for _, t := range b.Spec.GPUTypes {
-			named[t] = true
+// room tells whether the ledgers of the budgets that refuse have room for charges.
+func (in *Input) room(_ context.Context, charges []review.Charge) (bool, error) {
+	for i := range charges {
+		state, _, err := in.state(&charges[i])
+		if err != nil || !state.Fits && charges[i].Budget.Enforcement == v1alpha1.BudgetDeny {
+			return false, err
 		}
 	}
-	for _, p := range in.Policies {
-		if p.Spec.Bounds != nil && p.Spec.Bounds.GPUTypes != nil {
-			for _, t := range p.Spec.Bounds.GPUTypes.Allowed {
-				named[t] = true
-			}
-		}
-	}
-	maps.DeleteFunc(named, func(t string, _ bool) bool { return strings.Contains(t, "*") })
-	return slices.Sorted(maps.Keys(named))
-}
-
-// scale is how a workload says how many pods it has.
-type scale struct {
-	name     string // max-scale or replicas
-	pods     int64  // that it asks for
-	labelled bool
-}
-
-// mostTried is where the search begins if a workload states no number.
-const mostTried = 1 << 20
-
-// scaleOf finds it; ok is false for kinds that say it otherwise.
-func scaleOf(o manifest.Object) (s scale, ok bool) {
-	intent := expand.ReadIntent(o)
-	switch s.labelled = intent.Expands(); manifest.Text(o, "kind") {
-	case "Deployment":
-		if !s.labelled {
-			n, stated := manifest.Whole(o, "spec", "replicas")
-			if !stated {
-				n = 1
-			}
-			return scale{name: "replicas", pods: n}, true
-		}
-	case "Service":
-	default:
-		return s, false
-	}
-	s.name, s.pods = "max-scale", mostTried
-	text := manifest.Texts(o, "metadata", "annotations")[parameter.MaxScale.Key()]
-	if label := manifest.Texts(o, "metadata", "labels")[parameter.MaxScale.Key()]; text == "" {
-		text = label
-	}
-	if text == "" {
-		_, text, _ = knative.Get(manifest.Map(o, "spec", "template", "metadata", "annotations"), knative.MaxScaleKey)
-	}
-	if n, err := strconv.ParseInt(text, 10, 32); err == nil && n > 0 {
-		s.pods = n
-	}
-	return s, true
-}
-
-// with is the workload with another number of pods, and GPUs of a type if it is not empty.
-func (s scale) with(o manifest.Object, pods int64, kind string) manifest.Object {
-	o = runtime.DeepCopyJSON(o)
-	if s.name == "replicas" {
-		manifest.Map(o, "spec")["replicas"] = pods
-		return o
-	}
-	values := map[string]string{parameter.MaxScale.Name: strconv.FormatInt(pods, 10)}
-	if kind != "" {
-		values[parameter.GPUType.Name] = kind
-		delete(manifest.Map(o, "spec", "template", "spec"), "nodeSelector")
-	}
-	Set(o, values)
-	return o
+	return true, nil
 }

@@ -14,36 +14,12 @@ import (
 	"github.com/kubetorch/webhook/pkg/budget/ledger"
 	"github.com/kubetorch/webhook/pkg/cluster"
 	"github.com/kubetorch/webhook/pkg/diagnose"
+	"github.com/kubetorch/webhook/pkg/dryrun"
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/offline"
 	"github.com/kubetorch/webhook/pkg/policy"
 )
-
-func TestLargest(t *testing.T) {
-	for most := range int64(20) {
-		asked := int64(12)
-		tried := 0
-		got := diagnose.Largest(asked, func(n int64) bool {
-			require.True(t, n > 0 && n < asked)
-			tried++
-			return n <= most
-		})
-		assert.Equal(t, min(most, asked-1), got)
-		assert.LessOrEqual(t, tried, 4)
-	}
-}
-
-func TestSentence(t *testing.T) {
-	for want, fits := range map[string][]diagnose.Fit{
-		"not even one pod fits":                               nil,
-		"max-scale 3 fits":                                    {{Pods: 3}},
-		"max-scale 3 fits; 4 with gpu-type NVIDIA-L4":         {{Pods: 3}, {Pods: 4, Type: "NVIDIA-L4"}, {Pods: 3, Type: "NVIDIA-T4"}},
-		"max-scale 2 fits with gpu-type A; 5 with gpu-type B": {{Pods: 2, Type: "A"}, {Pods: 5, Type: "B"}},
-	} {
-		assert.Equal(t, want, diagnose.Sentence("max-scale", fits))
-	}
-}
 
 func parsed(t *testing.T, text string) []offline.Document {
 	t.Helper()
@@ -70,7 +46,7 @@ func input(t *testing.T, object, policies string, held map[string]int64) diagnos
 		uses = append(uses, audit.BudgetUse{Name: b.Name, Holders: []v1alpha1.Holder{{Namespace: "other", Kind: "Service", Name: "big", GPUs: held[b.Name]}}})
 	}
 	return diagnose.Input{Object: parsed(t, object)[0].Object, Namespace: "default", World: offline.World(nil, inputs, "default"),
-		Budgets: inputs.Budgets, Uses: uses, Policies: inputs.Policies}
+		Budgets: inputs.Budgets, Uses: uses}
 }
 
 const (
@@ -141,7 +117,7 @@ func TestExplainNamesWhoHoldsTheBudget(t *testing.T) {
 		{Name: "a100", Asks: "12 GPUs (2 x 6 pods)", Free: 6, Of: 16, Counted: true, Holders: []diagnose.Holder{{Holder: v1alpha1.Holder{Namespace: "other", Kind: "Service", Name: "big", GPUs: 10}}}},
 		{Name: "all", Asks: "12 GPUs (2 x 6 pods)", Free: 52, Of: 64, Fits: true, Counted: true, Holders: []diagnose.Holder{{Holder: v1alpha1.Holder{Namespace: "other", Kind: "Service", Name: "big"}}}},
 	}, a.Budgets)
-	assert.Equal(t, []diagnose.Fit{{Pods: 3}, {Pods: 3, Type: "NVIDIA-A100"}, {Pods: 4, Type: "NVIDIA-L4"}}, a.Fits)
+	assert.Equal(t, []dryrun.Fit{{Pods: 3}, {Pods: 3, Type: "NVIDIA-A100"}, {Pods: 4, Type: "NVIDIA-L4"}}, a.Fits)
 }
 
 func TestExplainWhileABudgetIsCounted(t *testing.T) {

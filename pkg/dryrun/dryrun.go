@@ -32,6 +32,8 @@ type Result struct {
 	// that nobody judges, or was refused before.
 	Request *review.Request
 	Claims  []review.Claim
+	// ForPods is whether no bound refuses it that has nothing to do with its number of pods or its type of GPUs.
+	ForPods bool
 }
 
 // Request makes the request that writing an object is: an update if old is not nil.
@@ -70,9 +72,14 @@ func identified(o manifest.Object, namespace string) ([]byte, error) {
 	return json.Marshal(o)
 }
 
-// Admit answers a request. The error is about a request that cannot be made.
+// Admit answers a request in a world that reads only what is at hand. The error is about a request that
+// cannot be made.
 func Admit(w review.World, raw *admissionv1.AdmissionRequest) (Result, error) {
-	ctx := context.Background() // what the world reads is at hand
+	return admit(context.Background(), w, raw)
+}
+
+// admit answers a request. The error is about a request that cannot be made, or of reading.
+func admit(ctx context.Context, w review.World, raw *admissionv1.AdmissionRequest) (Result, error) {
 	var r Result
 	mutating, reply := review.Read(raw)
 	if reply == nil {
@@ -99,7 +106,7 @@ func Admit(w review.World, raw *admissionv1.AdmissionRequest) (Result, error) {
 	}
 	validating, reply := review.Read(raw)
 	if reply == nil {
-		if err := validating.Resolve(context.Background(), w); err != nil {
+		if err := validating.Resolve(ctx, w); err != nil {
 			return r, err
 		}
 		r.Request = validating
@@ -110,6 +117,7 @@ func Admit(w review.World, raw *admissionv1.AdmissionRequest) (Result, error) {
 			return r, err
 		}
 	}
+	r.ForPods = reply.Allowed || r.Request != nil && r.Request.RefusedForPods()
 	r.Add(reply)
 	return r, nil
 }

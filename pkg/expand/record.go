@@ -60,6 +60,12 @@ func DefaultMaxScale(service manifest.Object) string {
 	return entry.From
 }
 
+// Expanded tells whether an expansion set the value that an object holds at a location, such as a key of Knative's.
+func Expanded(o manifest.Object, name string) bool {
+	entry, ok := parseRecord(o)[name]
+	return ok && entry.State != Inactive && holds(o, name, entry)
+}
+
 // readRecord reads what earlier expansions set: an entry of the new object's record, else
 // of the stored one's (a PUT of the original manifest lacks it). Anybody can write the
 // annotation, so an entry counts only where its own object really holds the value.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strconv"
 
+	authenticationv1 "k8s.io/api/authentication/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -11,6 +12,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/budget/charge"
 	"github.com/kubetorch/webhook/pkg/budget/ledger"
+	"github.com/kubetorch/webhook/pkg/dryrun"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/policy"
 	"github.com/kubetorch/webhook/pkg/review"
@@ -63,11 +65,15 @@ func (l *ledgers) known(claims []review.Claim, o *Preview, written manifest.Obje
 // charge takes what an admitted object claims, or refuses it. written is the object as its
 // author wrote it.
 func (l *ledgers) charge(o *Preview, written manifest.Object, w review.World, noKnative bool) {
-	if l.budgets.None() || o.Verdict.Refused() {
-		return
-	}
 	if noKnative {
 		w.Cluster = &review.Cluster{}
+	}
+	if o.Verdict.Refused() {
+		review.WithFit(o.Verdict.Denied, l.fitting(o, written, w))
+		return
+	}
+	if l.budgets.None() {
+		return
 	}
 	namespace := namespaceOf(o.Object)
 	if review.MakesPods(groupKind(o.Object)) && !o.Concerned {
@@ -96,7 +102,7 @@ func (l *ledgers) charge(o *Preview, written manifest.Object, w review.World, no
 	}
 	for i, a := range l.memory.Charge(context.Background(), demands, false) {
 		if !a.Fits {
-			x := charges[i].NoRoom(a, namespace)
+			x := charges[i].NoRoom(a, namespace, l.refusing(a, o, written, w))
 			if l.cluster == nil {
 				x.Error.Detail += unknown
 			}
@@ -119,6 +125,36 @@ func (l *ledgers) charge(o *Preview, written manifest.Object, w review.World, no
 		o.Verdict.Warnings = append(o.Verdict.Warnings, left)
 		o.Verdict.Room = append(o.Verdict.Room, rest)
 	}
+}
+
+// refusing is what would fit in place of what a budget refuses.
+func (l *ledgers) refusing(a charge.Answer, o *Preview, written manifest.Object, w review.World) review.Fitting {
+	if a.Despite != "" {
+		return review.Fitting{}
+	}
+	return l.fitting(o, written, w)
+}
+
+// fitting is what would fit in place of an object that is refused.
+func (l *ledgers) fitting(o *Preview, written manifest.Object, w review.World) review.Fitting {
+	object := written
+	if object == nil {
+		object = o.Object
+	}
+	namespace := namespaceOf(object)
+	raw, err := dryrun.Request(object, nil, namespace, authenticationv1.UserInfo{})
+	if err != nil {
+		return review.Fitting{}
+	}
+	refused, reply := review.Read(raw)
+	if reply != nil {
+		return review.Fitting{}
+	}
+	refused.Refused(o.Verdict)
+	asked := dryrun.Ledgers{Ask: l.memory.Charge}
+	search := dryrun.Search{World: w, Budgets: l.budgets, Room: asked.Room}
+	search.Labels, search.Known = w.NamespaceLabels(namespace)
+	return search.Fitting(context.Background(), refused)
 }
 
 // room is a budget among the bounds.

@@ -49,7 +49,7 @@ func TestDeploymentsOfFixedSize(t *testing.T) {
 			report: "Refused: Deployment default/web (in.yaml)\n  * metadata.annotations[compute.kubetorch.com/cpu]: Invalid value: \"4\": unknown key; the nearest known one is compute.kubetorch.com/cpus\n"},
 		"its claim is the GPUs of all its pods": {in: run{in: onGPUs(`labels: {kubetorch.com/compute: "true"}`, "replicas: 3"), policy: policyWith(`bounds: {gpusPerWorkload: {max: 4}}`)}, replicas: int64(3),
 			resources: `{limits: {nvidia.com/gpu: 2}}`,
-			report:    "Refused: Deployment default/web (in.yaml)\n  * spec.replicas: Forbidden: asks for 6 GPUs (2 x 3 pods); policy platform allows at most 4 (bounds.gpusPerWorkload.max)\n"},
+			report:    "Refused: Deployment default/web (in.yaml)\n  * spec.replicas: Forbidden: asks for 6 GPUs (2 x 3 pods); policy platform allows at most 4 (bounds.gpusPerWorkload.max); replicas 2 fits\n"},
 		"without a label its GPUs count as well": {in: run{in: onGPUs("", ""), policy: policyWith(`bounds: {gpusPerPod: {max: 1}}`)}, resources: `{limits: {nvidia.com/gpu: 2}}`,
 			report: "Refused: Deployment default/web (in.yaml)\n  * spec.template.spec.containers: Forbidden: asks for 2 GPUs per pod; policy platform allows at most 1 (bounds.gpusPerPod.max)\n"},
 		"without a label and GPUs nothing counts": {in: run{in: deployment("", "replicas: 100"), policy: policyWith(`bounds: {maxScale: {max: 4}}`)}, replicas: int64(100)},
@@ -62,7 +62,7 @@ func TestDeploymentsOfFixedSize(t *testing.T) {
 		"replicas are clamped by what GPUs they need": {in: run{in: onGPUs(`labels: {kubetorch.com/compute: "true"}`, "replicas: 9"), policy: clamp}, replicas: int64(3), resources: `{limits: {nvidia.com/gpu: 2}}`,
 			report: "Warning: Deployment default/web: replicas 9 lowered to 3 by policy platform (bounds.gpusPerWorkload.max)\n"},
 		"without a label nothing is clamped": {in: run{in: onGPUs("", "replicas: 9"), policy: clamp}, replicas: int64(9), resources: `{limits: {nvidia.com/gpu: 2}}`,
-			report: "Refused: Deployment default/web (in.yaml)\n  * spec.replicas: Forbidden: asks for up to 9 pods; policy platform allows at most 4 (bounds.maxScale.max)\n" +
+			report: "Refused: Deployment default/web (in.yaml)\n  * spec.replicas: Forbidden: asks for up to 9 pods; policy platform allows at most 4 (bounds.maxScale.max); replicas 3 fits\n" +
 				"  * spec.replicas: Forbidden: asks for 18 GPUs (2 x 9 pods); policy platform allows at most 6 (bounds.gpusPerWorkload.max)\n"},
 		"a label that was written as an annotation is warned of": {in: run{in: deployment(`labels: {kubetorch.com/compute: "true"}, annotations: {kubetorch.com/autoscale: "true"}`, "")},
 			report: "Warning: Deployment default/web: metadata.annotations[kubetorch.com/autoscale] has no effect: it must be a label\n"},
@@ -126,7 +126,7 @@ func TestDeploymentsWithoutKnative(t *testing.T) {
 		"what is stated is clamped": {in: run{in: labelled(`autoscale.kubetorch.com/min-scale: "9"`), policy: policyWith(`bounds: {maxScale: {max: 4, enforcement: Clamp}}`)}, replicas: int64(4),
 			report: stays("4 pods") + "Warning: Deployment default/web: min-scale 9 lowered to 4 by policy platform (bounds.maxScale.max)\n"},
 		"what is stated beyond a bound is refused": {in: run{in: labelled(`autoscale.kubetorch.com/min-scale: "9"`), policy: policyWith(`bounds: {maxScale: {max: 4}}`)}, replicas: int64(9),
-			report: stays("9 pods") + refused + "spec.replicas: Forbidden: asks for up to 9 pods; policy platform allows at most 4 (bounds.maxScale.max)\n"},
+			report: stays("9 pods") + refused + "spec.replicas: Forbidden: asks for up to 9 pods; policy platform allows at most 4 (bounds.maxScale.max); max-scale 4 fits, with a min-scale that is no larger\n"},
 		"more than max-scale is refused": {in: run{in: labelled(`autoscale.kubetorch.com/min-scale: "3", autoscale.kubetorch.com/max-scale: "2"`)}, replicas: int64(2),
 			report: stays("2 pods") + refused + "metadata.annotations[autoscale.kubetorch.com/min-scale]: Invalid value: \"3\": max-scale=2 is less than min-scale=3\n"},
 		"a bad value is refused": {in: run{in: labelled(`autoscale.kubetorch.com/min-scale: few`)}, replicas: int64(1),

@@ -102,7 +102,7 @@ func TestARefusalLeavesAllItemsAsTheyWere(t *testing.T) {
 	assert.Equal(t, flow(t, `
 results:
 - {message: earlier, severity: info}
-- {message: "spec.template.metadata.annotations[autoscaling.knative.dev/max-scale]: Forbidden: asks for unbounded pods (a max-scale of 0, or none, is unlimited in Knative); policy platform allows at most 4 (bounds.maxScale.max)", severity: error,
+- {message: "spec.template.metadata.annotations[autoscaling.knative.dev/max-scale]: Forbidden: asks for unbounded pods (a max-scale of 0, or none, is unlimited in Knative); policy platform allows at most 4 (bounds.maxScale.max); max-scale 4 fits", severity: error,
    field: {path: "spec.template.metadata.annotations[autoscaling.knative.dev/max-scale]"}, resourceRef: {apiVersion: serving.knative.dev/v1, kind: Service, name: api}, file: {path: api.yaml}}
 - {message: "spec.template.spec.containers[0].tty: Forbidden: nothing can attach to the pods of a Knative Service; remove it", severity: error, field: {path: "spec.template.spec.containers[0].tty"}, `+ref+`}
 - {message: "metadata.annotations[autoscale.kubetorch.com/max-scale]: Forbidden: asks for up to 9 pods; policy platform allows at most 4 (bounds.maxScale.max)", severity: error,

@@ -73,7 +73,7 @@ spec: {limits: [{type: Container, default: {nvidia.com/gpu: 1}}]}
 		explained[e.Workload] = e.Claim
 	}
 	assert.Equal(t, map[string]string{
-		"StatefulSet team/set":  "spec.replicas: Forbidden: asks for 800 GPUs (8 x 100 pods); policy p allows at most 64 (bounds.gpusPerWorkload.max)",
+		"StatefulSet team/set":  "spec.replicas: Forbidden: asks for 800 GPUs (8 x 100 pods); policy p allows at most 64 (bounds.gpusPerWorkload.max); replicas 3 fits",
 		"Job team/job":          "",
 		"CronJob team/cron":     "spec.jobTemplate.spec.parallelism: Forbidden: asks for 72 GPUs (8 x 9 pods); policy p allows at most 64 (bounds.gpusPerWorkload.max)",
 		"Pod team/pod":          "",

@@ -191,6 +191,9 @@ func (b *Budget) Claim(parts []workload.Part) int64 {
 // Types words the GPU types that count, "" for all.
 func (b *Budget) Types() string { return b.types.String() }
 
+// TypeNames are the GPU types that count, as they were written; none for all.
+func (b *Budget) TypeNames() []string { return b.types.Names() }
+
 // countingVersion is the way in which objects are counted. A version of the program that counts other
 // kinds, or the same in another way, has another one, so that ledgers are counted anew after an upgrade
 // and no replica believes one that was counted in another way. v1 counted Knative Services and

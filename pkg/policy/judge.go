@@ -117,6 +117,19 @@ func (s Selection) Bounding() []string {
 	return names
 }
 
+// AllowedTypes are the GPU types that bounds allow, as they were written.
+func (s Selection) AllowedTypes() []string {
+	var names []string
+	for _, p := range s.bounds {
+		for i := range p.rules {
+			if p.rules[i].kind == gpuTypes {
+				names = append(names, p.rules[i].allowed...)
+			}
+		}
+	}
+	return names
+}
+
 func (c *compiled) boundsGPUs() bool {
 	return slices.ContainsFunc(c.rules, func(r Rule) bool { return r.kind.gpu })
 }

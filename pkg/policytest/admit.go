@@ -56,7 +56,7 @@ func admit(s *Suite, c *Case, in offline.Inputs) (answer, error) {
 			r.Warn(warning)
 		}
 	}
-	if r.Allowed && r.Request != nil {
+	if r.Request != nil {
 		err = charged(c, &r, w, in)
 	}
 	a.allowed, a.warnings = r.Allowed, append([]string{}, r.Warnings...)
@@ -134,7 +134,7 @@ func (a *answer) claims(claims []review.Claim) {
 	}
 }
 
-// charged charges the budgets, which may refuse what is admitted so far.
+// charged charges the budgets, which may refuse what is admitted so far, and ends a refusal with what would fit.
 func charged(c *Case, a *dryrun.Result, w review.World, in offline.Inputs) error {
 	memory := charge.NewMemory(in.Budgets)
 	for i, h := range c.Holds {
@@ -144,8 +144,10 @@ func charged(c *Case, a *dryrun.Result, w review.World, in offline.Inputs) error
 	}
 	r := a.Request
 	labels, known := w.NamespaceLabels(r.Namespace())
-	charges, refused := r.Charges(policy.CompileBudgets(in.Budgets), a.Claims, labels, known, false)
-	if len(refused) > 0 {
+	budgets, ledgers := policy.CompileBudgets(in.Budgets), dryrun.Ledgers{Ask: memory.Charge}
+	search := dryrun.Search{World: w, Budgets: budgets, Labels: labels, Known: known, Room: ledgers.Room}
+	charges, refused := r.Charges(budgets, a.Claims, labels, known, false)
+	if a.Allowed && len(refused) > 0 {
 		a.Add(r.Refuse(refused))
 		return nil
 	}
@@ -156,14 +158,21 @@ func charged(c *Case, a *dryrun.Result, w review.World, in offline.Inputs) error
 			memory.Hold(x.Budget.Name, r.Namespace(), claimed.Key, x.Budget.Claim(claimed.Old))
 		}
 	}
+	if !a.Allowed {
+		if r.RefusedForPods() {
+			a.Causes = nil
+			a.Add(r.RefuseWith(search.Fitting(context.Background(), r)))
+		}
+		return nil
+	}
 	for i, x := range memory.Charge(context.Background(), demands, false) {
 		switch {
 		case !x.Admits():
-			a.Add(r.Refuse([]policy.Violation{charges[i].NoRoom(x, r.Namespace())}))
+			a.Add(r.Refuse([]policy.Violation{charges[i].NoRoom(x, r.Namespace(), search.Fitting(context.Background(), r))}))
 			return nil
 		case !x.Fits: // the budget warns or audits
 			reply := &admissionv1.AdmissionResponse{Allowed: true}
-			r.AdmitBeyond(reply, charges[i].NoRoom(x, r.Namespace()))
+			r.AdmitBeyond(reply, charges[i].NoRoom(x, r.Namespace(), review.Fitting{}))
 			a.Add(reply)
 		case x.Raised > 0:
 			a.Warn(charges[i].Left(x.Outcome, r.Namespace()))

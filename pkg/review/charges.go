@@ -121,8 +121,8 @@ func (c *Charge) Asks() string {
 }
 
 // NoRoom is what a charge that does not fit breaks: the refusal of it or, where the budget
-// admits it all the same, what it is told of as.
-func (c *Charge) NoRoom(a charge.Answer, namespace string) policy.Violation {
+// admits it all the same, what it is told of as. A refusal ends with what would fit.
+func (c *Charge) NoRoom(a charge.Answer, namespace string, fit Fitting) policy.Violation {
 	of := fmt.Sprintf("%d of %d are free in budget %s", a.Free, a.Of, c.Budget.Name)
 	if a.PerNamespace {
 		of = fmt.Sprintf("%d of the %d for namespace %s are free in budget %s", a.Free, a.Of, namespace, c.Budget.Name)
@@ -140,7 +140,7 @@ func (c *Charge) NoRoom(a charge.Answer, namespace string) policy.Violation {
 	if who := heldBy(a, namespace); who != "" {
 		text += "; " + who
 	}
-	if ways := c.ways(a); ways != "" {
+	if ways := c.ways(a, fit); ways != "" {
 		text += "; " + ways
 	}
 	enforcement := v1alpha1.Deny

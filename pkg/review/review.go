@@ -72,6 +72,8 @@ type Request struct {
 	// mutating is the step that is answered, decisions what it decided.
 	mutating  bool
 	decisions []Decision
+	// refused is the verdict of the latest refusal; nil if there was none.
+	refused *Verdict
 	// plan is what the Deployment becomes that has no Knative Service yet, once it is known, and filled
 	// whether the object is a Service that was just expanded.
 	plan   *Conversion

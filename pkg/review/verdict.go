@@ -256,6 +256,7 @@ func (r *Request) answer(v Verdict) *admissionv1.AdmissionResponse {
 		a.AuditAnnotations[x.Bound] = x.Error.Detail
 	}
 	if v.Refused() {
+		r.refused = &v
 		a.AuditAnnotations = refusedBy(a.AuditAnnotations, v.Denied)
 		a.Result = v.Status(r.raw.Kind.Group, r.raw.Kind.Kind, r.name)
 		if r.byKubernetes() {

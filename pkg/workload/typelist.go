@@ -36,6 +36,15 @@ func NewTypeList(types []string) TypeList {
 // Empty tells whether the list has no entry.
 func (l TypeList) Empty() bool { return len(l.entries) == 0 }
 
+// Names are the types as they were written.
+func (l TypeList) Names() []string {
+	names := make([]string, len(l.entries))
+	for i := range l.entries {
+		names[i] = l.entries[i].text
+	}
+	return names
+}
+
 // MayBe tells whether GPUs that are pinned to a type may be of a listed one: they are of
 // another only if both the pin and the list are understood. An empty pin may be anything.
 func (l TypeList) MayBe(pin string) bool {
@@ -94,11 +103,7 @@ func (l TypeList) Includes(pin string) bool {
 
 // String is the list as it was written.
 func (l TypeList) String() string {
-	texts := make([]string, len(l.entries))
-	for i := range l.entries {
-		texts[i] = l.entries[i].text
-	}
-	return strings.Join(texts, ", ")
+	return strings.Join(l.Names(), ", ")
 }
 
 func (e *typeEntry) matches(value string) bool {

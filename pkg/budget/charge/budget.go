@@ -22,6 +22,8 @@ type Demand struct {
 	Optional bool
 	// Unwritten is whether nothing is written where the ledger holds as much already.
 	Unwritten bool
+	// Look is whether nothing is charged: the answer says what is free, and what the entries of the charges hold.
+	Look bool
 }
 
 // Answer is what became of a demand.
@@ -38,6 +40,20 @@ type Answer struct {
 	// namespace, where a charge does not fit.
 	Holders  []v1alpha1.Holder
 	All, Own int64
+	// Held is what the entries of the charges hold, where that was looked for.
+	Held []int64
+}
+
+// look answers a demand that charges nothing. What is free is so in all, and for the namespace of the charges.
+func look(book *ledger.Book, limits ledger.Limits, charges []ledger.Charge) Answer {
+	a := Answer{Held: make([]int64, len(charges))}
+	for i, c := range charges {
+		a.Held[i] = book.Amount(c.Namespace, c.Key).GPUs
+	}
+	if len(charges) > 0 {
+		a.Outcome = book.Try(limits, ledger.Charge{Key: charges[0].Key, Namespace: charges[0].Namespace})
+	}
+	return a
 }
 
 // Admits tells whether the budget lets the admission through.

@@ -234,3 +234,22 @@ func TestMemory(t *testing.T) {
 	assert.True(t, m.Charge(t.Context(), []Demand{demand("a", "z", 9)}, true)[0].Fits)
 	assert.EqualValues(t, 1, m.Status("a").Used, "a dry run changes nothing")
 }
+
+// Who looks is told what is free and what the entries hold: from what is known, and nothing is written.
+func TestALookChargesNothing(t *testing.T) {
+	store := newStore(counted("b", 10))
+	c := NewCharger(store, nil)
+	charged := demand("b", "one", 4)
+	require.True(t, c.Charge(t.Context(), []Demand{charged}, false)[0].Fits)
+	reads, writes := store.reads, store.writes
+
+	look := demand("b", "one", 100)
+	look.Look = true
+	look.Charges = append(look.Charges, demand("b", "two", 100).Charges...)
+	answers := c.Charge(t.Context(), []Demand{look}, true)
+	require.Len(t, answers, 1)
+	assert.Equal(t, []int64{4, 0}, answers[0].Held)
+	assert.Equal(t, []any{true, int64(6), int64(10)}, []any{answers[0].Fits, answers[0].Free, answers[0].Of})
+	assert.Equal(t, [2]int{reads, writes}, [2]int{store.reads, store.writes})
+	assert.EqualValues(t, 4, taken(t, store, "b"))
+}

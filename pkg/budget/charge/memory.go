@@ -46,6 +46,10 @@ func (m *Memory) Charge(_ context.Context, demands []Demand, dryRun bool) []Answ
 	for i := range demands {
 		d := &demands[i]
 		b, book := m.budgets[d.Budget], m.books[d.Budget]
+		if d.Look {
+			answers = append(answers, look(book, Limits(b), d.Charges))
+			continue
+		}
 		a := Answer{Outcome: book.Try(Limits(b), d.Charges...)}
 		if e := Enforcement(b); !a.Fits && e != v1alpha1.BudgetDeny {
 			a.Despite = e

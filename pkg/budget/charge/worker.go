@@ -245,6 +245,10 @@ func ofOneNamespace(s *metav1.LabelSelector) bool {
 // ledger.
 func (a *attempt) charge(now *state, token string, limits ledger.Limits) (written bool) {
 	charges := a.demand.Charges
+	if a.demand.Look {
+		a.answer = look(now.book, limits, charges)
+		return false
+	}
 	if a.answer = (Answer{Outcome: now.book.Try(limits, charges...)}); a.answer.Fits {
 		if a.demand.Unwritten && a.answer.Raised == 0 {
 			return false

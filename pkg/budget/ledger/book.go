@@ -203,7 +203,9 @@ func (b *Book) Write(status *v1alpha1.GPUBudgetStatus, maximum int64) {
 	status.Workloads = int32(f.workloads)
 }
 
-// amount is what the ledger holds for a key.
+// Amount is what the ledger holds for a key.
+func (b *Book) Amount(namespace string, key Key) Amount { return b.amount(namespace, key) }
+
 func (b *Book) amount(namespace string, key Key) Amount {
 	settled, _ := b.claim(namespace, key)
 	return settled.Max(b.reservations[key].Amount)

@@ -1,8 +1,10 @@
-package diagnose
+package dryrun
 
 import (
 	"fmt"
 	"strings"
+
+	"github.com/kubetorch/webhook/pkg/parameter"
 )
 
 // Largest is the largest number from 1 to below asked for which fits is true, given that
@@ -23,17 +25,21 @@ func Largest(asked int64, fits func(n int64) bool) int64 {
 type Fit struct {
 	Pods int64  `json:"pods"`
 	Type string `json:"gpuType,omitempty"`
+	// Lowered are the other scales that the workload states and that have to be no larger: min-scale,
+	// initial-scale.
+	Lowered []string `json:"noLarger,omitempty"`
 }
 
 // Sentence words what would fit: "max-scale 3 fits; 4 with gpu-type NVIDIA-L4". what is the
 // setting that has the number of pods. Of the other types, only those are named that fit more.
+// It is empty if nothing fits.
 func Sentence(what string, fits []Fit) string {
 	var words []string
 	as := int64(0)
 	for _, f := range fits {
 		if f.Type == "" && f.Pods > 0 {
 			as = f.Pods
-			words = append(words, fmt.Sprintf("%s %d fits", what, f.Pods))
+			words = append(words, fmt.Sprintf("%s %d fits", what, f.Pods)+f.noLarger())
 		}
 	}
 	for _, f := range fits {
@@ -41,13 +47,22 @@ func Sentence(what string, fits []Fit) string {
 			continue
 		}
 		if len(words) == 0 {
-			words = append(words, fmt.Sprintf("%s %d fits with gpu-type %s", what, f.Pods, f.Type))
+			words = append(words, fmt.Sprintf("%s %d fits with gpu-type %s", what, f.Pods, f.Type)+f.noLarger())
 		} else {
-			words = append(words, fmt.Sprintf("%d with gpu-type %s", f.Pods, f.Type))
+			words = append(words, fmt.Sprintf("%d with gpu-type %s", f.Pods, f.Type)+f.noLarger())
 		}
 	}
-	if len(words) == 0 {
-		return "not even one pod fits"
-	}
 	return strings.Join(words, "; ")
+}
+
+func (f *Fit) noLarger() string {
+	switch {
+	case len(f.Lowered) == 0:
+		return ""
+	case len(f.Lowered) > 1:
+		return ", with a " + parameter.MinScale.Name + " and an " + parameter.InitialScale.Name + " that are no larger"
+	case f.Lowered[0] == parameter.InitialScale.Name:
+		return ", with an " + parameter.InitialScale.Name + " that is no larger"
+	}
+	return ", with a " + f.Lowered[0] + " that is no larger"
 }
