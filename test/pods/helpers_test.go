@@ -14,6 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
+
+	"github.com/kubetorch/webhook/test/pods/observed"
 )
 
 var (
@@ -147,12 +149,6 @@ func awaitReady(t *testing.T, resource dynamic.ResourceInterface, name, kind str
 	})
 }
 
-// podCount is the number of pods of a namespace by state.
-type podCount struct {
-	// Ready pods serve; Live ones have not been told to end; All are there in any state.
-	Ready, Live, All int
-}
-
 // listPods are the pods of a namespace, as far as the API server has told.
 func listPods(namespace string) (pods []*unstructured.Unstructured) {
 	list, err := allPods.ByNamespace(namespace).List(labels.Everything())
@@ -166,8 +162,10 @@ func listPods(namespace string) (pods []*unstructured.Unstructured) {
 }
 
 // countPods counts the pods of a namespace.
-func countPods(namespace string) (n podCount) {
-	for _, pod := range listPods(namespace) {
+func countPods(namespace string) observed.PodCount { return count(listPods(namespace)) }
+
+func count(pods []*unstructured.Unstructured) (n observed.PodCount) {
+	for _, pod := range pods {
 		if phase, _, _ := unstructured.NestedString(pod.Object, "status", "phase"); phase == "Succeeded" || phase == "Failed" {
 			continue
 		}
@@ -176,7 +174,7 @@ func countPods(namespace string) (n podCount) {
 			continue
 		}
 		n.Live++
-		if status, _, _ := condition(pod, "Ready"); status == "True" {
+		if isReady(pod) {
 			n.Ready++
 		}
 	}
