@@ -71,8 +71,15 @@ func run(ctx context.Context, m *testing.M) (code int, err error) {
 		}
 		err = errors.Join(err, cluster.Stop())
 	}()
+	over := make(chan struct{})
+	defer close(over)
 	go func() { // tests wait for much, and need not wait for that
 		<-ctx.Done()
+		select {
+		case <-over: // the tests ended by themselves, and with them the context
+			return
+		default:
+		}
 		err := cluster.Stop()
 		if *page {
 			err = errors.Join(err, writePage())
