@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
 # Installs what running pods takes from Debian: runc, CNI's plugins, and the programs that
-# make networks. It asks for root only if something is missing.
+# make networks. It asks for root only if one of them is missing, whichever package it came from.
 set -euo pipefail
-packages=(runc containernetworking-plugins iproute2 iptables nftables)
+PATH=$PATH:/usr/sbin:/sbin
 missing=()
-for package in "${packages[@]}"; do
-  if [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)" != installed ]; then
-    missing+=("$package")
-  fi
-done
+need() { # program or path, package
+  command -v "$1" >/dev/null || missing+=("$2")
+}
+need runc runc
+need /usr/lib/cni/host-local containernetworking-plugins
+need ip iproute2
+need iptables iptables
+need nft nftables
 if [ ${#missing[@]} -eq 0 ]; then
   exit 0
 fi

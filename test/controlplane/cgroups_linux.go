@@ -43,6 +43,9 @@ func makeCgroups(name string) error {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return fmt.Errorf("making a cgroup: %w", err)
 		}
+		if parent := filepath.Dir(dir); parent != hierarchy { // that one is the machine's
+			handOn(parent)
+		}
 		// All pods together are not to count as one process among those of a busy machine.
 		if _, err := os.Stat(filepath.Join(dir, "cpu.shares")); err == nil {
 			if err := os.WriteFile(filepath.Join(dir, "cpu.shares"), []byte("16384"), 0o644); err != nil {
@@ -61,6 +64,18 @@ func makeCgroups(name string) error {
 		}
 	}
 	return nil
+}
+
+// handOn has a cgroup of version 2 hand its controllers on to those below it. In version 1
+// there is nothing to hand on, and what is missing a kubelet says.
+func handOn(dir string) {
+	controllers, err := os.ReadFile(filepath.Join(dir, "cgroup.controllers"))
+	if err != nil {
+		return
+	}
+	for controller := range strings.FieldsSeq(string(controllers)) {
+		_ = os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte("+"+controller), 0o644)
+	}
 }
 
 // enterCgroups puts a process into a cgroup of every hierarchy.

@@ -106,7 +106,7 @@ func isolate(o Options) (code int, err error) {
 	started := make(chan error)
 	spawner() <- func() { started <- cmd.Start() }
 	if err := <-started; err != nil {
-		return 1, fmt.Errorf("making namespaces: %w", err)
+		return 1, fmt.Errorf("%s: making namespaces: %w", cannotRunPods, err)
 	}
 	go func() {
 		for range signals {
@@ -134,7 +134,7 @@ func exitCode(err error) (int, error) {
 // reaps what the program's processes leave behind.
 func labInit() int {
 	if err := prepareNamespaces(labDir()); err != nil {
-		fmt.Fprintln(os.Stderr, "error: preparing the lab's namespaces:", err)
+		fmt.Fprintf(os.Stderr, "error: %s: preparing the lab's namespaces: %v\n", cannotRunPods, err)
 		return 1
 	}
 	signals := make(chan os.Signal, 4)
@@ -274,6 +274,26 @@ func removeLab(dir string) error {
 		return fmt.Errorf("removing the lab's folder: %w", err)
 	}
 	return nil
+}
+
+// tryOverlay mounts an overlay in a folder, as every container takes one: a folder that is on
+// an overlay itself does not do.
+func tryOverlay(dir string) error {
+	place := filepath.Join(dir, "merged")
+	var options []string
+	for _, part := range []string{"lowerdir", "upperdir", "workdir"} {
+		if err := os.MkdirAll(filepath.Join(dir, part), 0o755); err != nil {
+			return err
+		}
+		options = append(options, part+"="+filepath.Join(dir, part))
+	}
+	if err := os.MkdirAll(place, 0o755); err != nil {
+		return err
+	}
+	if err := unix.Mount("overlay", place, "overlay", 0, strings.Join(options, ",")); err != nil {
+		return err
+	}
+	return errors.Join(unix.Unmount(place, 0), os.RemoveAll(dir))
 }
 
 // unmountBelow takes away what is mounted below folders.

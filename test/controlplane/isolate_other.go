@@ -25,5 +25,6 @@ func makeCgroups(string) error       { return errOnlyLinux }
 func enterCgroups(string, int) error { return errOnlyLinux }
 func removeCgroups(string) error     { return errOnlyLinux }
 func unmountBelow(...string) error   { return errOnlyLinux }
+func tryOverlay(string) error        { return errOnlyLinux }
 
 var errOnlyLinux = errors.New("running pods takes Linux")

@@ -54,6 +54,19 @@ func (c *ControlPlane) preparePods(ctx context.Context) error {
 	if labDir() == "" {
 		return errors.New("pods run in namespaces of their own: call Isolate first")
 	}
+	if err := c.prepareMachine(ctx); err != nil {
+		return fmt.Errorf("%s: %w", cannotRunPods, err)
+	}
+	return nil
+}
+
+// cannotRunPods is what is said of a machine that lacks what pods take.
+const cannotRunPods = "this machine cannot run pods"
+
+func (c *ControlPlane) prepareMachine(ctx context.Context) error {
+	if err := tryOverlay(c.dir.join("overlay")); err != nil {
+		return fmt.Errorf("mounting an overlay below %s: %w", c.dir.path, err)
+	}
 	for _, command := range []string{
 		"ip link set lo up",
 		"ip link add " + podBridge + " type bridge",
@@ -69,8 +82,13 @@ func (c *ControlPlane) preparePods(ctx context.Context) error {
 	if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o644); err != nil {
 		return fmt.Errorf("forwarding between pods and Services: %w", err)
 	}
-	return makeCgroups(filepath.Base(labDir()))
+	name := filepath.Base(labDir())
+	return errors.Join(makeCgroups(name), makeCgroups(filepath.Join(name, programsCgroup)))
 }
+
+// programsCgroup is the cgroup of the node's own programs, beside those of pods: in version 2
+// a cgroup has processes or cgroups below it, not both.
+const programsCgroup = "programs"
 
 // runCommand runs a command that prints only what is wrong.
 func runCommand(ctx context.Context, command ...string) error {
@@ -217,7 +235,7 @@ func (c *ControlPlane) startContainerd(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := enterCgroups(filepath.Base(labDir()), containerd.PID()); err != nil {
+	if err := enterCgroups(filepath.Join(filepath.Base(labDir()), programsCgroup), containerd.PID()); err != nil {
 		return err
 	}
 	err = await(ctx, "containerd", patience, func(ctx context.Context) error {

@@ -65,7 +65,7 @@ func TestADeploymentThatServesIsAdoptedAndComesBackWithoutAFailedRequest(t *test
 	a.clients.Wait()
 	assert.Empty(t, core.failed(), "through the core Service, in all")
 	assert.Greater(t, core.answers(), 100)
-	drawIf(t, "adopted and back", pods.end(), pods.begin, begin, back, "from the label to its removal")
+	drawIf(t, pods.picture("adopted and back", "from the label to its removal", begin, back))
 	record(t, adoptTable, []string{"the label taken away, under the same requests", fmt.Sprintf(
 		"the Deployment's 2 pods were ready and the Knative Service removed after %.0f s; "+
 			"through the core Service %d answers, %d failed; "+

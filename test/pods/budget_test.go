@@ -22,7 +22,7 @@ const (
 	// budgetMax is the number of GPUs of the budgets under test.
 	budgetMax = 8
 	// churnTime is how long workloads are changed under each.
-	churnTime = 60 * time.Second
+	churnTime = 90 * time.Second
 )
 
 // TestGPUsOfRunningContainersStayWithinABudget changes workloads with GPUs all the time, under
@@ -61,7 +61,7 @@ func TestGPUsOfRunningContainersStayWithinABudget(t *testing.T) {
 			record(t, budgetTable, []string{
 				fmt.Sprintf("`max: %d`, `rollout: %s`", budgetMax, rollout),
 				fmt.Sprintf("%.0f s: Knative Services under load, Deployments, updates, scaling, "+
-					"deletions of pods that take 5 s to end; "+
+					"deletions, of pods that take 2 to 20 s to end; "+
 					"%d kills and %d rolling restarts of the webhook", churnTime.Seconds(), c.kills, c.restarts),
 				fmt.Sprint(use.Most), fmt.Sprint(most), fmt.Sprint(use.Containers),
 				fmt.Sprintf("%d, %d, %d", c.admitted, c.refused, c.unanswered),
@@ -177,7 +177,12 @@ func (c *churn) judge(err error) {
 	}
 }
 
-var churnEnv = map[string]string{"END_DELAY": "5s"}
+// endDelays are how long pods take to end, at random: some nearly as long as they may.
+var endDelays = []string{"2s", "5s", "20s"}
+
+func churnEnv(r *rand.Rand) map[string]string {
+	return map[string]string{"END_DELAY": endDelays[r.IntN(len(endDelays))], "VERSION": fmt.Sprint(r.IntN(1000))}
+}
 
 func (c *churn) changeService(r *rand.Rand, name string) error {
 	resource := client.Resource(services).Namespace(c.namespace)
@@ -195,7 +200,7 @@ func (c *churn) changeService(r *rand.Rand, name string) error {
 	_, err := resource.Create(ctx, service(name, prefixed(map[string]string{
 		"gpus": "1", "cpus": "10m", "target": "2", "min-scale": "1", "max-scale": scale,
 		"window": "6s", "scale-down-delay": "0s",
-	}), churnEnv), metav1.CreateOptions{})
+	}), churnEnv(r)), metav1.CreateOptions{})
 	return err
 }
 
@@ -216,7 +221,7 @@ func (c *churn) changeDeployment(r *rand.Rand, name string) error {
 			metav1.PatchOptions{}, "scale")
 		return err
 	}
-	_, err := resource.Create(ctx, deployment(name, replicas, 1, churnEnv), metav1.CreateOptions{})
+	_, err := resource.Create(ctx, deployment(name, replicas, 1, churnEnv(r)), metav1.CreateOptions{})
 	return err
 }
 
@@ -232,8 +237,7 @@ func (c *churn) newTemplate(
 	if err != nil {
 		return err
 	}
-	env := map[string]string{"END_DELAY": "5s", "VERSION": fmt.Sprint(r.IntN(1000))}
-	containers[0].(map[string]any)["env"] = environment(env)
+	containers[0].(map[string]any)["env"] = environment(churnEnv(r))
 	if err := unstructured.SetNestedSlice(o.Object, containers, "spec", "template", "spec", "containers"); err != nil {
 		return err
 	}

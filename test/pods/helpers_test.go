@@ -9,11 +9,14 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
+
+	"github.com/kubetorch/webhook/test/pods/observed"
 )
 
 var (
@@ -77,23 +80,34 @@ func environment(env map[string]string) []any {
 	return list
 }
 
+// create makes an object, if not at once: a busy machine answers some calls too late, and
+// Knative's own webhook has one pod.
 func create(
 	t *testing.T, resource schema.GroupVersionResource, namespace string, o *unstructured.Unstructured,
 ) *unstructured.Unstructured {
 	t.Helper()
 	var created *unstructured.Unstructured
 	eventually(t, "the creation of "+o.GetName(), time.Minute, func() (err error) {
-		created, err = client.Resource(resource).Namespace(namespace).Create(t.Context(), o, metav1.CreateOptions{})
-		if err != nil && !strings.Contains(err.Error(), `failed calling webhook "webhook.serving.knative.dev"`) {
+		objects := client.Resource(resource).Namespace(namespace)
+		created, err = objects.Create(t.Context(), o, metav1.CreateOptions{})
+		switch {
+		case apierrors.IsAlreadyExists(err): // the answer to an earlier attempt was late
+			created, err = objects.Get(t.Context(), o.GetName(), metav1.GetOptions{})
+		case err != nil && !isLate(err):
 			require.NoError(t, err)
 		}
-		return err // Knative's own webhook has one pod, which may be slow
+		return err
 	})
 	if resource == services {
 		expanded, _, _ := unstructured.NestedString(created.Object, maxScale...)
 		require.NotEmpty(t, expanded, "the webhook did not expand the Service")
 	}
 	return created
+}
+
+// isLate tells whether a call failed since something did not answer in time.
+func isLate(err error) bool {
+	return apierrors.IsTimeout(err) || apierrors.IsServerTimeout(err) || strings.Contains(err.Error(), "failed calling webhook")
 }
 
 // maxScale is where a Knative Service has the annotation of that name.
@@ -147,12 +161,6 @@ func awaitReady(t *testing.T, resource dynamic.ResourceInterface, name, kind str
 	})
 }
 
-// podCount is the number of pods of a namespace by state.
-type podCount struct {
-	// Ready pods serve; Live ones have not been told to end; All are there in any state.
-	Ready, Live, All int
-}
-
 // listPods are the pods of a namespace, as far as the API server has told.
 func listPods(namespace string) (pods []*unstructured.Unstructured) {
 	list, err := allPods.ByNamespace(namespace).List(labels.Everything())
@@ -166,8 +174,10 @@ func listPods(namespace string) (pods []*unstructured.Unstructured) {
 }
 
 // countPods counts the pods of a namespace.
-func countPods(namespace string) (n podCount) {
-	for _, pod := range listPods(namespace) {
+func countPods(namespace string) observed.PodCount { return count(listPods(namespace)) }
+
+func count(pods []*unstructured.Unstructured) (n observed.PodCount) {
+	for _, pod := range pods {
 		if phase, _, _ := unstructured.NestedString(pod.Object, "status", "phase"); phase == "Succeeded" || phase == "Failed" {
 			continue
 		}
@@ -176,7 +186,7 @@ func countPods(namespace string) (n podCount) {
 			continue
 		}
 		n.Live++
-		if status, _, _ := condition(pod, "Ready"); status == "True" {
+		if isReady(pod) {
 			n.Ready++
 		}
 	}

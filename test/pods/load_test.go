@@ -42,6 +42,7 @@ type target struct {
 	host    string // of the request
 	hold    time.Duration
 	burn    time.Duration // of CPU
+	memory  int           // in MiB, meanwhile
 	client  *http.Client
 }
 
@@ -82,7 +83,7 @@ func (l *load) send(ctx context.Context, to target) {
 }
 
 func (to target) get(ctx context.Context) (a answer, err error) {
-	url := fmt.Sprintf("http://%s/?hold=%s&burn=%s", to.address, to.hold, to.burn)
+	url := fmt.Sprintf("http://%s/?hold=%s&burn=%s&memory=%d", to.address, to.hold, to.burn, to.memory)
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return a, err

@@ -71,11 +71,18 @@ func run(ctx context.Context, m *testing.M) (code int, err error) {
 		}
 		err = errors.Join(err, cluster.Stop())
 	}()
+	over := make(chan struct{})
+	defer close(over)
 	go func() { // tests wait for much, and need not wait for that
 		<-ctx.Done()
+		select {
+		case <-over: // the tests ended by themselves, and with them the context
+			return
+		default:
+		}
 		err := cluster.Stop()
 		if *page {
-			err = errors.Join(err, writePage(filepath.Join(root, "docs", "scaling.md")))
+			err = errors.Join(err, writePage())
 		}
 		if err != nil {
 			fmt.Fprintln(os.Stderr, "pods:", err)
@@ -107,7 +114,7 @@ func run(ctx context.Context, m *testing.M) (code int, err error) {
 	fmt.Fprintf(os.Stderr, "the lab is ready after %.0f s\n", time.Since(begin).Seconds())
 	code = m.Run()
 	if *page { // what failed is not on it
-		err = writePage(filepath.Join(root, "docs", "scaling.md"))
+		err = writePage()
 	}
 	return code, err
 }

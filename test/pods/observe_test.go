@@ -2,39 +2,42 @@ package pods
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
-)
 
-// sample is the number of pods at a moment.
-type sample struct {
-	at time.Duration // since the observer began
-	podCount
-}
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/kubetorch/webhook/test/pods/observed"
+)
 
 // observer notes how many pods a namespace has, several times a second.
 type observer struct {
-	begin time.Time
-	stop  context.CancelFunc
-	done  chan struct{}
+	namespace string
+	begin     time.Time
+	stop      context.CancelFunc
+	done      chan struct{}
 
 	mu      sync.Mutex
-	samples []sample
+	samples []observed.Sample
+	seen    map[string]time.Time     // when each pod was there first
+	startup map[string]time.Duration // how long each pod took from then on to be ready
 }
 
 const sampling = 250 * time.Millisecond
 
 func observe(ctx context.Context, namespace string) *observer {
 	ctx, stop := context.WithCancel(ctx)
-	o := &observer{begin: time.Now(), stop: stop, done: make(chan struct{})}
+	o := &observer{
+		namespace: namespace, begin: time.Now(), stop: stop, done: make(chan struct{}),
+		seen: map[string]time.Time{}, startup: map[string]time.Duration{},
+	}
 	go func() {
 		defer close(o.done)
 		ticker := time.NewTicker(sampling)
 		defer ticker.Stop()
 		for ctx.Err() == nil {
-			o.mu.Lock()
-			o.samples = append(o.samples, sample{at: time.Since(o.begin), podCount: countPods(namespace)})
-			o.mu.Unlock()
+			o.look()
 			select {
 			case <-ticker.C:
 			case <-ctx.Done():
@@ -44,43 +47,61 @@ func observe(ctx context.Context, namespace string) *observer {
 	return o
 }
 
+func (o *observer) look() {
+	pods, now := listPods(o.namespace), time.Now()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.samples = append(o.samples, observed.Sample{At: now.Sub(o.begin), PodCount: count(pods)})
+	for _, pod := range pods {
+		name := pod.GetName()
+		if _, known := o.seen[name]; !known {
+			o.seen[name] = now
+		}
+		if _, known := o.startup[name]; !known && isReady(pod) {
+			o.startup[name] = now.Sub(o.seen[name])
+		}
+	}
+}
+
+// isReady tells whether a pod serves.
+func isReady(pod *unstructured.Unstructured) bool {
+	status, _, _ := condition(pod, "Ready")
+	return status == "True"
+}
+
 // end stops observing and returns all samples.
-func (o *observer) end() []sample {
+func (o *observer) end() []observed.Sample {
 	o.stop()
 	<-o.done
 	return o.samples
 }
 
 // between returns the samples of a time.
-func (o *observer) between(from, to time.Time) []sample {
+func (o *observer) between(from, to time.Time) []observed.Sample {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	var some []sample
+	var some []observed.Sample
 	for _, s := range o.samples {
-		if at := o.begin.Add(s.at); !at.Before(from) && !at.After(to) {
+		if at := o.begin.Add(s.At); !at.Before(from) && !at.After(to) {
 			some = append(some, s)
 		}
 	}
 	return some
 }
 
-// mostReady is the largest number of ready pods.
-func mostReady(samples []sample) (most int) {
-	for _, s := range samples {
-		most = max(most, s.Ready)
+// startups are how long pods took to be ready, shortest first.
+func (o *observer) startups() []time.Duration {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var all []time.Duration
+	for _, took := range o.startup {
+		all = append(all, took)
 	}
-	return most
+	slices.Sort(all)
+	return all
 }
 
-// settled is the number of live and ready pods at the end of the samples, and for how long
-// it was the same.
-func settled(samples []sample) (pods int, since time.Duration) {
-	if len(samples) == 0 {
-		return 0, 0
-	}
-	last := samples[len(samples)-1]
-	for i := len(samples) - 1; i >= 0 && samples[i].Ready == last.Ready && samples[i].Live == last.Ready; i-- {
-		since = last.at - samples[i].at
-	}
-	return last.Ready, since
+// picture shows the pods so far, with a load behind them. It ends the observation.
+func (o *observer) picture(name, what string, begin, end time.Time) observed.Picture {
+	return observed.Observed(name, what, o.end(), begin.Sub(o.begin), end.Sub(o.begin))
 }

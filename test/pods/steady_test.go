@@ -7,6 +7,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/kubetorch/webhook/test/pods/observed"
 )
 
 // steady is a load that does not change, on a Service with the parameters of one of the
@@ -19,8 +21,9 @@ type steady struct {
 	hold       time.Duration     // that a pod takes for each request
 	pods       int               // that it ends at
 	why        string
-	limit      int // requests that one pod may hold; 0 is no limit
-	gpus       int // of each pod
+	limit      int           // requests that one pod may hold; 0 is no limit
+	waits      time.Duration // that half of all requests take at least, since places are taken
+	gpus       int           // of each pod
 }
 
 // A load goes on for more than the window over which Knative averages, and until the number
@@ -82,7 +85,7 @@ var steadyLoads = map[string]steady{
 	"a hard limit at one pod: the rest waits": {
 		example:    "concurrency=5, target=5, max 1",
 		parameters: map[string]string{"concurrency": "5", "target": "5", "min-scale": "1", "max-scale": "1"},
-		requests:   15, hold: time.Second, pods: 1, why: "max-scale", limit: 5,
+		requests:   15, hold: time.Second, pods: 1, why: "max-scale", limit: 5, waits: 2900 * time.Millisecond,
 	},
 	"fewer requests than the minimum needs": {
 		example:    "target=10, min 3, max 5",
@@ -107,7 +110,7 @@ func TestASteadyLoadEndsAtTheNumberOfPodsThatTheParametersSay(t *testing.T) {
 			begin := time.Now()
 			over := func() bool {
 				now := time.Now()
-				got, since := settled(pods.between(begin, now))
+				got, since := observed.Settled(pods.between(begin, now))
 				return now.Sub(begin) >= leastLoad && got == c.pods && since >= settledFor || now.Sub(begin) >= mostLoad
 			}
 			if c.rate > 0 {
@@ -117,17 +120,22 @@ func TestASteadyLoadEndsAtTheNumberOfPodsThatTheParametersSay(t *testing.T) {
 			}
 			end := time.Now()
 			during := pods.between(begin, end)
-			got, since := settled(during)
+			got, since := observed.Settled(during)
 			assert.Empty(t, l.failed())
 			assert.Equal(t, c.pods, got, "pods at the end of the load: %s", c.why)
 			assert.GreaterOrEqual(t, since, settledFor, "the number of pods still changed")
 			if c.limit > 0 {
 				assert.LessOrEqual(t, l.most, c.limit, "requests that one pod held")
 			}
+			assert.GreaterOrEqual(t, l.quantile(0.5), max(c.waits, c.hold), "the time of half of all requests")
 			assert.GreaterOrEqual(t, idle, min(c.pods, 1))
+			// As the guide lists the pods of a service.
+			for _, pod := range listPods(ns) {
+				assert.Equal(t, "app", pod.GetLabels()["serving.knative.dev/service"])
+			}
 			require.NotZero(t, l.answers())
-			record(t, steadyTable, steadyRow(name, c, l, got, mostReady(during)))
-			drawIf(t, name, pods.end(), pods.begin, begin, end, offered(c))
+			record(t, steadyTable, steadyRow(name, c, l, got, observed.Most(during, observed.Ready)))
+			drawIf(t, pods.picture(name, offered(c), begin, end))
 		})
 	}
 }

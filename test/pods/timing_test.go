@@ -9,6 +9,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/kubetorch/webhook/test/pods/observed"
 )
 
 // shrink is what happens after a load has ended.
@@ -99,13 +101,13 @@ func TestPodsGoWhenTheParametersSay(t *testing.T) {
 			// Until there are as many pods as the load asks for, for longer than a window.
 			l.concurrent(t.Context(), to, c.requests, func() bool {
 				now := time.Now()
-				got, since := settled(pods.between(begin, now))
+				got, since := observed.Settled(pods.between(begin, now))
 				return got == c.full && since >= 20*time.Second || now.Sub(begin) >= mostLoad
 			})
 			end := time.Now()
 			if c.requests == 0 { // nothing but the initial scale asks for pods
 				begin = pods.begin
-				end = begin.Add(whenReady(pods.between(begin, end), c.full))
+				end = begin.Add(observed.WhenReady(pods.between(begin, end), c.full))
 			}
 			eventually(t, fmt.Sprintf("%d pods", c.low), c.done+30*time.Second, func() error {
 				if n := countPods(ns).Live; n > c.low || time.Since(end) < c.earliest {
@@ -115,7 +117,7 @@ func TestPodsGoWhenTheParametersSay(t *testing.T) {
 			})
 			time.Sleep(time.Second)
 			after := pods.between(begin, time.Now())
-			first, last := shrinking(after, end.Sub(pods.begin), c.full, c.low)
+			first, last := observed.Shrinking(after, end.Sub(pods.begin), c.full, c.low)
 			start := "-"
 			if c.cold {
 				eventually(t, "the end of all pods", time.Minute, func() error {
@@ -129,7 +131,7 @@ func TestPodsGoWhenTheParametersSay(t *testing.T) {
 				start = fmt.Sprintf("%.1f s", time.Since(asked).Seconds())
 				time.Sleep(5 * time.Second)
 			}
-			assert.Equal(t, c.full, mostReady(after), "pods at most")
+			assert.Equal(t, c.full, observed.Most(after, observed.Ready), "pods at most")
 			assert.Equal(t, c.low, after[len(after)-1].Live, "pods in the end")
 			assert.GreaterOrEqual(t, first, c.earliest, "the first pod went")
 			assert.LessOrEqual(t, last, c.done, "the last pod went")
@@ -142,36 +144,9 @@ func TestPodsGoWhenTheParametersSay(t *testing.T) {
 			if c.requests == 0 {
 				what = "until all are ready; there is no load"
 			}
-			drawIf(t, name, pods.end(), pods.begin, begin, end, what)
+			drawIf(t, pods.picture(name, what, begin, end))
 		})
 	}
-}
-
-// shrinking finds when the first pod went, and when as few were left as in the end. A
-// moment is relative to the end of the load.
-func shrinking(samples []sample, end time.Duration, full, low int) (first, last time.Duration) {
-	for _, s := range samples {
-		if s.at < end {
-			continue
-		}
-		if s.Live >= full {
-			first = s.at - end
-		}
-		if s.Live > low {
-			last = s.at - end
-		}
-	}
-	return first, last
-}
-
-// whenReady is when there were so many ready pods first, or when the samples end.
-func whenReady(samples []sample, pods int) (at time.Duration) {
-	for _, s := range samples {
-		if at = s.at; s.Ready >= pods {
-			break
-		}
-	}
-	return at
 }
 
 // TestAContainerThatNeverGetsReadyFailsAtItsProgressDeadline.
@@ -268,7 +243,7 @@ func TestTrafficGoesToTwoRevisionsByTheirWeights(t *testing.T) {
 	}
 	l.concurrent(t.Context(), throughIngress(ns, "app", 500*time.Millisecond), 30, func() bool {
 		now := time.Now()
-		_, since := settled(pods.between(begin, now))
+		_, since := observed.Settled(pods.between(begin, now))
 		return now.Sub(begin) >= leastLoad && maps.Equal(byRevision(), want) && since >= settledFor || now.Sub(begin) >= mostLoad
 	})
 	end := time.Now()
@@ -277,7 +252,7 @@ func TestTrafficGoesToTwoRevisionsByTheirWeights(t *testing.T) {
 	assert.Empty(t, l.failed())
 	assert.InDelta(t, 0.6, share, 0.05)
 	assert.Equal(t, want, perRevision)
-	drawIf(t, "two revisions", pods.end(), pods.begin, begin, end, "30 requests at a time")
+	drawIf(t, pods.picture("two revisions", "30 requests at a time", begin, end))
 	record(t, otherTable, []string{"traffic of 60 % and 40 % to two revisions, `target: 10`, 30 requests at a time", fmt.Sprintf(
 		"%.0f %% of %d answers came from the first; it had %d pods, the second %d; %d failed",
 		100*share, l.answers(), perRevision["app-00001"], perRevision["app-00002"], len(l.failed()))})

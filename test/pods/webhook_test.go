@@ -3,6 +3,8 @@ package pods
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -11,6 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
+	"github.com/kubetorch/webhook/test/controlplane"
 )
 
 // TestTheShippedDeploymentRestartsWithoutAFailedAdmission restarts the two pods of the
@@ -19,6 +24,7 @@ func TestTheShippedDeploymentRestartsWithoutAFailedAdmission(t *testing.T) {
 	ns := newNamespace(t, "restart")
 	before := webhookPods(t)
 	require.Len(t, before, 2)
+	assertShipped(t, before)
 	ctx, stop := context.WithCancel(t.Context())
 	var mu sync.Mutex
 	admitted, failed := 0, []string{}
@@ -54,6 +60,7 @@ func TestTheShippedDeploymentRestartsWithoutAFailedAdmission(t *testing.T) {
 	require.NoError(t, err)
 	after := webhookPods(t)
 	assert.Len(t, after, 2)
+	assertShipped(t, after)
 	for name := range after {
 		assert.NotContains(t, before, name, "a pod was not replaced")
 	}
@@ -64,7 +71,57 @@ func TestTheShippedDeploymentRestartsWithoutAFailedAdmission(t *testing.T) {
 	t.Logf("%d admissions during a restart of %.0f s, %d failed", admitted, took.Seconds(), len(failed))
 }
 
-// webhookPods are the webhook's pods by name, with their security context.
+// shippedFields are those of a pod in which a lab's webhook is as it is shipped. Images,
+// arguments and what the API server adds to a probe differ.
+var shippedFields = []string{"serviceAccountName", "securityContext", "priorityClassName", "terminationGracePeriodSeconds"}
+
+var shippedContainerFields = []string{"securityContext", "startupProbe", "livenessProbe", "readinessProbe", "resources"}
+
+// assertShipped compares the webhook's pods with the shipped Deployment.
+func assertShipped(t *testing.T, pods map[string]*unstructured.Unstructured) {
+	t.Helper()
+	root, err := controlplane.RepositoryRoot()
+	require.NoError(t, err)
+	text, err := os.ReadFile(filepath.Join(root, "deploy", "base", "deployment.yaml"))
+	require.NoError(t, err)
+	text, err = yaml.YAMLToJSON(text)
+	require.NoError(t, err)
+	shipped := &unstructured.Unstructured{}
+	require.NoError(t, shipped.UnmarshalJSON(text))
+	template, _, err := unstructured.NestedMap(shipped.Object, "spec", "template", "spec")
+	require.NoError(t, err)
+	container := template["containers"].([]any)[0].(map[string]any)
+	for name, pod := range pods {
+		got := pod.Object["spec"].(map[string]any)
+		for _, field := range shippedFields {
+			require.NotEmpty(t, template[field], field)
+			assert.Equal(t, template[field], got[field], "%s of pod %s", field, name)
+		}
+		gotContainer := got["containers"].([]any)[0].(map[string]any)
+		for _, field := range shippedContainerFields {
+			require.NotEmpty(t, container[field], field)
+			assert.Equal(t, container[field], common(container[field], gotContainer[field]), "%s of pod %s", field, name)
+		}
+	}
+}
+
+// common is what of a value is in another one too: the API server adds defaults.
+func common(want, got any) any {
+	fields, ok := want.(map[string]any)
+	gotFields, alike := got.(map[string]any)
+	if !ok || !alike {
+		return got
+	}
+	both := map[string]any{}
+	for key, value := range fields {
+		if other, has := gotFields[key]; has {
+			both[key] = common(value, other)
+		}
+	}
+	return both
+}
+
+// webhookPods are the webhook's pods by name.
 func webhookPods(t *testing.T) map[string]*unstructured.Unstructured {
 	t.Helper()
 	list, err := client.Resource(podResource).Namespace("kubetorch-system").List(t.Context(), metav1.ListOptions{})

@@ -1,6 +1,6 @@
 // Command app is an application under test. It answers each request after the time that the
-// request asks for (?hold=1s), or after so much CPU time (?burn=20ms), and says who answered and
-// how many requests it held at most.
+// request asks for (?hold=1s), or after so much CPU time (?burn=20ms), takes so many MiB of memory
+// meanwhile (?memory=30), and says who answered and how many requests it held at most.
 //
 // Environment: PORT to listen on (8080), START_DELAY before it listens, GPU_SOCKET of the
 // device plug-in, which it stays connected to, and GPU_IDS that it was given.
@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -108,6 +109,12 @@ func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	spend(burn)
+	free, err := occupy(or(r.URL.Query().Get("memory"), "0"))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	defer free()
 	select {
 	case <-time.After(hold):
 	case <-r.Context().Done():
@@ -133,6 +140,26 @@ func spend(amount time.Duration) {
 	}
 	for begin := used(); used()-begin < amount; {
 	}
+}
+
+// occupy takes an amount of memory in MiB until it is freed, which the kernel sees at once.
+func occupy(mebibytes string) (free func(), err error) {
+	size, err := strconv.Atoi(mebibytes)
+	if err != nil || size <= 0 {
+		return func() {}, err
+	}
+	memory, err := syscall.Mmap(-1, 0, size<<20, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
+	if err != nil {
+		return nil, err
+	}
+	for i := 0; i < len(memory); i += os.Getpagesize() {
+		memory[i] = 1
+	}
+	return func() {
+		if err := syscall.Munmap(memory); err != nil {
+			log.Print(err)
+		}
+	}, nil
 }
 
 func hostname() string {
