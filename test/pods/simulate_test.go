@@ -84,7 +84,7 @@ func TestPodsAreAsManyAsSimulated(t *testing.T) {
 
 // simulation are the pods of a simulation, a sample a second.
 func simulation(
-	t *testing.T, settings simulate.Settings, arrivals simulate.Arrivals, hold, startup time.Duration,
+	t *testing.T, settings simulate.ScalingSettings, arrivals simulate.Arrivals, hold, startup time.Duration,
 ) (samples []observed.Sample) {
 	t.Helper()
 	service, err := simulate.ParseDurations(hold.String())
