@@ -9,8 +9,11 @@ import (
 
 // Largest is the largest number from 1 to below asked for which fits is true, given that
 // whatever fits, less fits too; 0 if none does.
-func Largest(asked int64, fits func(n int64) bool) int64 {
-	low, high := int64(0), asked
+func Largest(asked int64, fits func(n int64) bool) int64 { return largestFrom(0, asked, fits) }
+
+// largestFrom is the largest number below asked for which fits is true, given that low fits.
+func largestFrom(low, asked int64, fits func(n int64) bool) int64 {
+	high := asked
 	for high-low > 1 {
 		if middle := low + (high-low)/2; fits(middle) {
 			low = middle

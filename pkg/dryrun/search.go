@@ -3,7 +3,6 @@ package dryrun
 import (
 	"context"
 	"encoding/json"
-	"math"
 
 	admissionv1 "k8s.io/api/admission/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -39,7 +38,7 @@ func (s *Search) Fitting(ctx context.Context, refused *review.Request) review.Fi
 }
 
 // Fits are numbers of pods that are admitted, as the workload is and with GPUs of each other type that budgets or
-// policies name for it. what is the field that has the number; it is empty for kinds that have none.
+// policies name for it and of which more fit. what is the field that has the number; it is empty for kinds that have none.
 func (s *Search) Fits(ctx context.Context, raw *admissionv1.AdmissionRequest) (what string, fits []Fit) {
 	object, err := manifest.Decode(raw.Object.Raw)
 	if err != nil || raw.SubResource != "" || (raw.Operation != admissionv1.Create && raw.Operation != admissionv1.Update) {
@@ -56,14 +55,16 @@ func (s *Search) Fits(ctx context.Context, raw *admissionv1.AdmissionRequest) (w
 	}
 	// Of a type that has more room, no more is suggested than was asked for.
 	asked := min(askedFor(asIs.Claims, scale.pods), mostTried)
-	if n := s.largest(ctx, raw, object, scale, asked, ""); n > 0 {
-		fits = append(fits, scale.fit(object, n, ""))
+	as := Largest(asked, s.fits(ctx, raw, object, scale, ""))
+	if as > 0 {
+		fits = append(fits, scale.fit(object, as, ""))
 	}
 	if scale.labelled && asIs.Request != nil {
 		types := asIs.Request.GPUTypes(s.World, s.Budgets, s.Labels, s.Known)
 		for _, kind := range types[:min(len(types), mostTypes)] {
-			if n := s.largest(ctx, raw, object, scale, saturatingNext(asked), kind); n > 0 {
-				fits = append(fits, scale.fit(object, n, kind))
+			with := s.fits(ctx, raw, object, scale, kind)
+			if as < asked && with(as+1) { // of most types no more fit
+				fits = append(fits, scale.fit(object, largestFrom(as+1, asked+1, with), kind))
 			}
 		}
 	}
@@ -87,16 +88,9 @@ func askedFor(claims []review.Claim, stated int64) int64 {
 	return most
 }
 
-func saturatingNext(n int64) int64 {
-	if n == math.MaxInt64 {
-		return n
-	}
-	return n + 1
-}
-
-// largest is the largest number of pods below asked that is admitted.
-func (s *Search) largest(ctx context.Context, raw *admissionv1.AdmissionRequest, object manifest.Object, scale scale, asked int64, kind string) int64 {
-	return Largest(asked, func(n int64) bool {
+// fits tries numbers of pods, with GPUs of a type if it is not empty.
+func (s *Search) fits(ctx context.Context, raw *admissionv1.AdmissionRequest, object manifest.Object, scale scale, kind string) func(int64) bool {
+	return func(n int64) bool {
 		if s.err != nil {
 			return false
 		}
@@ -106,7 +100,7 @@ func (s *Search) largest(ctx context.Context, raw *admissionv1.AdmissionRequest,
 			s.err = err
 		}
 		return fits
-	})
+	}
 }
 
 // admits tells whether an object is admitted in place of that of a request.

@@ -199,7 +199,7 @@ func drawn(r *rand.Rand) (o manifest.Object, policies string, held map[string]in
 // several budgets and scales that the workload states play together.
 func TestWhatARefusalSuggestsIsAdmittedAndOneMoreIsNot(t *testing.T) {
 	refusals, clauses, kinds, lowered := 0, 0, 0, 0
-	for seed := range uint64(400) {
+	for seed := range uint64(250) {
 		o, policies, held := drawn(rand.New(rand.NewPCG(seed, 23)))
 		p := newPlace(t, policies, held)
 		pods, sentence := p.admit(t, o)

@@ -33,7 +33,8 @@ var knativeConfig = map[string]map[string]string{
 }
 
 func TestMain(m *testing.M) {
-	harness.Main(m, harness.Options{ControlPlane: controlplane.Options{HPA: true, KnativeConfig: knativeConfig}, Parallel: 4}, func(e *harness.Environment) {
+	harness.Main(m, harness.Options{ControlPlane: controlplane.Options{HPA: true, KnativeConfig: knativeConfig}, Parallel: 4,
+		ExtraArgs: []string{"--openreports"}, Before: allowReports}, func(e *harness.Environment) {
 		cluster, hook, client, root, binary = e.Cluster, e.Webhook, e.Client, e.Root, e.Binary
 	})
 }
