@@ -85,6 +85,12 @@ func installed(t *testing.T) {
 		store(t, budgets, "", fmt.Sprintf(`{apiVersion: policy.kubetorch.com/v1alpha1, kind: GPUBudget, metadata: {name: %s}, spec: {max: 5, namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: %s}}}}`, stays, stays))
 		store(t, policies, "", fmt.Sprintf(`{apiVersion: policy.kubetorch.com/v1alpha1, kind: ComputePolicy, metadata: {name: %s}, spec: {namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: %s}}, bounds: {maxScale: {max: 4}}}}`, stays, stays))
 	}
+	// The API server follows each of the two configurations by itself, on a busy machine late.
+	require.NoError(t, harness.AwaitAdmission(t.Context(), cluster))
+	harness.Await(t, "the API server to ask the validating webhook", func() (bool, string) {
+		_, err := client.Resource(pods).Namespace(stays).Create(t.Context(), parse(pod("greedy", "", 6)), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		return err != nil && strings.Contains(err.Error(), "validate-pods.kubetorch.com"), fmt.Sprint(err)
+	})
 }
 
 // helmInstall installs the chart as it is, if it is not installed yet. Its image is none that
