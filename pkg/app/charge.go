@@ -3,6 +3,8 @@ package app
 import (
 	"cmp"
 	"context"
+	"runtime"
+	"time"
 
 	admissionv1 "k8s.io/api/admission/v1"
 
@@ -29,8 +31,27 @@ type charging struct {
 	everything bool
 }
 
-// fitting is what would fit in place of what is refused. Labels are those of the request's namespace.
+// searchTime is how long a refusal may take longer to say what would fit, and searching are the places for those that
+// look for it: each admits the object some dozens of times, which a flood of refusals must not multiply.
+const searchTime = 500 * time.Millisecond
+
+var searching = make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))
+
+// fitting is what would fit in place of what is refused, as far as there is time to look for it. Labels are those of
+// the request's namespace.
 func (c *charging) fitting(ctx context.Context, r *review.Request, w review.World, now *snapshot, labels map[string]string, known bool) review.Fitting {
+	limit := searchTime
+	if end, ok := ctx.Deadline(); ok {
+		limit = min(limit, time.Until(end)/2)
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	select {
+	case searching <- struct{}{}:
+		defer func() { <-searching }()
+	case <-ctx.Done():
+		return review.Fitting{}
+	}
 	ledgers := dryrun.Ledgers{Ask: c.charge, Rules: policy.Rules(now.policies, now.knative)}
 	search := dryrun.Search{World: w, Budgets: now.budgets, Labels: labels, Known: known, Room: ledgers.Room}
 	return search.Fitting(ctx, r)

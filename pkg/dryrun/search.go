@@ -91,6 +91,9 @@ func askedFor(claims []review.Claim, stated int64) int64 {
 // fits tries numbers of pods, with GPUs of a type if it is not empty.
 func (s *Search) fits(ctx context.Context, raw *admissionv1.AdmissionRequest, object manifest.Object, scale scale, kind string) func(int64) bool {
 	return func(n int64) bool {
+		if s.err == nil {
+			s.err = ctx.Err() // each try takes time of a processor
+		}
 		if s.err != nil {
 			return false
 		}

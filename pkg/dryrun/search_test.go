@@ -270,3 +270,28 @@ func BenchmarkFitting(b *testing.B) {
 		}
 	}
 }
+
+// TestASearchEndsWithItsTime: what it could not try out is not suggested, and takes no processor's time.
+func TestASearchEndsWithItsTime(t *testing.T) {
+	p := newPlace(t, "{apiVersion: policy.kubetorch.com/v1alpha1, kind: GPUBudget, metadata: {name: a}, spec: {max: 8}}", nil)
+	o := manifest.Object{"apiVersion": "serving.knative.dev/v1", "kind": "Service", "metadata": manifest.Object{"name": "llm", "namespace": "default",
+		"labels": manifest.Object{"kubetorch.com/autoscale": "true"}, "annotations": manifest.Object{"compute.kubetorch.com/gpus": "2"}},
+		"spec": manifest.Object{"template": manifest.Object{"spec": manifest.Object{"containers": []any{manifest.Object{"image": "registry.example.com/llm:v1"}}}}}}
+	raw, err := dryrun.Request(o, nil, "default", authenticationv1.UserInfo{Username: "somebody"})
+	require.NoError(t, err)
+	r, err := dryrun.Admit(p.world, raw)
+	require.NoError(t, err)
+	asked := 0
+	ledgers := dryrun.Ledgers{Ask: p.memory.Charge}
+	search := dryrun.Search{World: p.world, Budgets: p.budgets, Known: true, Room: func(ctx context.Context, charges []review.Charge) (bool, error) {
+		asked++
+		return ledgers.Room(ctx, charges)
+	}}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	assert.Equal(t, review.Fitting{Tried: true}, search.Fitting(ended, r.Request))
+	assert.Zero(t, asked)
+	again := dryrun.Search{World: p.world, Budgets: p.budgets, Known: true, Room: search.Room}
+	assert.Equal(t, "max-scale 4 fits", again.Fitting(t.Context(), r.Request).Words)
+	assert.Positive(t, asked)
+}
