@@ -13,7 +13,6 @@ import (
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/knative"
-	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/parameter"
 	"github.com/kubetorch/webhook/pkg/workload"
 )
@@ -36,6 +35,8 @@ type Rule struct {
 // boundKind is how one bound of the policy API is measured and worded.
 type boundKind struct {
 	name string
+	// stated is the bound as a policy states it; nil where it does not.
+	stated func(*v1alpha1.Bounds) statedBound
 	// amount measures a usage; nil for lists of names.
 	amount func(*workload.Usage) resource.Quantity
 	// names measures a usage for lists of names; empty asks for nothing.
@@ -64,28 +65,39 @@ func inPod(child string) func(*workload.Usage) *field.Path {
 	return func(d *workload.Usage) *field.Path { return d.PodPath().Child(child) }
 }
 
-func duration(name, key string, of func(*workload.Usage) time.Duration, what string) *boundKind {
-	return &boundKind{name: name, autoscaler: true, amount: func(d *workload.Usage) resource.Quantity { return workload.Number(int64(of(d))) }, path: at(key),
+func duration(name, key string, of func(*workload.Usage) time.Duration, what string, stated func(*v1alpha1.Bounds) *v1alpha1.DurationBound) *boundKind {
+	return &boundKind{name: name, autoscaler: true, stated: func(b *v1alpha1.Bounds) statedBound { return durationOf(stated(b)) },
+		amount: func(d *workload.Usage) resource.Quantity { return workload.Number(int64(of(d))) }, path: at(key),
 		asks: func(d *workload.Usage) string { return "a " + what + " of " + parameter.Seconds(of(d)) }, unit: durationText}
 }
 
 var (
-	maxScale = &boundKind{name: "maxScale", amount: func(d *workload.Usage) resource.Quantity { return workload.Number(d.PeakPods) }, path: at(workload.PeakKey),
+	maxScale = &boundKind{name: "maxScale", stated: func(b *v1alpha1.Bounds) statedBound { return numberOf(b.MaxScale) },
+		amount: func(d *workload.Usage) resource.Quantity { return workload.Number(d.PeakPods) }, path: at(workload.PeakKey),
 		asks: asksPods, unit: plain}
-	minScale = &boundKind{name: "minScale", amount: func(d *workload.Usage) resource.Quantity { return workload.Number(d.MinScale) }, path: at(knative.MinScaleKey),
+	minScale = &boundKind{name: "minScale", stated: func(b *v1alpha1.Bounds) statedBound { return numberOf(b.MinScale) },
+		amount: func(d *workload.Usage) resource.Quantity { return workload.Number(d.MinScale) }, path: at(knative.MinScaleKey),
 		asks: func(d *workload.Usage) string { return "a min-scale of " + strconv.FormatInt(d.MinScale, 10) }, unit: plain}
-	gpusPerPod = &boundKind{name: "gpusPerPod", amount: func(d *workload.Usage) resource.Quantity { return workload.Number(d.GPUs.PerPod) }, path: inPod("containers"), gpu: true,
+	gpusPerPod = &boundKind{name: "gpusPerPod", stated: func(b *v1alpha1.Bounds) statedBound { return gpusOf(b.GPUsPerPod) },
+		amount: func(d *workload.Usage) resource.Quantity { return workload.Number(d.GPUs.PerPod) }, path: inPod("containers"), gpu: true,
 		asks: func(d *workload.Usage) string { return workload.CountText(d.GPUs.PerPod, "GPU") + " per pod" }, unit: plain}
-	gpusPerWorkload = &boundKind{name: "gpusPerWorkload", amount: func(d *workload.Usage) resource.Quantity { return workload.Number(d.Claim) }, path: at(workload.PeakKey), gpu: true,
+	gpusPerWorkload = &boundKind{name: "gpusPerWorkload", stated: func(b *v1alpha1.Bounds) statedBound { return numberOf(b.GPUsPerWorkload) },
+		amount: func(d *workload.Usage) resource.Quantity { return workload.Number(d.Claim) }, path: at(workload.PeakKey), gpu: true,
 		asks: (*workload.Usage).Asks, unit: plain}
-	cpusPerPod = &boundKind{name: "cpusPerPod", amount: func(d *workload.Usage) resource.Quantity { return d.CPUs }, path: inPod("containers"),
+	cpusPerPod = &boundKind{name: "cpusPerPod", stated: func(b *v1alpha1.Bounds) statedBound { return quantityOf(b.CPUsPerPod, parameter.CPUs) },
+		amount: func(d *workload.Usage) resource.Quantity { return d.CPUs }, path: inPod("containers"),
 		asks: func(d *workload.Usage) string { return d.CPUs.String() + " CPUs per pod" }, unit: quantityText}
-	memoryPerPod = &boundKind{name: "memoryPerPod", amount: func(d *workload.Usage) resource.Quantity { return d.Memory }, path: inPod("containers"),
+	memoryPerPod = &boundKind{name: "memoryPerPod", stated: func(b *v1alpha1.Bounds) statedBound { return quantityOf(b.MemoryPerPod, parameter.Memory) },
+		amount: func(d *workload.Usage) resource.Quantity { return d.Memory }, path: inPod("containers"),
 		asks: func(d *workload.Usage) string { return d.Memory.String() + " of memory per pod" }, unit: quantityText}
-	retention = duration("scaleToZeroPodRetentionPeriod", knative.RetentionKey, func(d *workload.Usage) time.Duration { return d.Retention }, "scale-to-zero retention")
-	delay     = duration("scaleDownDelay", knative.ScaleDownDelayKey, func(d *workload.Usage) time.Duration { return d.ScaleDownDelay }, "scale-down delay")
-	deadline  = duration("progressDeadline", knative.ProgressDeadlineKey, func(d *workload.Usage) time.Duration { return d.ProgressDeadline }, "progress deadline")
-	gpuTypes  = &boundKind{name: "gpuTypes", path: inPod("nodeSelector"), gpu: true,
+	retention = duration("scaleToZeroPodRetentionPeriod", knative.RetentionKey, func(d *workload.Usage) time.Duration { return d.Retention }, "scale-to-zero retention",
+		func(b *v1alpha1.Bounds) *v1alpha1.DurationBound { return b.ScaleToZeroPodRetentionPeriod })
+	delay = duration("scaleDownDelay", knative.ScaleDownDelayKey, func(d *workload.Usage) time.Duration { return d.ScaleDownDelay }, "scale-down delay",
+		func(b *v1alpha1.Bounds) *v1alpha1.DurationBound { return b.ScaleDownDelay })
+	deadline = duration("progressDeadline", knative.ProgressDeadlineKey, func(d *workload.Usage) time.Duration { return d.ProgressDeadline }, "progress deadline",
+		func(b *v1alpha1.Bounds) *v1alpha1.DurationBound { return b.ProgressDeadline })
+	gpuTypes = &boundKind{name: "gpuTypes", stated: func(b *v1alpha1.Bounds) statedBound { return namesOf(b.GPUTypes, gpuTypeNames) },
+		path: inPod("nodeSelector"), gpu: true,
 		names: func(d *workload.Usage) string {
 			switch {
 			case d.GPUs.PerPod == 0:
@@ -106,7 +118,8 @@ var (
 			}
 			return "GPUs of no particular type (nothing pins the pod to one)"
 		}}
-	autoscalerClasses = &boundKind{name: "autoscalerClasses", autoscaler: true, path: at(knative.ClassKey), names: func(d *workload.Usage) string { return d.Class },
+	autoscalerClasses = &boundKind{name: "autoscalerClasses", stated: func(b *v1alpha1.Bounds) statedBound { return namesOf(b.AutoscalerClasses, classNames) },
+		autoscaler: true, path: at(knative.ClassKey), names: func(d *workload.Usage) string { return d.Class },
 		asks: func(d *workload.Usage) string { return "autoscaler class " + d.Class }}
 )
 
@@ -123,6 +136,13 @@ func asksPods(d *workload.Usage) string {
 	return "up to " + workload.CountText(d.PeakPods, "pod")
 }
 
+// boundKinds are all bounds, in the order in which they are judged.
+var boundKinds = []*boundKind{maxScale, minScale, gpusPerPod, gpusPerWorkload, cpusPerPod, memoryPerPod, retention, delay, deadline,
+	gpuTypes, autoscalerClasses}
+
+// validated are the same in the order in which what is wrong with them is told.
+var validated = slices.Concat(boundKinds[:2], []*boundKind{gpusPerWorkload, gpusPerPod}, boundKinds[4:])
+
 // rules lists the bounds of a policy that Validate has passed.
 func rules(p *v1alpha1.ComputePolicy) []Rule {
 	b := p.Spec.Bounds
@@ -130,72 +150,17 @@ func rules(p *v1alpha1.ComputePolicy) []Rule {
 		return nil
 	}
 	var rules []Rule
-	add := func(kind *boundKind, own v1alpha1.Enforcement, r Rule) {
-		r.Policy, r.Bound, r.kind = p.Name, kind.name, kind
-		if r.Enforcement = own; own == "" {
-			if r.Enforcement = p.Spec.Enforcement; r.Enforcement == "" {
-				r.Enforcement = v1alpha1.Deny
-			}
+	for _, kind := range boundKinds {
+		stated := kind.stated(b)
+		if stated == nil {
+			continue
 		}
-		rules = append(rules, r)
-	}
-	addNumber := func(kind *boundKind, n *v1alpha1.NumberBound) {
-		if n != nil {
-			add(kind, n.Enforcement, Rule{Max: workload.Number(*n.Max), hasMax: true})
+		for _, r := range stated.rules() {
+			r.Policy, r.Bound, r.kind = p.Name, kind.name, kind
+			r.Enforcement = cmp.Or(stated.enforcement(), p.Spec.Enforcement, v1alpha1.Deny)
+			rules = append(rules, r)
 		}
 	}
-	addQuantity := func(kind *boundKind, q *v1alpha1.QuantityBound) {
-		if q != nil {
-			v, _ := manifest.ParseQuantity(q.Max.String()) // Validate has passed it
-			add(kind, q.Enforcement, Rule{Max: v, hasMax: true})
-		}
-	}
-	addDuration := func(kind *boundKind, d *v1alpha1.DurationBound) {
-		if d != nil {
-			v, _ := time.ParseDuration(string(d.Max))
-			add(kind, d.Enforcement, Rule{Max: workload.Number(int64(v)), hasMax: true})
-		}
-	}
-	addNames := func(kind *boundKind, n *v1alpha1.NameBound, full func(string) string) {
-		if n != nil {
-			allowed := make([]string, len(n.Allowed))
-			for i, a := range n.Allowed {
-				allowed[i] = full(a)
-			}
-			r := Rule{allowed: allowed}
-			if kind == gpuTypes {
-				r.types = workload.NewTypeList(allowed)
-			}
-			add(kind, n.Enforcement, r)
-		}
-	}
-	addNumber(maxScale, b.MaxScale)
-	addNumber(minScale, b.MinScale)
-	if g := b.GPUsPerPod; g != nil {
-		if g.Max != nil {
-			add(gpusPerPod, g.Enforcement, Rule{Max: workload.Number(*g.Max), hasMax: true})
-		}
-		if len(g.Allowed) > 0 {
-			allowed := make([]string, len(g.Allowed))
-			for i, a := range g.Allowed {
-				allowed[i] = strconv.FormatInt(a, 10)
-			}
-			add(gpusPerPod, g.Enforcement, Rule{allowed: allowed})
-		}
-	}
-	addNumber(gpusPerWorkload, b.GPUsPerWorkload)
-	addQuantity(cpusPerPod, b.CPUsPerPod)
-	addQuantity(memoryPerPod, b.MemoryPerPod)
-	addDuration(retention, b.ScaleToZeroPodRetentionPeriod)
-	addDuration(delay, b.ScaleDownDelay)
-	addDuration(deadline, b.ProgressDeadline)
-	addNames(gpuTypes, b.GPUTypes, func(s string) string { return s })
-	addNames(autoscalerClasses, b.AutoscalerClasses, func(s string) string {
-		if class, err := parameter.ParseClass(s); err == nil {
-			return class
-		}
-		return s
-	})
 	return rules
 }
 

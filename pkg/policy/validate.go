@@ -1,11 +1,9 @@
 package policy
 
 import (
-	globs "path"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -14,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
-	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/parameter"
 )
 
@@ -127,95 +124,15 @@ func validateSettings[T v1alpha1.AutoscaleSettings | v1alpha1.ComputeSettings](s
 	return errs
 }
 
-func validateBounds(b *v1alpha1.Bounds, path *field.Path) field.ErrorList {
+func validateBounds(b *v1alpha1.Bounds, path *field.Path) (errs field.ErrorList) {
 	if b == nil {
 		return nil
 	}
-	var errs field.ErrorList
-	number := func(name string, n *v1alpha1.NumberBound) {
-		if n == nil {
-			return
-		}
-		errs = append(errs, validateEnforcement(n.Enforcement, path.Child(name, "enforcement"))...)
-		switch {
-		case n.Max == nil:
-			errs = append(errs, field.Required(path.Child(name, "max"), "say what the bound is"))
-		case *n.Max < 0:
-			errs = append(errs, field.Invalid(path.Child(name, "max"), *n.Max, "must be at least 0"))
-		}
-	}
-	quantity := func(name string, q *v1alpha1.QuantityBound, measure *parameter.Type) {
-		if q == nil {
-			return
-		}
-		errs = append(errs, validateEnforcement(q.Enforcement, path.Child(name, "enforcement"))...)
-		if v, err := manifest.ParseQuantity(q.Max.String()); err != nil || v.Sign() <= 0 {
-			errs = append(errs, field.Invalid(path.Child(name, "max"), q.Max.String(), "must be a quantity above 0, such as 64 or 512Gi"))
-		} else if err := measure.Check(q.Max.String()); err != nil {
-			errs = append(errs, field.Invalid(path.Child(name, "max"), q.Max.String(), err.Error()))
-		}
-	}
-	duration := func(name string, d *v1alpha1.DurationBound) {
-		if d == nil {
-			return
-		}
-		errs = append(errs, validateEnforcement(d.Enforcement, path.Child(name, "enforcement"))...)
-		if v, err := time.ParseDuration(string(d.Max)); err != nil || v < 0 {
-			errs = append(errs, field.Invalid(path.Child(name, "max"), d.Max, "must be a duration such as 90s or 10m"))
-		}
-	}
-	names := func(name string, n *v1alpha1.NameBound) {
-		if n == nil {
-			return
-		}
-		errs = append(errs, validateEnforcement(n.Enforcement, path.Child(name, "enforcement"))...)
-		if n.Enforcement == v1alpha1.Clamp {
-			errs = append(errs, field.Invalid(path.Child(name, "enforcement"), n.Enforcement, "a list of names cannot be clamped"))
-		}
-		if len(n.Allowed) == 0 {
-			errs = append(errs, field.Required(path.Child(name, "allowed"), "list at least one name"))
-		}
-	}
-	number("maxScale", b.MaxScale)
-	number("minScale", b.MinScale)
-	number("gpusPerWorkload", b.GPUsPerWorkload)
-	if g := b.GPUsPerPod; g != nil {
-		at := path.Child("gpusPerPod")
-		errs = append(errs, validateEnforcement(g.Enforcement, at.Child("enforcement"))...)
-		if g.Max == nil && len(g.Allowed) == 0 {
-			errs = append(errs, field.Required(at, "give max, allowed or both"))
-		}
-		if g.Max == nil && g.Enforcement == v1alpha1.Clamp {
-			errs = append(errs, field.Invalid(at.Child("enforcement"), g.Enforcement, "only a max can be clamped"))
-		}
-		if g.Max != nil && *g.Max < 0 {
-			errs = append(errs, field.Invalid(at.Child("max"), *g.Max, "must be at least 0"))
-		}
-		for i, a := range g.Allowed {
-			if a < 0 {
-				errs = append(errs, field.Invalid(at.Child("allowed").Index(i), a, "must be at least 0"))
-			}
-		}
-	}
-	quantity("cpusPerPod", b.CPUsPerPod, parameter.CPUs.Type)
-	quantity("memoryPerPod", b.MemoryPerPod, parameter.Memory.Type)
-	duration("scaleToZeroPodRetentionPeriod", b.ScaleToZeroPodRetentionPeriod)
-	duration("scaleDownDelay", b.ScaleDownDelay)
-	duration("progressDeadline", b.ProgressDeadline)
-	names("gpuTypes", b.GPUTypes)
-	if g := b.GPUTypes; g != nil {
-		for i, a := range g.Allowed {
-			if _, err := globs.Match(a, ""); err != nil || a == "" {
-				errs = append(errs, field.Invalid(path.Child("gpuTypes", "allowed").Index(i), a, "must be a GPU type or a pattern such as A100*"))
-			}
-		}
-	}
-	names("autoscalerClasses", b.AutoscalerClasses)
-	if c := b.AutoscalerClasses; c != nil {
-		for i, a := range c.Allowed {
-			if _, err := parameter.ParseClass(a); err != nil {
-				errs = append(errs, field.NotSupported(path.Child("autoscalerClasses", "allowed").Index(i), a, []string{"kpa", "hpa", parameter.KPA, parameter.HPA}))
-			}
+	for _, kind := range validated {
+		if stated := kind.stated(b); stated != nil {
+			at := path.Child(kind.name)
+			errs = append(errs, validateEnforcement(stated.enforcement(), at.Child("enforcement"))...)
+			errs = append(errs, stated.validate(at)...)
 		}
 	}
 	return errs

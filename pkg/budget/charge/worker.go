@@ -60,14 +60,14 @@ type state struct {
 type attempt struct {
 	demand *Demand
 	dryRun bool
-	ctx    context.Context //nolint:containedctx // each of a batch ends when its own request does
+	ended  func() error // why its request has ended; nil before
 	answer Answer
 	done   chan struct{}
 }
 
 // do decides an attempt, together with others.
 func (w *worker) do(ctx context.Context, a *attempt) Answer {
-	a.ctx, a.done = ctx, make(chan struct{})
+	a.ended, a.done = ctx.Err, make(chan struct{})
 	w.mu.Lock()
 	w.waiting = append(w.waiting, a)
 	if !w.running {
@@ -170,7 +170,7 @@ func finish(attempts []*attempt) {
 func (w *worker) decide(now *state, batch []*attempt) (write, refused, rest []*attempt) {
 	token := strconv.FormatUint(rand.Uint64(), 36)
 	for _, a := range batch {
-		if a.ctx.Err() != nil {
+		if a.ended() != nil {
 			a.answer = Answer{Retry: retryBusy}
 			rest = append(rest, a)
 			continue

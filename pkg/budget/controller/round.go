@@ -51,19 +51,7 @@ func (r *round) budget(ctx context.Context, b *v1alpha1.GPUBudget) (next time.Du
 		return 0, r.write(ctx, b, after)
 	}
 	all := usage.Claims(r.all, compiled[0], r.namespaces)
-	r.makers = r.operators.MakersIn(func(name string) bool {
-		labels, there := r.namespaces[name]
-		return there && !slices.Contains(r.Excluded, name) && compiled[0].Selects(name, labels, true)
-	})
-	var selected ledger.Selected
-	if compiled[0].Selective() {
-		selected = ledger.Selected{}
-		for name, labels := range r.namespaces {
-			if compiled[0].Selects(name, labels, true) {
-				selected[name] = true
-			}
-		}
-	}
+	selected := r.selected(compiled[0])
 	base, unreadable := r.Store.Base(ctx, b)
 	if unreadable != nil && !errors.Is(unreadable, charge.ErrNoBase) {
 		return soon, unreadable
@@ -72,11 +60,12 @@ func (r *round) budget(ctx context.Context, b *v1alpha1.GPUBudget) (next time.Du
 	if unreadable == nil {
 		book, unreadable = ledger.ReadOver(base, &b.Status)
 	}
-	if charge.Counted(b, r.rules) {
+	counted := charge.Counted(b, r.rules)
+	if counted {
 		// Should the ledger be lost, what is under way then has to be waited for.
 		f.agreed = time.Time{}
 	}
-	if charge.Counted(b, r.rules) && unreadable != nil {
+	if counted && unreadable != nil {
 		// A replica may know the base still, and charge until it sees that nothing may rise: only
 		// from then on it is waited for what it has admitted.
 		message := "the ledger could not be read (" + unreadable.Error() + "); everything is counted again"
@@ -84,7 +73,7 @@ func (r *round) budget(ctx context.Context, b *v1alpha1.GPUBudget) (next time.Du
 		r.countedBy(f, after)
 		return soon, r.write(ctx, b, after)
 	}
-	if charge.Counted(b, r.rules) {
+	if counted {
 		r.holders = usage.Holders(r.all, compiled[0], r.namespaces)
 		settled, next, commit := f.tracker.Settle(book, all, selected, r.listed, r.Wait)
 		stored, err := r.settle(ctx, f, b, base, book, settled)
@@ -92,20 +81,9 @@ func (r *round) budget(ctx context.Context, b *v1alpha1.GPUBudget) (next time.Du
 			return next, err
 		}
 		commit(stored)
-		if err := r.sweep(ctx, f, b); err != nil {
-			return soon, err
-		}
-		if !r.agree(b) {
-			next = soon // for the limits
-		}
-		return next, nil
+		return r.swept(ctx, f, b, next)
 	} else if ready, in, reason, message := r.mayCount(f, b, unreadable); ready {
-		before := book
-		if before == nil {
-			if before, err = ledger.InFlight(&b.Status); err != nil {
-				before = nil // no replica could charge
-			}
-		}
+		before := underWay(book, b)
 		book, f.agreed = f.tracker.Rebuild(all.Live, selected, b.Status.Settlements), time.Time{}
 		if (charge.Enforcement(b) != v1alpha1.BudgetDeny || unreadable != nil) && before != nil {
 			book.Keep(before, selected)
@@ -121,6 +99,49 @@ func (r *round) budget(ctx context.Context, b *v1alpha1.GPUBudget) (next time.Du
 	}
 	r.show(after, book)
 	return next, r.write(ctx, b, after)
+}
+
+// selected are the namespaces that a budget holds for, nil for all of them. Who may make pods of operators'
+// kinds in them is noted as well.
+func (r *round) selected(b *policy.Budget) ledger.Selected {
+	r.makers = r.operators.MakersIn(func(name string) bool {
+		labels, there := r.namespaces[name]
+		return there && !slices.Contains(r.Excluded, name) && b.Selects(name, labels, true)
+	})
+	if !b.Selective() {
+		return nil
+	}
+	selected := ledger.Selected{}
+	for name, labels := range r.namespaces {
+		if b.Selects(name, labels, true) {
+			selected[name] = true
+		}
+	}
+	return selected
+}
+
+// underWay is the ledger of what was charged so far, of reservations alone where it could not be read; nil where
+// these cannot be read either, so that no replica could charge.
+func underWay(book *ledger.Book, b *v1alpha1.GPUBudget) *ledger.Book {
+	if book != nil {
+		return book
+	}
+	reserved, err := ledger.InFlight(&b.Status)
+	if err != nil {
+		return nil
+	}
+	return reserved
+}
+
+// swept deletes what a settled ledger has no use for any more, and says when to look again.
+func (r *round) swept(ctx context.Context, f *followed, b *v1alpha1.GPUBudget, next time.Duration) (time.Duration, error) {
+	if err := r.sweep(ctx, f, b); err != nil {
+		return soon, err
+	}
+	if !r.agree(b) {
+		next = soon // for the limits
+	}
+	return next, nil
 }
 
 // retries is how often a settled ledger is put onto what admissions charged meanwhile.
