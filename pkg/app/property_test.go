@@ -220,6 +220,11 @@ func (s *simulated) changeSpec(kind schema.GroupKind, o manifest.Object) {
 		if s.random.IntN(4) == 0 {
 			spec["strategy"] = manifest.Object{"type": "Recreate"}
 		}
+	case workload.ReplicationControllerKind:
+		if s.random.IntN(3) == 0 { // the only one whose selector changes
+			label := manifest.Object{"app": string(rune('a' + s.random.IntN(2)))}
+			spec["selector"], manifest.Map(spec, "template")["metadata"] = label, manifest.Object{"labels": copied(label)}
+		}
 	case workload.DaemonSetKind:
 		delete(spec, "replicas")
 		spec["updateStrategy"] = manifest.Object{"rollingUpdate": manifest.Object{"maxSurge": s.random.Int64N(2)}}

@@ -221,7 +221,7 @@ func (s *simulated) replicaSetController(kind schema.GroupKind, account string, 
 	}
 	switch more := workload.Replicas(set) - int64(len(active)); {
 	case more > 0:
-		s.makePod(user, kind, set, "", manifest.Map(set, "spec", "template", "spec"))
+		s.sideBySide(1+s.random.Int64N(more), func() { s.makePod(user, kind, set, "", manifest.Map(set, "spec", "template", "spec")) })
 	case more < 0:
 		s.terminate(active[s.random.IntN(len(active))])
 	}
@@ -256,16 +256,25 @@ func (s *simulated) statefulSetController(set manifest.Object) {
 	for _, pod := range pods {
 		byName[nameIn(pod)] = pod
 	}
+	var missing []int64
 	for i := range replicas {
-		spec := update
-		if i < partition && earlier != nil {
-			spec = earlier
+		if name := fmt.Sprintf("%s%d", prefix, i); byName[name] == nil && s.stored[workload.PodKind][name] == nil {
+			missing = append(missing, i)
 		}
-		name := fmt.Sprintf("%s%d", prefix, i)
-		switch pod := byName[name]; {
-		case pod == nil && s.stored[workload.PodKind][name] == nil:
-			s.makePod(user, workload.StatefulSetKind, set, name, spec)
-			return
+	}
+	if n := int64(len(missing)); n > 0 { // with podManagementPolicy Parallel
+		next := 0
+		s.sideBySide(1+s.random.Int64N(n), func() {
+			i, spec := missing[next], update
+			if next++; i < partition && earlier != nil {
+				spec = earlier
+			}
+			s.makePod(user, workload.StatefulSetKind, set, fmt.Sprintf("%s%d", prefix, i), spec)
+		})
+		return
+	}
+	for i := range replicas {
+		switch pod := byName[fmt.Sprintf("%s%d", prefix, i)]; {
 		case pod != nil && !deletingNow(pod) && (workload.Ended(pod) || (i >= partition && !manifest.Equal(manifest.At(pod, "spec"), update))):
 			s.terminate(pod)
 			return
@@ -316,7 +325,7 @@ func (s *simulated) jobController(job manifest.Object) {
 	case active > wanted:
 		s.terminate(running[0])
 	case have < wanted:
-		s.makePod(user, workload.JobKind, job, "", manifest.Map(job, "spec", "template", "spec"))
+		s.sideBySide(1+s.random.Int64N(wanted-have), func() { s.makePod(user, workload.JobKind, job, "", manifest.Map(job, "spec", "template", "spec")) })
 	}
 }
 

@@ -65,6 +65,8 @@ type simulated struct {
 	counts   int
 	// quiet has a list be of one moment.
 	quiet bool
+	// batch are writes of a controller that are under way at the same time; nil stores each at once.
+	batch *[]func()
 }
 
 // holding is what a pod holds.
@@ -345,8 +347,25 @@ func (s *simulated) create(user string, kind schema.GroupKind, o manifest.Object
 	return true
 }
 
+// sideBySide has a controller make pods so that none of them is stored before all are admitted or refused.
+func (s *simulated) sideBySide(pods int64, make func()) {
+	s.batch = &[]func(){}
+	for range pods {
+		make()
+	}
+	stores := *s.batch
+	s.batch = nil
+	for _, store := range stores {
+		store()
+	}
+}
+
 // later stores what was admitted: controllers' writes at once, those of people at times later.
 func (s *simulated) later(user string, store func()) {
+	if s.batch != nil {
+		*s.batch = append(*s.batch, store)
+		return
+	}
 	if user != tenant || s.random.IntN(4) > 0 {
 		store()
 		return

@@ -124,12 +124,21 @@ func (r *Request) serviceClaims(ctx context.Context, w World) ([]Claim, error) {
 	if err := r.addSuperseded(ctx, w, &c, old); err != nil {
 		return nil, err
 	}
-	// With another owner it has another key from now on. Until the next count the entry under
-	// the old one holds what it had, so nothing has to be charged for that.
-	if was := ServiceKey(r.old); was != c.Key {
-		return []Claim{c, {Key: was, Kind: ServiceKind.Kind}}, nil
+	was := ServiceKey(r.old)
+	if was == c.Key {
+		return []Claim{c}, nil
 	}
-	return []Claim{c}, nil
+	// With another owner it has another key from now on. Until the next count the entry under
+	// the old one holds what it had, so nothing has to be charged for that, unless it holds that for
+	// another Service to come.
+	left, err := r.leftDeployment(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	if left {
+		c.Old, c.Beyond = nil, true
+	}
+	return []Claim{c, {Key: was, Kind: ServiceKind.Kind}}, nil
 }
 
 // controls tells whether a revision belongs to the Configuration of the request's Service, or

@@ -38,6 +38,13 @@ func claimed(t *testing.T, object, old string, family ...string) (rises, overlap
 	return rises, overlap
 }
 
+// ofDeployment is the owner of a Knative Service that was made from labelledDeployment.
+const ofDeployment = "ownerReferences: [{apiVersion: apps/v1, kind: Deployment, name: svc, uid: d-1, controller: true}]"
+
+func labelledDeployment(more string) string {
+	return `{apiVersion: apps/v1, kind: Deployment, metadata: {name: svc, uid: d-1, ` + more + `labels: {kubetorch.com/autoscale: "true"}}, spec: {replicas: 0, template: {spec: {` + gpuPod(2) + `}}}}`
+}
+
 // TestNothingGetsOutOfItsOwnersClaimUncharged: what an owner answered for was charged under
 // the owner's key only.
 func TestNothingGetsOutOfItsOwnersClaimUncharged(t *testing.T) {
@@ -82,7 +89,13 @@ func TestNothingGetsOutOfItsOwnersClaimUncharged(t *testing.T) {
 			autoscaler("9", "other", ofRevision), autoscaler("9", "svc-00003-deployment", ofRevision),
 			[]string{revisionOf("svc-00003", "9", 2, ofConfiguration), plainDeployment("svc-00003-deployment", "9", 2), plainDeployment("other", "0", 2)}, 18},
 		"a Service that drops the Deployment it was made from": {
-			ksvc("9", 2, ""), ksvc("9", 2, "ownerReferences: [{apiVersion: apps/v1, kind: Deployment, name: svc, uid: d-1, controller: true}]"), nil, 0},
+			ksvc("9", 2, ""), ksvc("9", 2, ofDeployment), nil, 0},
+		"unless that is there, and would have another": {ksvc("9", 2, ""), ksvc("9", 2, ofDeployment), []string{labelledDeployment("")}, 18},
+		"by whatever name it states it": {
+			ksvc("9", 2, ""), ksvc("9", 2, strings.Replace(ofDeployment, "name: svc", "name: x", 1)), []string{labelledDeployment("")}, 18},
+		"or that goes too": {ksvc("9", 2, ""), ksvc("9", 2, ofDeployment), []string{labelledDeployment(`deletionTimestamp: "2026-01-01T00:00:00Z", `)}, 0},
+		"or has pods of its own": {
+			ksvc("9", 2, ""), ksvc("9", 2, ofDeployment), []string{strings.Replace(labelledDeployment(""), `"true"`, `"false"`, 1)}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			rises, _ := claimed(t, test.object, test.old, test.family...)

@@ -7,6 +7,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"knative.dev/pkg/kmeta"
 
+	"github.com/kubetorch/webhook/pkg/deployments/handover"
+	"github.com/kubetorch/webhook/pkg/expand"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/workload"
 )
@@ -75,6 +77,18 @@ func controllerOf(o manifest.Object, kind schema.GroupKind) (name, uid string) {
 		return "", ""
 	}
 	return owner.Name, owner.UID
+}
+
+// leftDeployment tells whether an update takes a Knative Service from the Deployment that it was made from, which goes on
+// and is to have another of its name.
+func (r *Request) leftDeployment(ctx context.Context, w World) (bool, error) {
+	name, uid := controllerOf(r.old, DeploymentKind)
+	if uid == "" || w.Live == nil {
+		return false, nil
+	}
+	d, err := r.live(w).referred(ctx, workload.OwnerRef{GroupKind: DeploymentKind, Name: name, UID: uid})
+	return d != nil && manifest.Text(d, "metadata", "deletionTimestamp") == "" && expand.ReadIntent(d).Expands() &&
+		handover.ServiceName(d) == manifest.Text(r.object, "metadata", "name"), err
 }
 
 // routedBy tells whether a Service's own traffic names all that its Route names.

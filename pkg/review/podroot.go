@@ -31,6 +31,9 @@ func (r *Request) resolvePod(ctx context.Context, w World, in inNamespace) (err 
 			if r.related.awaited, err = in.awaited(ctx, r.old); err != nil {
 				return err
 			}
+			if r.related.letGo, err = in.lets(ctx, r.old); err != nil {
+				return err
+			}
 		}
 		if !r.byMaker() || r.related.owner == nil || sameUID(r.related.owner, r.related.oldOwner) {
 			return nil
@@ -96,7 +99,36 @@ func (r *Request) resolveRoot(ctx context.Context, w World, in inNamespace, pod 
 		return err
 	}
 	r.related.root, r.related.need = rootOf(owner), workload.NeedOf(owner, r.held(with(pods, pod)), r.gpus)
+	if workload.KindOf(owner) == workload.ReplicationControllerKind {
+		if r.related.left, err = in.unselected(ctx, owner); err != nil {
+			return err
+		}
+		if err = r.readClaims(ctx, w, in, r.related.left...); err != nil {
+			return err
+		}
+	}
 	return r.underOperator(ctx, w, in, owner)
+}
+
+// unselected are the pods that state a ReplicationController which does not select them any more: it is about to let
+// go of them.
+func (r inNamespace) unselected(ctx context.Context, owner manifest.Object) ([]manifest.Object, error) {
+	listed, err := r.List(ctx, workload.PodKind, r.namespace, labels.Everything())
+	left, _ := partition(listed, func(o manifest.Object) bool {
+		ref, stated := workload.Owner(o)
+		return stated && ref.UID == manifest.Text(owner, "metadata", "uid") && !workload.Selects(owner, o)
+	})
+	return left, err
+}
+
+// lets tells whether a Pod states a ReplicationController that goes on and does not select it.
+func (r inNamespace) lets(ctx context.Context, pod manifest.Object) (bool, error) {
+	ref, stated := workload.Owner(pod)
+	if !stated || ref.GroupKind != workload.ReplicationControllerKind {
+		return false, nil
+	}
+	owner, err := r.referred(ctx, ref)
+	return owner != nil && manifest.Text(owner, "metadata", "deletionTimestamp") == "" && !workload.Selects(owner, pod), err
 }
 
 // dangles tells whether what would answer for an object in a ledger is gone, while the object states it as its

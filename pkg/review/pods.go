@@ -47,11 +47,14 @@ func (r *Request) startsPods() bool {
 	return r.raw.SubResource != "status" && !r.isMirror() && (asksForDevices(r.object) || (r.old != nil && asksForDevices(r.old)) || r.takesPods())
 }
 
-// takesPods tells whether an object is taken from what controls it with pods that have devices, though its template
-// has none: it was another when they were made, or a LimitRange gives them, or they were adopted.
+// takesPods tells whether an object is taken from what controls it with pods that have devices, or lets go of such, though its
+// template has none: it was another when they were made, or a LimitRange gives them, or they were adopted.
 func (r *Request) takesPods() bool {
 	if r.old == nil || r.of == workload.PodKind {
 		return false
+	}
+	if r.held(r.related.released).Pods > 0 {
+		return true
 	}
 	was, stated := workload.Controller(r.old)
 	now, still := workload.Controller(r.object)
@@ -139,6 +142,10 @@ func (r *Request) podClaims(w World) []Claim {
 		(r.related.orphaned || manifest.Text(owner, "metadata", "deletionTimestamp") == "" || r.related.rollsOut || lacks) {
 		own.Old, own.Beyond = nil, true // its owner's entry, not its own: one that is left from before is not free
 	}
+	for _, c := range r.podsBeside(r.related.released) {
+		c.Demand.Paths = map[string]*field.Path{workload.PeakKey: field.NewPath("spec", "selector")}
+		claims = append(claims, c)
+	}
 	return append(claims, own)
 }
 
@@ -164,21 +171,17 @@ func (r *Request) neededClaims(w World, d workload.Usage) []Claim {
 // besideLeft are the claim of a root with a new pod, and those of what holds GPUs beside the pods of the root:
 // for these the ledger as a whole has to have room.
 func (r *Request) besideLeft(w World, c Claim) []Claim {
-	claims := []Claim{c}
+	claims := append([]Claim{c}, r.podsBeside(r.related.left)...)
 	for _, left := range []struct {
 		kind    schema.GroupKind
 		objects []manifest.Object
 		usage   func(manifest.Object) workload.Usage
 	}{
-		{workload.PodKind, r.related.left, func(o manifest.Object) workload.Usage { return workload.PodUsage(o, r.gpus) }},
 		{RevisionKind, r.related.leftRevisions, func(o manifest.Object) workload.Usage { return workload.RevisionUsage(o, w.Knative, r.gpus) }},
 		{workload.ResourceClaimKind, r.related.leftClaims, func(o manifest.Object) workload.Usage { return workload.ClaimUsage(o, r.gpus) }},
 	} {
 		for _, o := range left.objects {
-			if u := left.usage(o); u.Claim > 0 {
-				claims = append(claims, Claim{Key: key(o, left.kind.Kind), Kind: left.kind.Kind, Name: manifest.Text(o, "metadata", "name"),
-					New: u.Parts, Demand: u, Beyond: true})
-			}
+			claims = append(claims, beside(o, left.kind, left.usage(o))...)
 		}
 	}
 	if len(claims) > 1 {
@@ -187,10 +190,26 @@ func (r *Request) besideLeft(w World, c Claim) []Claim {
 	return claims
 }
 
+// podsBeside are the claims of pods that hold GPUs by themselves, beside others in their place.
+func (r *Request) podsBeside(pods []manifest.Object) (claims []Claim) {
+	for _, o := range pods {
+		claims = append(claims, beside(o, workload.PodKind, workload.PodUsage(o, r.gpus))...)
+	}
+	return claims
+}
+
+// beside is the claim of an object for which the ledger as a whole has to have room; none without GPUs.
+func beside(o manifest.Object, kind schema.GroupKind, u workload.Usage) []Claim {
+	if u.Claim == 0 {
+		return nil
+	}
+	return []Claim{{Key: key(o, kind.Kind), Kind: kind.Kind, Name: manifest.Text(o, "metadata", "name"), New: u.Parts, Demand: u, Beyond: true}}
+}
+
 // movedClaims are for a Pod that is taken from its controller, or from the Deployment that waits to adopt
 // it: that makes another in its place. By itself it takes room even if it was counted by itself. Where it is
 // changed otherwise it stays whose it is. Its controller lets go of one that was charged when it got other
-// labels; the garbage collector of one whose owner is deleted without its pods, which is free where a Deployment
+// labels, or a ReplicationController another selector, which may have got the Pod since; the garbage collector of one whose owner is deleted without its pods, which is free where a Deployment
 // that goes on waits for it, and is refused otherwise as long as the root goes on and there is no room for both.
 func (r *Request) movedClaims(w World, d workload.Usage) []Claim {
 	if r.isResize() || w.Reader == nil {
@@ -211,7 +230,7 @@ func (r *Request) movedClaims(w World, d workload.Usage) []Claim {
 		manifest.Equal(manifest.At(r.old, "metadata", "labels"), manifest.At(r.object, "metadata", "labels")):
 		return nil
 	}
-	if r.byKubernetes() && r.related.owner == nil && !r.related.orphaned {
+	if r.byKubernetes() && r.related.owner == nil && !r.related.orphaned && !r.related.letGo {
 		return nil
 	}
 	return []Claim{c}

@@ -25,8 +25,13 @@ type related struct {
 	// root holds the claim of a Pod, and need is what it needs with the Pod.
 	root root
 	need workload.Need
+	// released are the pods of the stored object that it would not select any more: its controller lets go of them, and
+	// makes others.
+	released []manifest.Object
 	// awaited is whether a Pod belongs to nobody, and a Deployment selects it, which reckons with it.
 	awaited bool
+	// letGo is whether a Pod is taken from a ReplicationController that goes on and does not select it any more.
+	letGo bool
 	// needed is what a root of an operator's kind needs with the Pod, where that is more than its owner
 	// asks for, and fits whether it was admitted with as much.
 	needed []workload.Part
@@ -210,6 +215,9 @@ func (r *Request) resolveOwner(ctx context.Context, w World, in inNamespace) (er
 		}
 		if err = r.readClaims(ctx, w, in, r.related.pods...); err != nil {
 			return err
+		}
+		if r.of == workload.ReplicationControllerKind { // of the others no selector ever changes
+			r.related.pods, r.related.released = partition(r.related.pods, func(o manifest.Object) bool { return workload.Selects(r.object, o) })
 		}
 	}
 	if r.of != workload.ReplicaSetKind {

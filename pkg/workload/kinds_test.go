@@ -219,12 +219,16 @@ func TestHoldingPods(t *testing.T) {
 		pods          []string
 		want, counted int64
 	}{
-		"a ReplicaSet holds its peak":                           {object("apps/v1", "ReplicaSet", `replicas: 2,`), []string{pod(``, "8")}, 16, 16},
-		"or its pods, where these are more":                     {object("apps/v1", "ReplicaSet", `replicas: 0,`), []string{pod(``, "8"), pod(``, "1")}, 9, 9},
-		"pods that ended hold nothing":                          {object("apps/v1", "ReplicaSet", `replicas: 0,`), []string{ended}, 0, 0},
-		"new pods run beside terminating ones":                  {object("apps/v1", "ReplicaSet", `replicas: 2,`), []string{pod(``, "8"), pod(gone, "8"), pod(gone, "8")}, 32, 24},
-		"those of a StatefulSet wait":                           {object("apps/v1", "StatefulSet", `replicas: 2,`), []string{pod(``, "8"), pod(gone, "8")}, 16, 16},
-		"a StatefulSet may make more of an earlier, larger one": {object("apps/v1", "StatefulSet", `replicas: 3,`), []string{pod(``, "16")}, 48, 24},
+		"a ReplicaSet holds its peak":                             {object("apps/v1", "ReplicaSet", `replicas: 2,`), []string{pod(``, "8")}, 16, 16},
+		"or its pods, where these are more":                       {object("apps/v1", "ReplicaSet", `replicas: 0,`), []string{pod(``, "8"), pod(``, "1")}, 9, 9},
+		"pods that ended hold nothing":                            {object("apps/v1", "ReplicaSet", `replicas: 0,`), []string{ended}, 0, 0},
+		"new pods run beside terminating ones":                    {object("apps/v1", "ReplicaSet", `replicas: 2,`), []string{pod(``, "8"), pod(gone, "8"), pod(gone, "8")}, 32, 24},
+		"further ones run beside those of an earlier, larger one": {object("apps/v1", "ReplicaSet", `replicas: 4,`), []string{pod(``, "16"), pod(``, "16"), pod(gone, "16")}, 64, 48},
+		"which may be more than it is to have":                    {object("apps/v1", "ReplicaSet", `replicas: 1,`), []string{pod(``, "16"), pod(``, "16")}, 32, 32},
+		"or smaller ones, which it may replace":                   {object("apps/v1", "ReplicaSet", `replicas: 2,`), []string{pod(``, "1"), pod(``, "1")}, 16, 16},
+		"those of a Job that adopted larger ones, too":            {object("batch/v1", "Job", `parallelism: 3, podReplacementPolicy: Failed,`), []string{pod(``, "16"), pod(gone, "16")}, 40, 32},
+		"those of a StatefulSet wait":                             {object("apps/v1", "StatefulSet", `replicas: 2,`), []string{pod(``, "8"), pod(gone, "8")}, 16, 16},
+		"a StatefulSet may make more of an earlier, larger one":   {object("apps/v1", "StatefulSet", `replicas: 3,`), []string{pod(``, "16")}, 48, 24},
 		"it makes those of other ordinals beside the ones that it had": {object("apps/v1", "StatefulSet", `replicas: 2, ordinals: {start: 5},`),
 			[]string{pod(replica("s-0"), "8"), pod(replica("s-1")+gone, "8"), pod(replica("s-5"), "8")}, 32, 24},
 		"and those that it is to have beside those that it is not": {object("apps/v1", "StatefulSet", `replicas: 1,`), []string{pod(replica("s-0"), "8"), pod(replica("s-1"), "8")}, 16, 16},

@@ -31,8 +31,8 @@ type Held struct {
 	Active, Terminating Part
 	// Largest is the most that one of them holds.
 	Largest Part
-	// Pods is how many hold GPUs.
-	Pods int64
+	// Pods is how many hold GPUs, and active how many of these do not terminate.
+	Pods, active int64
 	// replicas are those of StatefulSets.
 	replicas []replica
 }
@@ -61,6 +61,7 @@ func (h *Held) Add(pod manifest.Object, gpus GPUResources) {
 		h.Terminating = h.Terminating.plus(u.part(""))
 	} else {
 		h.Active = h.Active.plus(u.part(""))
+		h.active++
 	}
 }
 
@@ -79,7 +80,7 @@ func (h Held) All() Part { return h.Active.plus(h.Terminating) }
 // Plus is what the pods of two objects hold together.
 func (h Held) Plus(other Held) Held {
 	return Held{Active: h.Active.plus(other.Active), Terminating: h.Terminating.plus(other.Terminating),
-		Largest: h.Largest.or(other.Largest), Pods: h.Pods + other.Pods, replicas: slices.Concat(h.replicas, other.replicas)}
+		Largest: h.Largest.or(other.Largest), Pods: h.Pods + other.Pods, active: h.active + other.active, replicas: slices.Concat(h.replicas, other.replicas)}
 }
 
 // Condemned is what those pods of a StatefulSet hold that are not among so many from its first ordinal on:
@@ -97,29 +98,33 @@ func (h Held) Condemned(set manifest.Object, pods int64) (sum Part) {
 // Hold raises the usage of an object to what its pods hold.
 func (d *Usage) Hold(pods Held) { d.atLeast(pods.All()) }
 
-// Expect raises the usage of an object to what its pods hold, or are about to. Where its controller
+// Expect raises the usage of an object to what its pods hold, or are about to: those that it has may be larger than its
+// template is now, and it makes the others, several at the same time, of that. Where its controller
 // makes a new pod beside one that terminates, that is its peak beside these; a StatefulSet makes
-// further pods as large as those of an earlier template that it has, beside those that its ordinals do not
-// have any more. A count holds what there is:
+// further pods as large, and of the same types, as those of an earlier template that it has, beside those that its
+// ordinals do not have any more. A count holds what there is:
 // further pods are charged when they are made, so that no count makes room for them.
 func (d *Usage) Expect(o manifest.Object, pods Held) {
 	need := d.part("")
 	if KindOf(o) == StatefulSetKind {
-		if largest := pods.Largest.times(d.PeakPods); largest.exceeds(need) {
-			need.GPUs, need.less = largest.GPUs, largest.less
-		}
+		need = need.or(pods.Largest.times(d.PeakPods))
 	}
 	switch beside := pods.Condemned(o, d.PeakPods); {
 	case Replaces(o):
-		need = need.or(pods.Active).plus(pods.Terminating)
+		need = need.or(pods.Active.plus(d.further(pods.active))).plus(pods.Terminating)
 	case beside.GPUs > 0:
 		need = need.or(pods.All().beyond(beside)).plus(beside)
-	default:
+	case KindOf(o) == StatefulSetKind:
 		need = need.or(pods.All())
+	default:
+		need = need.or(pods.All().plus(d.further(pods.Pods)))
 	}
 	d.Parts, d.Claim = nil, 0
 	d.claim(need)
 }
+
+// further is what those pods hold that an object is yet to have, given how many it has.
+func (d *Usage) further(pods int64) Part { return d.perPod().times(max(0, d.PeakPods-pods)) }
 
 // atLeast raises a usage of one template to a part.
 func (d *Usage) atLeast(p Part) {
