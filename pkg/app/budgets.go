@@ -85,7 +85,7 @@ func (s *setup) ledgers() (*budgetParts, error) {
 		Replicas:      (&charge.Replicas{Client: s.typed, Namespace: s.Namespace, Service: s.Service}).All,
 		World:         s.countingWorld,
 		NotRegistered: s.handler.registrar.Problem,
-		Excluded:      s.ExcludedNamespaces,
+		Excluded:      s.excluded(),
 		Wait:          s.RequestTimeout + margin, Events: s.events, Metrics: gauges, Log: s.Log.WithName("budgets"),
 	})
 	for _, kind := range []cluster.Kind{cluster.Deployments, cluster.Services, cluster.Revisions} {

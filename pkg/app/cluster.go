@@ -22,6 +22,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/certificate"
 	"github.com/kubetorch/webhook/pkg/metric"
+	"github.com/kubetorch/webhook/pkg/policy"
 	"github.com/kubetorch/webhook/pkg/version"
 	"github.com/kubetorch/webhook/pkg/workload"
 )
@@ -48,11 +49,9 @@ type ClusterOptions struct {
 	Configuration string
 	// KnativeNamespace holds Knative's ConfigMaps.
 	KnativeNamespace string
-	// ExcludedNamespaces are neither judged nor counted: those that the webhook configurations leave out.
-	ExcludedNamespaces []string
-	// StatedExclusions are those that the installation states, in order; nil for the usual ones. With others everything
-	// is counted anew.
-	StatedExclusions []string
+	// Excluded are the namespaces that the webhook configurations leave out, beside this one and Knative's. With
+	// others than the usual ones everything is counted anew.
+	Excluded policy.Exclusions
 	// RequestTimeout is how long the API server lets a request run.
 	RequestTimeout time.Duration
 	// MaxUnseenShare is how much of what is free in a budget the claims of one namespace may hold that
@@ -68,6 +67,9 @@ type ClusterOptions struct {
 	ShutdownDelay time.Duration
 	Log           logr.Logger
 }
+
+// excluded are all namespaces that are neither judged nor counted.
+func (o *ClusterOptions) excluded() []string { return o.Excluded.With(o.Namespace, o.KnativeNamespace) }
 
 // shutdownGrace is how long requests under way may take once serving ended.
 const shutdownGrace = 10 * time.Second
@@ -88,7 +90,7 @@ func Cluster(ctx context.Context, o ClusterOptions) error {
 	}
 	source, keepCertificate := newCertificate(o)
 	e := &requestHandler{}
-	server, err := newEndpoints(ctx, o.Listen, o.HTTP, source, e, registry, o.Log)
+	server, err := newEndpoints(ctx, endpointOptions{o.HTTP, o.Listen, source, e, registry, o.Log})
 	if err != nil {
 		return err
 	}

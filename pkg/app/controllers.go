@@ -26,7 +26,7 @@ func (s *setup) addControllers(l *budgetParts) (lookAtAll func(), err error) {
 	c := deployments.New(deployments.ReconcilerOptions{
 		Client: s.dynamic, Metadata: s.metadata, Detector: s.knative, Expand: s.handler.become,
 		Events:   s.events,
-		Excluded: s.ExcludedNamespaces, Log: log,
+		Excluded: s.excluded(), Log: log,
 	})
 	metrics, err := auditcontroller.NewAuditMetrics(s.registry)
 	if err != nil {
@@ -34,7 +34,7 @@ func (s *setup) addControllers(l *budgetParts) (lookAtAll func(), err error) {
 	}
 	registrar := s.handler.registrar
 	auditor := auditcontroller.New(auditcontroller.Auditor{
-		Client: s.dynamic, Lists: s.lists, Knative: s.handler.knative, Complete: s.handler.counting, Excluded: s.ExcludedNamespaces,
+		Client: s.dynamic, Lists: s.lists, Knative: s.handler.knative, Complete: s.handler.counting, Excluded: s.excluded(),
 		Interval: s.AuditInterval, NotRegistered: registrar.Problem, Events: s.events, OpenReports: s.OpenReports,
 		Metrics: metrics, Log: s.Log.WithName("audit"),
 	})

@@ -21,7 +21,7 @@ import (
 // newRegistrar sets up what opens and watches the webhook configurations.
 func newRegistrar(mgr ctrl.Manager, o ClusterOptions, server *endpoints, registry prometheus.Registerer) (*registration.Registrar, error) {
 	service := types.NamespacedName{Namespace: o.Namespace, Name: o.Service}
-	expected, err := registration.NewExpected(service, o.KnativeNamespace, o.ExcludedNamespaces)
+	expected, err := registration.NewExpected(service, o.KnativeNamespace, o.excluded())
 	if err != nil {
 		return nil, err
 	}

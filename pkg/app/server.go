@@ -47,16 +47,26 @@ type HTTPOptions struct {
 	Tracer *tracing.Tracer
 }
 
-// newEndpoints makes the server; nothing listens yet. An address without a host is
-// all interfaces; port 0 is any free one.
-func newEndpoints(ctx context.Context, address string, o HTTPOptions, source certificate.Provider, e *requestHandler, registry *prometheus.Registry, log logr.Logger) (*endpoints, error) {
-	host, port, err := resolve(ctx, address)
+// endpointOptions are what the server is made of. An address without a host is all interfaces; port 0 is any
+// free one.
+type endpointOptions struct {
+	HTTPOptions
+	address  string
+	source   certificate.Provider
+	handler  *requestHandler
+	registry *prometheus.Registry
+	log      logr.Logger
+}
+
+// newEndpoints makes the server; nothing listens yet.
+func newEndpoints(ctx context.Context, o endpointOptions) (*endpoints, error) {
+	host, port, err := resolve(ctx, o.address)
 	if err != nil {
 		return nil, err
 	}
 	draining := &atomic.Bool{}
 	mux := http.NewServeMux()
-	clients, err := newClientCertificates(o.ClientCerts, registry, log.WithName("callers"))
+	clients, err := newClientCertificates(o.ClientCerts, o.registry, o.log.WithName("callers"))
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +75,7 @@ func newEndpoints(ctx context.Context, address string, o HTTPOptions, source cer
 		// No HTTP/2: it lets one caller open streams faster than they can be refused, and
 		// puts all requests of an API server on one connection, so on one replica.
 		NextProtos:     []string{"http/1.1"},
-		GetCertificate: source.GetCertificate,
+		GetCertificate: o.source.GetCertificate,
 		// Clients present their certificate if they have one, other replicas and API servers: the handshake proves
 		// that they hold its key, and handlers verify the rest.
 		ClientAuth: tls.RequestClientCert,
@@ -75,32 +85,32 @@ func newEndpoints(ctx context.Context, address string, o HTTPOptions, source cer
 		grace: shutdownGrace,
 	}
 	checks := &readiness{draining: draining}
-	checks.add("certificate", source.Ready)
+	checks.add("certificate", o.source.Ready)
 	// By dialling it: ready means that an API server could connect. It serves on for a while after ctx has ended.
 	serving := context.WithoutCancel(ctx)
 	checks.add("listener", func() error { return server.reachable(serving) })
-	checks.add("snapshot", e.ready)
+	checks.add("snapshot", o.handler.ready)
 
 	metrics := admission.NewMetrics(MutatePath, ValidatePath)
-	if err := registerProcess(registry, metrics, source); err != nil {
+	if err := registerProcess(o.registry, metrics, o.source); err != nil {
 		return nil, err
 	}
 	var caller func(*http.Request) error
 	if clients != nil {
 		server.connected, caller = clients.connected, clients.check
 	}
-	for path, handler := range e.handlers(admission.Options{
-		Metrics: metrics, Log: log.WithName("admission"),
+	for path, handler := range o.handler.handlers(admission.Options{
+		Metrics: metrics, Log: o.log.WithName("admission"),
 		MaxConcurrent: o.MaxConcurrent, Caller: caller, Tracer: o.Tracer,
 	}) {
 		mux.Handle(path, closeWhile(draining, handler))
 	}
 	mux.HandleFunc(HealthPath, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.Handle(ReadyPath, checks)
-	mux.Handle(MetricsPath, metricsHandler(registry))
+	mux.Handle(MetricsPath, metricsHandler(o.registry))
 
 	return &endpoints{
-		listener: server, source: source, checks: checks, draining: draining, callers: clients,
+		listener: server, source: o.source, checks: checks, draining: draining, callers: clients,
 	}, nil
 }
 

@@ -141,7 +141,7 @@ func (s *setup) addSnapshots(made *snapshots, me *ownUser, l *budgetParts, repla
 		}
 		return nil
 	}
-	made.operators, made.excluded = &s.Operators, s.StatedExclusions
+	made.operators, made.excluded = &s.Operators, s.Excluded.Stated()
 	made.replaced, made.readKnative, made.readClasses = replaced, knative.read, classes.read
 	made.readPolicies = func(ctx context.Context) ([]manifest.Object, error) { return readStored(ctx, s.mgr, "ComputePolicy") }
 	made.readBudgets = func(ctx context.Context) ([]manifest.Object, error) { return readStored(ctx, s.mgr, "GPUBudget") }

@@ -61,7 +61,7 @@ func Standalone(ctx context.Context, o StandaloneOptions) error {
 	if err != nil {
 		return err
 	}
-	server, err := newEndpoints(ctx, o.Listen, o.HTTP, source, e, registry, o.Log)
+	server, err := newEndpoints(ctx, endpointOptions{o.HTTP, o.Listen, source, e, registry, o.Log})
 	if err != nil {
 		return err
 	}

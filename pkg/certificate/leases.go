@@ -8,8 +8,9 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	applyv1 "k8s.io/client-go/applyconfigurations/coordination/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/kubetorch/webhook/pkg/replica"
 )
 
 const (
@@ -25,14 +26,6 @@ const (
 	goodbye = 2 * time.Second
 )
 
-// leases are the replicas' Leases as they were first seen with a resource version.
-type leases map[string]leaseSighting
-
-type leaseSighting struct {
-	version string
-	at      time.Duration
-}
-
 func (m *Managed) lease() string { return "certificate-" + m.Identity }
 
 // publish renews this replica's Lease. first tells that it was not there before.
@@ -44,12 +37,10 @@ func (m *Managed) publish(ctx context.Context) (first bool, err error) {
 	if leaving || (m.published == served && now-m.renewedAt < m.interval()) {
 		return false, nil
 	}
-	lease := applyv1.Lease(m.lease(), m.Secret.Namespace).
-		WithLabels(map[string]string{ServesLabel: m.Service}).
-		WithAnnotations(map[string]string{ServesAnnotation: served}).
-		WithSpec(applyv1.LeaseSpec().WithHolderIdentity(m.Identity).WithRenewTime(metav1.NewMicroTime(m.wall())).
-			WithLeaseDurationSeconds(int32(max(time.Second, m.silence()) / time.Second)))
-	if err := m.Client.Apply(ctx, lease, client.FieldOwner("kubetorch-webhook-certificates"), client.ForceOwnership); err != nil {
+	lease := replica.Lease{Name: m.lease(), Namespace: m.Secret.Namespace, Identity: m.Identity,
+		Label: ServesLabel, Service: m.Service, Annotations: map[string]string{ServesAnnotation: served},
+		Renewed: m.wall(), Duration: m.silence()}
+	if err := m.Client.Apply(ctx, lease.Configuration(), client.FieldOwner("kubetorch-webhook-certificates"), client.ForceOwnership); err != nil {
 		return false, fmt.Errorf("writing lease %s/%s: %w", m.Secret.Namespace, m.lease(), err)
 	}
 	first = m.published == ""
@@ -68,30 +59,23 @@ func (m *Managed) follow(ctx context.Context, state authorities) error {
 		return fmt.Errorf("listing the leases of the replicas: %w", err)
 	}
 	now := m.elapsed()
-	known := leases{}
 	own, same, served := false, true, ""
 	if state.signing != nil {
 		served = fingerprint(state.signing.crt)
 	}
-	for i := range list.Items {
+	for i, silent := range m.silences.Of(list.Items, now) {
 		l := &list.Items[i]
-		seen := leaseSighting{l.ResourceVersion, now}
-		if before, ok := m.leases[l.Name]; ok && before.version == seen.version {
-			seen = before
-		}
 		if l.Name == m.lease() {
 			own = true
-		} else if now-seen.at >= m.silence() {
+		} else if silent >= m.silence() {
 			// One that is renewed meanwhile has another version and stays.
 			err := m.Client.Delete(ctx, l, client.Preconditions{ResourceVersion: &l.ResourceVersion})
 			if err == nil || apierrors.IsNotFound(err) {
 				continue
 			}
 		}
-		known[l.Name] = seen
 		same = same && l.Annotations[ServesAnnotation] == served
 	}
-	m.leases = known
 	if m.published != "" && !own {
 		m.published = "" // somebody deleted it
 	}

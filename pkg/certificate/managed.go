@@ -17,6 +17,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/kubetorch/webhook/pkg/replica"
 )
 
 // Managed is the certificate of a webhook that is its own authority.
@@ -54,7 +56,7 @@ type Managed struct {
 	// Of the goroutine that reconciles.
 	held      map[string]time.Duration // since when CAs are in every caBundle
 	moved     map[string]time.Duration // since when every replica serves from a CA
-	leases    leases
+	silences  replica.Silences
 	published string // the CA in this replica's Lease
 	renewedAt time.Duration
 }
@@ -86,7 +88,7 @@ func NewManaged(o ManagedOptions) *Managed {
 	return &Managed{
 		ManagedOptions: o,
 		wall:           time.Now, elapsed: func() time.Duration { return time.Since(began) },
-		held: map[string]time.Duration{}, moved: map[string]time.Duration{}, leases: leases{},
+		held: map[string]time.Duration{}, moved: map[string]time.Duration{},
 	}
 }
 

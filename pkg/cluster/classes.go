@@ -6,14 +6,13 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 
 	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // DeviceClassResource are the classes of devices that dynamic resource allocation gives out.
-var DeviceClassResource = schema.GroupVersionResource{Group: "resource.k8s.io", Version: "v1", Resource: "deviceclasses"}
+var DeviceClassResource = workload.MustResource(workload.DeviceClassKind)
 
 // DeviceClasses lists the cluster's DeviceClasses; none where they are not served.
 func DeviceClasses(ctx context.Context, client dynamic.Interface) ([]workload.DeviceClass, error) {

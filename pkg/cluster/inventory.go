@@ -20,35 +20,29 @@ type Kind = schema.GroupVersionResource
 
 // The kinds there are to list.
 var (
-	Deployments    = Kind{Group: "apps", Version: "v1", Resource: "deployments"}
-	Services       = Kind{Group: "serving.knative.dev", Version: "v1", Resource: "services"}
-	Configurations = Kind{Group: "serving.knative.dev", Version: "v1", Resource: "configurations"}
-	Routes         = Kind{Group: "serving.knative.dev", Version: "v1", Resource: "routes"}
-	Revisions      = Kind{Group: "serving.knative.dev", Version: "v1", Resource: "revisions"}
-	PodAutoscalers = Kind{Group: "autoscaling.internal.knative.dev", Version: "v1alpha1", Resource: "podautoscalers"}
+	Deployments    = workload.MustResource(workload.DeploymentKind)
+	Services       = workload.MustResource(workload.ServiceKind)
+	Configurations = workload.MustResource(workload.ConfigurationKind)
+	Routes         = workload.MustResource(workload.RouteKind)
+	Revisions      = workload.MustResource(workload.RevisionKind)
+	PodAutoscalers = workload.MustResource(workload.PodAutoscalerKind)
 
-	CronJobs               = served(workload.CronJobKind)
-	Jobs                   = served(workload.JobKind)
-	ReplicaSets            = served(workload.ReplicaSetKind)
-	ReplicationControllers = served(workload.ReplicationControllerKind)
-	StatefulSets           = served(workload.StatefulSetKind)
-	DaemonSets             = served(workload.DaemonSetKind)
-	Pods                   = served(workload.PodKind)
+	CronJobs               = workload.MustResource(workload.CronJobKind)
+	Jobs                   = workload.MustResource(workload.JobKind)
+	ReplicaSets            = workload.MustResource(workload.ReplicaSetKind)
+	ReplicationControllers = workload.MustResource(workload.ReplicationControllerKind)
+	StatefulSets           = workload.MustResource(workload.StatefulSetKind)
+	DaemonSets             = workload.MustResource(workload.DaemonSetKind)
+	Pods                   = workload.MustResource(workload.PodKind)
 
-	HorizontalPodAutoscalers = Kind{Group: "autoscaling", Version: "v2", Resource: "horizontalpodautoscalers"}
-	LimitRanges              = Kind{Version: "v1", Resource: "limitranges"}
+	HorizontalPodAutoscalers = workload.MustResource(workload.HorizontalPodAutoscalerKind)
+	LimitRanges              = workload.MustResource(workload.LimitRangeKind)
 
-	ResourceClaims         = served(workload.ResourceClaimKind)
-	ResourceClaimTemplates = Kind{Group: "resource.k8s.io", Version: "v1", Resource: "resourceclaimtemplates"}
+	ResourceClaims         = workload.MustResource(workload.ResourceClaimKind)
+	ResourceClaimTemplates = workload.MustResource(workload.ResourceClaimTemplateKind)
 
 	namespaces = Kind{Version: "v1", Resource: "namespaces"}
 )
-
-// served is a kind of the table of kinds.
-func served(kind schema.GroupKind) Kind {
-	k, _ := workload.KindFor(kind)
-	return k.GVR()
-}
 
 // Objects are the objects of a cluster, by kind, as far as counts and audits look at them. Of those
 // of Kubernetes' own kinds, Deployments apart, only the ones are kept whose pods ask for devices, or

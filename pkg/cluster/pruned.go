@@ -24,12 +24,12 @@ const mostPruned = 32 << 20
 // such as large annotations, takes no memory, however many there are. It is an error if what counts look at,
 // labels among it, is more than a verdict may keep.
 func Pruned(ctx context.Context, source NamespacedSource, kind Kind, namespace string, selector klabels.Selector) ([]manifest.Object, error) {
-	return pruned(ctx, source, kind, nil, mostPruned, namespace, selector)
+	return pruned(ctx, narrowed{source, namespace, selector.String()}, kind, nil, mostPruned)
 }
 
 // pruned reads as Pruned does, so many bytes at most; of keeps a kind that no count reads.
-func pruned(ctx context.Context, source NamespacedSource, kind Kind, of *kept, most int, namespace string, selector klabels.Selector) ([]manifest.Object, error) {
-	r := &reading{source: narrowed{source, namespace, selector.String()}, operatedKinds: map[Kind]*kept{kind: of}, most: most}
+func pruned(ctx context.Context, source narrowed, kind Kind, of *kept, most int) ([]manifest.Object, error) {
+	r := &reading{source: source, operatedKinds: map[Kind]*kept{kind: of}, most: most}
 	items, err := r.items(ctx, kind, kind != Pods, func(*Item) bool { return true })
 	if err != nil {
 		return nil, err

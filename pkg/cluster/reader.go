@@ -118,7 +118,7 @@ func (r reader) List(ctx context.Context, kind schema.GroupKind, namespace strin
 		return nil, nil // one that takes nothing reads like one that takes everything
 	}
 	of, most := keptOf(kind, resource)
-	all, err := pruned(ctx, r.lists, resource, of, most, namespace, selector)
+	all, err := pruned(ctx, narrowed{r.lists, namespace, selector.String()}, resource, of, most)
 	switch {
 	case apierrors.IsNotFound(err):
 		return nil, nil // the cluster has no such kind
@@ -139,35 +139,10 @@ func stating(o manifest.Object, kind schema.GroupKind, resource schema.GroupVers
 	return o
 }
 
-// resources are those of kinds that are read beside the ones with pods: Knative's, and what may point at a
-// Deployment or at its pods.
-var resources = map[schema.GroupKind]schema.GroupVersionResource{
-	workload.ServiceKind:       {Group: workload.ServiceKind.Group, Version: "v1", Resource: "services"},
-	workload.ConfigurationKind: {Group: workload.ConfigurationKind.Group, Version: "v1", Resource: "configurations"},
-	workload.RevisionKind:      {Group: workload.RevisionKind.Group, Version: "v1", Resource: "revisions"},
-	workload.RouteKind:         {Group: workload.RouteKind.Group, Version: "v1", Resource: "routes"},
-	workload.PodAutoscalerKind: {Group: workload.PodAutoscalerKind.Group, Version: "v1alpha1", Resource: "podautoscalers"},
-
-	workload.ResourceClaimTemplateKind: ResourceClaimTemplates,
-
-	workload.HorizontalPodAutoscalerKind:                         {Group: "autoscaling", Version: "v2", Resource: "horizontalpodautoscalers"},
-	{Group: "autoscaling.k8s.io", Kind: "VerticalPodAutoscaler"}: {Group: "autoscaling.k8s.io", Version: "v1", Resource: "verticalpodautoscalers"},
-	{Group: "keda.sh", Kind: "ScaledObject"}:                     {Group: "keda.sh", Version: "v1alpha1", Resource: "scaledobjects"},
-	{Kind: "Service"}:                                            {Version: "v1", Resource: "services"},
-	{Group: "networking.k8s.io", Kind: "Ingress"}:                {Group: "networking.k8s.io", Version: "v1", Resource: "ingresses"},
-	{Group: "networking.k8s.io", Kind: "NetworkPolicy"}:          {Group: "networking.k8s.io", Version: "v1", Resource: "networkpolicies"},
-	{Group: "policy", Kind: "PodDisruptionBudget"}:               {Group: "policy", Version: "v1", Resource: "poddisruptionbudgets"},
-	{Group: "gateway.networking.k8s.io", Kind: "HTTPRoute"}:      {Group: "gateway.networking.k8s.io", Version: "v1", Resource: "httproutes"},
-	{Group: "gateway.networking.k8s.io", Kind: "GRPCRoute"}:      {Group: "gateway.networking.k8s.io", Version: "v1", Resource: "grpcroutes"},
-}
-
 // ResourceOf is how the API server serves a kind that verdicts depend on.
 func ResourceOf(kind schema.GroupKind) (schema.GroupVersionResource, error) {
-	if resource, ok := resources[kind]; ok {
+	if resource, ok := workload.ResourceOf(kind); ok {
 		return resource, nil
-	}
-	if k, ok := workload.KindFor(kind); ok {
-		return k.GVR(), nil
 	}
 	return schema.GroupVersionResource{}, fmt.Errorf("objects of kind %s are not read", kind)
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/app"
 	"github.com/kubetorch/webhook/pkg/cmd/options"
 	"github.com/kubetorch/webhook/pkg/offline"
+	"github.com/kubetorch/webhook/pkg/policy"
 	"github.com/kubetorch/webhook/pkg/tracing"
 	"github.com/kubetorch/webhook/pkg/version"
 )
@@ -86,7 +87,8 @@ func runServe(ctx context.Context, o *options.Serve, out, errOut io.Writer) erro
 		Listen: o.Listen, HTTP: http, Config: config,
 		Namespace: o.Namespace, Service: o.Service, CASecret: o.CASecret, Configuration: o.Configuration,
 		CertDir: o.CertDir, LeafLifetime: o.LeafLifetime, CALifetime: o.CALifetime, CAOverlap: o.CAOverlap,
-		KnativeNamespace: o.KnativeNamespace, ExcludedNamespaces: o.Excluded.With(o.Namespace, o.KnativeNamespace), StatedExclusions: o.Excluded.Stated(), RequestTimeout: o.RequestTimeout, MaxUnseenShare: o.MaxUnseenShare,
+		KnativeNamespace: o.KnativeNamespace, Excluded: policy.Exclusions(o.Excluded),
+		RequestTimeout: o.RequestTimeout, MaxUnseenShare: o.MaxUnseenShare,
 		AuditInterval: o.AuditInterval, OpenReports: o.OpenReports, ShutdownDelay: o.ShutdownDelay, Operators: o.Kinds.Operators(), Log: log,
 	}))
 }

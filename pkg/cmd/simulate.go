@@ -9,7 +9,6 @@ import (
 	"os"
 	goruntime "runtime"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/spf13/cobra"
@@ -22,6 +21,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/policy"
 	"github.com/kubetorch/webhook/pkg/report"
 	"github.com/kubetorch/webhook/pkg/simulate"
+	counted "github.com/kubetorch/webhook/pkg/workload"
 )
 
 // seriesPoints is how many points a series has at most.
@@ -212,7 +212,7 @@ func onceRead(files []string, in io.Reader) ([]byte, error) {
 }
 
 func isService(o manifest.Object) bool {
-	return manifest.Text(o, "kind") == "Service" && strings.HasPrefix(manifest.Text(o, "apiVersion"), "serving.knative.dev/")
+	return counted.KindOf(o) == counted.ServiceKind
 }
 
 func copyDocuments(docs []offline.Document) []offline.Document {

@@ -24,7 +24,7 @@ import (
 
 // traced are the kinds that a tree may have in it.
 var traced = []schema.GroupVersionResource{cluster.Services, cluster.Configurations, cluster.Routes, cluster.Revisions, cluster.PodAutoscalers, cluster.Deployments,
-	{Group: "apps", Version: "v1", Resource: "replicasets"}, {Version: "v1", Resource: "pods"}}
+	cluster.ReplicaSets, cluster.Pods}
 
 func newTrace() *cobra.Command {
 	var o options.Diagnose

@@ -155,7 +155,7 @@ func (s *state) subjects(ctx context.Context, in io.Reader) ([]subject, error) {
 }
 
 func isDeployment(o manifest.Object) bool {
-	return manifest.Text(o, "kind") == "Deployment" && manifest.Text(o, "apiVersion") == "apps/v1"
+	return counted.States(o, counted.DeploymentKind)
 }
 
 func (s *state) namespace(o manifest.Object) string {

@@ -11,6 +11,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/parameter"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 var (
@@ -73,8 +74,8 @@ func Service(deployment manifest.Object, around Surroundings) (service manifest.
 		revision["metadata"] = template
 	}
 	return manifest.Object{
-		"apiVersion": "serving.knative.dev/v1",
-		"kind":       "Service",
+		"apiVersion": workload.MustResource(workload.ServiceKind).GroupVersion().String(),
+		"kind":       workload.ServiceKind.Kind,
 		"metadata":   metadata,
 		"spec":       manifest.Object{"template": revision},
 	}, c.notes, c.errs

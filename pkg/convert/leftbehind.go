@@ -16,6 +16,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/parameter"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // Pods are those of a Deployment that a Knative Service is going to run.
@@ -30,15 +31,15 @@ type Pods struct {
 
 // Kinds of objects that point at a Deployment or at its pods.
 var (
-	coreService  = schema.GroupKind{Kind: "Service"}
-	ingress      = schema.GroupKind{Group: "networking.k8s.io", Kind: "Ingress"}
-	policyKind   = schema.GroupKind{Group: "networking.k8s.io", Kind: "NetworkPolicy"}
-	hpa          = schema.GroupKind{Group: "autoscaling", Kind: "HorizontalPodAutoscaler"}
-	vpa          = schema.GroupKind{Group: "autoscaling.k8s.io", Kind: "VerticalPodAutoscaler"}
-	scaledObject = schema.GroupKind{Group: "keda.sh", Kind: "ScaledObject"}
-	budgetKind   = schema.GroupKind{Group: "policy", Kind: "PodDisruptionBudget"}
-	httpRoute    = schema.GroupKind{Group: "gateway.networking.k8s.io", Kind: "HTTPRoute"}
-	grpcRoute    = schema.GroupKind{Group: "gateway.networking.k8s.io", Kind: "GRPCRoute"}
+	coreService  = workload.CoreServiceKind
+	ingress      = workload.IngressKind
+	policyKind   = workload.NetworkPolicyKind
+	hpa          = workload.HorizontalPodAutoscalerKind
+	vpa          = workload.VerticalPodAutoscalerKind
+	scaledObject = workload.ScaledObjectKind
+	budgetKind   = workload.PodDisruptionBudgetKind
+	httpRoute    = workload.HTTPRouteKind
+	grpcRoute    = workload.GRPCRouteKind
 	httpScaled   = schema.GroupKind{Group: "http.keda.sh", Kind: "HTTPScaledObject"}
 )
 

@@ -3,11 +3,11 @@ package convert
 import (
 	"fmt"
 
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/parameter"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // RevisionOwner is the Knative Revision that a Deployment says it was made for: Knative
@@ -16,7 +16,7 @@ import (
 // has to be looked up.
 func RevisionOwner(deployment manifest.Object) (name, uid string, ok bool) {
 	owner := manifest.ControllerOf(deployment)
-	if owner.GroupKind() != (schema.GroupKind{Group: "serving.knative.dev", Kind: "Revision"}) {
+	if owner.GroupKind() != workload.RevisionKind {
 		return "", "", false
 	}
 	return owner.Name, owner.UID, true

@@ -18,12 +18,13 @@ import (
 
 	"github.com/kubetorch/webhook/pkg/deployments/handover"
 	"github.com/kubetorch/webhook/pkg/manifest"
+	counted "github.com/kubetorch/webhook/pkg/workload"
 )
 
 var (
-	deployments     = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
-	knativeServices = schema.GroupVersionResource{Group: "serving.knative.dev", Version: "v1", Resource: "services"}
-	coreServices    = schema.GroupVersionResource{Version: "v1", Resource: "services"}
+	deployments     = counted.MustResource(counted.DeploymentKind)
+	knativeServices = counted.MustResource(counted.ServiceKind)
+	coreServices    = counted.MustResource(counted.CoreServiceKind)
 )
 
 // Expander says what a Deployment is to become. service is the live Knative Service that

@@ -104,27 +104,9 @@ func Service(in Input) Result {
 	}
 	switch {
 	case e.intent.Expands():
-		e.result.Errors = append(e.result.Errors, e.intent.Errors...)
-		e.refuseDistribute()
-		e.warnAboutName()
-		e.compute()
-		e.dropStale(true)
-		e.clampPod() // before the target of hpa memory, which is a share of the request
-		e.autoscale()
-		e.dropStale(false)
-		e.writeRecord()
-		e.refuseInvalid()
+		e.expand()
 	case e.intent.FillsResources():
-		e.result.Errors = append(e.result.Errors, e.intent.Errors...)
-		e.compute()
-		e.deadlineAlone(false)
-		e.clampPod() // before the peak, which may be higher with fewer GPUs per pod
-		e.clampUnlabelled()
-		e.dropStale(true)
-		e.retire()
-		e.writeRecord()
-		e.checkBytes()
-		e.refuseBrokenProbes()
+		e.fillResources()
 	default:
 		e.clampPod() // before the peak, which may be higher with fewer GPUs per pod
 		e.clampUnlabelled()
@@ -133,6 +115,34 @@ func Service(in Input) Result {
 	}
 	e.result.Warnings = append(e.result.Warnings, e.intent.MissingLabels()...)
 	return e.finish()
+}
+
+// expand makes an autoscaling workload of what asks for it.
+func (e *expansion) expand() {
+	e.result.Errors = append(e.result.Errors, e.intent.Errors...)
+	e.refuseDistribute()
+	e.warnAboutName()
+	e.compute()
+	e.dropStale(true)
+	e.clampPod() // before the target of hpa memory, which is a share of the request
+	e.autoscale()
+	e.dropStale(false)
+	e.writeRecord()
+	e.refuseInvalid()
+}
+
+// fillResources writes the resources that labels ask for, and leaves how the workload scales to its author.
+func (e *expansion) fillResources() {
+	e.result.Errors = append(e.result.Errors, e.intent.Errors...)
+	e.compute()
+	e.deadlineAlone(false)
+	e.clampPod() // before the peak, which may be higher with fewer GPUs per pod
+	e.clampUnlabelled()
+	e.dropStale(true)
+	e.retire()
+	e.writeRecord()
+	e.checkBytes()
+	e.refuseBrokenProbes()
 }
 
 func (e *expansion) finish() Result {

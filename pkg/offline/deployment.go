@@ -6,18 +6,18 @@ import (
 	"maps"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/kubetorch/webhook/pkg/convert"
 	"github.com/kubetorch/webhook/pkg/expand"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/review"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 var (
-	serviceKind    = schema.GroupKind{Group: "serving.knative.dev", Kind: "Service"}
-	deploymentKind = schema.GroupKind{Group: "apps", Kind: "Deployment"}
-	coreService    = schema.GroupKind{Kind: "Service"}
+	serviceKind    = workload.ServiceKind
+	deploymentKind = workload.DeploymentKind
+	coreService    = workload.CoreServiceKind
 )
 
 // names are the objects of the input that can be in the way of a Knative Service: core
@@ -48,7 +48,7 @@ func namespaceOf(o manifest.Object) string {
 // isDeployment tells whether an object is a Deployment that may be a workload, not one that
 // Knative made.
 func isDeployment(o manifest.Object) bool {
-	return groupKind(o) == deploymentKind && manifest.Text(o, "apiVersion") == "apps/v1" && !madeByKnative(o)
+	return workload.States(o, deploymentKind) && !madeByKnative(o)
 }
 
 // madeByKnative tells whether an object is the Deployment of a Revision, which has all the

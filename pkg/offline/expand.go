@@ -215,7 +215,7 @@ func groupKind(o manifest.Object) schema.GroupKind {
 func revisions(docs []Document) map[string]workload.Revisions {
 	known := map[string]workload.Revisions{}
 	for _, d := range docs {
-		if groupKind(d.Object) != (schema.GroupKind{Group: "serving.knative.dev", Kind: "Revision"}) {
+		if groupKind(d.Object) != workload.RevisionKind {
 			continue
 		}
 		namespace := namespaceOf(d.Object)

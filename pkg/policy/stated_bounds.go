@@ -145,8 +145,8 @@ func (d durationBound) validate(path *field.Path) field.ErrorList {
 	return nil
 }
 
-// nameKind is what the names of a list are.
-type nameKind struct {
+// listedNames is what the names of a list are.
+type listedNames struct {
 	// full is a name as workloads have it.
 	full func(string) string
 	// check refuses one that stands at a path.
@@ -155,7 +155,7 @@ type nameKind struct {
 }
 
 var (
-	gpuTypeNames = nameKind{
+	gpuTypeNames = listedNames{
 		full: func(s string) string { return s },
 		check: func(path *field.Path, name string) *field.Error {
 			if _, err := globs.Match(name, ""); err != nil || name == "" {
@@ -165,7 +165,7 @@ var (
 		},
 		types: true,
 	}
-	classNames = nameKind{
+	classNames = listedNames{
 		full: func(s string) string {
 			if class, err := parameter.ParseClass(s); err == nil {
 				return class
@@ -183,10 +183,10 @@ var (
 
 type nameBound struct {
 	*v1alpha1.NameBound
-	kind nameKind
+	kind listedNames
 }
 
-func namesOf(n *v1alpha1.NameBound, kind nameKind) statedBound {
+func namesOf(n *v1alpha1.NameBound, kind listedNames) statedBound {
 	if n == nil {
 		return nil
 	}

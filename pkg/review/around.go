@@ -9,10 +9,11 @@ import (
 	"github.com/kubetorch/webhook/pkg/expand"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/parameter"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // CoreServiceKind is the Service of Kubernetes itself.
-var CoreServiceKind = schema.GroupKind{Kind: "Service"}
+var CoreServiceKind = workload.CoreServiceKind
 
 // AroundKinds are the kinds of objects that World.Around holds.
 func AroundKinds() []schema.GroupKind {

@@ -24,21 +24,21 @@ const (
 // Unscalable are the kinds that run pods and cannot be autoscaled, by resource. On any
 // other kind the label means nothing: overlays put labels on everything.
 var Unscalable = map[schema.GroupResource]UnscalableKind{
-	{Group: "apps", Resource: "statefulsets"}:              {"StatefulSet", stateful},
-	{Group: "apps", Resource: "daemonsets"}:                {"DaemonSet", daemon},
-	{Group: "batch", Resource: "jobs"}:                     {"Job", distributed},
-	{Group: "batch", Resource: "cronjobs"}:                 {"CronJob", distributed},
-	{Group: "ray.io", Resource: "rayclusters"}:             {"RayCluster", distributed},
-	{Group: "ray.io", Resource: "rayjobs"}:                 {"RayJob", distributed},
-	{Group: "jobset.x-k8s.io", Resource: "jobsets"}:        {"JobSet", distributed},
-	{Group: "kubeflow.org", Resource: "jaxjobs"}:           {"JAXJob", distributed},
-	{Group: "kubeflow.org", Resource: "mpijobs"}:           {"MPIJob", distributed},
-	{Group: "kubeflow.org", Resource: "mxjobs"}:            {"MXJob", distributed},
-	{Group: "kubeflow.org", Resource: "paddlejobs"}:        {"PaddleJob", distributed},
-	{Group: "kubeflow.org", Resource: "pytorchjobs"}:       {"PyTorchJob", distributed},
-	{Group: "kubeflow.org", Resource: "tfjobs"}:            {"TFJob", distributed},
-	{Group: "kubeflow.org", Resource: "xgboostjobs"}:       {"XGBoostJob", distributed},
-	{Group: "trainer.kubeflow.org", Resource: "trainjobs"}: {"TrainJob", distributed},
+	workload.MustResource(workload.StatefulSetKind).GroupResource(): {workload.StatefulSetKind.Kind, stateful},
+	workload.MustResource(workload.DaemonSetKind).GroupResource():   {workload.DaemonSetKind.Kind, daemon},
+	workload.MustResource(workload.JobKind).GroupResource():         {workload.JobKind.Kind, distributed},
+	workload.MustResource(workload.CronJobKind).GroupResource():     {workload.CronJobKind.Kind, distributed},
+	{Group: "ray.io", Resource: "rayclusters"}:                      {"RayCluster", distributed},
+	{Group: "ray.io", Resource: "rayjobs"}:                          {"RayJob", distributed},
+	{Group: "jobset.x-k8s.io", Resource: "jobsets"}:                 {"JobSet", distributed},
+	{Group: "kubeflow.org", Resource: "jaxjobs"}:                    {"JAXJob", distributed},
+	{Group: "kubeflow.org", Resource: "mpijobs"}:                    {"MPIJob", distributed},
+	{Group: "kubeflow.org", Resource: "mxjobs"}:                     {"MXJob", distributed},
+	{Group: "kubeflow.org", Resource: "paddlejobs"}:                 {"PaddleJob", distributed},
+	{Group: "kubeflow.org", Resource: "pytorchjobs"}:                {"PyTorchJob", distributed},
+	{Group: "kubeflow.org", Resource: "tfjobs"}:                     {"TFJob", distributed},
+	{Group: "kubeflow.org", Resource: "xgboostjobs"}:                {"XGBoostJob", distributed},
+	{Group: "trainer.kubeflow.org", Resource: "trainjobs"}:          {"TrainJob", distributed},
 }
 
 func init() {

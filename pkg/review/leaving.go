@@ -65,7 +65,7 @@ func (r *Request) detached(ctx context.Context, w World) (bool, error) {
 	if r.old == nil || manifest.Equal(manifest.At(r.old, "metadata", "ownerReferences"), manifest.At(r.object, "metadata", "ownerReferences")) {
 		return false, nil
 	}
-	kind, ok := owners[r.kind()]
+	kind, ok := workload.MadeFor(r.kind())
 	if r.isDeployment() {
 		kind, ok = RevisionKind, true
 	}

@@ -13,12 +13,12 @@ import (
 
 // Kinds that are judged, beside ComputePolicies.
 var (
-	ServiceKind       = schema.GroupKind{Group: "serving.knative.dev", Kind: "Service"}
-	ConfigurationKind = schema.GroupKind{Group: "serving.knative.dev", Kind: "Configuration"}
-	RevisionKind      = schema.GroupKind{Group: "serving.knative.dev", Kind: "Revision"}
-	RouteKind         = schema.GroupKind{Group: "serving.knative.dev", Kind: "Route"}
-	AutoscalerKind    = schema.GroupKind{Group: "autoscaling.internal.knative.dev", Kind: "PodAutoscaler"}
-	DeploymentKind    = schema.GroupKind{Group: "apps", Kind: "Deployment"}
+	ServiceKind       = workload.ServiceKind
+	ConfigurationKind = workload.ConfigurationKind
+	RevisionKind      = workload.RevisionKind
+	RouteKind         = workload.RouteKind
+	AutoscalerKind    = workload.PodAutoscalerKind
+	DeploymentKind    = workload.DeploymentKind
 )
 
 // live reads what Knative and its users stored in the request's namespace, where the verdict hangs on it.
@@ -54,7 +54,7 @@ func (l live) all(ctx context.Context, kind schema.GroupKind) ([]manifest.Object
 // rootGoes tells whether what answers for an object of Knative's, which may be itself, is being deleted: if
 // it is not, it makes others of what is taken from it.
 func (l live) rootGoes(ctx context.Context, kind schema.GroupKind, o manifest.Object) (bool, error) {
-	above, ok := owners[kind]
+	above, ok := workload.MadeFor(kind)
 	name, uid := controllerOf(o, above)
 	if ok && uid != "" {
 		owner, err := l.get(ctx, above, name)

@@ -12,6 +12,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/expand"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/parameter"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // misplaced warns of keys of ours where they mean nothing: opt-in labels among the
@@ -110,8 +111,8 @@ func almost(key string) string {
 
 // mistakable are kinds on which people put an opt-in label or parameters though nothing is made of
 // them, beside those that cannot be autoscaled. On others an overlay has put them.
-var mistakable = []schema.GroupKind{{Kind: "Pod"}, {Kind: "ReplicationController"}, {Group: "apps", Kind: "ReplicaSet"}, {Kind: "Service"},
-	{Group: ServiceKind.Group, Kind: "Configuration"}, {Group: ServiceKind.Group, Kind: "Revision"}, {Group: ServiceKind.Group, Kind: "Route"}}
+var mistakable = []schema.GroupKind{workload.PodKind, workload.ReplicationControllerKind, workload.ReplicaSetKind,
+	CoreServiceKind, ConfigurationKind, RevisionKind, RouteKind}
 
 // Unexpandable warns of opt-in labels and parameters on an object of a kind that nothing is made of.
 // What a controller made has those of its owner, and operators' kinds are told by themselves.
@@ -130,7 +131,7 @@ func Unexpandable(o manifest.Object, kind schema.GroupKind) []string {
 	switch {
 	case kind.Group == ServiceKind.Group:
 		what = "Knative " + what
-	case kind.Group == "" && what == "Service":
+	case kind == CoreServiceKind:
 		what = "core " + what
 	}
 	return []string{fmt.Sprintf("labels and parameters of ours have no effect on a %s; put them on a Deployment or a Knative Service", what)}

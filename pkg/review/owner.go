@@ -13,14 +13,6 @@ import (
 	"github.com/kubetorch/webhook/pkg/workload"
 )
 
-// owners are the kinds that Knative makes each kind of child for.
-var owners = map[schema.GroupKind]schema.GroupKind{
-	ConfigurationKind: ServiceKind,
-	RouteKind:         ServiceKind,
-	RevisionKind:      ConfigurationKind,
-	AutoscalerKind:    RevisionKind,
-}
-
 // Covered tells whether a verified owner answers for the object: the live one is its
 // controller by UID, would make a child of just this name, and itself asks for no less.
 // Nothing that the object says of itself is believed. Of each owner there is one such child
@@ -30,7 +22,7 @@ func (r *Request) Covered(ctx context.Context, w World) (bool, error) {
 		gpus := r.selection(w).GPUResources()
 		return w.Cluster != nil && r.madeByKnative(w) && r.withinRevision(w, workload.DeploymentUsage(r.object, workload.Controlled{}, gpus), gpus), nil
 	}
-	kind, ok := owners[r.kind()]
+	kind, ok := workload.MadeFor(r.kind())
 	if !ok {
 		return false, nil
 	}

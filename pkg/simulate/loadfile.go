@@ -52,20 +52,9 @@ func parseCSV(name string, content []byte) (*Load, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: holds no load; a CSV file has %s", name, CSVSyntax)
 	}
-	timeAt, valueAt, unit := -1, -1, ""
-	for i, h := range header {
-		switch h = strings.ToLower(strings.TrimSpace(h)); h {
-		case "time":
-			timeAt = i
-		case "rps", "concurrency", "requests":
-			if unit != "" {
-				return nil, fmt.Errorf("%s: has columns %s and %s; one of them says what the load is", name, unit, h)
-			}
-			valueAt, unit = i, h
-		}
-	}
-	if timeAt < 0 || valueAt < 0 {
-		return nil, fmt.Errorf("%s: its header is %q; a CSV file has %s", name, strings.Join(header, ","), CSVSyntax)
+	timeAt, valueAt, unit, err := csvColumns(name, header)
+	if err != nil {
+		return nil, err
 	}
 	var times, values []float64
 	var problems []error
@@ -105,6 +94,26 @@ func parseCSV(name string, content []byte) (*Load, error) {
 		l.Spans = append(l.Spans, Span{length, rate})
 	}
 	return l, nil
+}
+
+// csvColumns finds the columns of a header: that of the time, and that of the load with its unit.
+func csvColumns(name string, header []string) (timeAt, valueAt int, unit string, err error) {
+	timeAt, valueAt = -1, -1
+	for i, h := range header {
+		switch h = strings.ToLower(strings.TrimSpace(h)); h {
+		case "time":
+			timeAt = i
+		case "rps", "concurrency", "requests":
+			if unit != "" {
+				return 0, 0, "", fmt.Errorf("%s: has columns %s and %s; one of them says what the load is", name, unit, h)
+			}
+			valueAt, unit = i, h
+		}
+	}
+	if timeAt < 0 || valueAt < 0 {
+		return 0, 0, "", fmt.Errorf("%s: its header is %q; a CSV file has %s", name, strings.Join(header, ","), CSVSyntax)
+	}
+	return timeAt, valueAt, unit, nil
 }
 
 func csvRow(row []string, timeAt, valueAt int) (at, value float64, err error) {

@@ -89,7 +89,7 @@ func RoutedRevisions(o manifest.Object) []string {
 // it scales something else.
 func ScaledDeployment(autoscaler manifest.Object) string {
 	target := manifest.Map(autoscaler, "spec", "scaleTargetRef")
-	if manifest.Text(target, "apiVersion") != "apps/v1" || manifest.Text(target, "kind") != "Deployment" {
+	if !States(target, DeploymentKind) {
 		return ""
 	}
 	return manifest.Text(target, "name")

@@ -1,6 +1,7 @@
 package workload
 
 import (
+	"maps"
 	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -12,17 +13,30 @@ import (
 	"github.com/kubetorch/webhook/pkg/manifest"
 )
 
-// ownedBy are the kinds whose controllers make objects of a kind.
+// ownedBy are the kinds whose controllers make objects of a kind. The rows of the table add those that have
+// service accounts of their own.
 var ownedBy = map[schema.GroupKind][]schema.GroupKind{
-	PodKind:           {ReplicaSetKind, ReplicationControllerKind, JobKind, DaemonSetKind, StatefulSetKind},
-	ReplicaSetKind:    {DeploymentKind},
 	JobKind:           {CronJobKind},
 	DeploymentKind:    {RevisionKind},
 	PodAutoscalerKind: {RevisionKind},
 	RevisionKind:      {ConfigurationKind},
 	ConfigurationKind: {ServiceKind},
 	RouteKind:         {ServiceKind},
-	ResourceClaimKind: {PodKind},
+}
+
+func init() {
+	for _, k := range append(Kinds(), claimKind) {
+		ownedBy[k.GroupKind] = append(ownedBy[k.GroupKind], slices.Collect(maps.Keys(k.Owners))...)
+	}
+}
+
+// MadeFor is the kind that Knative makes objects of a kind for; false where that is not Knative, or not one.
+func MadeFor(kind schema.GroupKind) (schema.GroupKind, bool) {
+	owners := ownedBy[kind]
+	if len(owners) != 1 || owners[0].Group != servingGroup {
+		return schema.GroupKind{}, false
+	}
+	return owners[0], true
 }
 
 // OwnerRef is who an object says controls it. It proves nothing by itself: Belongs does, given the

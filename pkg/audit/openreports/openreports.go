@@ -45,7 +45,7 @@ func Reports(r audit.Report, exceeded []audit.Finding, now time.Time) []manifest
 				of = append(of, f)
 			}
 		}
-		reports = append(reports, report("ComputePolicy", d.Name, "policy-"+d.Name, of, r.Selected[d.Name], d.Invalid.ToAggregate(), now))
+		reports = append(reports, report(scope{"ComputePolicy", d.Name, "policy-"}, of, r.Selected[d.Name], d.Invalid.ToAggregate(), now))
 	}
 	var budgets []string
 	for _, f := range exceeded {
@@ -61,13 +61,16 @@ func Reports(r audit.Report, exceeded []audit.Finding, now time.Time) []manifest
 			}
 		}
 		short := strings.TrimPrefix(name, "GPUBudget/")
-		reports = append(reports, report("GPUBudget", short, "budget-"+short, of, len(of), nil, now))
+		reports = append(reports, report(scope{"GPUBudget", short, "budget-"}, of, len(of), nil, now))
 	}
 	return reports
 }
 
-// report is one policy's. objects is how many it selects.
-func report(kind, name, suffix string, findings []audit.Finding, objects int, invalid error, now time.Time) manifest.Object {
+// scope is what a report is about; the report is named after it, with a prefix.
+type scope struct{ kind, name, prefix string }
+
+// report is that of a policy or a budget. objects is how many it selects.
+func report(of scope, findings []audit.Finding, objects int, invalid error, now time.Time) manifest.Object {
 	var fail, warn, failing int64
 	results := []any{}
 	seen := map[string]bool{}
@@ -85,24 +88,24 @@ func report(kind, name, suffix string, findings []audit.Finding, objects int, in
 			failing++
 		}
 		if len(results) < most {
-			results = append(results, resultOf(name, f, result, severity, now))
+			results = append(results, resultOf(of.name, f, result, severity, now))
 		}
 	}
 	if len(findings) > most {
-		results = append(results, manifest.Object{"source": Source, "policy": name, "result": "skip", "severity": "info",
+		results = append(results, manifest.Object{"source": Source, "policy": of.name, "result": "skip", "severity": "info",
 			"message":   fmt.Sprintf("this report holds %d of %d violations; `kubetorch-webhook audit` lists all", most, len(findings)),
 			"timestamp": timestamp(now)})
 	}
 	summary := manifest.Object{"pass": max(int64(objects)-failing, 0), "fail": fail, "warn": warn, "error": int64(0), "skip": int64(0)}
 	if invalid != nil {
 		summary["pass"], summary["error"] = int64(0), int64(1)
-		results = append(results, manifest.Object{"source": Source, "policy": name, "result": "error", "severity": "high",
+		results = append(results, manifest.Object{"source": Source, "policy": of.name, "result": "error", "severity": "high",
 			"message": "the policy is invalid, so its bounds are not known: " + invalid.Error(), "timestamp": timestamp(now)})
 	}
 	return manifest.Object{"apiVersion": APIVersion, "kind": Kind,
-		"metadata": manifest.Object{"name": NamePrefix + suffix, "labels": manifest.Object{ManagedByLabel: Source}},
+		"metadata": manifest.Object{"name": NamePrefix + of.prefix + of.name, "labels": manifest.Object{ManagedByLabel: Source}},
 		"source":   Source,
-		"scope":    manifest.Object{"apiVersion": v1alpha1.GroupVersion.String(), "kind": kind, "name": name},
+		"scope":    manifest.Object{"apiVersion": v1alpha1.GroupVersion.String(), "kind": of.kind, "name": of.name},
 		"summary":  summary, "results": results}
 }
 

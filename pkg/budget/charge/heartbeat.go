@@ -10,8 +10,9 @@ import (
 
 	"github.com/go-logr/logr"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	coordinationv1 "k8s.io/client-go/applyconfigurations/coordination/v1"
 	"k8s.io/client-go/kubernetes"
+
+	"github.com/kubetorch/webhook/pkg/replica"
 )
 
 const (
@@ -196,16 +197,13 @@ func (p *Heartbeat) write(ctx context.Context) error {
 			annotations[AddressAnnotation] = address
 		}
 	}
-	name := leaseName(p.Identity)
-	wanted := coordinationv1.Lease(name, p.Namespace).
-		WithLabels(map[string]string{ReplicaLabel: p.Service}).
-		WithAnnotations(annotations).
-		WithSpec(coordinationv1.LeaseSpec().WithHolderIdentity(p.Identity).WithRenewTime(metav1.NowMicro()).
-			WithLeaseDurationSeconds(int32(FenceAfter / time.Second)))
+	lease := replica.Lease{Name: leaseName(p.Identity), Namespace: p.Namespace, Identity: p.Identity,
+		Label: ReplicaLabel, Service: p.Service, Annotations: annotations,
+		Renewed: time.Now(), Duration: FenceAfter}
 	// Whatever is there: it is nobody else's.
-	_, err = p.Client.CoordinationV1().Leases(p.Namespace).Apply(ctx, wanted, metav1.ApplyOptions{FieldManager: "kubetorch-webhook-presence", Force: true})
+	_, err = p.Client.CoordinationV1().Leases(p.Namespace).Apply(ctx, lease.Configuration(), metav1.ApplyOptions{FieldManager: "kubetorch-webhook-presence", Force: true})
 	if err != nil {
-		return fmt.Errorf("writing lease %s/%s: %w", p.Namespace, name, err)
+		return fmt.Errorf("writing lease %s/%s: %w", p.Namespace, lease.Name, err)
 	}
 	return nil
 }

@@ -8,6 +8,8 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+
+	"github.com/kubetorch/webhook/pkg/replica"
 )
 
 // forgetAfter is when the Lease of a replica that is gone is deleted.
@@ -18,13 +20,8 @@ type Replicas struct {
 	Client             kubernetes.Interface
 	Namespace, Service string
 
-	known map[string]renewal
-}
-
-// renewal is a Lease as it was first seen with a resource version.
-type renewal struct {
-	version string
-	at      time.Time
+	began    time.Time
+	silences replica.Silences
 }
 
 // All are what the replicas go by that are not known to be gone. It includes those that
@@ -34,17 +31,13 @@ func (r *Replicas) All(ctx context.Context) ([]Seen, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listing the leases of the replicas: %w", err)
 	}
-	now := time.Now()
-	known := make(map[string]renewal, len(leases.Items))
+	if r.began.IsZero() {
+		r.began = time.Now()
+	}
 	var all []Seen
-	for i := range leases.Items {
+	for i, silent := range r.silences.Of(leases.Items, time.Since(r.began)) {
 		l := &leases.Items[i]
-		seen := renewal{version: l.ResourceVersion, at: now}
-		if before, ok := r.known[l.Name]; ok && before.version == seen.version {
-			seen = before
-		}
-		known[l.Name] = seen
-		switch silent := now.Sub(seen.at); {
+		switch {
 		case silent >= forgetAfter:
 			// If it is renewed meanwhile, the version differs and it stays.
 			_ = r.Client.CoordinationV1().Leases(r.Namespace).Delete(ctx, l.Name,
@@ -59,7 +52,6 @@ func (r *Replicas) All(ctx context.Context) ([]Seen, error) {
 		}
 		all = append(all, s)
 	}
-	r.known = known
 	return all, nil
 }
 

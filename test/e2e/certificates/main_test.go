@@ -8,8 +8,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 	"testing"
 	"time"
 
@@ -40,17 +38,7 @@ var (
 	rotations = flag.Int("rotations", 1, "how often the own CA is replaced under load")
 )
 
-func TestMain(m *testing.M) {
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code, err := run(ctx, m)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "e2e:", err)
-		code = 1
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { harness.Run(m, run) }
 
 func run(ctx context.Context, m *testing.M) (code int, err error) {
 	if root, err = controlplane.RepositoryRoot(); err != nil {

@@ -69,12 +69,20 @@ type Environment struct {
 // Main is the TestMain of a package: it sets the environment up, hands it to use, runs the
 // tests, and takes everything down, on an interrupt too.
 func Main(m *testing.M, o Options, use func(*Environment)) {
+	Run(m, func(ctx context.Context, m *testing.M) (int, error) {
+		if o.Parallel > 0 {
+			_ = flag.Set("test.parallel", strconv.Itoa(o.Parallel))
+		}
+		return run(ctx, m, o, use)
+	})
+}
+
+// Run has a function set up what the tests of a package share, and run them, until somebody interrupts them.
+// It ends the process.
+func Run(m *testing.M, run func(context.Context, *testing.M) (code int, err error)) {
 	flag.Parse()
-	if o.Parallel > 0 {
-		_ = flag.Set("test.parallel", strconv.Itoa(o.Parallel))
-	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code, err := run(ctx, m, o, use)
+	code, err := run(ctx, m)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)

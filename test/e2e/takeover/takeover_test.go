@@ -4,13 +4,10 @@ package takeover
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"os"
-	"os/signal"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -19,6 +16,7 @@ import (
 	"k8s.io/client-go/dynamic"
 
 	"github.com/kubetorch/webhook/test/controlplane"
+	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
 const (
@@ -36,16 +34,7 @@ var (
 	validating = schema.GroupVersionResource{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingwebhookconfigurations"}
 )
 
-func TestMain(m *testing.M) {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code, err := run(ctx, m)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "e2e:", err)
-		code = 1
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { harness.Run(m, run) }
 
 func run(ctx context.Context, m *testing.M) (code int, err error) {
 	if root, err = controlplane.RepositoryRoot(); err != nil {
