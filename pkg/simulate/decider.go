@@ -14,9 +14,10 @@ func (d *Decider) Record(now time.Time, concurrency, requests float64) {
 	d.k.observe(now, stat{concurrency: concurrency, requests: requests})
 }
 
-// Averages are what is decided by, over the stable and the panic window.
-func (d *Decider) Averages(now time.Time) (stable, burst float64) {
-	return d.k.stable.WindowAverage(now), d.k.burst.WindowAverage(now)
+// Averages are what is decided by, over the stable and the panic window; known is false if pods are scraped and
+// reported nothing in all of that time, so that nothing is decided.
+func (d *Decider) Averages(now time.Time) (stable, burst float64, known bool) {
+	return d.k.stable.WindowAverage(now), d.k.burst.WindowAverage(now), !(d.k.scraped && d.k.stable.IsEmpty(now))
 }
 
 // Tick decides.
