@@ -76,6 +76,11 @@ test-browser: ## Open the HTML that commands write in a headless Chromium (Debia
 	@echo "== pages in a browser"
 	@$(GO) test -count=1 -timeout 10m -tags browser ./test/browser
 
+.PHONY: test-autoscaler
+test-autoscaler: tools ## Compare the simulation with Knative's autoscaler process, tick by tick; takes port 8080 and a quiet machine
+	@echo "== the simulation and Knative's autoscaler"
+	@$(GO) test -count=1 -timeout 20m -v -tags autoscaler ./test/e2e/autoscaler
+
 .PHONY: fuzz
 FUZZTIME ?= 1m
 fuzz: ## Run every fuzz target for FUZZTIME each

@@ -118,3 +118,31 @@ func TestDecisionsAreKnatives(t *testing.T) {
 	assert.Len(t, loads, 10)
 	assert.Len(t, settingsOf, 5)
 }
+
+// TestASteadyLoadIsDecidedAsKnativeDoes has one second like the other: what panic mode wanted is held for a window after
+// it ends, and then for the delay, and only then may ticks be left out.
+func TestASteadyLoadIsDecidedAsKnativeDoes(t *testing.T) {
+	s := settings(10, map[string]string{knative.TargetKey: "5", knative.MaxScaleKey: "50", knative.ScaleDownDelayKey: "20s", knative.WindowKey: "30s", "autoscaling.knative.dev/target-burst-capacity": "-1"})
+	d, real := simulate.NewDecider(s), newKnativeAutoscaler(t, s)
+	start, want := time.Date(2024, time.May, 6, 0, 0, 0, 0, time.UTC), -1
+	for second := range 200 {
+		now, concurrency := start.Add(time.Duration(second)*time.Second), 24.
+		if second < 3 {
+			concurrency = 40
+		}
+		d.Record(now, concurrency, 12)
+		real.collector.Record(real.key, now, metrics.Stat{PodName: "p", AverageConcurrentRequests: concurrency, RequestCount: 12})
+		if real.ready = 2; second >= 70 {
+			real.ready = 4 // enough of them for panic mode to end
+		}
+		if second%2 > 0 {
+			continue
+		}
+		if r := real.scaler.Scale(zap.NewNop().Sugar(), now); r.ScaleValid {
+			want = int(r.DesiredPodCount)
+		}
+		d.Tick(now, real.ready)
+		require.Equal(t, want, d.Desired(), "after %d seconds", second)
+	}
+	assert.Equal(t, 7, d.Desired(), "24 requests at a time, of 3.5 in each pod")
+}

@@ -69,7 +69,8 @@ func newKPA(s ScalingSettings) *kpa {
 	k.log = zap.New(panicWatch{k}).Sugar()
 	k.scaler = scaling.New(context.Background(), d.Namespace, d.Name, k, k, &d.Spec)
 	k.created = true
-	k.same.enough = int(max(d.Spec.ScaleDownDelay, metric.Spec.StableWindow)/tickInterval) + 3
+	// Panic mode ends after a window, and what it wanted is delayed from then on.
+	k.same.enough = int((d.Spec.ScaleDownDelay+metric.Spec.StableWindow)/tickInterval) + 3
 	d.Status = initialStatus(&d.Spec)
 	b := boundsOf(s, d)
 	k.state = autoscalerState{bounds: b, active: active, since: epoch, initialized: true, proxied: d.Status.ExcessBurstCapacity < 0, proxySince: epoch}
