@@ -216,12 +216,12 @@ func (s *simulated) replicaSetController(kind schema.GroupKind, account string, 
 			active = append(active, pod)
 		}
 	}
-	if deletingNow(set) {
+	if deletingNow(set) || s.awaits(uidOf(set)) {
 		return
 	}
 	switch more := workload.Replicas(set) - int64(len(active)); {
 	case more > 0:
-		s.sideBySide(1+s.random.Int64N(more), func() { s.makePod(user, kind, set, "", manifest.Map(set, "spec", "template", "spec")) })
+		s.sideBySide(uidOf(set), 1+s.random.Int64N(more), func() { s.makePod(user, kind, set, "", manifest.Map(set, "spec", "template", "spec")) })
 	case more < 0:
 		s.terminate(active[s.random.IntN(len(active))])
 	}
@@ -264,7 +264,7 @@ func (s *simulated) statefulSetController(set manifest.Object) {
 	}
 	if n := int64(len(missing)); n > 0 { // with podManagementPolicy Parallel
 		next := 0
-		s.sideBySide(1+s.random.Int64N(n), func() {
+		s.sideBySide(uidOf(set), 1+s.random.Int64N(n), func() {
 			i, spec := missing[next], update
 			if next++; i < partition && earlier != nil {
 				spec = earlier
@@ -304,7 +304,7 @@ func (s *simulated) jobController(job manifest.Object) {
 			active, running = active+1, append(running, pod)
 		}
 	}
-	if deletingNow(job) {
+	if deletingNow(job) || s.awaits(uidOf(job)) {
 		return
 	}
 	if before, _ := manifest.Whole(job, "status", "succeeded"); succeeded > before {
@@ -325,7 +325,7 @@ func (s *simulated) jobController(job manifest.Object) {
 	case active > wanted:
 		s.terminate(running[0])
 	case have < wanted:
-		s.sideBySide(1+s.random.Int64N(wanted-have), func() { s.makePod(user, workload.JobKind, job, "", manifest.Map(job, "spec", "template", "spec")) })
+		s.sideBySide(uidOf(job), 1+s.random.Int64N(wanted-have), func() { s.makePod(user, workload.JobKind, job, "", manifest.Map(job, "spec", "template", "spec")) })
 	}
 }
 

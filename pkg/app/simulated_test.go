@@ -67,6 +67,8 @@ type simulated struct {
 	quiet bool
 	// batch are writes of a controller that are under way at the same time; nil stores each at once.
 	batch *[]func()
+	// owner is the UID of what a controller makes a batch for that may take its time; empty for other writes.
+	owner string
 }
 
 // holding is what a pod holds.
@@ -87,6 +89,8 @@ type replicaOf struct {
 
 // waiting is a write on its way, until when, and what it is based on.
 type waiting struct {
+	// of is the UID of what a controller makes it for; empty if somebody else does.
+	of    string
 	until time.Time
 	store func()
 }
@@ -347,8 +351,13 @@ func (s *simulated) create(user string, kind schema.GroupKind, o manifest.Object
 	return true
 }
 
-// sideBySide has a controller make pods so that none of them is stored before all are admitted or refused.
-func (s *simulated) sideBySide(pods int64, make func()) {
+// awaits tells whether pods that a controller made for an owner are not stored yet: meanwhile it makes no others for it.
+func (s *simulated) awaits(of string) bool {
+	return slices.ContainsFunc(s.waiting, func(w waiting) bool { return w.of == of })
+}
+
+// sideBySide has a controller make pods of an owner so that none of them is stored before all are admitted or refused.
+func (s *simulated) sideBySide(of string, pods int64, make func()) {
 	s.batch = &[]func(){}
 	for range pods {
 		make()
@@ -356,21 +365,23 @@ func (s *simulated) sideBySide(pods int64, make func()) {
 	stores := *s.batch
 	s.batch = nil
 	for _, store := range stores {
-		store()
+		s.owner = of
+		s.later("", store)
+		s.owner = ""
 	}
 }
 
-// later stores what was admitted: controllers' writes at once, those of people at times later.
+// later stores what was admitted: controllers' writes at once, their batches and what people write at times later.
 func (s *simulated) later(user string, store func()) {
 	if s.batch != nil {
 		*s.batch = append(*s.batch, store)
 		return
 	}
-	if user != tenant || s.random.IntN(4) > 0 {
+	if user != tenant && s.owner == "" || s.random.IntN(4) > 0 {
 		store()
 		return
 	}
-	s.waiting = append(s.waiting, waiting{s.now.Add(time.Duration(s.random.Int64N(int64(slowest)))), store})
+	s.waiting = append(s.waiting, waiting{s.owner, s.now.Add(time.Duration(s.random.Int64N(int64(slowest)))), store})
 }
 
 func (s *simulated) put(kind schema.GroupKind, o manifest.Object) {
