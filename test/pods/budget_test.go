@@ -170,7 +170,7 @@ func (c *churn) judge(err error) {
 	case apierrors.IsForbidden(err), apierrors.IsInvalid(err), apierrors.IsTooManyRequests(err):
 		c.refused++
 	case apierrors.IsNotFound(err), apierrors.IsConflict(err), apierrors.IsAlreadyExists(err):
-	case strings.Contains(err.Error(), "failed calling webhook"):
+	case isLate(err): // the webhook's pods are being killed
 		c.unanswered++
 	default:
 		c.unexpected = append(c.unexpected, err.Error())

@@ -58,7 +58,7 @@ var shrinks = map[string]shrink{
 	"initial-scale 3": {
 		parameters: map[string]string{"target": "10", "min-scale": "1", "max-scale": "5", "window": "10s", "scale-down-delay": "15s", "initial-scale": "3"},
 		requests:   0, full: 3, low: 1,
-		earliest: 10 * time.Second, done: 150 * time.Second, why: "the delay of 15s after all three were ready",
+		earliest: 0, done: 150 * time.Second, why: "once all three were ready: no load asked for them within the delay",
 	},
 	"the guide's scale to zero": {
 		example: `min_scale=0, scale_to_zero_pod_retention_period="5m", scale_down_delay="2m"`,
@@ -77,8 +77,15 @@ var shrinks = map[string]shrink{
 	"the guide's scaling timing": {
 		example:    `window="60s", scale_down_delay="5m", initial_scale=3, min 1, max 20`,
 		parameters: map[string]string{"cpus": "2", "gpus": "1", "window": "60s", "scale-down-delay": "5m", "initial-scale": "3", "min-scale": "1", "max-scale": "20"},
-		requests:   0, full: 3, low: 1, long: true,
-		earliest: 4 * time.Minute, done: 9 * time.Minute, why: "not before the delay",
+		requests:   0, full: 3, low: 1,
+		earliest: 0, done: 150 * time.Second, why: "once all three were ready: no load asked for them within the delay",
+	},
+	"the guide's inference service": {
+		example: "target=5, concurrency=10, scale_down_delay=5m, min 1, max 10",
+		parameters: map[string]string{"cpus": "4", "gpus": "1", "memory": "16Gi", "min-scale": "1", "max-scale": "10", "target": "5",
+			"concurrency": "10", "scale-down-delay": "5m"},
+		requests: 20, full: 6, low: 1, long: true,
+		earliest: 290 * time.Second, done: 9 * time.Minute, why: "not before the delay",
 	},
 }
 
