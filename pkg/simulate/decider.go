@@ -6,7 +6,7 @@ import "time"
 type Decider struct{ k *kpa }
 
 // NewDecider makes one for a workload that has no pods yet.
-func NewDecider(s Settings) *Decider { return &Decider{newKPA(s)} }
+func NewDecider(s ScalingSettings) *Decider { return &Decider{newKPA(s)} }
 
 // Record takes what the pods and the activator report at a time: requests at a time, and those that came in the last
 // second.

@@ -68,7 +68,7 @@ var settings = []struct {
 type workload struct {
 	name     string // of its PodAutoscaler and its revision
 	title    string
-	settings simulate.Settings
+	settings simulate.ScalingSettings
 	load     load
 	pods     int
 }
@@ -80,7 +80,7 @@ func workloads() (all []workload) {
 			annotations := map[string]string{knative.ClassKey: "kpa.autoscaling.knative.dev", knative.MetricKey: "concurrency"}
 			maps.Copy(annotations, s.annotations)
 			all = append(all, workload{name: fmt.Sprintf("w%d-%d", i, k), title: l.name + ", " + s.name, load: l.load, pods: s.pods,
-				settings: simulate.Settings{Annotations: annotations, Concurrency: s.concurrency, Autoscaler: config.Autoscaler(), ProgressDeadline: config.ProgressDeadline()}})
+				settings: simulate.ScalingSettings{Annotations: annotations, Concurrency: s.concurrency, Autoscaler: config.Autoscaler(), ProgressDeadline: config.ProgressDeadline()}})
 		}
 	}
 	return all
