@@ -39,6 +39,38 @@ func TestAForgedOwnerFreesNothing(t *testing.T) {
 	}
 }
 
+// What waits for a finalizer counts as what is below it, not once more beside what left it.
+func TestWhatIsBeingDeletedCountsOnce(t *testing.T) {
+	gone := func(text string) string {
+		return strings.Replace(text, "namespace: a, ", `namespace: a, deletionTimestamp: "2026-01-01T00:00:00Z", `, 1)
+	}
+	alone := func(text string) string {
+		return strings.Replace(text, "ownerReferences: [", "ownerReferences: [], former: [", 1)
+	}
+	service := map[string]sums{"Service svc": {gpus: 8}}
+	for name, test := range map[string]struct {
+		objects []string
+		want    map[string]sums
+	}{
+		"a Service with what is below it":            {[]string{gone(serviceText), configurationText, revisionText, podsText}, service},
+		"whose Configuration goes too":               {[]string{gone(serviceText), gone(configurationText), revisionText, podsText}, service},
+		"whose Configuration has no Revision yet":    {[]string{gone(serviceText), configurationText}, service},
+		"whose Configuration left it":                {[]string{gone(serviceText), alone(configurationText), revisionText, podsText}, map[string]sums{"Configuration svc": {gpus: 8}}},
+		"whose Revision left its Configuration":      {[]string{gone(serviceText), gone(configurationText), alone(revisionText), podsText}, map[string]sums{"Revision svc-00002": {gpus: 8}}},
+		"while its Configuration makes another":      {[]string{gone(serviceText), configurationText, alone(revisionText), podsText}, map[string]sums{"Service svc": {gpus: 8}, "Revision svc-00002": {gpus: 8}}},
+		"while it makes another Configuration":       {[]string{serviceText, gone(configurationText), alone(revisionText), podsText}, map[string]sums{"Service svc": {gpus: 8}, "Revision svc-00002": {gpus: 8}}},
+		"a Revision whose Deployment left it":        {[]string{gone(alone(revisionText)), alone(podsText)}, map[string]sums{"Deployment svc-00002-deployment": {gpus: 6}}},
+		"a Revision with its Deployment":             {[]string{gone(alone(revisionText)), podsText}, map[string]sums{"Revision svc-00002": {gpus: 8}}},
+		"a Configuration by itself, with a Revision": {[]string{gone(alone(configurationText)), revisionText, podsText}, map[string]sums{"Configuration svc": {gpus: 8}}},
+		"a Service whose earlier revision has pods still": {
+			[]string{gone(serviceText), gone(configurationText), sub(revisionText, "svc-00002", "svc-00001", "r2", "r1"), sub(podsText, "svc-00002", "svc-00001", "r2", "r1")}, service},
+	} {
+		t.Run(name, func(t *testing.T) {
+			assert.Equal(t, test.want, counted(All(world(), objects(t, test.objects...))))
+		})
+	}
+}
+
 // A pod or a ReplicaSet that a tenant writes counts, whoever it says owns it.
 func TestATenantsOwnChildrenCount(t *testing.T) {
 	deployment := plain("apps/v1", "Deployment", byItself("d", "d"), `replicas: 1, `, "1")

@@ -33,6 +33,7 @@ func All(w review.World, o *cluster.Objects) []Claimant {
 	c.services()
 	c.configurations()
 	c.revisionsByThemselves()
+	c.dropEnding()
 	c.replaced()
 	c.podAutoscalers()
 	c.deployments()

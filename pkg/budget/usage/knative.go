@@ -129,6 +129,10 @@ func (c *counter) configurations() {
 // revisionsByThemselves counts the revisions that no claim has in it yet. One of them is what the
 // latest template made: the one whose name traffic has, or the one that the status calls the latest.
 func (c *counter) revisionsByThemselves() {
+	runs := map[string]bool{} // by UID: whether a Deployment says that it is of a revision
+	for i := range c.objects.Deployments {
+		runs[c.objects.Deployments[i].Controller] = true
+	}
 	for i := range c.objects.Revisions {
 		item := &c.objects.Revisions[i]
 		r := item.Object()
@@ -141,6 +145,8 @@ func (c *counter) revisionsByThemselves() {
 		}
 		latest := of != nil && item.Name == of.latest && (*of.merged == "" || *of.merged == item.Name)
 		switch {
+		case of == nil && isDeleted(r) && !runs[item.UID]:
+			mine.claimant = c.add(item, "Revision", keyOf(item), nil) // Knative makes no pods for it any more
 		case of == nil && item.Controller != "":
 			// Its Service was charged with it, for what others had not.
 			mine.gone, mine.claimant = true, c.addAsked(item, "Revision", keyOf(item), d.Parts, nil)
@@ -161,6 +167,50 @@ func (c *counter) revisionsByThemselves() {
 		case len(d.Parts) > 0:
 			mine.superseded, mine.replaced = true, true
 			c.earlier[of.claimant] = append(c.earlier[of.claimant], d.Parts...)
+		}
+	}
+}
+
+func isDeleted(o manifest.Object) bool {
+	return manifest.Text(o, "metadata", "deletionTimestamp") != ""
+}
+
+// dropEnding takes the claim of their templates from Services and Configurations that are being deleted, if no revision
+// has its pods: Knative makes nothing for them any more. They may wait for a finalizer for as long as a tenant
+// likes, and what was below them has left them, and counts by itself. Nothing replaced the earlier revisions that they
+// still have, so that these are no overlap.
+func (c *counter) dropEnding() {
+	ending := func(o *owner) bool {
+		return o != nil && isDeleted(o.object) && *o.merged == ""
+	}
+	dropped := map[int]bool{}
+	drop := func(o *owner) {
+		own := func(p workload.Part) bool { return p.Revision == "" }
+		claimant := &c.claimants[o.claimant]
+		claimant.Parts = append(slices.DeleteFunc(slices.Clone(claimant.Parts), own), c.earlier[o.claimant]...)
+		claimant.Asked.Parts = slices.DeleteFunc(slices.Clone(claimant.Asked.Parts), own)
+		delete(c.earlier, o.claimant)
+		dropped[o.claimant] = true
+	}
+	goesOn := map[int]bool{} // whether a Configuration that is not being deleted has a claim with its Service
+	for i := range c.objects.Configurations {
+		o := c.byUID[c.objects.Configurations[i].UID]
+		switch {
+		case o == nil:
+		case !ending(o):
+			goesOn[o.claimant] = true
+		case c.claimants[o.claimant].Kind == o.kind:
+			drop(o)
+		}
+	}
+	for i := range c.objects.Services {
+		if o := c.byUID[c.objects.Services[i].UID]; ending(o) && !goesOn[o.claimant] {
+			drop(o)
+		}
+	}
+	for i := range c.objects.Revisions {
+		if r := c.byUID[c.objects.Revisions[i].UID]; r != nil && dropped[r.claimant] {
+			r.replaced = false
 		}
 	}
 }
