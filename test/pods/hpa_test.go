@@ -77,7 +77,7 @@ func TestTheHPAClassScalesByWhatPodsUse(t *testing.T) {
 			assert.LessOrEqual(t, got, c.most)
 			assert.Empty(t, l.failed())
 			load := fmt.Sprintf("%d requests a second that take %s", c.rate, c.uses)
-			drawIf(t, pods.picture("hpa by "+metric, load, begin, end))
+			drawIf(t, pods.picture("hpa by "+metric, fmt.Sprintf("%d requests a second", c.rate), begin, end))
 			record(t, otherTable, []string{
 				"`autoscaler_class=hpa, " + c.example + "`, " + load,
 				fmt.Sprintf("%d pods before, %d in the end; expected are %s; %d answers, %d failed",

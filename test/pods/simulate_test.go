@@ -77,7 +77,7 @@ func TestPodsAreAsManyAsSimulated(t *testing.T) {
 				fmt.Sprintf("%.1f s", apart.Seconds()), fmt.Sprintf("%.1f s", near.Seconds()),
 				fmt.Sprintf("%d, %d failed", l.answers(), len(l.failed())),
 			})
-			drawIf(t, observed.Beside("simulated: "+name, perSecondOf(spans), heights(spans), was, simulated))
+			drawIf(t, observed.Beside("simulated: "+name, "the load", heights(spans), was, simulated))
 		})
 	}
 }

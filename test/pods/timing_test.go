@@ -22,6 +22,7 @@ type shrink struct {
 	// After the load's end no pod goes earlier than earliest, and all that go are gone at done:
 	// that is for a busy machine, on which Knative looks late.
 	earliest, done time.Duration
+	latest         time.Duration // before which the last of them does not go
 	why            string
 	cold           bool // a request comes after the last pod has gone
 	long           bool // takes more than a few minutes
@@ -42,6 +43,11 @@ var shrinks = map[string]shrink{
 		parameters: map[string]string{"target": "10", "min-scale": "1", "max-scale": "5", "window": "10s", "scale-down-delay": "40s"},
 		requests:   20, full: 3, low: 1,
 		earliest: 38 * time.Second, done: 150 * time.Second, why: "not before the delay",
+	},
+	"6 pods, scale-down-delay 20s": {
+		parameters: map[string]string{"target": "5", "min-scale": "1", "max-scale": "10", "window": "10s", "scale-down-delay": "20s"},
+		requests:   20, full: 6, low: 1,
+		earliest: 18 * time.Second, latest: 37 * time.Second, done: 150 * time.Second, why: "the delay before each halving: 6, 3, 1",
 	},
 	"to zero, no retention": {
 		parameters: map[string]string{"target": "10", "min-scale": "0", "max-scale": "5", "window": "10s", "scale-down-delay": "0s",
@@ -85,7 +91,7 @@ var shrinks = map[string]shrink{
 		parameters: map[string]string{"cpus": "4", "gpus": "1", "memory": "16Gi", "min-scale": "1", "max-scale": "10", "target": "5",
 			"concurrency": "10", "scale-down-delay": "5m"},
 		requests: 20, full: 6, low: 1, long: true,
-		earliest: 290 * time.Second, done: 9 * time.Minute, why: "not before the delay",
+		earliest: 290 * time.Second, latest: 580 * time.Second, done: 14 * time.Minute, why: "the delay before each halving: 6, 3, 1",
 	},
 }
 
@@ -141,6 +147,7 @@ func TestPodsGoWhenTheParametersSay(t *testing.T) {
 			assert.Equal(t, c.full, observed.Most(after, observed.Ready), "pods at most")
 			assert.Equal(t, c.low, after[len(after)-1].Live, "pods in the end")
 			assert.GreaterOrEqual(t, first, c.earliest, "the first pod went")
+			assert.GreaterOrEqual(t, last, c.latest, "the last pod went")
 			assert.LessOrEqual(t, last, c.done, "the last pod went")
 			assert.Empty(t, l.failed())
 			record(t, shrinkTable, []string{

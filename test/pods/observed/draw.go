@@ -143,6 +143,12 @@ func (p Picture) legend() string {
 	return strings.Join(names, ", ") + html.EscapeString(dashed)
 }
 
+// steps are those that the axis of time may have.
+var steps = []time.Duration{
+	time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second, 20 * time.Second, 40 * time.Second,
+	80 * time.Second, 3 * time.Minute, 5 * time.Minute,
+}
+
 func (s scales) grid(b *strings.Builder) {
 	for pods := range s.most + 1 {
 		if pods%max(1, s.most/5) == 0 {
@@ -150,9 +156,11 @@ func (s scales) grid(b *strings.Builder) {
 				left-8, s.y(pods)+4, pods, left, s.y(pods), plotWidth, gridColour)
 		}
 	}
-	step := 10 * time.Second
-	for s.total/step > 8 {
-		step *= 2
+	step := steps[len(steps)-1]
+	for _, shorter := range slices.Backward(steps) {
+		if s.total/shorter <= 8 {
+			step = shorter
+		}
 	}
 	for at := time.Duration(0); at <= s.total; at += step {
 		fmt.Fprintf(b, `<text x="%.1f" y="%d" text-anchor="middle">%.0f s</text>`+"\n", s.x(at), height-20, at.Seconds())

@@ -135,6 +135,7 @@ func TestAPictureShowsWhatIsSimulatedBesideWhatIsReal(t *testing.T) {
 	assert.Equal(t, map[string]string{"x": "50.0", "y": "125.0", "width": "285.0", "height": "75.0", "fill": "#dbeafe"}, found["rect"][1])
 	assert.Equal(t, map[string]string{"x": "335.0", "y": "50.0", "width": "285.0", "height": "150.0", "fill": "#dbeafe"}, found["rect"][2])
 	assert.Contains(t, svg, "a &lt; b")
+	assert.Contains(t, svg, ">3 s</text>", "a second is a step")
 	assert.Contains(t, svg, "dashed: simulated")
 	assert.Len(t, found["tspan"], 2, "each colour is named once")
 }
