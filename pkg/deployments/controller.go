@@ -28,7 +28,7 @@ type ReconcilerOptions struct {
 	Client   dynamic.Interface
 	Metadata metadata.Interface
 	Detector *Detector
-	// Expander says what a Deployment is to become.
+	// Expand says what a Deployment is to become.
 	Expand Expander
 	Events record.EventRecorder
 	// Excluded are the namespaces that admission leaves alone.

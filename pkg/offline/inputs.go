@@ -35,7 +35,7 @@ type Inputs struct {
 	Knative   *knative.Config
 	// NoKnative stands for a cluster without Knative.
 	NoKnative bool
-	// ClusterState is what was read of a cluster; nil where none was asked.
+	// Cluster is what was read of a cluster; nil where none was asked.
 	Cluster *ClusterState
 	// KeepWritten keeps each object as it was read beside what becomes of it.
 	KeepWritten bool

@@ -50,7 +50,7 @@ func (r *Request) Labelled() bool {
 	return intent.Expands() || intent.FillsResources()
 }
 
-// UnscalableKind is the kind of what is judged: of what is scaled, if the request asks for that.
+// Kind is the kind of what is judged: of what is scaled, if the request asks for that.
 func (r *Request) Kind() schema.GroupKind { return r.of }
 
 // ScaleOf makes a request to scale an object one to update its replicas.

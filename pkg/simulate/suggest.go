@@ -23,7 +23,7 @@ type Suggestion struct {
 	// changed.
 	Changes map[string]string `json:"changes"`
 	At      string            `json:"at"`
-	// ReachedLimit is how long 99 % of all requests may wait.
+	// Limit is how long 99 % of all requests may wait.
 	Limit  float64 `json:"limitSeconds"`
 	Before Figures `json:"before"`
 	After  Figures `json:"after"`

@@ -210,7 +210,7 @@ func (g GPUResources) WithClaims(claims *ClaimIndex, namespace string) GPUResour
 	return g
 }
 
-// ClaimIndex are what resource claims are counted by; nil if they are not counted.
+// Claims are what resource claims are counted by; nil if they are not counted.
 func (g GPUResources) Claims() *ClaimIndex { return g.claims }
 
 // in counts the pods of an object.

@@ -50,7 +50,7 @@ type BaseStore interface {
 // CountOptions of a controller.
 type CountOptions struct {
 	Store LedgerStore
-	// BaseStore is nil where every ledger stands in its budget's status.
+	// Bases is nil where every ledger stands in its budget's status.
 	Bases BaseStore
 	// Inventory reads all objects uncached, and has them counted before it returns.
 	Inventory func(ctx context.Context, count func(*cluster.Objects)) error
