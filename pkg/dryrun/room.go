@@ -3,6 +3,7 @@ package dryrun
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/budget/charge"
@@ -51,10 +52,11 @@ func (l *Ledgers) Room(ctx context.Context, charges []review.Charge) (bool, erro
 
 // look asks what a budget has free, and what the entries of a charge hold.
 func (l *Ledgers) look(ctx context.Context, c *review.Charge) (charge.Answer, error) {
-	asked := c.Budget.Name
+	words := []string{c.Budget.Name}
 	for _, charge := range c.Charges {
-		asked += " " + charge.Key.String()
+		words = append(words, charge.Key.String())
 	}
+	asked := strings.Join(words, " ")
 	if a, known := l.answers[asked]; known {
 		return a, nil
 	}

@@ -18,7 +18,7 @@ type Headroom struct {
 	Enforcement string `json:"enforcement"`
 }
 
-// Headroom lists every bound that holds for a demand, and how much it leaves.
+// Room lists every bound that holds for a demand, and how much it leaves.
 func (s Selection) Room(d workload.Usage) []Headroom {
 	var rooms []Headroom
 	for _, p := range s.bounds {

@@ -32,7 +32,7 @@ func allowReports(ctx context.Context, e *harness.Environment) error {
 	if err != nil {
 		return err
 	}
-	for _, document := range strings.Split(string(text), "\n---\n") {
+	for document := range strings.SplitSeq(string(text), "\n---\n") {
 		u := &unstructured.Unstructured{}
 		if err := yaml.Unmarshal([]byte(document), u); err != nil {
 			return err
