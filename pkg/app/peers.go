@@ -34,7 +34,7 @@ func (s *endpoints) reachedAt(config *rest.Config) string {
 	if err != nil {
 		return ""
 	}
-	defer func() { _ = connection.Close() }() // it sent nothing
+	defer func() { _ = connection.Close() }()                       // it sent nothing
 	own, _, _ := net.SplitHostPort(connection.LocalAddr().String()) // it is one of an address and a port
 	return net.JoinHostPort(own, port)
 }
