@@ -70,15 +70,17 @@ func (f *Forwarder) Charge(ctx context.Context, d *Demand) (answer Answer, ok bo
 	if address == "" {
 		return Answer{}, false
 	}
+	begun := time.Now()
 	answer, err := f.ask(ctx, address, d)
 	if ctx.Err() != nil {
 		return Answer{}, false // it is the request that has ended
 	}
 	f.metrics.forwarded(d.Budget, err)
 	if err != nil {
-		f.writer.Avoid(address, err)
+		f.writer.Avoid(address, begun, err)
 		return Answer{}, false
 	}
+	f.writer.Answered(address)
 	return answer, true
 }
 

@@ -161,14 +161,29 @@ func TestARequestThatHasEndedIsNoFaultOfTheWriter(t *testing.T) {
 	assert.NotEmpty(t, w.Address())
 }
 
-func TestAWriterIsAskedAgainAfterAWhileAndAtOnceWhenAnotherLeads(t *testing.T) {
+func TestAWriterThatDoesNotAnswerIsAskedLessAndLessOften(t *testing.T) {
 	w := leading("a:1")
-	w.Avoid("b:1", errors.New("an earlier one"))
+	why := errors.New("refused")
+	w.Avoid("b:1", time.Now(), errors.New("an earlier one"))
 	assert.Equal(t, "a:1", w.Address())
-	w.Avoid("a:1", errors.New("refused"))
+	for _, avoided := range []time.Duration{avoidFor, 2 * avoidFor, 4 * avoidFor, 8 * avoidFor, 16 * avoidFor, 32 * avoidFor, avoidLongest, avoidLongest} {
+		asked := time.Now()
+		w.Avoid("a:1", asked, why)
+		w.Avoid("a:1", asked.Add(-time.Second), errors.New("another at the same time"))
+		assert.Empty(t, w.Address())
+		assert.InDelta(t, avoided.Seconds(), time.Until(w.until).Seconds(), 1)
+		w.until = time.Now()
+		assert.Equal(t, "a:1", w.Address(), "it is tried again")
+		assert.Empty(t, w.Address(), "by one at a time")
+	}
+	w.Answered("b:1")
 	assert.Empty(t, w.Address())
-	w.avoided = w.avoided.Add(-avoidFor)
-	assert.Equal(t, "a:1", w.Address())
+	w.Answered("a:1")
+	for range 3 {
+		assert.Equal(t, "a:1", w.Address())
+	}
+	w.Avoid("a:1", time.Now(), why)
+	assert.InDelta(t, avoidFor.Seconds(), time.Until(w.until).Seconds(), 1, "as at first")
 }
 
 func TestOnlyReplicasMayCharge(t *testing.T) {

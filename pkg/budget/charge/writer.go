@@ -19,8 +19,9 @@ const (
 
 	// findEvery is how often a replica looks which one leads.
 	findEvery = 2 * time.Second
-	// avoidFor is how long a writer that did not answer is left alone.
-	avoidFor = 2 * time.Second
+	// avoidFor is how long a writer that did not answer is left alone at first; then twice as long each time, up to
+	// avoidLongest: where replicas cannot reach each other, hardly anybody waits for that.
+	avoidFor, avoidLongest = 2 * time.Second, 2 * time.Minute
 )
 
 // Writer knows which replica writes the ledgers for all: the one that leads. Every replica may write them,
@@ -34,28 +35,48 @@ type Writer struct {
 
 	mu      sync.Mutex
 	address string
-	avoided time.Time
+	// failures are how often it did not answer since it last did, failed is when that was noted last, and until is when
+	// it is asked again.
+	failures      int
+	failed, until time.Time
 }
 
 // Address is where the writer is; empty where this replica writes itself: it leads, nobody does, or the one
-// that does has not answered lately.
+// that does has not answered lately. Of one that did not, one demand at a time finds out whether it does again.
 func (w *Writer) Address() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if time.Since(w.avoided) < avoidFor {
+	now := time.Now()
+	if now.Before(w.until) {
 		return ""
+	}
+	if w.failures > 0 {
+		w.until = now.Add(forwardTimeout)
 	}
 	return w.address
 }
 
-// Avoid has this replica write itself for a while, since the writer at an address did not answer.
-func (w *Writer) Avoid(address string, why error) {
+// Answered notes that the writer at an address did.
+func (w *Writer) Answered(address string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.address == address && time.Since(w.avoided) >= avoidFor {
-		w.avoided = time.Now()
-		w.Log.Info("writing ledgers itself for a while: the replica that leads does not answer", "address", address, "reason", why.Error())
+	if w.address == address {
+		w.failures, w.until = 0, time.Time{}
 	}
+}
+
+// Avoid has this replica write itself for a while, since the writer at an address did not answer at a time.
+func (w *Writer) Avoid(address string, asked time.Time, why error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.address != address || asked.Before(w.failed) {
+		return // of those that asked at the same time one counts
+	}
+	avoid := min(avoidLongest, avoidFor<<min(w.failures, 10))
+	w.failures++
+	w.failed = time.Now()
+	w.until = w.failed.Add(avoid)
+	w.Log.Info("writing ledgers itself for a while: the replica that leads does not answer", "address", address, "for", avoid.String(), "reason", why.Error())
 }
 
 // NeedLeaderElection tells the manager that every replica looks.
@@ -70,7 +91,7 @@ func (w *Writer) Start(ctx context.Context) error {
 		}
 		w.mu.Lock()
 		if w.address != address {
-			w.address, w.avoided = address, time.Time{}
+			w.address, w.failures, w.until = address, 0, time.Time{}
 		}
 		w.mu.Unlock()
 		select {
