@@ -88,8 +88,9 @@ func installed(t *testing.T) {
 	// The API server follows each of the two configurations by itself, on a busy machine late.
 	require.NoError(t, harness.AwaitAdmission(t.Context(), cluster))
 	harness.Await(t, "the API server to ask the validating webhook", func() (bool, string) {
-		_, err := client.Resource(pods).Namespace(stays).Create(t.Context(), parse(pod("greedy", "", 6)), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
-		return err != nil && strings.Contains(err.Error(), "validate-pods.kubetorch.com"), fmt.Sprint(err)
+		// It refuses this whatever policies and budgets there are.
+		err := create(t.Context(), statefulSets, stays, statefulSet("asked", `labels: {kubetorch.com/autoscale: "true"}`))
+		return err != nil && strings.Contains(err.Error(), "kinds.kubetorch.com"), fmt.Sprint(err)
 	})
 }
 
