@@ -153,7 +153,7 @@ func TestARefusalFailsTheBuildAndSaysWhy(t *testing.T) {
 	assert.Error(t, err)
 	assert.Empty(t, stdout)
 	assert.Contains(t, stderr, "Refused: Deployment krm/vllm (item 2)\n"+
-		"  * metadata.annotations[autoscale.kubetorch.com/max-scale]: Forbidden: asks for 4 GPUs (1 x 4 pods); policy krm allows at most 2 (bounds.gpusPerWorkload.max)\n")
+		"  * metadata.annotations[autoscale.kubetorch.com/max-scale]: Forbidden: asks for 4 GPUs (1 x 4 pods); policy krm allows at most 2 (bounds.gpusPerWorkload.max); max-scale 2 fits\n")
 }
 
 func TestWithoutPluginsKustomizeRefusesTheFunction(t *testing.T) {
