@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -14,6 +15,7 @@ import (
 
 var (
 	configurations = schema.GroupVersionResource{Group: "serving.knative.dev", Version: "v1", Resource: "configurations"}
+	routes         = schema.GroupVersionResource{Group: "serving.knative.dev", Version: "v1", Resource: "routes"}
 	podAutoscalers = schema.GroupVersionResource{Group: "autoscaling.internal.knative.dev", Version: "v1alpha1", Resource: "podautoscalers"}
 	ingresses      = schema.GroupVersionResource{Group: "networking.internal.knative.dev", Version: "v1alpha1", Resource: "ingresses"}
 )
@@ -58,7 +60,7 @@ func (c *ControlPlane) makeReady(ctx context.Context, namespace, name string) er
 		return err
 	}
 	gateway := map[string]any{"ingress": []any{map[string]any{"domainInternal": "gateway.example.svc.cluster.local"}}}
-	return await(ctx, "condition Ready", patience, func(ctx context.Context) error {
+	err = await(ctx, "condition Ready", patience, func(ctx context.Context) error {
 		notReady := c.requireReady(ctx, namespace, name, revision)
 		if notReady == nil {
 			return nil
@@ -71,6 +73,24 @@ func (c *ControlPlane) makeReady(ctx context.Context, namespace, name string) er
 		})
 		return errors.Join(notReady, err)
 	})
+	if err != nil {
+		return fmt.Errorf("%w; %s", err, c.whatKnativeSays(context.WithoutCancel(ctx), namespace, name))
+	}
+	return nil
+}
+
+// whatKnativeSays are the conditions of what belongs to a Service.
+func (c *ControlPlane) whatKnativeSays(ctx context.Context, namespace, name string) string {
+	var said []string
+	for _, resource := range []schema.GroupVersionResource{knativeServices, configurations, routes, ingresses} {
+		o, err := c.client.Resource(resource).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			said = append(said, err.Error())
+			continue
+		}
+		said = append(said, fmt.Sprintf("%s of generation %d: %v", o.GetKind(), o.GetGeneration(), o.Object["status"]))
+	}
+	return strings.Join(said, "; ")
 }
 
 // requireReady fails unless a Service is Ready and serves the revision.
