@@ -256,7 +256,8 @@ func (r *Request) answer(v Verdict) *admissionv1.AdmissionResponse {
 		a.AuditAnnotations[x.Bound] = x.Error.Detail
 	}
 	if v.Refused() {
-		r.refused = &v
+		refused := v // what is admitted allocates none
+		r.refused = &refused
 		a.AuditAnnotations = refusedBy(a.AuditAnnotations, v.Denied)
 		a.Result = v.Status(r.raw.Kind.Group, r.raw.Kind.Kind, r.name)
 		if r.byKubernetes() {
