@@ -311,8 +311,11 @@ func (s *simulated) jobController(job manifest.Object) {
 		s.update(user, workload.JobKind, "status", job, func(o manifest.Object) { o["status"] = manifest.Object{"succeeded": succeeded} })
 		return
 	}
+	// What succeeded was counted, whatever became of the pod.
+	counted, _ := manifest.Whole(job, "status", "succeeded")
 	parallelism, _ := manifest.Whole(job, "spec", "parallelism")
 	completions, _ := manifest.Whole(job, "spec", "completions")
+	succeeded = max(succeeded, counted)
 	wanted := min(parallelism, max(0, completions-succeeded))
 	if suspended, _ := manifest.At(job, "spec", "suspend").(bool); suspended {
 		wanted = 0
