@@ -125,8 +125,10 @@ func (r *Request) podClaims(w World) []Claim {
 	}
 	lacks := r.lacksPods(d)
 	if held := r.held(r.takes()); held.Pods > 0 {
+		if old != nil {
+			old.Was(r.old, held, d)
+		}
 		d.Expect(r.object, held)
-		old.Expect(r.old, held)
 	}
 	var claims []Claim
 	for _, deployment := range r.related.deployments {

@@ -123,6 +123,20 @@ func (d *Usage) Expect(o manifest.Object, pods Held) {
 	d.claim(need)
 }
 
+// Was raises the usage of an object as it was before an update: to what was expected of its pods, or, where the update
+// has a count hold more, only to what a count held. Further pods are charged when they are made, so that what
+// was expected may be more than the entry holds, and is no room for another template.
+func (d *Usage) Was(o manifest.Object, pods Held, now Usage) {
+	held := *d
+	held.Hold(pods)
+	now.Hold(pods)
+	if Sum(now.Parts) > Sum(held.Parts) || ChangesType(now.Parts, held.Parts) {
+		*d = held
+		return
+	}
+	d.Expect(o, pods)
+}
+
 // further is what those pods hold that an object is yet to have, given how many it has.
 func (d *Usage) further(pods int64) Part { return d.perPod().times(max(0, d.PeakPods-pods)) }
 
