@@ -8,9 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 	"testing"
 	"time"
 
@@ -38,14 +36,7 @@ var (
 func TestMain(m *testing.M) {
 	controlplane.Isolate(lab)
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code, err := run(ctx, m)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "pods:", err)
-		code = 1
-	}
-	os.Exit(code)
+	harness.Run(m, run)
 }
 
 func run(ctx context.Context, m *testing.M) (code int, err error) {

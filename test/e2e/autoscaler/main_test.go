@@ -8,15 +8,14 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 	"testing"
 	"time"
 
 	"k8s.io/client-go/dynamic"
 
 	"github.com/kubetorch/webhook/test/controlplane"
+	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
 const (
@@ -32,16 +31,7 @@ var (
 	process *controlplane.Process
 )
 
-func TestMain(m *testing.M) {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code, err := run(ctx, m)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "autoscaler:", err)
-		code = 1
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { harness.Run(m, run) }
 
 func run(ctx context.Context, m *testing.M) (code int, err error) {
 	tools, err := controlplane.EnsureTools(ctx, os.Stderr, controlplane.ServingAutoscaler)
