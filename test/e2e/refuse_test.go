@@ -137,11 +137,13 @@ func TestPoliciesBoundEveryKnativeService(t *testing.T) {
 		assert.Equal(t, map[string]string{"autoscaling.knative.dev/maxScale": "20"}, templateAnnotations(t, u))
 	})
 	t.Run("taking the label away opens nothing", func(t *testing.T) {
-		u, err := create(t, ns, gpus(autoscaled("unlabel", map[string]string{"autoscale.kubetorch.com/max-scale": "8"}), map[string]any{"nvidia.com/gpu": "4"}))
+		_, err := create(t, ns, gpus(autoscaled("unlabel", map[string]string{"autoscale.kubetorch.com/max-scale": "8"}), map[string]any{"nvidia.com/gpu": "4"}))
 		require.NoError(t, err)
-		u.SetLabels(nil)
-		template(u, map[string]any{"autoscaling.knative.dev/max-scale": "9"})
-		_, err = client.Resource(services).Namespace(ns).Update(t.Context(), u, metav1.UpdateOptions{})
+		_, err = harness.Change(t.Context(), client.Resource(services).Namespace(ns), "unlabel", func(u *unstructured.Unstructured) error {
+			u.SetLabels(nil)
+			template(u, map[string]any{"autoscaling.knative.dev/max-scale": "9"})
+			return nil
+		})
 		assert.Contains(t, status(t, err).Message, "asks for 36 GPUs (4 x 9 pods)")
 	})
 }
@@ -154,10 +156,9 @@ func TestAPolicyChangeTakesEffectWithoutARestartAndMakesNoRevision(t *testing.T)
 	require.NoError(t, err)
 	first := revisionsOf(t, ns, "app")
 
-	name := "policy-" + ns
-	u := get(t, policies, "", name)
-	require.NoError(t, unstructured.SetNestedField(u.Object, int64(3), "spec", "defaults", "autoscale", "maxScale"))
-	_, err = client.Resource(policies).Update(t.Context(), u, metav1.UpdateOptions{})
+	_, err = harness.Change(t.Context(), client.Resource(policies), "policy-"+ns, func(u *unstructured.Unstructured) error {
+		return unstructured.SetNestedField(u.Object, int64(3), "spec", "defaults", "autoscale", "maxScale")
+	})
 	require.NoError(t, err)
 	harness.Eventually(t, "the refusal", func() bool {
 		other, err := client.Resource(services).Namespace(ns).Create(t.Context(), autoscaled("other", nil), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})

@@ -13,9 +13,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/util/retry"
 
 	"github.com/kubetorch/webhook/pkg/expand"
+	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
 // TestEveryWayOfWritingGetsOneVerdict: what is refused is refused however it is written,
@@ -80,15 +80,10 @@ func TestEveryWayOfWritingGetsOneVerdict(t *testing.T) {
 				"kubectl patch --type merge":           run("", "patch", resourceOf[kind].Resource+"."+resourceOf[kind].Group, "stored", "--type", "merge", "-p", merge),
 				"kubectl patch --type json, a dry run": run("", "patch", resourceOf[kind].Resource+"."+resourceOf[kind].Group, "stored", "--type", "json", "--dry-run=server", "-p", operations),
 				"an update": func() error {
-					return retry.RetryOnConflict(retry.DefaultRetry, func() error { // Knative writes, too
-						live, err := resource.Get(t.Context(), "stored", metav1.GetOptions{})
-						if err != nil {
-							return err
-						}
-						require.NoError(t, unstructured.SetNestedField(live.Object, value, field...))
-						_, err = resource.Update(t.Context(), live, metav1.UpdateOptions{})
-						return err
+					_, err := harness.Change(t.Context(), resource, "stored", func(live *unstructured.Unstructured) error {
+						return unstructured.SetNestedField(live.Object, value, field...)
 					})
+					return err
 				},
 			}
 			if kind == "Deployment" { // the only one that takes it

@@ -15,7 +15,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/util/retry"
 
 	"github.com/kubetorch/webhook/test/e2e/harness"
 )
@@ -90,17 +89,13 @@ func readBundle(ctx context.Context) ([]byte, error) {
 }
 
 // change reads, changes and writes an object, again if somebody else wrote it meanwhile.
-func change(t *testing.T, resource schema.GroupVersionResource, namespace, name string, f func(*unstructured.Unstructured)) (written *unstructured.Unstructured) {
+func change(t *testing.T, resource schema.GroupVersionResource, namespace, name string, f func(*unstructured.Unstructured)) *unstructured.Unstructured {
 	t.Helper()
-	require.NoError(t, retry.RetryOnConflict(retry.DefaultBackoff, func() error {
-		u, err := client.Resource(resource).Namespace(namespace).Get(t.Context(), name, metav1.GetOptions{})
-		if err != nil {
-			return err
-		}
+	written, err := harness.Change(t.Context(), client.Resource(resource).Namespace(namespace), name, func(u *unstructured.Unstructured) error {
 		f(u)
-		written, err = client.Resource(resource).Namespace(namespace).Update(t.Context(), u, metav1.UpdateOptions{})
-		return err
-	}))
+		return nil
+	})
+	require.NoError(t, err)
 	return written
 }
 

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/yaml"
 )
 
@@ -50,4 +51,20 @@ func Object(t testing.TB, text string) *unstructured.Unstructured {
 	u := &unstructured.Unstructured{}
 	require.NoError(t, u.UnmarshalJSON(raw))
 	return u
+}
+
+// Change reads, changes and writes an object, again when somebody else, such as a controller, wrote it meanwhile.
+func Change(ctx context.Context, objects dynamic.ResourceInterface, name string, change func(*unstructured.Unstructured) error) (written *unstructured.Unstructured, err error) {
+	err = retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		u, err := objects.Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		if err := change(u); err != nil {
+			return err
+		}
+		written, err = objects.Update(ctx, u, metav1.UpdateOptions{})
+		return err
+	})
+	return written, err
 }

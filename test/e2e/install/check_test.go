@@ -14,6 +14,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/kubetorch/webhook/test/e2e/harness"
 )
 
 // TestCheckSaysWhatIsNotAsItShouldBe asks, from outside, whether the installation is asked about
@@ -61,9 +63,10 @@ func TestCheckSaysWhatIsNotAsItShouldBe(t *testing.T) {
 			out, code := check(t)
 			assert.Equal(t, 1, code, out)
 			assert.Contains(t, out, c.want)
-			after := get(t, validating, "", name)
-			after.Object["webhooks"] = before.Object["webhooks"]
-			_, err = client.Resource(validating).Update(t.Context(), after, metav1.UpdateOptions{})
+			_, err = harness.Change(t.Context(), client.Resource(validating), name, func(after *unstructured.Unstructured) error {
+				after.Object["webhooks"] = before.Object["webhooks"]
+				return nil
+			})
 			require.NoError(t, err)
 			out, code = check(t)
 			assert.Equal(t, 0, code, out)
