@@ -79,16 +79,26 @@ func (r *results) values(unit, key string) []string {
 
 // summary is the median of what matches all of key=value; none is false if nothing does.
 func (r *results) summary(unit string, match ...string) (s benchmath.Summary, some bool) {
+	values := r.all(unit, match...)
+	if len(values) == 0 {
+		return s, false
+	}
+	return summary(values), true
+}
+
+func summary(values []float64) benchmath.Summary {
+	return benchmath.AssumeNothing.Summary(benchmath.NewSample(values, &benchmath.DefaultThresholds), 0.95)
+}
+
+// all are the values of what matches all of key=value, in the order in which they were measured.
+func (r *results) all(unit string, match ...string) []float64 {
 	var values []float64
 	for _, l := range r.lines {
 		if v, has := l.values[unit]; has && l.matches(match) {
 			values = append(values, v)
 		}
 	}
-	if len(values) == 0 {
-		return s, false
-	}
-	return benchmath.AssumeNothing.Summary(benchmath.NewSample(values, &benchmath.DefaultThresholds), 0.95), true
+	return values
 }
 
 // where are those results that match all of key=value.
