@@ -2,6 +2,9 @@ package app
 
 import (
 	"encoding/json"
+	"fmt"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -10,6 +13,7 @@ import (
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	admissionv1 "k8s.io/api/admission/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
 
 	"github.com/kubetorch/webhook/pkg/apis/policy/v1alpha1"
 	"github.com/kubetorch/webhook/pkg/budget/charge"
@@ -84,3 +88,96 @@ func TestARefusalEndsWithWhatWouldFit(t *testing.T) {
 		})
 	}
 }
+
+// TestARefusalOfEveryKindWithANumberOfPodsEndsWithWhatWouldFit: in its own words, whether a bound refuses it or the budget
+// of 10 GPUs, and alike where it is scaled.
+func TestARefusalOfEveryKindWithANumberOfPodsEndsWithWhatWouldFit(t *testing.T) {
+	deployment := func(replicas, gpus int) string {
+		return of("apps/v1", "Deployment", "web", fmt.Sprintf("replicas: %d", replicas), gpus)
+	}
+	set := func(replicas, gpus int) string {
+		return of("apps/v1", "StatefulSet", "set", fmt.Sprintf("replicas: %d", replicas), gpus)
+	}
+	job := func(spec string, gpus int) string { return of("batch/v1", "Job", "train", spec, gpus) }
+	cronJob := func(spec string) string {
+		return `{apiVersion: batch/v1, kind: CronJob, metadata: {name: nightly, namespace: team, uid: nightly-uid}, spec: {jobTemplate: {spec: {` + spec + `, template: {spec: ` + podSpecOf(2) + `}}}}}`
+	}
+	group := `{apiVersion: leaderworkerset.x-k8s.io/v1, kind: LeaderWorkerSet, metadata: {name: llm, namespace: team, uid: llm-uid}, spec: {replicas: 1, leaderWorkerTemplate: {size: 3, workerTemplate: {spec: ` + podSpecOf(1) + `}}}}`
+	const target, free = "{apiVersion: apps/v1, kind: StatefulSet, name: set}", " of 10 are free in budget b"
+	const bound = "; policy p allows at most 6 (bounds.gpusPerWorkload.max)"
+	for name, test := range map[string]struct {
+		bounds string
+		there  string
+		step
+	}{
+		"a Deployment that is scaled, by a bound": {"{gpusPerWorkload: {max: 6}}", deployment(1, 2), step{subresource: "deployments/scale", object: scaleTo("web", 9), old: scaleTo("web", 1),
+			refused: "spec.replicas: Forbidden: asks for 18 GPUs (2 x 9 pods)" + bound + "; replicas 3 fits"}},
+		"a Deployment that is scaled, by the budget": {"{}", deployment(2, 2), step{subresource: "deployments/scale", object: scaleTo("web", 9), old: scaleTo("web", 2),
+			refused: "spec.replicas: Forbidden: asks for 18 GPUs (2 x 9 pods); 6" + free + ", and it would take 14 more than it has; replicas 5 fits"}},
+		"a Deployment that is scaled, by a bound, and a budget that has less": {"{gpusPerWorkload: {max: 14}}", deployment(2, 2), step{subresource: "deployments/scale", object: scaleTo("web", 9), old: scaleTo("web", 2),
+			refused: "spec.replicas: Forbidden: asks for 18 GPUs (2 x 9 pods); policy p allows at most 14 (bounds.gpusPerWorkload.max); replicas 5 fits"}},
+		"a StatefulSet that is scaled": {"{gpusPerWorkload: {max: 6}}", set(1, 2), step{subresource: "statefulsets/scale", object: scaleTo("set", 4), old: scaleTo("set", 1),
+			refused: "spec.replicas: Forbidden: asks for 8 GPUs (2 x 4 pods)" + bound + "; replicas 3 fits"}},
+		"an operator's kind that is scaled": {"{}", group, step{subresource: "leaderworkersets/scale", object: scaleTo("llm", 4), old: scaleTo("llm", 1),
+			refused: "spec.replicas: Forbidden: asks for 12 GPUs (1 x 12 pods); 7" + free + ", and it would take 9 more than it has; replicas 3 fits"}},
+		"a Job, by a bound": {"{gpusPerWorkload: {max: 6}}", "", step{object: job("parallelism: 9, completions: 100", 2),
+			refused: "spec.parallelism: Forbidden: asks for 18 GPUs (2 x 9 pods)" + bound + "; parallelism 3 fits"}},
+		"a Job, by the budget": {"{}", set(1, 2), step{object: job("parallelism: 9, completions: 100", 2),
+			refused: "spec.parallelism: Forbidden: asks for 18 GPUs (2 x 9 pods); 8" + free + "; parallelism 4 fits"}},
+		"a Job that has less to do than it states": {"{gpusPerWorkload: {max: 6}}", "", step{object: job("parallelism: 9, completions: 5", 2),
+			refused: "spec.parallelism: Forbidden: asks for 10 GPUs (2 x 5 pods)" + bound + "; parallelism 3 fits"}},
+		"a Job that is started": {"{gpusPerWorkload: {max: 6}}", job("parallelism: 9, suspend: true", 2), step{object: job("parallelism: 9", 2), old: job("parallelism: 9, suspend: true", 2),
+			refused: "spec.parallelism: Forbidden: asks for 18 GPUs (2 x 9 pods)" + bound + "; parallelism 3 fits"}},
+		"a Job of one pod": {"{gpusPerWorkload: {max: 6}}", "", step{object: job("completions: 3", 8),
+			refused: "spec.parallelism: Forbidden: asks for 8 GPUs (8 x 1 pod)" + bound}},
+		"a Job that something else refuses too": {"{gpusPerWorkload: {max: 6}, gpusPerPod: {max: 1}}", "", step{object: job("parallelism: 9", 2),
+			refused: "spec.template.spec.containers: Forbidden: asks for 2 GPUs per pod; policy p allows at most 1 (bounds.gpusPerPod.max)|spec.parallelism: Forbidden: asks for 18 GPUs (2 x 9 pods)" + bound}},
+		"a Job that a CronJob's controller makes, which would make it so again": {"{gpusPerWorkload: {max: 6}}", "", step{user: account("cronjob-controller"),
+			object:  strings.Replace(job("parallelism: 9", 2), "uid: train-uid", "uid: train-uid, ownerReferences: ["+ownerOf("batch/v1", "CronJob", "nightly")+"]", 1),
+			refused: "spec.parallelism: Forbidden: asks for 18 GPUs (2 x 9 pods)" + bound}},
+		"a CronJob": {"{gpusPerWorkload: {max: 6}}", "", step{object: cronJob("parallelism: 9"),
+			refused: "spec.jobTemplate.spec.parallelism: Forbidden: asks for 18 GPUs (2 x 9 pods)" + bound + "; parallelism 3 fits"}},
+		"a HorizontalPodAutoscaler, by a bound": {"{gpusPerWorkload: {max: 6}}", set(1, 2), step{object: hpa("h", target, 9),
+			refused: "spec.maxReplicas: Forbidden: asks for 18 GPUs (2 x 9 pods)" + bound + "; maxReplicas 3 fits"}},
+		"a HorizontalPodAutoscaler, by the budget": {"{}", set(1, 2), step{object: strings.Replace(hpa("h", target, 9), "maxReplicas", "minReplicas: 7, maxReplicas", 1),
+			refused: "spec.maxReplicas: Forbidden: asks for 18 GPUs (2 x 9 pods); 8" + free + ", and it would take 16 more than it has; maxReplicas 5 fits, with a minReplicas that is no larger"}},
+		"a DaemonSet, which has no number": {"{gpusPerWorkload: {max: 6}}", "", step{object: of("apps/v1", "DaemonSet", "each", "minReadySeconds: 0", 8),
+			refused: "spec.template.spec: Forbidden: asks for 8 GPUs (8 x 1 pod)" + bound}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var p v1alpha1.ComputePolicy
+			require.NoError(t, yaml.UnmarshalStrict([]byte("{metadata: {name: p}, spec: {bounds: "+test.bounds+"}}"), &p))
+			e, _ := standalone()
+			now := *e.current.Load()
+			if test.there != "" {
+				require.True(t, e.validate(t.Context(), requestOf(t, step{object: test.there})).Allowed)
+			}
+			now.policies = policy.Compile([]v1alpha1.ComputePolicy{p})
+			e.current.Store(&now)
+			answer := e.validate(t.Context(), requestOf(t, test.step))
+			require.False(t, answer.Allowed)
+			var causes []string
+			for _, c := range answer.Result.Details.Causes {
+				causes = append(causes, c.Field+": "+c.Message)
+			}
+			assert.Equal(t, strings.Split(test.refused, "|"), causes)
+			said := saidToFit.FindStringSubmatch(test.refused)
+			if said == nil {
+				return
+			}
+			fits, err := strconv.Atoi(said[2])
+			require.NoError(t, err)
+			follow := func(n int) step {
+				followed, number := test.step, fmt.Sprintf(": %d", n)
+				followed.object = regexp.MustCompile(`\b`+said[1]+`: \d+`).ReplaceAllString(followed.object, said[1]+number)
+				followed.object = strings.Replace(followed.object, "minReplicas: 7", "minReplicas"+number, 1)
+				return followed
+			}
+			assert.False(t, e.validate(t.Context(), requestOf(t, follow(fits+1))).Allowed, "one more")
+			assert.True(t, e.validate(t.Context(), requestOf(t, follow(fits))).Allowed, "what it says is so")
+		})
+	}
+}
+
+// saidToFit is the end of a refusal: the field, and what it may be.
+var saidToFit = regexp.MustCompile(`; (\w+) (\d+) fits`)

@@ -5,6 +5,7 @@ package dryrun
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -81,9 +82,11 @@ func Admit(w review.World, raw *admissionv1.AdmissionRequest) (Result, error) {
 // admit answers a request. The error is about a request that cannot be made, or of reading.
 func admit(ctx context.Context, w review.World, raw *admissionv1.AdmissionRequest) (Result, error) {
 	var r Result
-	mutating, reply := review.Read(raw)
+	mutating, reply, err := read(ctx, w, raw)
+	if err != nil {
+		return r, err
+	}
 	if reply == nil {
-		var err error
 		if reply, err = mutating.Mutate(ctx, w); err != nil {
 			return r, err
 		}
@@ -100,11 +103,13 @@ func admit(ctx context.Context, w review.World, raw *admissionv1.AdmissionReques
 			return r, fmt.Errorf("applying the patch of the mutating webhook: %w", err)
 		}
 	}
-	var err error
 	if r.Object, err = manifest.Decode(raw.Object.Raw); err != nil {
 		return r, err
 	}
-	validating, reply := review.Read(raw)
+	validating, reply, err := read(ctx, w, raw)
+	if err != nil {
+		return r, err
+	}
 	if reply == nil {
 		if err := validating.Resolve(ctx, w); err != nil {
 			return r, err
@@ -120,6 +125,29 @@ func admit(ctx context.Context, w review.World, raw *admissionv1.AdmissionReques
 	r.ForPods = reply.Allowed || r.Request != nil && r.Request.RefusedForPods()
 	r.Add(reply)
 	return r, nil
+}
+
+// errGone is about what a request scales.
+var errGone = errors.New("what is scaled is gone")
+
+// read decodes a request, with what it scales if it scales something.
+func read(ctx context.Context, w review.World, raw *admissionv1.AdmissionRequest) (*review.Request, *admissionv1.AdmissionResponse, error) {
+	r, reply := review.ReadWith(raw, w.Policies.Operators())
+	if reply != nil || r.Scaled() == "" {
+		return r, reply, nil
+	}
+	if w.Reader == nil {
+		return nil, nil, errGone
+	}
+	scaled, err := w.Reader.Get(ctx, r.Kind(), r.Namespace(), r.Scaled())
+	if err == nil && scaled == nil {
+		err = errGone
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	r.ScaleOf(scaled)
+	return r, nil, nil
 }
 
 // Add takes a reply to the request.

@@ -13,8 +13,10 @@ import (
 
 // scale is how a workload says how many pods it has.
 type scale struct {
-	name     string // max-scale or replicas
-	pods     int64  // that it asks for
+	name string // max-scale, or the last of at
+	// at is where the number stands; nil for max-scale, which is a parameter or an annotation of Knative's.
+	at       []string
+	pods     int64 // that it asks for
 	labelled bool
 	// others are the scales beside it that the workload states, by name.
 	others map[string]int64
@@ -23,19 +25,34 @@ type scale struct {
 // mostTried is where the search begins if a workload states no number.
 const mostTried = 1 << 20
 
-// scaleOf finds it; ok is false for kinds that say it otherwise.
+// minReplicas is what a HorizontalPodAutoscaler has beside its maxReplicas.
+const minReplicas = "minReplicas"
+
+// scaleOf finds it; ok is false for kinds that say it otherwise, and for what a controller made, which would set it
+// back.
 func scaleOf(o manifest.Object) (s scale, ok bool) {
 	s.labelled = expand.ReadIntent(o).Expands()
+	free := manifest.ControllerOf(o) == (manifest.Owner{})
 	switch manifest.Text(o, "apiVersion") + " " + manifest.Text(o, "kind") {
 	case "apps/v1 Deployment":
-		if s.labelled {
-			break
+		if !s.labelled {
+			return countAt(o, "spec", "replicas"), true
 		}
-		return replicasOf(o), true
-	case "apps/v1 StatefulSet", "apps/v1 ReplicaSet", "v1 ReplicationController":
-		s := replicasOf(o)
-		return s, manifest.ControllerOf(o) == (manifest.Owner{})
 	case "serving.knative.dev/v1 Service":
+	case "apps/v1 StatefulSet", "apps/v1 ReplicaSet", "v1 ReplicationController":
+		return countAt(o, "spec", "replicas"), free
+	case "autoscaling/v1 Scale":
+		return countAt(o, "spec", "replicas"), true
+	case "batch/v1 Job":
+		return countAt(o, "spec", "parallelism"), free
+	case "batch/v1 CronJob":
+		return countAt(o, "spec", "jobTemplate", "spec", "parallelism"), free
+	case "autoscaling/v1 HorizontalPodAutoscaler", "autoscaling/v2 HorizontalPodAutoscaler":
+		s := countAt(o, "spec", "maxReplicas")
+		if n, stated := manifest.Whole(o, "spec", minReplicas); stated {
+			s.others = map[string]int64{minReplicas: n}
+		}
+		return s, free
 	default:
 		return s, false
 	}
@@ -51,12 +68,13 @@ func scaleOf(o manifest.Object) (s scale, ok bool) {
 	return s, true
 }
 
-func replicasOf(o manifest.Object) scale {
-	n, stated := manifest.Whole(o, "spec", "replicas")
+// countAt is a number of pods that stands somewhere in an object, 1 if it states none.
+func countAt(o manifest.Object, at ...string) scale {
+	n, stated := manifest.Whole(o, at...)
 	if !stated {
 		n = 1
 	}
-	return scale{name: "replicas", pods: n}
+	return scale{name: at[len(at)-1], at: at, pods: n}
 }
 
 // stated is a scale that a workload states, as a parameter or in Knative's own words, and that no expansion set.
@@ -76,9 +94,18 @@ func stated(o manifest.Object, p *parameter.Parameter) (n int64, ok bool) {
 // are the scales that had to follow.
 func (s *scale) with(o manifest.Object, pods int64, kind string) (changed manifest.Object, lowered []string) {
 	o = runtime.DeepCopyJSON(o)
-	if s.name == "replicas" {
-		manifest.Map(o, "spec")["replicas"] = pods
-		return o, nil
+	if s.at != nil {
+		last := len(s.at) - 1
+		at := o
+		for _, key := range s.at[:last] {
+			at = within(at, key)
+		}
+		at[s.at[last]] = pods
+		if s.others[minReplicas] > pods {
+			at[minReplicas] = pods
+			lowered = append(lowered, minReplicas)
+		}
+		return o, lowered
 	}
 	text := strconv.FormatInt(pods, 10)
 	values := map[string]string{parameter.MaxScale.Name: text}
@@ -91,6 +118,6 @@ func (s *scale) with(o manifest.Object, pods int64, kind string) (changed manife
 	if kind != "" {
 		values[parameter.GPUType.Name] = kind
 	}
-	Set(o, values)
+	set(o, values, s.labelled)
 	return o, lowered
 }

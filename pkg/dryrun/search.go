@@ -41,7 +41,7 @@ func (s *Search) Fitting(ctx context.Context, refused *review.Request) review.Fi
 // policies name for it and of which more fit. what is the field that has the number; it is empty for kinds that have none.
 func (s *Search) Fits(ctx context.Context, raw *admissionv1.AdmissionRequest) (what string, fits []Fit) {
 	object, err := manifest.Decode(raw.Object.Raw)
-	if err != nil || raw.SubResource != "" || (raw.Operation != admissionv1.Create && raw.Operation != admissionv1.Update) {
+	if err != nil || (raw.SubResource != "" && raw.SubResource != "scale") || (raw.Operation != admissionv1.Create && raw.Operation != admissionv1.Update) {
 		return "", nil
 	}
 	scale, ok := scaleOf(object)

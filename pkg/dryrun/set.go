@@ -10,9 +10,11 @@ import (
 
 // Set sets parameters of a workload by their names, in place of what it states for them:
 // Knative's own annotations of its template if it is not labelled.
-func Set(o manifest.Object, values map[string]string) {
+func Set(o manifest.Object, values map[string]string) { set(o, values, Labelled(o)) }
+
+// set sets them as parameters, or as Knative's own annotations.
+func set(o manifest.Object, values map[string]string, asParameters bool) {
 	metadata, template := within(o, "metadata"), within(within(within(o, "spec"), "template"), "metadata")
-	labelled := Labelled(o)
 	for name, value := range values {
 		i := slices.IndexFunc(parameter.Table, func(p *parameter.Parameter) bool { return p.Name == name })
 		if i < 0 {
@@ -23,7 +25,7 @@ func Set(o manifest.Object, values map[string]string) {
 		for _, spelling := range knative.Spellings(native) {
 			delete(manifest.Map(template, "annotations"), spelling)
 		}
-		if labelled {
+		if asParameters {
 			within(metadata, "annotations")[key] = value
 		} else {
 			within(template, "annotations")[native] = value

@@ -75,7 +75,7 @@ spec: {limits: [{type: Container, default: {nvidia.com/gpu: 1}}]}
 	assert.Equal(t, map[string]string{
 		"StatefulSet team/set":  "spec.replicas: Forbidden: asks for 800 GPUs (8 x 100 pods); policy p allows at most 64 (bounds.gpusPerWorkload.max); replicas 3 fits",
 		"Job team/job":          "",
-		"CronJob team/cron":     "spec.jobTemplate.spec.parallelism: Forbidden: asks for 72 GPUs (8 x 9 pods); policy p allows at most 64 (bounds.gpusPerWorkload.max)",
+		"CronJob team/cron":     "spec.jobTemplate.spec.parallelism: Forbidden: asks for 72 GPUs (8 x 9 pods); policy p allows at most 64 (bounds.gpusPerWorkload.max); parallelism 8 fits",
 		"Pod team/pod":          "",
 		"Pod team/plain":        "",
 		"ReplicaSet team/rs":    "spec.replicas: Forbidden: asks for 8 GPUs (8 x 1 pod); 0 of 24 are free in budget b; what the workloads of a cluster hold is not known here",
