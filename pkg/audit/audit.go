@@ -78,6 +78,7 @@ func Run(in Listing) Report {
 		return cmp.Or(cmp.Compare(a.Policy, b.Policy), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Kind, b.Kind),
 			cmp.Compare(a.Name, b.Name), cmp.Compare(a.Bound, b.Bound))
 	})
+	c.fit(r.Findings)
 	return r
 }
 

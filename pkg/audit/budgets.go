@@ -59,7 +59,7 @@ func Budgets(in Listing, budgets []v1alpha1.GPUBudget) (found []Finding, uses []
 	for _, b := range policy.CompileBudgets(budgets).All() {
 		use, beyond := useOf(b, specs[b.Name], claimants, in.Namespaces)
 		uses = append(uses, use)
-		found = append(append(found, beyond...), c.unbounded(b, use.Holders)...)
+		found = append(append(found, beyond...), c.unbounded(b, specs[b.Name], use.Holders)...)
 	}
 	return found, uses
 }
@@ -112,14 +112,17 @@ func kindsOf(holders []v1alpha1.Holder) []KindUse {
 }
 
 // unbounded are the objects whose claim has no limit.
-func (c *indexed) unbounded(b *policy.Budget, holders []v1alpha1.Holder) (found []Finding) {
+func (c *indexed) unbounded(b *policy.Budget, spec v1alpha1.GPUBudgetSpec, holders []v1alpha1.Holder) (found []Finding) {
 	for _, h := range holders {
-		if h.Unbounded {
-			found = append(found, Finding{Policy: "GPUBudget/" + b.Name, APIVersion: c.apiVersion(h), Enforcement: v1alpha1.Enforcement(b.Enforcement), ObjectViolation: v1alpha1.ObjectViolation{
-				Namespace: h.Namespace, Kind: h.Kind, Name: h.Name, Bound: "max",
-				Message: fmt.Sprintf("asks for GPUs without a maximum of pods: its claim is unbounded and leaves nothing of budget %s to others; give it %s", b.Name, maximumOf(h.Kind)),
-			}})
+		if !h.Unbounded {
+			continue
 		}
+		f := Finding{Policy: "GPUBudget/" + b.Name, APIVersion: c.apiVersion(h), Enforcement: v1alpha1.Enforcement(b.Enforcement), ObjectViolation: v1alpha1.ObjectViolation{
+			Namespace: h.Namespace, Kind: h.Kind, Name: h.Name, Bound: "max",
+			Message: fmt.Sprintf("asks for GPUs without a maximum of pods: its claim is unbounded and leaves nothing of budget %s to others; give it %s", b.Name, maximumOf(h.Kind)),
+		}}
+		f.fits(c.fittingBeside(b, spec, h, holders))
+		found = append(found, f)
 	}
 	return found
 }

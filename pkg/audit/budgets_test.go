@@ -56,7 +56,7 @@ func TestWhoIsUnboundedAndWhatABudgetWouldLeave(t *testing.T) {
 		{Policy: "GPUBudget/shared", APIVersion: v1alpha1.GroupVersion.String(), Enforcement: v1alpha1.Warn, ObjectViolation: v1alpha1.ObjectViolation{Kind: "GPUBudget", Name: "shared", Bound: "max",
 			Message: "an unbounded number of GPUs is claimed; budget shared allows at most 512 (max)"}},
 		{Policy: "GPUBudget/shared", APIVersion: serving, Enforcement: v1alpha1.Warn, ObjectViolation: v1alpha1.ObjectViolation{Namespace: "ml", Kind: "Service", Name: "old", Bound: "max",
-			Message: "asks for GPUs without a maximum of pods: its claim is unbounded and leaves nothing of budget shared to others; give it a max-scale"}},
+			Message: "asks for GPUs without a maximum of pods: its claim is unbounded and leaves nothing of budget shared to others; give it a max-scale; max-scale 253 fits"}},
 	}, found)
 	assert.Equal(t, []audit.BudgetUse{{
 		Name: "shared", Enforcement: v1alpha1.BudgetWarn, Max: 512, Claimed: 1<<53 - 1, Unbounded: true,

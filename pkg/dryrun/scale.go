@@ -1,6 +1,7 @@
 package dryrun
 
 import (
+	"maps"
 	"strconv"
 
 	"k8s.io/apimachinery/pkg/runtime"
@@ -120,4 +121,36 @@ func (s *scale) with(o manifest.Object, pods int64, kind string) (changed manife
 	}
 	set(o, values, s.labelled)
 	return o, lowered
+}
+
+// Lower words the largest number of pods, of those below what a stored object asks for, with which fits is true of it, as
+// a refusal ends: "replicas 3 fits". It is empty if there is none, and for kinds that state no number. What is expanded
+// has the number of its parameters; anything else that of its own, as a Knative Service that was expanded has it.
+func Lower(o manifest.Object, expanded bool, fits func(changed manifest.Object) bool) string {
+	stated := o
+	if !expanded {
+		stated = withoutParameters(o)
+	}
+	s, ok := scaleOf(stated)
+	if !ok {
+		return ""
+	}
+	n := Largest(min(s.pods, mostTried), func(n int64) bool {
+		changed, _ := s.with(o, n, "")
+		return fits(changed)
+	})
+	if n < 1 {
+		return ""
+	}
+	return Sentence(s.name, []Fit{s.fit(o, n, "")})
+}
+
+// withoutParameters is an object that nothing expands. It shares its parts with the object.
+func withoutParameters(o manifest.Object) manifest.Object {
+	o = maps.Clone(o)
+	metadata := maps.Clone(manifest.Map(o, "metadata"))
+	delete(metadata, "labels")
+	delete(metadata, "annotations")
+	o["metadata"] = metadata
+	return o
 }

@@ -95,7 +95,7 @@ func TestTheCommandSaysWhatTheStatusSays(t *testing.T) {
 	t.Run("as a table", func(t *testing.T) {
 		out, _, code := audit(t, "", kubeconfig)
 		assert.Equal(t, 1, code)
-		assert.Regexp(t, `(?m)^`+name+` +gpusPerWorkload +Audit +`+ns+` +Service +gpus +asks for 8 GPUs \(2 x 4 pods\); policy `+name+` allows at most 6 \(bounds\.gpusPerWorkload\.max\)$`, out)
+		assert.Regexp(t, `(?m)^`+name+` +gpusPerWorkload +Audit +`+ns+` +Service +gpus +asks for 8 GPUs \(2 x 4 pods\); policy `+name+` allows at most 6 \(bounds\.gpusPerWorkload\.max\); max-scale 3 fits$`, out)
 		assert.Regexp(t, `^POLICY +BOUND +ENFORCEMENT +NAMESPACE +KIND +NAME +MESSAGE\n`, out)
 	})
 	file := filepath.Join(t.TempDir(), "policy.yaml")

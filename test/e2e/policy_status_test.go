@@ -111,7 +111,7 @@ func TestAPolicysStatusFollowsThePolicyAndWhatExists(t *testing.T) {
 	assert.Equal(t, &v1alpha1.Violations{Total: 1,
 		ByBound: []v1alpha1.BoundViolations{{Bound: "maxScale", Enforcement: "Deny", Count: 1}, {Bound: "minScale", Enforcement: "Clamp"}},
 		List: []v1alpha1.ObjectViolation{{Namespace: ns, Kind: "Service", Name: "before", Bound: "maxScale",
-			Message: "asks for unbounded pods (a max-scale of 0, or none, is unlimited in Knative); policy " + name + " allows at most 5 (bounds.maxScale.max)"}},
+			Message: "asks for unbounded pods (a max-scale of 0, or none, is unlimited in Knative); policy " + name + " allows at most 5 (bounds.maxScale.max); max-scale 5 fits"}},
 	}, s.Violations, "once, not its Configuration, Revision and PodAutoscaler too")
 	assert.Equal(t, "Deny, Clamp", s.Enforcement)
 	assert.Equal(t, []string{"True InForce", "False NotAvoidable"}, []string{reason(s, "Ready"), reason(s, "Advisory")})
