@@ -135,7 +135,7 @@ func (s *state) subjects(ctx context.Context, in io.Reader) ([]subject, error) {
 	}
 	var all []subject
 	for _, d := range offline.Flatten(docs) {
-		if !isService(d.Object) && !isDeployment(d.Object) {
+		if !makesPods(d.Object) {
 			continue
 		}
 		namespace := s.namespace(d.Object)
@@ -149,13 +149,14 @@ func (s *state) subjects(ctx context.Context, in io.Reader) ([]subject, error) {
 		all = append(all, subject{d.Object, old})
 	}
 	if len(all) == 0 {
-		return nil, errors.New("the manifests hold no Deployment and no Knative Service")
+		return nil, errors.New("the manifests hold nothing that makes pods")
 	}
 	return all, nil
 }
 
-func isDeployment(o manifest.Object) bool {
-	return counted.States(o, counted.DeploymentKind)
+// makesPods tells whether an object is a Knative Service, or of a kind of Kubernetes' own that has pods.
+func makesPods(o manifest.Object) bool {
+	return isService(o) || slices.ContainsFunc(counted.Kinds(), func(k counted.Kind) bool { return counted.States(o, k.GroupKind) })
 }
 
 func (s *state) namespace(o manifest.Object) string {

@@ -44,6 +44,10 @@ func TestWhySaysWhoHoldsABudgetAndWhatWouldFit(t *testing.T) {
 	assert.Regexp(t, `(?m)^  8 +Service `+namespace+`/large +\d+s\n  1 +Service `+namespace+`/small +\d+s$`, stdout)
 	stdout, _, _ = command(t, string(wanted), "why", "-f", "-", "-n", namespace, "-o", "json")
 	assert.Regexp(t, `"name": "large",\s+"gpus": 8,\s+"age": "\d+s"`, stdout, "the same as JSON")
+	const job = `{apiVersion: batch/v1, kind: Job, metadata: {name: train}, spec: {parallelism: 5, completions: 9, template: {spec: {restartPolicy: Never, containers: [{name: c, image: a, resources: {limits: {nvidia.com/gpu: 2}}}]}}}}`
+	stdout, _, _ = command(t, job, "why", "-f", "-", "-n", namespace)
+	assert.Contains(t, stdout, "spec.parallelism: Forbidden: asks for 10 GPUs (2 x 5 pods); 7 of 16 are free in budget "+name)
+	assert.Contains(t, stdout, "What would fit: parallelism 3 fits\n")
 	assert.NoError(t, create(t, namespace, service("fits", 2, 3)), "what it said is so")
 
 	stdout, stderr, code = command(t, "", "why", "ksvc/large", "-n", namespace)
