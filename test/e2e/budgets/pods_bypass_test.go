@@ -5,6 +5,7 @@ package budgets
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -96,6 +97,10 @@ func TestNoKindThatMakesPodsGoesPastABudget(t *testing.T) {
 	}
 	for _, resource := range []string{"statefulsets", "deployments", "replicasets"} {
 		assert.ErrorContains(t, scale(resource, 4), "2 of 16 are free", resource)
+	}
+	for resource, fits := range map[string]string{"statefulsets": "replicas 3 fits", "deployments": "replicas 3 fits", "replicasets": "replicas 2 fits"} {
+		// It takes what time a refusal has, and comes with a later one where that is short.
+		harness.Eventually(t, "what would fit of "+resource, func() bool { return strings.Contains(fmt.Sprint(scale(resource, 4)), fits) })
 	}
 	assert.ErrorContains(t, createAny(t, namespace, `{apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, metadata: {name: h}, spec: {scaleTargetRef: {apiVersion: apps/v1, kind: StatefulSet, name: set}, maxReplicas: 4}}`),
 		"spec.maxReplicas: Forbidden: asks for 8 GPUs (2 x 4 pods)")
