@@ -76,6 +76,27 @@ func TestAReplicationControllerWithAnotherSelector(t *testing.T) {
 		s.control()
 		assert.EqualValues(t, 6, s.held(allTypes))
 	})
+	t.Run("does not let go of a pod that it selects, as its controller saw it before", func(t *testing.T) {
+		s := newControlled(t, 6)
+		s.control()
+		label := func(app, tier string) bool {
+			defer s.flush()
+			return s.update(tenant, workload.PodKind, "", s.any(workload.PodKind), func(o manifest.Object) {
+				manifest.Map(o, "metadata")["labels"] = manifest.Object{"app": app, "tier": tier}
+			})
+		}
+		require.True(t, label("x", "w"))
+		require.True(t, s.selects("x", func(spec manifest.Object) {
+			spec["selector"], manifest.Map(spec, "template", "metadata")["labels"] = manifest.Object{"tier": "w"}, manifest.Object{"app": "x", "tier": "w"}
+		}))
+		require.True(t, label("z", "w"))
+		late := clonedObject(s.any(workload.ReplicationControllerKind))
+		manifest.Map(late, "spec")["selector"] = manifest.Object{"app": "x"}
+		s.claim("system:serviceaccount:kube-system:replication-controller", workload.ReplicationControllerKind, workload.PodKind, late, nil)
+		assert.False(t, label("z", "v"), "then nobody would adopt it")
+		s.control()
+		assert.EqualValues(t, 6, s.held(allTypes))
+	})
 	t.Run("has other pods beside what its template had", func(t *testing.T) {
 		s := newControlled(t, 6)
 		s.control()

@@ -193,10 +193,16 @@ func (r *Request) movedClaims(w World, d workload.Usage) []Claim {
 		manifest.Equal(manifest.At(r.old, "metadata", "labels"), manifest.At(r.object, "metadata", "labels")):
 		return nil
 	}
-	if r.byKubernetes() && r.related.owner == nil && !r.related.orphaned && !r.related.letGo {
+	if r.byKubernetes() && r.related.owner == nil && !r.related.orphaned && !r.related.letGo && !r.selectsStill() {
 		return nil
 	}
 	return []Claim{c}
+}
+
+// selectsStill tells whether a Pod is taken from a ReplicationController that goes on and selects it: its controller goes
+// by a selector that it had before, so that nobody was charged for the Pod.
+func (r *Request) selectsStill() bool {
+	return workload.KindOf(r.related.oldOwner) == workload.ReplicationControllerKind && manifest.Text(r.related.oldOwner, "metadata", "deletionTimestamp") == ""
 }
 
 // statusClaims refuse, where a budget counts them, that somebody says of GPUs that they are not used any
