@@ -36,6 +36,8 @@ func TestWhatMayYetComeRaisesNoEntry(t *testing.T) {
 	idle := `status: {conditions: [{type: Active, status: "False"}]}`
 	earlier := sub(revisionText, "svc-00002", "svc-00001", "uid: r2", "uid: r1", "status: {}", idle)
 	forged := sub(serviceText, "latestCreatedRevisionName: svc-00002", "latestCreatedRevisionName: svc-00002, traffic: [{revisionName: svc-00001, percent: 100}]")
+	orphaned := func(text string) string { return sub(text, "ownerReferences: [", "former: [") }
+	smaller := []string{`max-scale: "4"`, `max-scale: "1"`}
 	type amounts struct{ kept, raised int64 }
 	for name, c := range map[string]struct {
 		objects []string
@@ -54,6 +56,9 @@ func TestWhatMayYetComeRaisesNoEntry(t *testing.T) {
 		"a template of claims that is made anew while":         {[]string{templateOf("t", 4), claiming(sub(targetText, "kind: Deployment", "kind: StatefulSet", "replicas: 1", "replicas: 3"))}, amounts{12, 0}},
 		"a ReplicaSet whose Deployment is gone":                {[]string{sub(setText, "replicas: 1", "replicas: 3"), podText}, amounts{24, 8}},
 		"a Revision whose Configuration is gone":               {[]string{revisionText}, amounts{8, 0}},
+		"a Revision that was taken from its Configuration":     {[]string{orphaned(revisionText)}, amounts{8, 0}},
+		"whose Deployment its controller scales":               {[]string{orphaned(revisionText), podsText}, amounts{8, 0}},
+		"the latest Revision, of a larger template before":     {append([]string{sub(serviceText, smaller...), sub(configurationText, smaller...)}, family[2:]...), amounts{10, 2}},
 		"by a Deployment":                                      {[]string{templateOf("t", 4), claiming(sub(targetText, "replicas: 1", "replicas: 3")), claiming(setText)}, amounts{12, 0}},
 		"by a pod":                                             {[]string{templateOf("t", 4), claiming(sub(podText, "controller: true", "controller: false"))}, amounts{4, 0}},
 		"claims that were made of one":                         {[]string{templateOf("t", 4), claiming(targetText), claiming(setText), claiming(podText), claimOf("c", madeFor("00000000-0000-4000-8000-000000000013", "pod-claim-name", "g"), 2)}, amounts{4, 2}},

@@ -34,8 +34,9 @@ type owner struct {
 	// superseded is whether a Revision's claim hangs on what statuses say of it, and replaced whether it is
 	// the overlap of what replaced it.
 	superseded, replaced bool
-	// gone is whether the Configuration that a Revision states is.
-	gone bool
+	// apart is whether a Revision counts by itself though it was part of something else when it was admitted, which
+	// has a claim of its own: what its pods hold is all that raises its entry.
+	apart bool
 }
 
 func newOwner(i *cluster.Item, o manifest.Object, kind string, template workload.Usage) *owner {
@@ -147,16 +148,15 @@ func (c *counter) revisionsByThemselves() {
 		switch {
 		case of == nil && isDeleted(r) && !runs[item.UID]:
 			mine.claimant = c.add(item, "Revision", keyOf(item), nil) // Knative makes no pods for it any more
-		case of == nil && item.Controller != "":
-			// Its Service was charged with it, for what others had not.
-			mine.gone, mine.claimant = true, c.addAsked(item, "Revision", keyOf(item), d.Parts, nil)
 		case of == nil:
-			mine.claimant = c.add(item, "Revision", keyOf(item), d.Parts)
+			// Its Service was charged with it, for what others had not, or with nothing, if it was superseded and had
+			// no pods. One that somebody wrote has the entry that it was charged with.
+			mine.apart, mine.claimant = true, c.addAsked(item, "Revision", keyOf(item), d.Parts, nil)
 		case of.names[item.Name]: // its Service's traffic names it
 		case latest && d.WithinGPUs(&of.template):
 			*of.merged = item.Name
-		case latest:
-			mine.claimant = c.add(item, "Revision", keyOf(item), d.Parts)
+		case latest: // of an earlier template, or by a status only
+			mine.apart, mine.claimant = true, c.addAsked(item, "Revision", keyOf(item), d.Parts, nil)
 		case workload.AtZero(r) && !c.routed[nameOf(item)]:
 			mine.empty = true // but for what its Deployment says
 		case d.Class != parameter.KPA || !c.w.Knative.ScaleToZero():
@@ -273,9 +273,8 @@ func (c *counter) ofRevision(found *holder, o manifest.Object) bool {
 	d = c.holders.deployment(found, r.template.PeakPods, nil)
 	claimed := workload.SaturatingMul(r.template.GPUs.PerPod, r.template.PeakPods)
 	claimant := &c.claimants[r.claimant]
-	if r.gone {
-		asked := c.holders.asked(found, 0)
-		claimant.plus(beyond(d, claimed), d.Overlap, Asked{asked.Parts, asked.Overlap})
+	if r.apart {
+		claimant.plus(beyond(d, claimed), d.Overlap, Asked{Parts: c.holders.seen(found)})
 		return true
 	}
 	if r.superseded {

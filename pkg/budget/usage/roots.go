@@ -281,5 +281,14 @@ func (h *holders) asked(found *holder, peak int64) workload.Usage {
 	return workload.DeploymentUsage(found.read(), workload.Controlled{Pods: held, Autoscaled: peak}, gpus)
 }
 
+// seen is what the pods of an object hold.
+func (h *holders) seen(found *holder) []workload.Part {
+	_, held := h.counting(found, true)
+	if all := held.All(); all.GPUs > 0 {
+		return []workload.Part{all}
+	}
+	return nil
+}
+
 // empty tells whether nothing belongs to an object.
 func (h *holder) empty() bool { return h == nil || (len(h.sets) == 0 && h.pods.Pods == 0) }
