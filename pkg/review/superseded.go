@@ -144,12 +144,17 @@ func revisionOf(configuration manifest.Object) string {
 // live Configuration tells by its generation, which nobody can write, even before a status does, if it has
 // the stored template already; the status of the object only does where there is nothing to ask.
 func (r *Request) latestMade(ctx context.Context, w World) (string, error) {
-	latest := expand.LatestRevision(r.old)
 	configuration, err := r.live(w).get(ctx, ConfigurationKind, manifest.Text(r.old, "metadata", "name"))
-	if configuration != nil && (latest != "" || expand.SameTemplate(r.old, configuration)) {
-		latest = revisionOf(configuration)
+	return LatestMade(r.old, configuration), err
+}
+
+// LatestMade is the revision that the template of a stored object made, given its Configuration, nil for none.
+func LatestMade(o, configuration manifest.Object) string {
+	latest := expand.LatestRevision(o)
+	if configuration != nil && (latest != "" || expand.SameTemplate(o, configuration)) {
+		return revisionOf(configuration)
 	}
-	return latest, err
+	return latest
 }
 
 // had is the stored object as an update is compared with it: without the revisions that only its status

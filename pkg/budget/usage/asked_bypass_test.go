@@ -38,6 +38,7 @@ func TestWhatMayYetComeRaisesNoEntry(t *testing.T) {
 	forged := sub(serviceText, "latestCreatedRevisionName: svc-00002", "latestCreatedRevisionName: svc-00002, traffic: [{revisionName: svc-00001, percent: 100}]")
 	orphaned := func(text string) string { return sub(text, "ownerReferences: [", "former: [") }
 	smaller := []string{`max-scale: "4"`, `max-scale: "1"`}
+	routed := sub(serviceText, "spec: {template", "spec: {traffic: [{revisionName: svc-00002, percent: 100}], template")
 	type amounts struct{ kept, raised int64 }
 	for name, c := range map[string]struct {
 		objects []string
@@ -59,6 +60,8 @@ func TestWhatMayYetComeRaisesNoEntry(t *testing.T) {
 		"a Revision that was taken from its Configuration":     {[]string{orphaned(revisionText)}, amounts{8, 0}},
 		"whose Deployment its controller scales":               {[]string{orphaned(revisionText), podsText}, amounts{8, 0}},
 		"the latest Revision, of a larger template before":     {append([]string{sub(serviceText, smaller...), sub(configurationText, smaller...)}, family[2:]...), amounts{10, 2}},
+		"traffic to what the template made, not observed yet":  {append([]string{sub(routed, "observedGeneration: 2", "observedGeneration: 1")}, family[1:]...), amounts{8, 8}},
+		"and while a status says that it made another":         {append([]string{sub(routed, "RevisionName: svc-00002", "RevisionName: svc-00009")}, family[1:]...), amounts{8, 8}},
 		"by a Deployment":                                      {[]string{templateOf("t", 4), claiming(sub(targetText, "replicas: 1", "replicas: 3")), claiming(setText)}, amounts{12, 0}},
 		"by a pod":                                             {[]string{templateOf("t", 4), claiming(sub(podText, "controller: true", "controller: false"))}, amounts{4, 0}},
 		"claims that were made of one":                         {[]string{templateOf("t", 4), claiming(targetText), claiming(setText), claiming(podText), claimOf("c", madeFor("00000000-0000-4000-8000-000000000013", "pod-claim-name", "g"), 2)}, amounts{4, 2}},

@@ -112,10 +112,10 @@ func TestOneRevisionIsTheLatest(t *testing.T) {
 			[]string{routed("name: svc-two, ", both, "svc-two"), configuration("svc-two"), revision("svc-one", "r1", "1", ""), revision("svc-two", "r2", "2", "")}, sums{gpus: 4 + 8}},
 		"a status that calls an earlier revision the latest hides neither": {
 			[]string{routed("", `{revisionName: svc-one, tag: a}, {latestRevision: true, percent: 100}`, "svc-one"), configuration("svc-two"), revision("svc-one", "r1", "2", ""), revision("svc-two", "r2", "2", "")},
-			sums{8, 8}},
+			sums{gpus: 16}},
 		"nor does one that says that the other has no pods": {
 			[]string{routed("", `{revisionName: svc-one, tag: a}, {latestRevision: true, percent: 100}`, "svc-one"), configuration("svc-two"), revision("svc-one", "r1", "2", ""),
-				revision("svc-two", "r2", "2", `conditions: [{type: Active, status: "False"}]`), sub(podsText, "svc-00002", "svc-two")}, sums{gpus: 8 + 6}},
+				revision("svc-two", "r2", "2", `conditions: [{type: Active, status: "False"}]`), sub(podsText, "svc-00002", "svc-two")}, sums{gpus: 16}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			assert.Equal(t, map[string]sums{"Service svc": test.want}, counted(All(world(), objects(t, test.objects...))))

@@ -21,7 +21,7 @@ import (
 func All(w review.World, o *cluster.Objects) []Claimant {
 	w.Policies = w.Policies.WithClaims(o.Claims())
 	c := &counter{w: w, gpus: w.Policies.GPUResources(), objects: o, byUID: map[string]*owner{}, revisions: index(o.Revisions), routed: map[name]bool{},
-		configurationUID: map[name]string{}, earlier: map[int][]workload.Part{}, seen: map[int][]workload.Part{}}
+		configurationsByName: index(o.Configurations), earlier: map[int][]workload.Part{}, seen: map[int][]workload.Part{}}
 	c.holders = newHolders(o, c.gpus, w.Policies.Operators())
 	for _, items := range [][]cluster.Item{o.Services, o.Routes} {
 		for i := range items {
@@ -70,10 +70,9 @@ type counter struct {
 	objects   *cluster.Objects
 	claimants []Claimant
 
-	byUID     map[string]*owner
-	revisions map[name]*cluster.Item
-	// configurationUID are the UIDs of Configurations.
-	configurationUID map[name]string
+	byUID                map[string]*owner
+	revisions            map[name]*cluster.Item
+	configurationsByName map[name]*cluster.Item
 	// routed are the revisions that traffic of any Service or Route goes to, or goes to
 	// without naming them once it is sent to a Configuration: without pods now, they get
 	// them back at the next request.

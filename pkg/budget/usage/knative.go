@@ -7,7 +7,6 @@ import (
 	"knative.dev/pkg/kmeta"
 
 	"github.com/kubetorch/webhook/pkg/cluster"
-	"github.com/kubetorch/webhook/pkg/expand"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/parameter"
 	"github.com/kubetorch/webhook/pkg/review"
@@ -69,16 +68,14 @@ func (c *counter) known(i *cluster.Item, o manifest.Object, wanted func(*cluster
 }
 
 func (c *counter) services() {
-	for i := range c.objects.Configurations {
-		configuration := &c.objects.Configurations[i]
-		c.configurationUID[nameOf(configuration)] = configuration.UID
-	}
 	for i := range c.objects.Services {
 		item := &c.objects.Services[i]
 		s := item.Object()
-		controller := c.configurationUID[nameOf(item)]
-		own := c.known(item, s, func(r *cluster.Item) bool { return controller != "" && r.Controller == controller })
-		d := workload.ServiceUsage(s, expand.LatestRevision(s), c.w.Knative, c.gpus, own)
+		configuration := c.configurationsByName[nameOf(item)]
+		own := c.known(item, s, func(r *cluster.Item) bool {
+			return configuration != nil && configuration.UID != "" && r.Controller == configuration.UID
+		})
+		d := workload.ServiceUsage(s, latestOf(s, configuration), c.w.Knative, c.gpus, own)
 		// What its traffic names of others' revisions counts where it belongs, and what
 		// is not there does not count.
 		d.Parts = slices.DeleteFunc(d.Parts, func(p workload.Part) bool { return p.Revision != "" && own[p.Revision] == nil })
@@ -93,6 +90,16 @@ func (c *counter) services() {
 		o.claimant = c.addAsked(item, "Service", review.ServiceKey(s), d.Parts, askedOf(s, d.Parts))
 		c.byUID[item.UID] = o
 	}
+}
+
+// latestOf is the revision that a Service's template made. Its Configuration tells by its generation, which nobody can
+// write, also while the Service's status, which a tenant may write, does not tell.
+func latestOf(service manifest.Object, configuration *cluster.Item) string {
+	var made manifest.Object
+	if configuration != nil {
+		made = configuration.Object()
+	}
+	return review.LatestMade(service, made)
 }
 
 // askedOf are the parts of a Service's claim without those of revisions that only its status names, which

@@ -83,3 +83,35 @@ func TestARevisionThatLeftItsServiceGetsNoPodsWithoutRoom(t *testing.T) {
 	s.maybeLive(24)
 	s.rests()
 }
+
+// While Knative has not seen the latest change of a Service, its status does not tell which revision the template made,
+// and the one that traffic names was counted beside the template: what that left in the ledger was room for another.
+func TestWhatTheTemplateMadeIsCountedOnceWhileTheServiceChanges(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, 24, strict)
+	s.apply(s.tenant, knativeService("a", 8, 1, ""))
+	s.makeReady("a")
+	s.awaitLive(8)
+	require.NoError(t, s.patch(services, "a", `{spec: {template: {metadata: {annotations: {e2e.kubetorch.com/version: "2"}}}}}`))
+	s.makeReady("a")
+	s.idle("a-00001")
+	s.awaitLive(8)
+	s.awaitUsed(8)
+	require.NoError(t, s.patch(services, "a", `{spec: {traffic: [{revisionName: a-00002, percent: 100}]}}`))
+	s.apply(s.tenant, deployment("b", 8, 2))
+	s.awaitLive(24)
+	s.awaitUsed(24)
+	for i := range 100 {
+		_ = s.patch(services, "a", fmt.Sprintf(`{spec: {traffic: [{revisionName: a-00002, percent: 100, tag: t%d}]}}`, i))
+		if b := s.status(); b.Status.Used > s.max {
+			break
+		}
+	}
+	err := s.patch(services, "a", `{spec: {traffic: [{revisionName: a-00001, tag: old, percent: 0}, {revisionName: a-00002, percent: 100}]}}`)
+	s.refused(err, "8 more GPUs by an old revision")
+	if err == nil {
+		require.NoError(t, s.autoscale("a-00001", 1)) // as it is asked for
+		s.maybeLive(24)
+	}
+	s.rests()
+}
