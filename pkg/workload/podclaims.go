@@ -170,12 +170,19 @@ func (c *ClaimIndex) Left(pods []manifest.Object) (left []manifest.Object) {
 	}
 	for _, uid := range slices.Sorted(maps.Keys(c.made)) {
 		for _, claim := range c.made[uid] {
-			if !c.PartOf(claim, byUID[uid]) && (!deleting(claim) || usedByOthers(claim, uid)) {
+			if !c.PartOf(claim, byUID[uid]) && !Waits(claim) {
 				left = append(left, claim)
 			}
 		}
 	}
 	return left
+}
+
+// Waits tells whether a ResourceClaim that is part of no pod only waits to be gone, for whatever finalizer: it is being
+// deleted, so that no pod gets its devices any more, and none but the one that it was made for has them.
+func Waits(claim manifest.Object) bool {
+	ref, _ := Owner(claim)
+	return deleting(claim) && !usedByOthers(claim, ref.UID)
 }
 
 // usedByOthers tells whether a ResourceClaim is reserved for anything else than the pod of a UID.

@@ -31,6 +31,7 @@ func claimsPod(metadata, claims, status string) string {
 
 // TestWhatResourceClaimsHold is a count of what is stored, whoever wrote it.
 func TestWhatResourceClaimsHold(t *testing.T) {
+	const gone = `, deletionTimestamp: "2026-01-01T00:00:00Z"`
 	const ofTemplate, shared = "{name: g, resourceClaimTemplateName: t}", "{name: g, resourceClaimName: mine}"
 	job := strings.Replace(plain("batch/v1", "Job", byItself("j", "j"), "parallelism: 3, ", "0"), "spec: {containers", "spec: {resourceClaims: ["+ofTemplate+"], containers", 1)
 	jobPod := func(name string) string {
@@ -51,6 +52,9 @@ func TestWhatResourceClaimsHold(t *testing.T) {
 		"made by hand, whoever names it":               {[]string{claimOf("mine", "", 4), claimsPod(byItself("p", "p"), shared, ""), claimsPod(byItself("q", "q"), shared, "")}, map[string]sums{"ResourceClaim mine": {gpus: 4}}},
 		"of a pod that has ended":                      {[]string{templateOf("t", 2), strings.Replace(bare, "Running", "Succeeded", 1), claimOf("p-g", madeFor("p", "pod-claim-name", "g"), 2)}, map[string]sums{"ResourceClaim p-g": {gpus: 2}}},
 		"of a pod that is gone":                        {[]string{claimOf("p-g", madeFor("p", "pod-claim-name", "g"), 2)}, map[string]sums{"ResourceClaim p-g": {gpus: 2}}},
+		"of one that is gone, for a finalizer":         {[]string{claimOf("p-g", gone+madeFor("p", "pod-claim-name", "g"), 2)}, map[string]sums{}},
+		"that another pod uses still":                  {[]string{strings.Replace(claimOf("p-g", gone+madeFor("p", "pod-claim-name", "g"), 2), "allocation: {}", "reservedFor: [{resource: pods, name: q, uid: q}]", 1)}, map[string]sums{"ResourceClaim p-g": {gpus: 2}}},
+		"made by hand, that waits for a finalizer":     {[]string{claimOf("mine", gone, 4)}, map[string]sums{}},
 		"a second one that says it is the pod's":       {[]string{templateOf("t", 2), bare, claimOf("p-g", madeFor("p", "pod-claim-name", "g"), 2), claimOf("p-h", madeFor("p", "pod-claim-name", "g"), 3)}, map[string]sums{"Pod p": {gpus: 2}, "ResourceClaim p-h": {gpus: 3}}},
 		"one for a claim that the pod has not":         {[]string{templateOf("t", 2), bare, claimOf("p-h", madeFor("p", "pod-claim-name", "h"), 3)}, map[string]sums{"Pod p": {gpus: 2}, "ResourceClaim p-h": {gpus: 3}}},
 		"one for a pod that names its claim itself":    {[]string{claimsPod(byItself("p", "p"), shared, ""), claimOf("mine", madeFor("p", "pod-claim-name", "g"), 3)}, map[string]sums{"ResourceClaim mine": {gpus: 3}}},

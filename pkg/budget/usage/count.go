@@ -140,7 +140,8 @@ func (c *counter) plan(item *cluster.Item, o, live manifest.Object) {
 	}
 }
 
-// resourceClaims counts those that are not counted with a pod: made by hand, or left by a pod that has ended.
+// resourceClaims counts those that are not counted with a pod: made by hand, or left by a pod that has ended. Those
+// that only wait to be gone hold nothing, however often a tenant has others made.
 func (c *counter) resourceClaims() {
 	pods := make(map[string]*cluster.Item, len(c.objects.ResourceClaims))
 	for i := range c.objects.ResourceClaims {
@@ -155,7 +156,7 @@ func (c *counter) resourceClaims() {
 	for i := range c.objects.ResourceClaims {
 		item := &c.objects.ResourceClaims[i]
 		claim := item.Object()
-		if pod := pods[item.Controller]; pod != nil && c.gpus.Claims().PartOf(claim, pod.Object()) {
+		if pod := pods[item.Controller]; pod != nil && c.gpus.Claims().PartOf(claim, pod.Object()) || workload.Waits(claim) {
 			continue
 		}
 		if u := workload.ClaimUsage(claim, c.gpus); len(u.Parts) > 0 {
