@@ -12,6 +12,9 @@ LDFLAGS     := -X github.com/kubetorch/webhook/pkg/version.version=$(VERSION)
 SOURCES     := go.mod go.sum $(shell find cmd pkg -name '*.go' 2>/dev/null)
 CONTROLPLANE := $(GO) run ./test/controlplane/cmd
 
+# All programs are built with the same flags, so that what they share is compiled once.
+export CGO_ENABLED := 0
+
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -115,7 +118,7 @@ build: $(BIN) ## Build bin/kubetorch-webhook
 $(BIN): $(SOURCES)
 	@echo "== building $(BIN): a minute or two at first"
 	@mkdir -p bin
-	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o $(BIN) ./cmd/webhook
+	@$(GO) build -ldflags "$(LDFLAGS)" -o $(BIN) ./cmd/webhook
 
 # What an image is made of: programs without symbols, for each platform, and the moment of the
 # commit, so that the same commit gives the same bytes on every machine.
@@ -133,7 +136,7 @@ ANNOTATIONS  := title=kubetorch-webhook licenses=Apache-2.0 vendor=kubetorch ver
 image: ## Build the image as an OCI layout in dist/image, without a container engine; its SBOM and licences in dist
 	@echo "== building the image $(IMAGE):$(VERSION) for $(PLATFORMS): a minute or two for each platform at first"
 	@for platform in $(PLATFORMS); do \
-	  CGO_ENABLED=0 GOOS=$${platform%/*} GOARCH=$${platform#*/} $(GO) build -trimpath -buildvcs=false \
+	  GOOS=$${platform%/*} GOARCH=$${platform#*/} $(GO) build -trimpath -buildvcs=false \
 	    -ldflags "$(IMAGELDFLAGS)" -o $(IMAGES)/$$platform/kubetorch-webhook ./cmd/webhook; \
 	done
 	@mkdir -p dist

@@ -10,24 +10,27 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/kubetorch/webhook/test/controlplane/internal/filelock"
 )
 
-// builder builds the missing entries of the cache, one at a time.
+// builder builds the missing entries of the cache.
 type builder struct {
 	log io.Writer
 	// scratch is a folder of its own inside the cache, so that finished
 	// entries can be moved into place by renaming.
 	scratch string
-	// fetched holds the tool modules whose dependencies are downloaded.
-	fetched map[string]bool
-	// modfiles holds the -modfile to build each tool module with.
-	modfiles map[string]string
 }
+
+// modulesAtOnce is how many modules' programs are built side by side: while one is linked, which takes one core,
+// another is compiled.
+const modulesAtOnce = 2
 
 // buildMissing builds the entries that do not exist. A lock keeps other
 // processes from building at the same time; an interrupted build leaves only
@@ -49,10 +52,7 @@ func buildMissing(ctx context.Context, log io.Writer, root string, entries []cac
 	}
 	defer unlock()
 
-	b := &builder{
-		log: &lockedWriter{w: log}, scratch: filepath.Join(cache, "build"),
-		fetched: map[string]bool{}, modfiles: map[string]string{},
-	}
+	b := &builder{log: &lockedWriter{w: log}, scratch: filepath.Join(cache, "build")}
 	if err := os.RemoveAll(b.scratch); err != nil {
 		return fmt.Errorf("removing an interrupted build: %w", err)
 	}
@@ -68,23 +68,47 @@ func buildMissing(ctx context.Context, log io.Writer, root string, entries []cac
 		}
 	}
 	announce(b.log, missing)
+	building, ctx := errgroup.WithContext(ctx)
+	building.SetLimit(modulesAtOnce)
+	for _, dir := range modulesOf(missing) {
+		building.Go(func() error { return b.buildModule(ctx, dir, missing) })
+	}
+	return building.Wait()
+}
+
+// modulesOf are the folders of the modules that pin entries, in their order.
+func modulesOf(entries []cacheEntry) []string {
+	var dirs []string
+	for _, e := range entries {
+		if !slices.Contains(dirs, e.modDir) {
+			dirs = append(dirs, e.modDir)
+		}
+	}
+	return dirs
+}
+
+// buildModule builds those of the missing entries that one module pins.
+func (b *builder) buildModule(ctx context.Context, dir string, missing []cacheEntry) error {
+	first := slices.IndexFunc(missing, func(e cacheEntry) bool { return e.modDir == dir })
+	modfile, err := b.fetch(ctx, missing[first], missing)
+	if err != nil {
+		return err
+	}
 	for i, e := range missing {
-		if err := b.fetch(ctx, e, missing); err != nil {
-			return err
+		if e.modDir != dir {
+			continue
 		}
 		position := fmt.Sprintf("[%d/%d] %s %s", i+1, len(missing), e.name, e.version)
-		if err := b.build(ctx, e, position); err != nil {
+		if err := b.build(ctx, e, modfile, position); err != nil {
 			return fmt.Errorf("building %s: %w", e.name, err)
 		}
 	}
 	return nil
 }
 
-// fetch downloads the modules that the missing tools of e's tool module need.
-func (b *builder) fetch(ctx context.Context, e cacheEntry, missing []cacheEntry) error {
-	if b.fetched[e.modDir] {
-		return nil
-	}
+// fetch downloads the modules that the missing tools of e's tool module need, and returns the -modfile to build them
+// with, "" for the module's own.
+func (b *builder) fetch(ctx context.Context, e cacheEntry, missing []cacheEntry) (modfile string, err error) {
 	fmt.Fprintf(b.log, "downloading the Go modules of the %s tools\n", path.Base(e.pinnedIn))
 	start, count := time.Now(), 0
 	progress := func(line string) bool {
@@ -100,18 +124,16 @@ func (b *builder) fetch(ctx context.Context, e cacheEntry, missing []cacheEntry)
 	if e.pinnedIn == knativeModule || e.pinnedIn == servingModule {
 		download := append([]string{"mod", "download"}, manifestModules()...)
 		if err := b.goCommand(ctx, e.modDir, io.Discard, progress, download...); err != nil {
-			return fmt.Errorf("downloading modules: %w", err)
+			return "", fmt.Errorf("downloading modules: %w", err)
 		}
 	}
 	if e.tags != "" {
 		args = append(args, "-tags", e.tags)
 	}
 	if e.pinnedIn == knativeModule {
-		modfile, err := b.patchKnative(ctx, e.modDir)
-		if err != nil {
-			return fmt.Errorf("preparing Knative's sources: %w", err)
+		if modfile, err = b.patchKnative(ctx, e.modDir); err != nil {
+			return "", fmt.Errorf("preparing Knative's sources: %w", err)
 		}
-		b.modfiles[e.modDir] = modfile
 		args = append(args, "-modfile="+modfile)
 	}
 	for _, m := range missing {
@@ -120,15 +142,14 @@ func (b *builder) fetch(ctx context.Context, e cacheEntry, missing []cacheEntry)
 		}
 	}
 	if err := b.goCommand(ctx, e.modDir, io.Discard, progress, args...); err != nil {
-		return fmt.Errorf("downloading modules: %w", err)
+		return "", fmt.Errorf("downloading modules: %w", err)
 	}
 	fmt.Fprintf(b.log, "downloaded %d Go modules in %s\n", count, seconds(time.Since(start)))
-	b.fetched[e.modDir] = true
-	return nil
+	return modfile, nil
 }
 
 // build makes one cache entry in the scratch folder and moves it into place.
-func (b *builder) build(ctx context.Context, e cacheEntry, position string) error {
+func (b *builder) build(ctx context.Context, e cacheEntry, modfile, position string) error {
 	start := time.Now()
 	fmt.Fprintf(b.log, "%s: building\n", position)
 	defer everyInterval(30*time.Second, func() {
@@ -153,11 +174,11 @@ func (b *builder) build(ctx context.Context, e cacheEntry, position string) erro
 			return err
 		}
 	} else {
-		args := []string{"build", "-mod=readonly", "-buildvcs=false", "-trimpath", "-ldflags", e.ldflags()}
+		args := []string{"build", "-mod=readonly", "-buildvcs=false", "-ldflags", e.ldflags()}
 		if e.tags != "" {
 			args = append(args, "-tags", e.tags)
 		}
-		if modfile := b.modfiles[e.modDir]; modfile != "" {
+		if modfile != "" {
 			args = append(args, "-modfile="+modfile)
 		}
 		args = append(args, "-o", filepath.Join(out, e.name), e.pkg)
