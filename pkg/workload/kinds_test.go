@@ -304,3 +304,14 @@ func TestDevicesThatALimitRangeGives(t *testing.T) {
 		})
 	}
 }
+
+// The controller of HorizontalPodAutoscalers takes the kind of a target in lower case too, and in no other case.
+func TestTheKindOfATargetMayBeInLowerCase(t *testing.T) {
+	of := func(apiVersion, kind string) workload.Target {
+		return workload.AutoscalerTarget(manifest.Object{"spec": manifest.Object{"scaleTargetRef": manifest.Object{"apiVersion": apiVersion, "kind": kind, "name": "a"}}})
+	}
+	assert.Equal(t, workload.Target{GroupKind: workload.DeploymentKind, Name: "a"}, of("apps/v1", "deployment"))
+	assert.Equal(t, workload.Target{GroupKind: workload.ReplicationControllerKind, Name: "a"}, of("v1", "replicationcontroller"))
+	assert.Equal(t, "LeaderWorkerSet", of("leaderworkerset.x-k8s.io/v1", "leaderworkerset").Kind)
+	assert.Equal(t, "DEPLOYMENT", of("apps/v1", "DEPLOYMENT").Kind)
+}
