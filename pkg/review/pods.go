@@ -219,7 +219,7 @@ func (r *Request) statusClaims(w World) []Claim {
 	case r.forgesExtended():
 		why = field.Forbidden(status.Child("extendedResourceClaimStatus"),
 			"only the scheduler may say which ResourceClaim holds the devices of a pod's extended resources; leave it as it is")
-	case now.Claim >= was.Claim && !moreSucceeded(r.old, r.object):
+	case r.of == workload.PodKind && now.Claim >= was.Claim, now.Claim == was.Claim && !otherSucceeded(r.old, r.object):
 		return nil
 	case r.of == workload.PodKind:
 		why = field.Forbidden(status.Child("phase"), "only the node of a pod with GPUs, and the garbage collector of pods, may say that it has ended; delete the pod")
@@ -238,12 +238,13 @@ func (r *Request) forgesExtended() bool {
 		!manifest.Equal(now, manifest.At(r.old, "status", key))
 }
 
-// moreSucceeded tells whether more pods of a Job have succeeded than before.
-func moreSucceeded(old, now manifest.Object) bool {
+// otherSucceeded tells whether another number of pods of a Job have succeeded than before: fewer would have a count find
+// that more are yet to come, for which nobody found room.
+func otherSucceeded(old, now manifest.Object) bool {
 	was, _ := manifest.Whole(old, "status", "succeeded")
 	is, _ := manifest.Whole(now, "status", "succeeded")
 	managedBy := manifest.Text(now, "spec", "managedBy")
-	return is > was && (managedBy == "" || managedBy == ownJobs)
+	return is != was && (managedBy == "" || managedBy == ownJobs)
 }
 
 // knowsStatus tells whether a status is told by who sees it: of a pod its node and the collector of those

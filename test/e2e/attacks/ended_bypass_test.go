@@ -3,6 +3,7 @@
 package attacks
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -55,4 +56,30 @@ func TestOnlyTheJobControllerSaysThatAJobHasEnded(t *testing.T) {
 	assert.EqualValues(t, 16, s.status().Status.Used, "its pods run")
 	s.refused(s.try(deployment("b", 8, 1)), "8 GPUs beside the 16 that run")
 	s.holds(0)
+}
+
+// A status says that less of a Job has succeeded than has, so that a count finds more pods that are yet to come.
+func TestOnlyTheJobControllerSaysThatLessOfAJobHasSucceeded(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, 24, strict)
+	s.apply(s.tenant, strings.Replace(workload("batch/v1", "Job", "a", 8, 3, ""), "parallelism: 3", "completionMode: Indexed, parallelism: 3", 1))
+	s.awaitLive(24)
+	node := as(t, "system:node:gpu-0", "system:nodes", "system:authenticated")
+	s.allow("system:node:gpu-0") // there is no authorizer of nodes here
+	harness.Eventually(t, "the node's rights", func() bool {
+		_, err := node.Resource(podResource).Namespace(s.namespace).List(t.Context(), metav1.ListOptions{})
+		return err == nil
+	})
+	for _, pod := range s.list(podResource)[:2] {
+		require.NoError(t, s.patchAs(node, podResource, pod.GetName(), `{status: {phase: Succeeded}}`, "status"))
+	}
+	s.awaitUsed(8)
+	s.apply(s.tenant, deployment("b", 8, 2))
+	s.awaitLive(24)
+	s.awaitUsed(24)
+	for range 3 {
+		assert.Error(t, s.patch(jobs, "a", `{status: {succeeded: 0, completedIndexes: null}}`, "status"))
+		s.maybeLive(24)
+	}
+	s.rests()
 }
