@@ -5,11 +5,13 @@ import (
 	"strconv"
 
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/kubetorch/webhook/pkg/expand"
 	"github.com/kubetorch/webhook/pkg/knative"
 	"github.com/kubetorch/webhook/pkg/manifest"
 	"github.com/kubetorch/webhook/pkg/parameter"
+	"github.com/kubetorch/webhook/pkg/workload"
 )
 
 // scale is how a workload says how many pods it has.
@@ -29,33 +31,30 @@ const mostTried = 1 << 20
 // minReplicas is what a HorizontalPodAutoscaler has beside its maxReplicas.
 const minReplicas = "minReplicas"
 
+// scaleKind is that of the object in a request for a subresource of that name.
+var scaleKind = schema.GroupKind{Group: "autoscaling", Kind: "Scale"}
+
 // scaleOf finds it; ok is false for kinds that say it otherwise, and for what a controller made, which would set it
 // back.
 func scaleOf(o manifest.Object) (s scale, ok bool) {
 	s.labelled = expand.ReadIntent(o).Expands()
 	free := manifest.ControllerOf(o) == (manifest.Owner{})
-	switch manifest.Text(o, "apiVersion") + " " + manifest.Text(o, "kind") {
-	case "apps/v1 Deployment":
-		if !s.labelled {
-			return countAt(o, "spec", "replicas"), true
-		}
-	case "serving.knative.dev/v1 Service":
-	case "apps/v1 StatefulSet", "apps/v1 ReplicaSet", "v1 ReplicationController":
-		return countAt(o, "spec", "replicas"), free
-	case "autoscaling/v1 Scale":
+	switch of := workload.KindOf(o); {
+	case of == workload.ServiceKind, of == workload.DeploymentKind && s.labelled:
+	case of == scaleKind:
 		return countAt(o, "spec", "replicas"), true
-	case "batch/v1 Job":
-		return countAt(o, "spec", "parallelism"), free
-	case "batch/v1 CronJob":
-		return countAt(o, "spec", "jobTemplate", "spec", "parallelism"), free
-	case "autoscaling/v1 HorizontalPodAutoscaler", "autoscaling/v2 HorizontalPodAutoscaler":
+	case of == workload.HorizontalPodAutoscalerKind:
 		s := countAt(o, "spec", "maxReplicas")
 		if n, stated := manifest.Whole(o, "spec", minReplicas); stated {
 			s.others = map[string]int64{minReplicas: n}
 		}
 		return s, free
 	default:
-		return s, false
+		kind, known := workload.KindFor(of)
+		if !known || kind.Replicas == nil {
+			return s, false
+		}
+		return countAt(o, kind.Replicas...), free || of == workload.DeploymentKind
 	}
 	s.name, s.pods, s.others = parameter.MaxScale.Name, mostTried, map[string]int64{}
 	if n, stated := stated(o, parameter.MaxScale); stated && n > 0 {

@@ -10,5 +10,5 @@ import (
 func CronJobUsage(cronJob manifest.Object, gpus GPUResources) Usage {
 	job := manifest.Object{"spec": manifest.At(cronJob, "spec", "jobTemplate", "spec")}
 	return fixedUsage(cronJob, []string{"spec", "jobTemplate", "spec", "template", "spec"}, jobPeak(job),
-		field.NewPath("spec", "jobTemplate", "spec", "parallelism"), gpus).boundsOnly()
+		field.NewPath(cronJobParallelismAt[0], cronJobParallelismAt[1:]...), gpus).boundsOnly()
 }

@@ -11,7 +11,7 @@ const ownJobs = "kubernetes.io/job-controller"
 
 // JobUsage measures a Job: as many pods as run side by side and have still to complete.
 func JobUsage(job manifest.Object, gpus GPUResources) Usage {
-	return fixedUsage(job, templateSpec, jobPeak(job), field.NewPath("spec", "parallelism"), gpus)
+	return fixedUsage(job, templateSpec, jobPeak(job), field.NewPath(parallelismAt[0], parallelismAt[1:]...), gpus)
 }
 
 func jobPeak(job manifest.Object) int64 {
@@ -21,7 +21,7 @@ func jobPeak(job manifest.Object) int64 {
 	if suspended, _ := manifest.At(job, "spec", "suspend").(bool); suspended || deleting(job) || finished(job) {
 		return 0
 	}
-	parallelism := count(job, 1, "spec", "parallelism")
+	parallelism := count(job, 1, parallelismAt...)
 	if manifest.At(job, "spec", "completions") == nil {
 		return parallelism
 	}

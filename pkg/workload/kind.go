@@ -49,6 +49,8 @@ type Kind struct {
 	Scale bool
 	// PodSpec is where an object describes its pods.
 	PodSpec []string
+	// Replicas is where an object states how many pods it has; nil for a kind that has no such number.
+	Replicas []string
 	// Owners are the kinds whose controllers make objects of this kind, and Account is the service
 	// account in kube-system that each of them has. Jobs of CronJobs have no such account: each Job
 	// is judged whoever made it.
@@ -63,19 +65,26 @@ type Kind struct {
 // templateSpec is where most kinds describe their pods.
 var templateSpec = []string{"spec", "template", "spec"}
 
+// Where kinds state how many pods they have.
+var (
+	replicasAt           = []string{"spec", "replicas"}
+	parallelismAt        = []string{"spec", "parallelism"}
+	cronJobParallelismAt = []string{"spec", "jobTemplate", "spec", "parallelism"}
+)
+
 // kinds are those of Kubernetes itself, owners before what they own.
 var kinds = []Kind{
 	{GroupKind: CronJobKind, Version: "v1", Resource: "cronjobs",
-		PodSpec: []string{"spec", "jobTemplate", "spec", "template", "spec"}, usage: CronJobUsage},
-	{GroupKind: JobKind, Version: "v1", Resource: "jobs", PodSpec: templateSpec, Charged: true, usage: JobUsage},
-	{GroupKind: DeploymentKind, Version: "v1", Resource: "deployments", Scale: true, PodSpec: templateSpec, Charged: true,
+		PodSpec: []string{"spec", "jobTemplate", "spec", "template", "spec"}, Replicas: cronJobParallelismAt, usage: CronJobUsage},
+	{GroupKind: JobKind, Version: "v1", Resource: "jobs", PodSpec: templateSpec, Replicas: parallelismAt, Charged: true, usage: JobUsage},
+	{GroupKind: DeploymentKind, Version: "v1", Resource: "deployments", Scale: true, PodSpec: templateSpec, Replicas: replicasAt, Charged: true,
 		usage: func(o manifest.Object, gpus GPUResources) Usage { return DeploymentUsage(o, Controlled{}, gpus) }},
-	{GroupKind: ReplicaSetKind, Version: "v1", Resource: "replicasets", Scale: true, PodSpec: templateSpec, Charged: true,
+	{GroupKind: ReplicaSetKind, Version: "v1", Resource: "replicasets", Scale: true, PodSpec: templateSpec, Replicas: replicasAt, Charged: true,
 		Owners: map[schema.GroupKind]string{DeploymentKind: "deployment-controller"}, usage: ReplicaSetUsage},
 	{GroupKind: ReplicationControllerKind, Version: "v1", Resource: "replicationcontrollers", Scale: true,
-		PodSpec: templateSpec, Charged: true, usage: ReplicaSetUsage},
+		PodSpec: templateSpec, Replicas: replicasAt, Charged: true, usage: ReplicaSetUsage},
 	{GroupKind: StatefulSetKind, Version: "v1", Resource: "statefulsets", Scale: true, PodSpec: templateSpec,
-		Charged: true, usage: StatefulSetUsage},
+		Replicas: replicasAt, Charged: true, usage: StatefulSetUsage},
 	{GroupKind: DaemonSetKind, Version: "v1", Resource: "daemonsets", PodSpec: templateSpec, usage: DaemonSetUsage},
 	{GroupKind: PodKind, Version: "v1", Resource: "pods", PodSpec: []string{"spec"}, Charged: true,
 		Owners: map[schema.GroupKind]string{

@@ -6,7 +6,7 @@ import (
 	"github.com/kubetorch/webhook/pkg/manifest"
 )
 
-var replicasPath = field.NewPath("spec", "replicas")
+var replicasPath = field.NewPath(replicasAt[0], replicasAt[1:]...)
 
 // ReplicaSetUsage measures a ReplicaSet or a ReplicationController: spec.replicas pods.
 func ReplicaSetUsage(rs manifest.Object, gpus GPUResources) Usage {
