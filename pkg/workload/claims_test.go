@@ -224,3 +224,27 @@ func TestClaimsOfAnEarlierTemplateAreNoRollout(t *testing.T) {
 		})
 	}
 }
+
+// TestPodsOfATemplateThatIsGone hold what their claims say beside what the Deployment can be asked for: each type as often
+// as it is there.
+func TestPodsOfATemplateThatIsGone(t *testing.T) {
+	const pod = `{nodeSelector: {nvidia.com/gpu.product: NVIDIA-L4}, containers: [{name: c}], resourceClaims: [{name: any, resourceClaimTemplateName: gone}, {name: l4, resourceClaimTemplateName: l4}]}`
+	l4 := `{devices: {requests: [{name: g, exactly: {deviceClassName: gpu.nvidia.com, count: 2, selectors: [{cel: {expression: 'device.attributes["gpu.nvidia.com"].productName == "NVIDIA L4"'}}]}}]}}`
+	anyOf := `{devices: {requests: [{name: g, exactly: {deviceClassName: gpu.nvidia.com, count: 2}}]}}`
+	var claims, pods []manifest.Object
+	for i := range 3 {
+		uid := fmt.Sprintf("p%d", i)
+		pods = append(pods, read(fmt.Sprintf(`{apiVersion: v1, kind: Pod, metadata: {name: %s, uid: %s}, spec: %s}`, uid, uid, pod)))
+		for entry, spec := range map[string]string{"any": anyOf, "l4": l4} {
+			claims = append(claims, read(fmt.Sprintf(`{apiVersion: resource.k8s.io/v1, kind: ResourceClaim, metadata: {name: %s-%s, uid: %s-%s, annotations: {resource.kubernetes.io/pod-claim-name: %s}, ownerReferences: [{apiVersion: v1, kind: Pod, name: %s, uid: %s, controller: true}]}, spec: %s}`, uid, entry, uid, entry, entry, uid, uid, spec)))
+		}
+	}
+	gpus := workload.BuiltInGPUResources.WithClaims(workload.NewClaims([]manifest.Object{read(`{metadata: {name: l4}, spec: {spec: ` + l4 + `}}`)}, claims), "")
+	u := workload.DeploymentUsage(read(`{apiVersion: apps/v1, kind: Deployment, spec: {replicas: 3, template: {spec: `+pod+`}}}`),
+		workload.Controlled{Pods: workload.HeldBy(pods, gpus)}, gpus)
+	of := func(product string) int64 {
+		return workload.SumOf(u.Parts, func(gpuType string) bool { return gpuType == "" || gpuType == product })
+	}
+	assert.Equal(t, map[string]int64{"all": 12, "H100": 6, "L4": 12, "overlap": 0}, map[string]int64{
+		"all": workload.Sum(u.Parts), "H100": of("NVIDIA-H100-80GB-HBM3"), "L4": of("NVIDIA-L4"), "overlap": workload.Sum(u.Overlap)})
+}

@@ -45,17 +45,14 @@ func DeploymentUsage(deployment manifest.Object, c Controlled, gpus GPUResources
 	}
 	claim := largest.times(d.PeakPods).or(single)
 	held := asked.or(c.Pods.Active.plus(c.Pods.Terminating))
-	excess := held.beyond(claim)
 	rollout := RolloutPods(deployment, d.PeakPods)
 	if namesClaims(manifest.Map(deployment, templateSpec...)) {
 		// A pod may hold more than its template says now, by a claim that was made of an earlier one.
 		rollout = min(rollout, max(0, max(sets, c.Pods.Pods)-d.PeakPods))
 	}
-	overlap := excess.upTo(replaced.times(rollout))
-	excess = excess.beyond(overlap)
-	claim = claim.mayBe(held) // pods of another type may be among those that are claimed
+	claim, overlap := claim.withHeld(held, replaced.times(rollout))
 	d.Parts, d.Claim = nil, 0
-	d.claim(claim.plus(excess))
+	d.claim(claim)
 	if overlap.GPUs > 0 {
 		d.Overlap = []Part{overlap}
 	}

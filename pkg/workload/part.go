@@ -133,12 +133,12 @@ func (p Part) of(types byType) Part {
 	return p
 }
 
-// mayBe is a part of which some GPUs may be those of another part.
-func (p Part) mayBe(other Part) Part {
-	if p.Type == other.Type && p.ofType == nil && other.ofType == nil {
-		return p
-	}
-	return p.of(p.types().or(other.types()))
+// withHeld is what an object claims and, apart from that, the overlap of its rollout, given what its pods hold and the
+// most that those of a rollout do: what is held beyond the claim is overlap first. Pods of another type may be among
+// those that are claimed.
+func (p Part) withHeld(held, rollout Part) (claim, overlap Part) {
+	overlap = held.beyond(p).upTo(rollout)
+	return p.or(held.beyond(overlap)), overlap
 }
 
 // typesWithin tells whether all GPUs of a part are of types that another may be of, as many.

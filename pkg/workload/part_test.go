@@ -52,8 +52,16 @@ func TestPartsOfSeveralTypes(t *testing.T) {
 		require.GreaterOrEqual(t, of(a.plus(b)), of(a)+of(b), why...)
 		require.LessOrEqual(t, of(a.plus(b)), a.GPUs+b.GPUs, why...)
 		require.Equal(t, a.GPUs+b.GPUs, a.plus(b).GPUs, why...)
-		require.GreaterOrEqual(t, of(a.mayBe(b).plus(b.beyond(a))), max(of(a), of(b)), why...)
-		require.Equal(t, max(a.GPUs, b.GPUs), a.mayBe(b).plus(b.beyond(a)).GPUs, why...)
+		for _, rollout := range []Part{{}, {GPUs: r.Int64N(10)}, {GPUs: Unbounded}} {
+			claim, overlap := a.withHeld(b, rollout)
+			require.GreaterOrEqual(t, of(claim), of(a), why...)
+			require.GreaterOrEqual(t, of(claim)+of(overlap), of(b), why...)
+			if rollout.GPUs == 0 && a.types().sum() == a.GPUs && b.types().sum() == b.GPUs {
+				require.LessOrEqual(t, of(claim), of(a)+of(b), why...)
+			}
+			require.Equal(t, max(a.GPUs, b.GPUs), claim.GPUs+overlap.GPUs, why...)
+			require.LessOrEqual(t, overlap.GPUs, rollout.GPUs, why...)
+		}
 		together := a.plus(b)
 		require.GreaterOrEqual(t, of(together.beyond(a).plus(a)), of(a)+of(b), why...)
 		require.Equal(t, b.GPUs, together.beyond(a).GPUs, why...)
@@ -91,6 +99,10 @@ func TestTypesOfAPart(t *testing.T) {
 		return n
 	}
 	p := Part{GPUs: 5, Type: "a"}.or(Part{GPUs: 2, Type: "b"})
+	held := func(claim, held Part) Part {
+		claim, _ = claim.withHeld(held, Part{})
+		return claim
+	}
 	any6 := Part{GPUs: 6}.plus(Part{GPUs: 3, Type: "a"})
 	for name, test := range map[string]struct {
 		part  Part
@@ -105,7 +117,8 @@ func TestTypesOfAPart(t *testing.T) {
 		"with some of any":                {Part{GPUs: 5, Type: "a"}.plus(Part{GPUs: 2}), []string{"b"}, 2},
 		"any may be all of them":          {Part{GPUs: 5, Type: "a"}.or(Part{GPUs: 5}), []string{"b"}, 5},
 		"what is left of several":         {p.beyond(Part{GPUs: 4, Type: "a"}), []string{"b"}, 1},
-		"others beside those of any type": {Part{GPUs: 6}.mayBe(any6).plus(any6.beyond(Part{GPUs: 6})), []string{"b"}, 6},
+		"others beside those of any type": {held(Part{GPUs: 6}, any6), []string{"b"}, 6},
+		"any beside those of a type":      {held(Part{GPUs: 6, Type: "a"}, Part{GPUs: 6, Type: "a"}.plus(Part{GPUs: 6})), []string{"b"}, 6},
 		"what is left is of the others":   {any6.beyond(Part{GPUs: 6}), []string{"b"}, 0},
 		"of a type as of several":         {Part{GPUs: 5, Type: "a"}.or(Part{Type: "b"}), []string{"b"}, 0},
 		"nothing has whatever others":     {Part{}.or(Part{GPUs: 3, Type: "b"}), []string{"b"}, 3},
