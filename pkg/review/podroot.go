@@ -121,10 +121,10 @@ func (r inNamespace) unselected(ctx context.Context, owner manifest.Object) ([]m
 	return left, err
 }
 
-// lets tells whether a Pod states a ReplicationController that goes on and does not select it.
+// lets tells whether a Pod states a controller that goes on and does not select it.
 func (r inNamespace) lets(ctx context.Context, pod manifest.Object) (bool, error) {
 	ref, stated := workload.Owner(pod)
-	if !stated || ref.GroupKind != workload.ReplicationControllerKind {
+	if !stated {
 		return false, nil
 	}
 	owner, err := r.referred(ctx, ref)

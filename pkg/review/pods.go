@@ -171,9 +171,11 @@ func (r *Request) neededClaims(w World, d workload.Usage) []Claim {
 
 // movedClaims are for a Pod that is taken from its controller, or from the Deployment that waits to adopt
 // it: that makes another in its place. By itself it takes room even if it was counted by itself. Where it is
-// changed otherwise it stays whose it is. Its controller lets go of one that was charged when it got other
-// labels, or a ReplicationController another selector, which may have got the Pod since; the garbage collector of one whose owner is deleted without its pods, which is free where a Deployment
-// that goes on waits for it, and is refused otherwise as long as the root goes on and there is no room for both.
+// changed otherwise it stays whose it is. Its controller lets go of one that it does not select any more: that was charged
+// when the Pod got other labels, or a ReplicationController another selector, or was not, where the labels came with
+// the Pod's binding or its status. The garbage collector lets go of one whose owner is deleted without its pods, which is
+// free where a Deployment that goes on waits for it, and is refused otherwise as long as the root goes on and there is no
+// room for both.
 func (r *Request) movedClaims(w World, d workload.Usage) []Claim {
 	if r.isResize() || w.Reader == nil {
 		return nil

@@ -30,7 +30,7 @@ type related struct {
 	released []manifest.Object
 	// awaited is whether a Pod belongs to nobody, and a Deployment selects it, which reckons with it.
 	awaited bool
-	// letGo is whether a Pod is taken from a ReplicationController that goes on and does not select it any more.
+	// letGo is whether a Pod is taken from a controller that goes on and does not select it any more.
 	letGo bool
 	// needed is what a root of an operator's kind needs with the Pod, where that is more than its owner
 	// asks for, and fits whether it was admitted with as much.
