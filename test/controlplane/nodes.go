@@ -54,7 +54,7 @@ func (c *ControlPlane) startNodes(ctx context.Context, count int) error {
 		node := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Node", "metadata": map[string]any{
 			"name":        name,
 			"annotations": map[string]any{fakeNode: "true"},
-			"labels":      map[string]any{"kubernetes.io/hostname": name, "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64", "nvidia.com/gpu.product": "NVIDIA-L4",
+			"labels": map[string]any{"kubernetes.io/hostname": name, "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64", "nvidia.com/gpu.product": "NVIDIA-L4",
 				"topology.kubernetes.io/region": "here", "topology.kubernetes.io/zone": "here-a"},
 		}}}
 		if err := c.apply(ctx, node); err != nil {

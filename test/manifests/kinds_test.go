@@ -97,7 +97,7 @@ func TestWhichRequestsAboutPodsCome(t *testing.T) {
 		"somebody else adopts a Pod":          {released, "eve", "pods", pod(ofSet, gpu), pod("", gpu), "released-pods"},
 		"a controller adopts another Pod":     {released, account + "replicaset-controller", "pods", pod(ofSet, plain), pod("", plain), ""},
 		"a controller labels a Pod":           {released, account + "replicaset-controller", "pods", pod(ofSet+", labels: {a: b}", gpu), pod(ofSet, gpu), ""},
-		"its controller lets a Pod go":        {released, account + "replicaset-controller", "pods", pod("", gpu), pod(ofSet, gpu), "orphaned-pods"},
+		"its controller lets a Pod go":        {released, account + "replicaset-controller", "pods", pod("", gpu), pod(ofSet, gpu), "released-pods"},
 		"its owner is deleted without it":     {released, account + "generic-garbage-collector", "pods", pod("", gpu), pod(ofSet, gpu), "orphaned-pods"},
 		"the same by the shared user":         {released, shared, "pods", pod("", gpu), pod(ofSet, gpu), "orphaned-pods"},
 		"of one without devices":              {released, shared, "pods", pod("", plain), pod(ofSet, plain), ""},

@@ -166,9 +166,10 @@ func requests() map[string]request {
 			_, err := as(daemonSetController).Resource(pods).Namespace(seeds).Create(ctx, parse(pod("ds", owned, 1)), metav1.CreateOptions{DryRun: dry.DryRun})
 			return err
 		}},
-		"a Pod that claims a controller": {"validate-pods.kubetorch.com", "validate-pods.kubetorch.com", seeded(pods, pod("r", controlled, 1))},
-		"a Pod is taken from its owner":  {"validate-released-pods.kubetorch.com", "validate-released-pods.kubetorch.com", patchAs("", pods, "owned", `{"metadata":{"ownerReferences":null}}`)},
-		"a controller adopts a Pod": {"validate-adopted-pods.kubetorch.com", "", patchAs(replicaSetController, pods, "owned",
+		"a Pod that claims a controller":  {"validate-pods.kubetorch.com", "validate-pods.kubetorch.com", seeded(pods, pod("r", controlled, 1))},
+		"a Pod is taken from its owner":   {"validate-released-pods.kubetorch.com", "validate-released-pods.kubetorch.com", patchAs("", pods, "owned", `{"metadata":{"ownerReferences":null}}`)},
+		"its controller lets go of a Pod": {"validate-released-pods.kubetorch.com", "validate-released-pods.kubetorch.com", patchAs(replicaSetController, pods, "owned", `{"metadata":{"ownerReferences":null}}`)},
+		"a controller adopts a Pod": {"validate-adopted-pods.kubetorch.com", "", patchAs(replicaSetController, pods, "nobodys",
 			`{"metadata":{"ownerReferences":[{"apiVersion":"apps/v1","kind":"ReplicaSet","name":"r","uid":"adopter","controller":true}]}}`)},
 		"a Pod is taken by the collector":    {"validate-orphaned-pods.kubetorch.com", "", patchAs(collector, pods, "owned", `{"metadata":{"ownerReferences":null}}`)},
 		"a Pod gets an annotation":           {do: patchAs("", pods, "owned", `{"metadata":{"annotations":{"a":"b"}}}`)},

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
@@ -150,9 +151,11 @@ func seed(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	owned.SetOwnerReferences([]metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "Deployment", Name: owner.GetName(), UID: owner.GetUID()}})
-	if _, err := client.Resource(pods).Namespace(made.GetName()).Create(ctx, owned, metav1.CreateOptions{}); err != nil {
-		return "", err
+	owned.SetOwnerReferences([]metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "Deployment", Name: owner.GetName(), UID: owner.GetUID(), Controller: new(true)}})
+	for _, o := range []*unstructured.Unstructured{owned, parse(pod("nobodys", "", 1))} {
+		if _, err := client.Resource(pods).Namespace(made.GetName()).Create(ctx, o, metav1.CreateOptions{}); err != nil {
+			return "", err
+		}
 	}
 	if _, err := client.Resource(jobs).Namespace(made.GetName()).Create(ctx, parse(job("suspended", 1)), metav1.CreateOptions{}); err != nil {
 		return "", err
