@@ -24,9 +24,11 @@ type requests struct {
 	next    int // index of the next service time
 
 	queue  []cohort
+	head   int // of the queue
 	queued int64
 	busy   float64   // places taken in this step
 	change []float64 // of busy in the steps to come, a ring by step
+	now    int       // where this step is in the ring
 
 	waits      []int64 // requests that waited, by whole steps
 	served     int64
@@ -43,9 +45,9 @@ func newRequests(service Durations) *requests {
 
 // begin is the start of step k: what has ended frees its places.
 func (r *requests) begin(k int) {
-	i := k % len(r.change)
-	r.busy += r.change[i]
-	r.change[i] = 0
+	r.now = k % len(r.change)
+	r.busy += r.change[r.now]
+	r.change[r.now] = 0
 	if r.busy < 1e-6 { // what is left of adding fractions
 		r.busy = 0
 	}
@@ -62,9 +64,9 @@ func (r *requests) arrive(k int, count int64) {
 // start gives the free of all places to those that wait longest. places is +Inf where pods
 // have no limit.
 func (r *requests) start(k int, places float64) {
-	for len(r.queue) > 0 && places-r.busy > 1e-9 {
-		head := &r.queue[0]
-		n := r.place(k, head.count, places-r.busy)
+	for r.head < len(r.queue) && places-r.busy > 1e-9 {
+		head := &r.queue[r.head]
+		n := r.place(head.count, places-r.busy)
 		if wait := k - head.step; wait > 0 {
 			r.wait(wait, n)
 		} else {
@@ -73,8 +75,14 @@ func (r *requests) start(k int, places float64) {
 		r.served += n
 		r.queued -= n
 		if head.count -= n; head.count == 0 {
-			r.queue = r.queue[1:]
+			r.head++
 		}
+	}
+	switch {
+	case r.head == len(r.queue):
+		r.queue, r.head = r.queue[:0], 0
+	case r.head > len(r.queue)/2:
+		r.queue, r.head = r.queue[:copy(r.queue, r.queue[r.head:])], 0
 	}
 }
 
@@ -89,59 +97,67 @@ func (r *requests) wait(steps int, n int64) {
 }
 
 // place starts up to count requests that have the same service time, and tells how many.
-func (r *requests) place(k int, count int64, free float64) int64 {
+func (r *requests) place(count int64, free float64) int64 {
 	length := r.service.values[r.next] * stepsPerSecond
 	n := max(1, count/int64(len(r.service.values)))
-	r.next = (r.next + 1) % len(r.service.values)
+	if r.next++; r.next == len(r.service.values) {
+		r.next = 0
+	}
 	first := min(length, 1) // of a step, that one takes now
 	if fits := free / first; float64(n) > fits {
 		whole := math.Floor(fits)
 		if whole < 1 {
-			r.occupy(k, 1, length, free) // the rest of it is served later
+			r.occupy(1, length, free) // the rest of it is served later
 			return 1
 		}
 		n = int64(whole)
 	}
-	r.occupy(k, float64(n), length, first)
+	r.occupy(float64(n), length, first)
 	return n
 }
 
 // occupy takes places for n requests of the given length in steps, of which the part first
-// falls into step k.
-func (r *requests) occupy(k int, n, length, first float64) {
+// falls into this step.
+func (r *requests) occupy(n, length, first float64) {
 	r.busy += n * first
 	rest := length - first
 	if rest <= 1e-9 {
-		r.at(k+1, -n*first)
+		r.in(1, -n*first)
 		return
 	}
 	whole := math.Floor(rest)
 	part := rest - whole
 	if whole == 0 {
-		r.at(k+1, n*(part-first))
-		r.at(k+2, -n*part)
+		r.in(1, n*(part-first))
+		r.in(2, -n*part)
 		return
 	}
-	r.at(k+1, n*(1-first))
-	r.at(k+1+int(whole), n*(part-1))
-	r.at(k+2+int(whole), -n*part)
+	r.in(1, n*(1-first))
+	r.in(1+int(whole), n*(part-1))
+	r.in(2+int(whole), -n*part)
 }
 
-func (r *requests) at(k int, change float64) {
-	if change != 0 {
-		r.change[k%len(r.change)] += change
+// in changes the places that are taken from some steps on, fewer than the ring has.
+func (r *requests) in(steps int, change float64) {
+	if change == 0 {
+		return
 	}
+	at := r.now + steps
+	if at >= len(r.change) {
+		at -= len(r.change)
+	}
+	r.change[at] += change
 }
 
 // unserved counts those that still wait at the end, until then.
 func (r *requests) unserved(k int) int64 {
 	left := r.queued
-	for _, c := range r.queue {
+	for _, c := range r.queue[r.head:] {
 		if k > c.step {
 			r.wait(k-c.step, c.count)
 		}
 	}
-	r.queue, r.queued = nil, 0
+	r.queue, r.head, r.queued = nil, 0, 0
 	return left
 }
 
