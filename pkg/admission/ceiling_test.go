@@ -45,7 +45,7 @@ func TestAboveTheCeilingRequestsAreRefusedAtOnceAndFailClosed(t *testing.T) {
 
 	began := time.Now()
 	assert.Equal(t, tooManyAnswer("second"), refusal(t, serve(h, post(review("second")))))
-	assert.Less(t, time.Since(began), time.Second)
+	assert.Less(t, time.Since(began), 10*time.Second, "long before its time is over")
 
 	// One that is being read holds the last place.
 	body, send := io.Pipe()

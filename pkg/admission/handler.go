@@ -95,71 +95,103 @@ type handler struct {
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	start := time.Now()
-	deadline := start.Add(timeout(r))
+	x := exchange{w: w, r: r, control: http.NewResponseController(w), start: time.Now()}
+	x.deadline = x.start.Add(timeout(r))
 	// What was accepted is decided: only its own deadline ends it.
 	ctx, span := h.Tracer.Admission(context.WithoutCancel(r.Context()), r.Header, h.Path)
+	x.span = span
 	defer span.End()
 	// A body that trickles in must hold neither a place nor the connection for ever.
 	// The server sets a new deadline before it reads the next request.
-	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(deadline) // writers of tests have none
+	_ = x.control.SetReadDeadline(x.deadline) // writers of tests have none
 
 	flying := int(h.inFlight.Add(1))
 	h.Metrics.flying(h.Path, 1)
 	defer func() { h.inFlight.Add(-1); h.Metrics.flying(h.Path, -1) }()
 	if fault := h.check(r); fault != nil {
 		span.Refused(fault.code)
-		h.refuseUnread(w, r, fault, start)
+		h.refuseUnread(w, r, fault, x.start)
 		return
 	}
 	if flying > 2*h.MaxConcurrent {
 		span.Refused(http.StatusTooManyRequests)
-		h.overloaded(w, r, start)
+		h.overloaded(w, r, x.start)
 		return
 	}
 	if r.ContentLength < 0 || r.ContentLength > largeBody {
-		// The last part of the time is for the answer, for which some of the body is read.
-		enough := time.NewTimer(time.Until(deadline) * 3 / 4)
-		defer enough.Stop()
-		select {
-		case h.places <- struct{}{}:
-			defer func() { <-h.places }()
-		case <-enough.C:
-			span.Refused(http.StatusTooManyRequests)
-			h.overloaded(w, r, start)
+		if !h.enter(&x) {
 			return
 		}
+		defer func() { <-h.places }()
 	}
-	_, step := tracing.Step(ctx, tracing.Decode)
-	body, fault := readBody(r)
+	body, request := h.read(ctx, &x)
 	defer body.release() // the objects of the request are in it
-	if fault != nil {
-		step.End()
-		span.Refused(fault.code)
-		h.refuseUnder(w, r, headUID(body.head()), fault, start)
-		return
-	}
-	request, fault := decode(body.bytes)
-	step.End()
-	if fault != nil {
-		span.Refused(fault.code)
-		h.refuse(w, r, fault, start)
-		return
-	}
-
-	if flying > h.MaxConcurrent {
+	switch {
+	case request == nil:
+	case flying > h.MaxConcurrent:
 		h.Metrics.reject(h.Path, rejectedAnswered)
-		h.answer(w, request, busy(tooMany), start, span)
-		return
+		h.answer(&x, request, busy(tooMany))
+	default:
+		h.serve(ctx, &x, request, body.bytes)
 	}
-	_ = control.SetReadDeadline(time.Time{}) // the server now watches for the caller going away
-	ctx, cancel := context.WithDeadline(ctx, deadline)
+}
+
+// exchange is one call, and where its answer goes.
+type exchange struct {
+	w       http.ResponseWriter
+	r       *http.Request
+	control *http.ResponseController
+	span    *tracing.Admission
+	// start is when it came, deadline when it is to be answered.
+	start, deadline time.Time
+}
+
+// enter takes one of the places for large bodies, and answers where none becomes free in time.
+func (h *handler) enter(x *exchange) bool {
+	// The last part of the time is for the answer, for which some of the body is read.
+	enough := time.NewTimer(time.Until(x.deadline) * 3 / 4)
+	defer enough.Stop()
+	select {
+	case h.places <- struct{}{}:
+		return true
+	case <-enough.C:
+		x.span.Refused(http.StatusTooManyRequests)
+		h.overloaded(x.w, x.r, x.start)
+		return false
+	}
+}
+
+// read reads a request, and answers where that cannot be: then the request is nil.
+func (h *handler) read(ctx context.Context, x *exchange) (body, *admissionv1.AdmissionRequest) {
+	_, step := tracing.Step(ctx, tracing.Decode)
+	var request *admissionv1.AdmissionRequest
+	b, unread := readBody(x.r)
+	fault := unread
+	if unread == nil {
+		request, fault = decode(b.bytes)
+	}
+	step.End()
+	if fault == nil {
+		return b, request
+	}
+	x.span.Refused(fault.code)
+	if unread != nil {
+		h.refuseUnder(x.w, x.r, headUID(b.head()), fault, x.start)
+	} else {
+		h.refuse(x.w, x.r, fault, x.start)
+	}
+	return b, nil
+}
+
+// serve decides and answers, by the deadline.
+func (h *handler) serve(ctx context.Context, x *exchange, request *admissionv1.AdmissionRequest, body []byte) {
+	_ = x.control.SetReadDeadline(time.Time{}) // the server now watches for the caller going away
+	ctx, cancel := context.WithDeadline(ctx, x.deadline)
 	defer cancel()
 	decided := make(chan *admissionv1.AdmissionResponse, 1)
 	go func() {
 		decided <- h.safely(request, func() *admissionv1.AdmissionResponse {
-			release, refused := h.hold(ctx, body.bytes)
+			release, refused := h.hold(ctx, body)
 			if refused != nil {
 				return refused
 			}
@@ -169,23 +201,23 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}()
 	select {
 	case response := <-decided:
-		h.answer(w, request, response, start, span)
+		h.answer(x, request, response)
 	case <-ctx.Done():
-		h.answer(w, request, busy(noTime), start, span)
-		_ = control.Flush()
+		h.answer(x, request, busy(noTime))
+		_ = x.control.Flush()
 		// What goes on beyond its deadline keeps its place, and its objects, until it ends.
 		<-decided
 	}
 }
 
 // answer sends a verdict, and tells what it was.
-func (h *handler) answer(w http.ResponseWriter, request *admissionv1.AdmissionRequest, response *admissionv1.AdmissionResponse, start time.Time, span *tracing.Admission) {
+func (h *handler) answer(x *exchange, request *admissionv1.AdmissionRequest, response *admissionv1.AdmissionResponse) {
 	response.UID = request.UID
-	if err := writeReview(w, response); err != nil {
+	if err := writeReview(x.w, response); err != nil {
 		h.Log.V(1).Info("the answer did not reach the caller", "path", h.Path, "uid", request.UID, "error", err.Error())
 	}
-	verdict, code := h.observe(request, response, start)
-	span.Decided(request, verdict, code)
+	verdict, code := h.observe(request, response, x.start)
+	x.span.Decided(request, verdict, code)
 }
 
 // check refuses what need not be read at all.
