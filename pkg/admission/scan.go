@@ -12,7 +12,7 @@ import (
 // scan reads the envelope as API servers write it. Anything else is not ok, and left to
 // the decoder that can say what is wrong.
 func scan(data []byte) (*admissionv1.AdmissionRequest, bool) {
-	s := scanner{jsonscan.NewReader(data)}
+	s := scanner{jsonscan.NewScanner(data)}
 	defer s.Release()
 	var version, kind string
 	var request *admissionv1.AdmissionRequest
@@ -32,7 +32,7 @@ func scan(data []byte) (*admissionv1.AdmissionRequest, bool) {
 		request != nil && request.UID != ""
 }
 
-type scanner struct{ *jsonscan.Reader }
+type scanner struct{ *jsonscan.Scanner }
 
 func (s scanner) request(r *admissionv1.AdmissionRequest) bool {
 	return s.Fields(func(key []byte) bool {

@@ -88,10 +88,10 @@ func (s *setup) ledgers() (*budgetParts, error) {
 		Excluded:      s.excluded(),
 		Wait:          s.RequestTimeout + margin, Events: s.events, Metrics: gauges, Log: s.Log.WithName("budgets"),
 	})
-	for _, kind := range []cluster.Kind{cluster.Deployments, cluster.Services, cluster.Revisions} {
+	for _, kind := range []cluster.Resource{cluster.Deployments, cluster.Services, cluster.Revisions} {
 		l.watch = append(l.watch, func(ctx context.Context) { budgetcontroller.Watch(ctx, s.metadata, kind, l.controller.Changed) })
 	}
-	for _, kind := range []cluster.Kind{
+	for _, kind := range []cluster.Resource{
 		cluster.Jobs, cluster.ReplicaSets, cluster.ReplicationControllers, cluster.StatefulSets, cluster.Pods,
 		cluster.HorizontalPodAutoscalers, cluster.ResourceClaims, cluster.ResourceClaimTemplates,
 	} {

@@ -172,7 +172,7 @@ func TestWhatIsOrphanedFromARootThatGoesOnIsCharged(t *testing.T) {
 		"that of a Revision by itself":            {[]string{loose(revision), gone(knatives)}, replicas, "asks for 8 GPUs"},
 		"that of a Service that goes too": {append([]string{gone(service)}, family[1], gone(revision), gone(knatives),
 			podOf("a", "s-1", ownerOf("apps/v1", "ReplicaSet", "s-1-a"), 4), podOf("b", "s-1", ownerOf("apps/v1", "ReplicaSet", "s-1-a"), 4)), replicas, ""},
-		"its controller lets go of a pod, with room": {[]string{set}, strings.Replace(podOf("rs-a", "rs", ownerOf("apps/v1", "ReplicaSet", "rs"), 2), "app: rs", "app: other", 1), ""},
+		"its controller lets go of a pod, with room":                   {[]string{set}, strings.Replace(podOf("rs-a", "rs", ownerOf("apps/v1", "ReplicaSet", "rs"), 2), "app: rs", "app: other", 1), ""},
 		"its controller lets go of a pod that got other labels unseen": {[]string{set}, strings.Replace(pod, "app: rs", "app: other", 1), "asks for 4 GPUs"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -192,7 +192,7 @@ type listed struct {
 	kind schema.GroupKind
 }
 
-func (s listed) ReadIn(_ context.Context, _ cluster.Kind, _ string, options metav1.ListOptions) (io.ReadCloser, error) {
+func (s listed) ReadIn(_ context.Context, _ cluster.Resource, _ string, options metav1.ListOptions) (io.ReadCloser, error) {
 	selector, err := labels.Parse(options.LabelSelector)
 	if err != nil {
 		return nil, err
@@ -225,7 +225,7 @@ func (s *simulated) any(kind schema.GroupKind) manifest.Object {
 }
 
 // Read lists what is stored of a kind at the moment at which it is asked, and lets the world go on.
-func (s *simulated) Read(_ context.Context, kind cluster.Kind, _ metav1.ListOptions) (io.ReadCloser, error) {
+func (s *simulated) Read(_ context.Context, kind cluster.Resource, _ metav1.ListOptions) (io.ReadCloser, error) {
 	items := []manifest.Object{}
 	if kind.Resource == "namespaces" {
 		items = append(items, manifest.Object{"metadata": manifest.Object{"name": team}})

@@ -15,8 +15,8 @@ import (
 	"github.com/kubetorch/webhook/pkg/workload"
 )
 
-// Kind is a kind of objects, as the API server serves it.
-type Kind = schema.GroupVersionResource
+// Resource is a kind of objects, as the API server serves it.
+type Resource = schema.GroupVersionResource
 
 // The kinds there are to list.
 var (
@@ -41,7 +41,7 @@ var (
 	ResourceClaims         = workload.MustResource(workload.ResourceClaimKind)
 	ResourceClaimTemplates = workload.MustResource(workload.ResourceClaimTemplateKind)
 
-	namespaces = Kind{Version: "v1", Resource: "namespaces"}
+	namespaces = Resource{Version: "v1", Resource: "namespaces"}
 )
 
 // Objects are the objects of a cluster, by kind, as far as counts and audits look at them. Of those
@@ -101,7 +101,7 @@ func objectsOf(items []Item) []manifest.Object {
 
 // list is where the objects of a kind go.
 type list struct {
-	kind Kind
+	kind Resource
 	into *[]Item
 }
 
@@ -160,12 +160,12 @@ const pageSize = 500
 // it.
 //
 // Objects of operators' kinds come before all others: what is made of them is listed later.
-func List(ctx context.Context, source Source, kinds ...Kind) (*Objects, error) {
+func List(ctx context.Context, source Source, kinds ...Resource) (*Objects, error) {
 	return ListWith(ctx, source, workload.BuiltInOperators(), kinds...)
 }
 
 // ListWith reads as List does, with another table of the kinds of operators.
-func ListWith(ctx context.Context, source Source, operators workload.Operators, kinds ...Kind) (*Objects, error) {
+func ListWith(ctx context.Context, source Source, operators workload.Operators, kinds ...Resource) (*Objects, error) {
 	r := &reading{source: source}
 	o := &Objects{Namespaces: map[string]map[string]string{}}
 	err := r.list(ctx, namespaces, func() { clear(o.Namespaces) }, func(raw []byte) error {
@@ -266,7 +266,7 @@ func (r *reading) missing(ctx context.Context, l list, unchanged bool, children 
 }
 
 // items reads one kind, as far as they are wanted; those without devices only if all are.
-func (r *reading) items(ctx context.Context, kind Kind, all bool, wanted func(*Item) bool) (items []Item, err error) {
+func (r *reading) items(ctx context.Context, kind Resource, all bool, wanted func(*Item) bool) (items []Item, err error) {
 	err = r.list(ctx, kind, func() { items = nil }, func(raw []byte) error {
 		k := r.keptOf(kind)
 		if !all && !r.concerns(raw, k) {
@@ -290,7 +290,7 @@ func (r *reading) items(ctx context.Context, kind Kind, all bool, wanted func(*I
 
 // list reads one kind, page by page, and each object of a page as it comes. All are of the
 // moment of the first page; again tells that they were not, and that all come once more.
-func (r *reading) list(ctx context.Context, kind Kind, again func(), object func(raw []byte) error) error {
+func (r *reading) list(ctx context.Context, kind Resource, again func(), object func(raw []byte) error) error {
 	options := metav1.ListOptions{Limit: pageSize} // no resourceVersion: not older than now
 	for {
 		next, err := r.page(ctx, kind, options, object)
@@ -310,7 +310,7 @@ func (r *reading) list(ctx context.Context, kind Kind, again func(), object func
 }
 
 // page reads one page, and tells how to go on.
-func (r *reading) page(ctx context.Context, kind Kind, options metav1.ListOptions, object func(raw []byte) error) (next string, err error) {
+func (r *reading) page(ctx context.Context, kind Resource, options metav1.ListOptions, object func(raw []byte) error) (next string, err error) {
 	body, err := r.source.Read(ctx, kind, options)
 	if err != nil {
 		return "", err

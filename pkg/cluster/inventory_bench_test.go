@@ -37,7 +37,7 @@ const (
 // families serves Services, each with all that Knative makes of it.
 type families struct {
 	services int
-	texts    map[cluster.Kind]string
+	texts    map[cluster.Resource]string
 }
 
 func newFamilies(t testing.TB, services int) *families {
@@ -57,7 +57,7 @@ func newFamilies(t testing.TB, services int) *families {
 	const latest = `latestCreatedRevisionName: ` + revision + `, latestReadyRevisionName: ` + revision + `, `
 	const traffic = `traffic: [{revisionName: ` + revision + `, latestRevision: true, percent: 100}], url: "http://service-XXXX.team-TEAM.example.com", `
 	const serving = "serving.knative.dev/v1"
-	return &families{services: services, texts: map[cluster.Kind]string{
+	return &families{services: services, texts: map[cluster.Resource]string{
 		cluster.Services:       object(serving, "Service", service, "1XXXX", "", "", template+", traffic: [{latestRevision: true, percent: 100}]", traffic+latest),
 		cluster.Configurations: object(serving, "Configuration", service, "2XXXX", "kind: Service, name: "+service+", uid: 1XXXX", "", template, latest),
 		cluster.Routes:         object(serving, "Route", service, "3XXXX", "kind: Service, name: "+service+", uid: 1XXXX", "", "traffic: [{configurationName: "+service+", latestRevision: true, percent: 100}]", traffic),
@@ -73,7 +73,7 @@ func newFamilies(t testing.TB, services int) *families {
 const teams = 20
 
 // Read answers in pages.
-func (f *families) Read(_ context.Context, kind cluster.Kind, options metav1.ListOptions) (io.ReadCloser, error) {
+func (f *families) Read(_ context.Context, kind cluster.Resource, options metav1.ListOptions) (io.ReadCloser, error) {
 	var list strings.Builder
 	list.WriteString(`{"items":[`)
 	from, _ := strconv.Atoi(options.Continue)

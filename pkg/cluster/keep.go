@@ -70,7 +70,7 @@ type kept struct {
 	digest []string
 }
 
-func keep(kind Kind, name string, alike bool, annotations, spec, status *shape) *kept {
+func keep(kind Resource, name string, alike bool, annotations, spec, status *shape) *kept {
 	k := &kept{GroupKind: schema.GroupKind{Group: kind.Group, Kind: name}, apiVersion: kind.GroupVersion().String(), kind: name, object: &shape{Fields: fields{
 		"apiVersion": all, "kind": all,
 		"metadata": {Fields: fields{"name": all, "namespace": all, "uid": all, "generation": all, "deletionTimestamp": all, "labels": all,
@@ -93,7 +93,7 @@ func keep(kind Kind, name string, alike bool, annotations, spec, status *shape) 
 	return k
 }
 
-var kinds = map[Kind]*kept{
+var kinds = map[Resource]*kept{
 	Deployments: keep(Deployments, "Deployment", false, parameters, &shape{Fields: fields{"replicas": all, "paused": all,
 		"strategy": all, "selector": all, "template": plainTemplate}}, nil),
 	Services: keep(Services, "Service", true, none, &shape{Fields: fields{"template": template, "traffic": traffic}},
@@ -139,7 +139,7 @@ var (
 )
 
 // controller keeps an object with spec.replicas, of a StatefulSet with the ordinals that its pods have.
-func controller(kind Kind, name string) *kept {
+func controller(kind Resource, name string) *kept {
 	return keep(kind, name, false, none, &shape{Fields: fields{"replicas": all, "selector": all, "ordinals": all, "template": plainTemplate}}, nil).
 		withDevices("spec", "template", "spec")
 }
@@ -176,7 +176,7 @@ func (r *reading) concerns(raw []byte, k *kept) bool {
 type reading struct {
 	source Source
 	// operatedKinds are what is kept of operators' kinds.
-	operatedKinds map[Kind]*kept
+	operatedKinds map[Resource]*kept
 	pool          jsonscan.Pool
 	// taken is how many bytes are kept, and most how many may be; 0 is any number.
 	taken, most int

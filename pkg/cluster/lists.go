@@ -28,7 +28,7 @@ const many = 1000
 
 // Use reads as List does, and has use look at the result, which is not kept beyond that but
 // for the labels of namespaces.
-func (l *Lists) Use(ctx context.Context, use func(*Objects), kinds ...Kind) error {
+func (l *Lists) Use(ctx context.Context, use func(*Objects), kinds ...Resource) error {
 	select {
 	case <-ctx.Done():
 		return ctx.Err()

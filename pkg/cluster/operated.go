@@ -16,7 +16,7 @@ import (
 // operated reads the objects of all operators' kinds, as far as the API server serves them, in the
 // version that it prefers.
 func (r *reading) operated(ctx context.Context, operators workload.Operators) ([]Item, error) {
-	r.operatedKinds = map[Kind]*kept{}
+	r.operatedKinds = map[Resource]*kept{}
 	source, ok := r.source.(Versions)
 	if !ok || len(operators.Kinds) == 0 {
 		return nil, nil
@@ -31,7 +31,7 @@ func (r *reading) operated(ctx context.Context, operators workload.Operators) ([
 		if version == "" {
 			continue
 		}
-		kind := Kind{Group: row.Group, Version: version, Resource: row.Resource}
+		kind := Resource{Group: row.Group, Version: version, Resource: row.Resource}
 		r.operatedKinds[kind] = keepOperated(kind, &row)
 		items, err := r.items(ctx, kind, true, func(*Item) bool { return true })
 		if err != nil && !apierrors.IsNotFound(err) { // of a group, not every kind is there
@@ -52,11 +52,11 @@ func (l *Lists) WatchOperated(ctx context.Context, changed func()) {
 	if !ok {
 		return
 	}
-	watched := map[Kind]bool{}
+	watched := map[Resource]bool{}
 	for ctx.Err() == nil {
 		versions, _ := source.Preferred(ctx) // tried again
 		for _, row := range l.Operators.Kinds {
-			kind := Kind{Group: row.Group, Version: versions[row.Group], Resource: row.Resource}
+			kind := Resource{Group: row.Group, Version: versions[row.Group], Resource: row.Resource}
 			if !row.Charged() || kind.Version == "" || watched[kind] {
 				continue
 			}
@@ -84,7 +84,7 @@ func sleep(ctx context.Context, d time.Duration) {
 var scalar = &shape{Fields: fields{}}
 
 // keepOperated keeps of an operator's kind what its row speaks of.
-func keepOperated(kind Kind, row *workload.OperatorKind) *kept {
+func keepOperated(kind Resource, row *workload.OperatorKind) *kept {
 	object := &shape{Fields: fields{"spec": none}}
 	add := func(prefix string, leaf *shape, paths ...string) {
 		for _, path := range paths {
@@ -162,7 +162,7 @@ func merged(a, b *shape) *shape {
 }
 
 // keptOf is what is kept of a kind.
-func (r *reading) keptOf(kind Kind) *kept {
+func (r *reading) keptOf(kind Resource) *kept {
 	if k := kinds[kind]; k != nil {
 		return k
 	}

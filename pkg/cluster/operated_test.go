@@ -150,7 +150,7 @@ func TestOfOperatorsKindsWhatTheirRowsSpeakOfIsKept(t *testing.T) {
 	for n := range operators.Kinds {
 		row := &operators.Kinds[n]
 		t.Run(row.GroupKind().String(), func(t *testing.T) {
-			k := keepOperated(Kind{Group: row.Group, Version: "v1", Resource: row.Resource}, row)
+			k := keepOperated(Resource{Group: row.Group, Version: "v1", Resource: row.Resource}, row)
 			r := &reading{}
 			asked, claimed := 0, 0
 			for seed := range uint64(50) {

@@ -58,7 +58,7 @@ func newCrowd(t testing.TB, plain, sets int) *crowd {
 }
 
 // Read answers in pages. Every sixth pod and so on has a GPU, so that pages hold both.
-func (c *crowd) Read(_ context.Context, kind cluster.Kind, options metav1.ListOptions) (io.ReadCloser, error) {
+func (c *crowd) Read(_ context.Context, kind cluster.Resource, options metav1.ListOptions) (io.ReadCloser, error) {
 	count := 0
 	item := func(int) (text string, number, owner int) { return "", 0, 0 }
 	gpus := c.sets * podsPerSet

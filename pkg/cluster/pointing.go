@@ -23,7 +23,7 @@ var pointing = map[schema.GroupKind]*shape{
 
 // keptOf is what a verdict keeps of listed objects, and how many bytes of them. Of an operator's kind any field
 // may count.
-func keptOf(kind schema.GroupKind, resource Kind) (*kept, int) {
+func keptOf(kind schema.GroupKind, resource Resource) (*kept, int) {
 	if counted := kinds[resource]; counted != nil {
 		return counted, mostPruned
 	}

@@ -26,7 +26,7 @@ type pages struct {
 	asked []string
 }
 
-func (p *pages) ReadIn(_ context.Context, kind Kind, namespace string, o metav1.ListOptions) (io.ReadCloser, error) {
+func (p *pages) ReadIn(_ context.Context, kind Resource, namespace string, o metav1.ListOptions) (io.ReadCloser, error) {
 	p.asked = append(p.asked, fmt.Sprintf("%s of %s, %s, after %q", kind.Resource, namespace, o.LabelSelector, o.Continue))
 	text := p.texts[0]
 	p.texts = p.texts[1:]

@@ -46,7 +46,7 @@ func fake(objects ...runtime.Object) *dynamicfake.FakeDynamicClient {
 // lists reads lists of a fake API server as its text.
 type lists struct{ *dynamicfake.FakeDynamicClient }
 
-func (l lists) ReadIn(ctx context.Context, kind cluster.Kind, namespace string, options metav1.ListOptions) (io.ReadCloser, error) {
+func (l lists) ReadIn(ctx context.Context, kind cluster.Resource, namespace string, options metav1.ListOptions) (io.ReadCloser, error) {
 	list, err := l.Resource(kind).Namespace(namespace).List(ctx, options)
 	if err != nil {
 		return nil, err

@@ -13,9 +13,9 @@ import (
 )
 
 // ComputePolicies are the policies of the cluster.
-var ComputePolicies = Kind{Group: "policy.kubetorch.com", Version: "v1alpha1", Resource: "computepolicies"}
+var ComputePolicies = Resource{Group: "policy.kubetorch.com", Version: "v1alpha1", Resource: "computepolicies"}
 
-var configMaps = Kind{Version: "v1", Resource: "configmaps"}
+var configMaps = Resource{Version: "v1", Resource: "configmaps"}
 
 // Policies reads all ComputePolicies as they are stored. It is an error if the API server
 // does not serve them.
@@ -37,7 +37,7 @@ func Policies(ctx context.Context, source Source) ([]manifest.Object, error) {
 // Knative reads how Knative is configured in a namespace. What is not there is Knative's
 // default.
 func Knative(ctx context.Context, client dynamic.Interface, namespace string) (*knative.Config, error) {
-	get := func(kind Kind, name string) (manifest.Object, error) {
+	get := func(kind Resource, name string) (manifest.Object, error) {
 		o, err := client.Resource(kind).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
 		switch {
 		case apierrors.IsNotFound(err):

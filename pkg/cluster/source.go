@@ -19,7 +19,7 @@ import (
 type Source interface {
 	// Read begins to read a list of the objects of a kind in all namespaces, as JSON. What
 	// the API server answers instead is an error of its type.
-	Read(ctx context.Context, kind Kind, options metav1.ListOptions) (io.ReadCloser, error)
+	Read(ctx context.Context, kind Resource, options metav1.ListOptions) (io.ReadCloser, error)
 }
 
 // Versions is a Source that knows which groups are served, and so reads the kinds of operators too.
@@ -59,12 +59,12 @@ type source struct {
 	plain bool
 }
 
-func (s source) Read(ctx context.Context, kind Kind, options metav1.ListOptions) (io.ReadCloser, error) {
+func (s source) Read(ctx context.Context, kind Resource, options metav1.ListOptions) (io.ReadCloser, error) {
 	return s.ReadIn(ctx, kind, "", options)
 }
 
 // ReadIn reads a list of one namespace, of all if it is empty.
-func (s source) ReadIn(ctx context.Context, kind Kind, namespace string, options metav1.ListOptions) (io.ReadCloser, error) {
+func (s source) ReadIn(ctx context.Context, kind Resource, namespace string, options metav1.ListOptions) (io.ReadCloser, error) {
 	path := []string{"apis", kind.Group, kind.Version}
 	if kind.Group == "" {
 		path = []string{"api", kind.Version}

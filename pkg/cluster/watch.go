@@ -20,7 +20,7 @@ const pause = 5 * time.Second
 // Watch calls changed whenever an object of a kind was made, changed or deleted, until the context
 // ends; of the kinds of which a list keeps only those that ask for devices, only for these. It keeps no
 // objects.
-func (l *Lists) Watch(ctx context.Context, kind Kind, changed func()) {
+func (l *Lists) Watch(ctx context.Context, kind Resource, changed func()) {
 	for ctx.Err() == nil {
 		if err := follow(ctx, l.source, kind, changed); err != nil {
 			select {
@@ -32,7 +32,7 @@ func (l *Lists) Watch(ctx context.Context, kind Kind, changed func()) {
 }
 
 // follow watches until the API server ends it, which is no error.
-func follow(ctx context.Context, source Source, kind Kind, changed func()) error {
+func follow(ctx context.Context, source Source, kind Resource, changed func()) error {
 	r := &reading{source: source}
 	version, err := r.version(ctx, kind)
 	if err != nil {
@@ -64,7 +64,7 @@ func follow(ctx context.Context, source Source, kind Kind, changed func()) error
 }
 
 // version is a resource version of a kind's list that is not older than the call.
-func (r *reading) version(ctx context.Context, kind Kind) (version string, err error) {
+func (r *reading) version(ctx context.Context, kind Resource) (version string, err error) {
 	body, err := r.source.Read(ctx, kind, metav1.ListOptions{Limit: 1})
 	if err != nil {
 		return "", err

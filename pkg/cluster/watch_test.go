@@ -22,7 +22,7 @@ type watched struct {
 	events io.ReadCloser
 }
 
-func (w *watched) Read(_ context.Context, _ cluster.Kind, options metav1.ListOptions) (io.ReadCloser, error) {
+func (w *watched) Read(_ context.Context, _ cluster.Resource, options metav1.ListOptions) (io.ReadCloser, error) {
 	w.asked <- options
 	if options.Watch {
 		return w.events, nil

@@ -275,8 +275,8 @@ func (s *simulator) run(settings simulate.ScalingSettings) (simulate.Simulation,
 	return simulate.Run(s.input(settings, seriesPoints))
 }
 
-func (s *simulator) input(settings simulate.ScalingSettings, points int) simulate.Input {
-	return simulate.Input{Settings: settings, Arrivals: s.arrivals, Service: s.service, Startup: s.startup,
+func (s *simulator) input(settings simulate.ScalingSettings, points int) simulate.Scenario {
+	return simulate.Scenario{Settings: settings, Arrivals: s.arrivals, Service: s.service, Startup: s.startup,
 		CPUPerRequest: s.options.CPUPerRequest.Seconds(), Points: points}
 }
 

@@ -16,7 +16,7 @@ import (
 // for which nothing keeps the limit.
 func (s *simulator) suggest(workloads []workload, results []simulate.Simulation) (none, err error) {
 	for i, w := range workloads {
-		search := simulate.Search{
+		search := simulate.ParameterSearch{
 			Limit:    s.options.WaitLimit.Seconds(),
 			Values:   simulate.Tried(w.settings.Annotations[knative.ClassKey], w.settings.Concurrency),
 			Simulate: func(p simulate.Parameters) (simulate.Simulation, error) { return s.with(w, p) },

@@ -67,7 +67,7 @@ func runWhy(ctx context.Context, o *options.Diagnose, in io.Reader, out io.Write
 	if err != nil {
 		return err
 	}
-	answers := []diagnose.Answer{}
+	answers := []diagnose.Diagnosis{}
 	refused, unknown := false, false
 	for _, subject := range subjects {
 		a, err := diagnose.Explain(s.about(subject))
@@ -96,8 +96,8 @@ func runWhy(ctx context.Context, o *options.Diagnose, in io.Reader, out io.Write
 	return Failed(err)
 }
 
-// state is what was read of a cluster.
-type state struct {
+// liveState is what was read of a cluster.
+type liveState struct {
 	options *options.Diagnose
 	client  dynamic.Interface
 	input   audit.Listing
@@ -105,8 +105,8 @@ type state struct {
 	uses    []audit.BudgetUse
 }
 
-func readState(ctx context.Context, o *options.Diagnose) (*state, error) {
-	s := &state{options: o}
+func readState(ctx context.Context, o *options.Diagnose) (*liveState, error) {
+	s := &liveState{options: o}
 	audited := options.Audit{Cluster: o.Cluster, KnativeNamespace: o.KnativeNamespace}
 	var err error
 	if s.read, err = readCluster(ctx, &audited, &s.input, nil, map[string]int64{}); err != nil {
@@ -121,7 +121,7 @@ func readState(ctx context.Context, o *options.Diagnose) (*state, error) {
 type subject struct{ object, old manifest.Object }
 
 // subjects are those that the flags name. The live object of a manifest is what it is written over.
-func (s *state) subjects(ctx context.Context, in io.Reader) ([]subject, error) {
+func (s *liveState) subjects(ctx context.Context, in io.Reader) ([]subject, error) {
 	if s.options.Kind != "" {
 		o, err := s.live(ctx, s.options.Kind, s.options.Namespace, s.options.Name)
 		if err != nil {
@@ -159,16 +159,16 @@ func makesPods(o manifest.Object) bool {
 	return isService(o) || slices.ContainsFunc(counted.Kinds(), func(k counted.Kind) bool { return counted.States(o, k.GroupKind) })
 }
 
-func (s *state) namespace(o manifest.Object) string {
+func (s *liveState) namespace(o manifest.Object) string {
 	if n := manifest.Text(o, "metadata", "namespace"); n != "" {
 		return n
 	}
 	return s.options.Namespace
 }
 
-func (s *state) live(ctx context.Context, kind, namespace, name string) (manifest.Object, error) {
+func (s *liveState) live(ctx context.Context, kind, namespace, name string) (manifest.Object, error) {
 	kinds := counted.Kinds()
-	resource, ok := map[string]cluster.Kind{"Service": cluster.Services, "Configuration": cluster.Configurations,
+	resource, ok := map[string]cluster.Resource{"Service": cluster.Services, "Configuration": cluster.Configurations,
 		"Revision": cluster.Revisions, "Route": cluster.Routes, "PodAutoscaler": cluster.PodAutoscalers}[kind]
 	if i := slices.IndexFunc(kinds, func(k counted.Kind) bool { return k.Kind == kind }); !ok && i >= 0 {
 		resource, ok = kinds[i].GVR(), true
@@ -184,7 +184,7 @@ func (s *state) live(ctx context.Context, kind, namespace, name string) (manifes
 }
 
 // about is what the verdict on a subject depends on.
-func (s *state) about(x subject) diagnose.Input {
+func (s *liveState) about(x subject) diagnose.Query {
 	namespace := s.namespace(x.object)
 	var docs []offline.Document
 	for _, item := range s.input.Objects {
@@ -198,12 +198,12 @@ func (s *state) about(x subject) diagnose.Input {
 		labels, known := s.input.Namespaces[name]
 		return labels, known
 	}
-	return diagnose.Input{Object: x.object, Old: x.old, Namespace: namespace, User: authenticationv1.UserInfo{Username: "nobody"}, World: w,
+	return diagnose.Query{Object: x.object, Old: x.old, Namespace: namespace, User: authenticationv1.UserInfo{Username: "nobody"}, World: w,
 		Budgets: s.read.budgets, Uses: s.uses}
 }
 
 // ages asks for those of the holders that are named first.
-func (s *state) ages(ctx context.Context, budgets []diagnose.BudgetState) {
+func (s *liveState) ages(ctx context.Context, budgets []diagnose.BudgetState) {
 	for _, b := range budgets {
 		for i := range b.Holders[:min(mostHolders, len(b.Holders))] {
 			b.Holders[i].Age = s.age(ctx, b.Holders[i].Holder)
@@ -212,7 +212,7 @@ func (s *state) ages(ctx context.Context, budgets []diagnose.BudgetState) {
 }
 
 // age of a holder, as kubectl words it; empty if it cannot be read.
-func (s *state) age(ctx context.Context, h v1alpha1.Holder) string {
+func (s *liveState) age(ctx context.Context, h v1alpha1.Holder) string {
 	o, err := s.live(ctx, h.Kind, h.Namespace, h.Name)
 	if err != nil {
 		return ""
@@ -224,7 +224,7 @@ func (s *state) age(ctx context.Context, h v1alpha1.Holder) string {
 	return duration.HumanDuration(time.Since(made))
 }
 
-func writeAnswers(out io.Writer, answers []diagnose.Answer) error {
+func writeAnswers(out io.Writer, answers []diagnose.Diagnosis) error {
 	for i, a := range answers {
 		if i > 0 {
 			fmt.Fprintln(out)

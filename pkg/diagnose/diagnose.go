@@ -20,8 +20,8 @@ import (
 	"github.com/kubetorch/webhook/pkg/review"
 )
 
-// Input is a workload, and what its verdict depends on.
-type Input struct {
+// Query is a workload, and what its verdict depends on.
+type Query struct {
 	// Object is written over Old, or made if that is nil.
 	Object, Old manifest.Object
 	Namespace   string
@@ -32,8 +32,8 @@ type Input struct {
 	Uses    []audit.BudgetUse
 }
 
-// Answer is what becomes of a workload, and why.
-type Answer struct {
+// Diagnosis is what becomes of a workload, and why.
+type Diagnosis struct {
 	Workload string `json:"workload"`
 	Allowed  bool   `json:"allowed"`
 	// Unknown is whether nothing but a budget that is being counted stands against it: right now
@@ -58,22 +58,22 @@ type BudgetState struct {
 	Of   int64  `json:"of"`
 	Fits bool   `json:"fits"`
 	// Counted is false while the budget counts what exists: no claim may rise then.
-	Counted bool     `json:"counted"`
-	Holders []Holder `json:"holders"`
+	Counted bool         `json:"counted"`
+	Holders []AgedHolder `json:"holders"`
 	// counting is whether that refuses the workload for now.
 	counting bool
 }
 
-// Holder is one that holds a budget.
-type Holder struct {
+// AgedHolder is one that holds a budget, and since when.
+type AgedHolder struct {
 	v1alpha1.Holder
 	// Age of the object, where it was asked for.
 	Age string `json:"age,omitempty"`
 }
 
 // Explain tells what becomes of a workload.
-func Explain(in Input) (Answer, error) {
-	a := Answer{Workload: manifest.Text(in.Object, "kind") + " " + in.Namespace + "/" + manifest.Text(in.Object, "metadata", "name"), Reasons: []string{}}
+func Explain(in Query) (Diagnosis, error) {
+	a := Diagnosis{Workload: manifest.Text(in.Object, "kind") + " " + in.Namespace + "/" + manifest.Text(in.Object, "metadata", "name"), Reasons: []string{}}
 	r, states, err := in.try(in.Object)
 	if err != nil {
 		return a, err
@@ -97,11 +97,11 @@ func Explain(in Input) (Answer, error) {
 }
 
 // try admits an object, and charges the budgets.
-func (in *Input) try(object manifest.Object) (dryrun.Result, []BudgetState, error) {
+func (in *Query) try(object manifest.Object) (dryrun.Response, []BudgetState, error) {
 	states := []BudgetState{}
 	raw, err := dryrun.Request(object, in.Old, in.Namespace, in.User)
 	if err != nil {
-		return dryrun.Result{}, states, err
+		return dryrun.Response{}, states, err
 	}
 	r, err := dryrun.Admit(in.World, raw)
 	if err != nil || r.Request == nil {
@@ -137,8 +137,8 @@ func (in *Input) try(object manifest.Object) (dryrun.Result, []BudgetState, erro
 }
 
 // state tries a charge on the ledger of its budget.
-func (in *Input) state(c *review.Charge) (BudgetState, ledger.Outcome, error) {
-	s := BudgetState{Name: c.Budget.Name, Asks: c.Asks(), Holders: []Holder{}}
+func (in *Query) state(c *review.BudgetCharge) (BudgetState, ledger.Outcome, error) {
+	s := BudgetState{Name: c.Budget.Name, Asks: c.Asks(), Holders: []AgedHolder{}}
 	i := slices.IndexFunc(in.Budgets, func(b v1alpha1.GPUBudget) bool { return b.Name == c.Budget.Name })
 	b := &in.Budgets[i]
 	book, err := ledger.Read(&b.Status)
@@ -152,7 +152,7 @@ func (in *Input) state(c *review.Charge) (BudgetState, ledger.Outcome, error) {
 	for _, use := range in.Uses {
 		if use.Name == b.Name {
 			for _, h := range use.Holders {
-				s.Holders = append(s.Holders, Holder{Holder: h})
+				s.Holders = append(s.Holders, AgedHolder{Holder: h})
 			}
 		}
 	}
@@ -160,7 +160,7 @@ func (in *Input) state(c *review.Charge) (BudgetState, ledger.Outcome, error) {
 }
 
 // fits looks for numbers of pods that are admitted, as refusals by the webhook do. It says too that there is none.
-func (in *Input) fits(refused *review.Request) ([]dryrun.Fit, string) {
+func (in *Query) fits(refused *review.Request) ([]dryrun.Fit, string) {
 	labels, known := in.World.NamespaceLabels(in.Namespace)
 	search := dryrun.Search{World: in.World, Budgets: policy.CompileBudgets(in.Budgets), Labels: labels, Known: known, Room: in.room}
 	what, fits := search.Fits(context.Background(), refused.Raw())
@@ -171,7 +171,7 @@ func (in *Input) fits(refused *review.Request) ([]dryrun.Fit, string) {
 }
 
 // room tells whether the ledgers of the budgets that refuse have room for charges.
-func (in *Input) room(_ context.Context, charges []review.Charge) (bool, error) {
+func (in *Query) room(_ context.Context, charges []review.BudgetCharge) (bool, error) {
 	for i := range charges {
 		state, _, err := in.state(&charges[i])
 		if err != nil || !state.Fits && charges[i].Budget.Enforcement == v1alpha1.BudgetDeny {

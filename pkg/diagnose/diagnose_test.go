@@ -31,7 +31,7 @@ func parsed(t *testing.T, text string) []offline.Document {
 const allFlags = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: config-features}\ndata: {kubernetes.podspec-nodeselector: enabled, kubernetes.podspec-tolerations: enabled}\n"
 
 // input is a workload in a cluster of which A100s are scarce; held is what others hold.
-func input(t *testing.T, object, policies string, held map[string]int64) diagnose.Input {
+func input(t *testing.T, object, policies string, held map[string]int64) diagnose.Query {
 	t.Helper()
 	inputs, err := offline.Compile(parsed(t, policies), parsed(t, allFlags))
 	require.NoError(t, err)
@@ -45,7 +45,7 @@ func input(t *testing.T, object, policies string, held map[string]int64) diagnos
 		b.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionCounted, Status: metav1.ConditionTrue}}
 		uses = append(uses, audit.BudgetUse{Name: b.Name, Holders: []v1alpha1.Holder{{Namespace: "other", Kind: "Service", Name: "big", GPUs: held[b.Name]}}})
 	}
-	return diagnose.Input{Object: parsed(t, object)[0].Object, Namespace: "default", World: offline.World(nil, inputs, "default"),
+	return diagnose.Query{Object: parsed(t, object)[0].Object, Namespace: "default", World: offline.World(nil, inputs, "default"),
 		Budgets: inputs.Budgets, Uses: uses}
 }
 
@@ -114,8 +114,8 @@ func TestExplainNamesWhoHoldsTheBudget(t *testing.T) {
 	a, err := diagnose.Explain(input(t, service, budgets, map[string]int64{"a100": 10}))
 	require.NoError(t, err)
 	assert.Equal(t, []diagnose.BudgetState{
-		{Name: "a100", Asks: "12 GPUs (2 x 6 pods)", Free: 6, Of: 16, Counted: true, Holders: []diagnose.Holder{{Holder: v1alpha1.Holder{Namespace: "other", Kind: "Service", Name: "big", GPUs: 10}}}},
-		{Name: "all", Asks: "12 GPUs (2 x 6 pods)", Free: 52, Of: 64, Fits: true, Counted: true, Holders: []diagnose.Holder{{Holder: v1alpha1.Holder{Namespace: "other", Kind: "Service", Name: "big"}}}},
+		{Name: "a100", Asks: "12 GPUs (2 x 6 pods)", Free: 6, Of: 16, Counted: true, Holders: []diagnose.AgedHolder{{Holder: v1alpha1.Holder{Namespace: "other", Kind: "Service", Name: "big", GPUs: 10}}}},
+		{Name: "all", Asks: "12 GPUs (2 x 6 pods)", Free: 52, Of: 64, Fits: true, Counted: true, Holders: []diagnose.AgedHolder{{Holder: v1alpha1.Holder{Namespace: "other", Kind: "Service", Name: "big"}}}},
 	}, a.Budgets)
 	assert.Equal(t, []dryrun.Fit{{Pods: 3}, {Pods: 4, Type: "NVIDIA-L4"}}, a.Fits)
 }
@@ -123,7 +123,7 @@ func TestExplainNamesWhoHoldsTheBudget(t *testing.T) {
 func TestExplainWhileABudgetIsCounted(t *testing.T) {
 	const warns = "apiVersion: policy.kubetorch.com/v1alpha1\nkind: GPUBudget\nmetadata: {name: all}\nspec: {max: 64, enforcement: Warn}\n"
 	const reason = "budget a100 is being counted, so no claim may rise right now; ask again in a minute"
-	uncounted := func(i int, in diagnose.Input) diagnose.Input {
+	uncounted := func(i int, in diagnose.Query) diagnose.Query {
 		in.Budgets[i].Status.Conditions[0].Status = metav1.ConditionFalse
 		return in
 	}

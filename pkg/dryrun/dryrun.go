@@ -21,8 +21,8 @@ import (
 	"github.com/kubetorch/webhook/pkg/review"
 )
 
-// Result is what became of an object before budgets are asked.
-type Result struct {
+// Response is what became of an object before budgets are asked.
+type Response struct {
 	Allowed  bool
 	Warnings []string
 	// Causes are why it is refused.
@@ -75,13 +75,13 @@ func identified(o manifest.Object, namespace string) ([]byte, error) {
 
 // Admit answers a request in a world that reads only what is at hand. The error is about a request that
 // cannot be made.
-func Admit(w review.World, raw *admissionv1.AdmissionRequest) (Result, error) {
+func Admit(w review.World, raw *admissionv1.AdmissionRequest) (Response, error) {
 	return admit(context.Background(), w, raw)
 }
 
 // admit answers a request. The error is about a request that cannot be made, or of reading.
-func admit(ctx context.Context, w review.World, raw *admissionv1.AdmissionRequest) (Result, error) {
-	var r Result
+func admit(ctx context.Context, w review.World, raw *admissionv1.AdmissionRequest) (Response, error) {
+	var r Response
 	mutating, reply, err := read(ctx, w, raw)
 	if err != nil {
 		return r, err
@@ -151,7 +151,7 @@ func read(ctx context.Context, w review.World, raw *admissionv1.AdmissionRequest
 }
 
 // Add takes a reply to the request.
-func (r *Result) Add(reply *admissionv1.AdmissionResponse) {
+func (r *Response) Add(reply *admissionv1.AdmissionResponse) {
 	r.Allowed = reply.Allowed
 	for _, w := range reply.Warnings {
 		r.Warn(w)
@@ -166,7 +166,7 @@ func (r *Result) Add(reply *admissionv1.AdmissionResponse) {
 }
 
 // Warn adds a warning that was not said yet.
-func (r *Result) Warn(text string) {
+func (r *Response) Warn(text string) {
 	if slices.Contains(r.Warnings, text) {
 		return
 	}

@@ -26,7 +26,7 @@ type Ledgers struct {
 
 // Room tells whether the budgets that refuse have room for charges. Replacing pods that hold GPUs still takes room
 // for a while, which is no matter of the number of pods alone: of that nothing is known.
-func (l *Ledgers) Room(ctx context.Context, charges []review.Charge) (bool, error) {
+func (l *Ledgers) Room(ctx context.Context, charges []review.BudgetCharge) (bool, error) {
 	for i := range charges {
 		c := &charges[i]
 		if c.Budget.Enforcement != v1alpha1.BudgetDeny {
@@ -51,7 +51,7 @@ func (l *Ledgers) Room(ctx context.Context, charges []review.Charge) (bool, erro
 }
 
 // look asks what a budget has free, and what the entries of a charge hold.
-func (l *Ledgers) look(ctx context.Context, c *review.Charge) (charge.Answer, error) {
+func (l *Ledgers) look(ctx context.Context, c *review.BudgetCharge) (charge.Answer, error) {
 	words := []string{c.Budget.Name}
 	for _, charge := range c.Charges {
 		words = append(words, charge.Key.String())

@@ -23,7 +23,7 @@ type Search struct {
 	Labels  map[string]string
 	Known   bool
 	// Room tells whether the budgets that refuse have room for charges.
-	Room func(ctx context.Context, charges []review.Charge) (bool, error)
+	Room func(ctx context.Context, charges []review.BudgetCharge) (bool, error)
 
 	err error // of reading: nothing is known then
 }

@@ -283,7 +283,7 @@ func TestASearchEndsWithItsTime(t *testing.T) {
 	require.NoError(t, err)
 	asked := 0
 	ledgers := dryrun.Ledgers{Ask: p.memory.Charge}
-	search := dryrun.Search{World: p.world, Budgets: p.budgets, Known: true, Room: func(ctx context.Context, charges []review.Charge) (bool, error) {
+	search := dryrun.Search{World: p.world, Budgets: p.budgets, Known: true, Room: func(ctx context.Context, charges []review.BudgetCharge) (bool, error) {
 		asked++
 		return ledgers.Room(ctx, charges)
 	}}

@@ -14,7 +14,7 @@ func BenchmarkScan(b *testing.B) {
 	require.NoError(b, err)
 	for name, read := range map[string]func() bool{
 		"raw": func() bool {
-			r := jsonscan.NewReader(raw)
+			r := jsonscan.NewScanner(raw)
 			_, ok := r.Raw()
 			r.Release()
 			return ok

@@ -3,7 +3,7 @@ package jsonscan
 import "slices"
 
 // check passes over any value that Value would read.
-func (r *Reader) check() bool {
+func (r *Scanner) check() bool {
 	switch r.peek() {
 	case '{':
 		return r.checkObject()
@@ -22,7 +22,7 @@ func (r *Reader) check() bool {
 	return ok
 }
 
-func (r *Reader) checkObject() bool {
+func (r *Scanner) checkObject() bool {
 	if r.depth == maxDepth {
 		return false
 	}

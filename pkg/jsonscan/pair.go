@@ -3,7 +3,7 @@ package jsonscan
 // State reads an object as a whole text, without metadata.managedFields: that is half of many
 // objects and of no use to an admission. It is checked and passed over.
 func State(raw []byte) (map[string]any, bool) {
-	r := NewReader(raw)
+	r := NewScanner(raw)
 	defer r.Release()
 	r.bare = true
 	return r.whole()
@@ -13,18 +13,18 @@ const managedFields = "managedFields"
 
 // inMetadata tells whether the object that is being read is one whose managedFields are left
 // out.
-func (r *Reader) inMetadata() bool { return r.bare && r.depth == 2 && r.top == "metadata" }
+func (r *Scanner) inMetadata() bool { return r.bare && r.depth == 2 && r.top == "metadata" }
 
 // Pair reads the new and the stored state of an object as State does. What they have in
 // common they may share: whoever changes one of them clones the other first.
 func Pair(raw, old []byte) (object, stored map[string]any, ok bool) {
-	r := NewReader(raw)
+	r := NewScanner(raw)
 	defer r.Release()
 	r.bare, r.record = true, true
 	if object, ok = r.whole(); !ok {
 		return nil, nil, false
 	}
-	s := NewReader(old)
+	s := NewScanner(old)
 	defer s.Release()
 	s.bare, s.alike = true, r.seen
 	stored, ok = s.whole()
@@ -47,7 +47,7 @@ const sharedDepth = 2
 const maxParts = 32
 
 // field reads the value of a key of the object that is being read.
-func (r *Reader) field(key string) (any, bool) {
+func (r *Scanner) field(key string) (any, bool) {
 	if r.depth == 1 {
 		r.top = key
 	}

@@ -17,13 +17,13 @@ func (p *Pool) Value(raw []byte) (any, bool) {
 	if p.values == nil {
 		p.values, p.keys = map[[16]byte]any{}, map[string]string{}
 	}
-	r := NewReader(raw)
+	r := NewScanner(raw)
 	defer r.Release()
 	v, ok := p.value(r)
 	return v, ok && r.End()
 }
 
-func (p *Pool) value(r *Reader) (any, bool) {
+func (p *Pool) value(r *Scanner) (any, bool) {
 	first := r.peek()
 	if first != '{' && first != '[' {
 		return r.Value()
@@ -57,7 +57,7 @@ func (p *Pool) value(r *Reader) (any, bool) {
 	return v, ok
 }
 
-func (p *Pool) object(r *Reader) (any, bool) {
+func (p *Pool) object(r *Scanner) (any, bool) {
 	first := len(r.values)
 	n := len(r.keys)
 	if !r.take('{') || r.depth == maxDepth {
@@ -92,7 +92,7 @@ func (p *Pool) object(r *Reader) (any, bool) {
 }
 
 // key reads a key, which is kept once.
-func (p *Pool) key(r *Reader) (string, bool) {
+func (p *Pool) key(r *Scanner) (string, bool) {
 	before := r.pos
 	if text, ok := r.key(); ok {
 		if key, known := p.keys[string(text)]; known {
@@ -110,7 +110,7 @@ func (p *Pool) key(r *Reader) (string, bool) {
 
 // ObjectIn reads a JSON object as Object does. Strings of the result are parts of text.
 func ObjectIn(text string) (map[string]any, bool) {
-	r := NewReader([]byte(text))
+	r := NewScanner([]byte(text))
 	defer r.Release()
 	r.text = text
 	v, ok := r.Value()

@@ -40,15 +40,15 @@ func (s *Shape) of(key []byte) *Shape {
 // stand twice. An object with a digest has to have its keys in order, as API servers write
 // custom resources.
 func Prune(out, raw []byte, s *Shape) (pruned []byte, digest Digest, ok bool) {
-	r := NewReader(raw)
+	r := NewScanner(raw)
 	defer r.Release()
-	p := pruner{Reader: r}
+	p := pruner{Scanner: r}
 	pruned, ok = p.prune(out, s)
 	return pruned, p.digest, ok && r.End()
 }
 
 type pruner struct {
-	*Reader
+	*Scanner
 	digest Digest
 }
 
@@ -104,7 +104,7 @@ func (r *pruner) prune(out []byte, s *Shape) ([]byte, bool) {
 }
 
 // members reads an object whose keys have no escapes. The function reads the value of each.
-func (r *Reader) members(value func(key []byte) bool) bool {
+func (r *Scanner) members(value func(key []byte) bool) bool {
 	if !r.take('{') || r.depth == maxDepth {
 		return false
 	}
@@ -128,7 +128,7 @@ func (r *Reader) members(value func(key []byte) bool) bool {
 
 // canonical appends a value without what is null or empty in objects, whose keys have to be
 // in order.
-func (r *Reader) canonical(out []byte) (result []byte, empty, ok bool) {
+func (r *Scanner) canonical(out []byte) (result []byte, empty, ok bool) {
 	start := len(out)
 	switch r.peek() {
 	case '{':

@@ -8,9 +8,9 @@ import (
 // maxDepth of nesting that is ordinary.
 const maxDepth = 128
 
-// Reader reads one JSON text from its start to its end. Once a method returned not ok,
+// Scanner reads one JSON text from its start to its end. Once a method returned not ok,
 // the reader is of no use any more.
-type Reader struct {
+type Scanner struct {
 	raw   []byte
 	text  string // the same bytes, if strings are parts of one copy
 	pos   int
@@ -29,18 +29,18 @@ type Reader struct {
 	seen, alike []part
 }
 
-var readers = sync.Pool{New: func() any { return &Reader{} }}
+var readers = sync.Pool{New: func() any { return &Scanner{} }}
 
-// NewReader reads raw, which must not change while the results of Raw are used. The caller
+// NewScanner reads raw, which must not change while the results of Raw are used. The caller
 // releases it.
-func NewReader(raw []byte) *Reader {
-	r := readers.Get().(*Reader)
+func NewScanner(raw []byte) *Scanner {
+	r := readers.Get().(*Scanner)
 	r.raw = raw
 	return r
 }
 
 // Release gives the reader back. Nothing may use it any more.
-func (r *Reader) Release() {
+func (r *Scanner) Release() {
 	const kept = 512 // entries of scratch space; a rare large text must not keep more for good
 	if cap(r.keys)+cap(r.values)+cap(r.names) > kept || cap(r.buffer) > 64*kept {
 		return
@@ -49,18 +49,18 @@ func (r *Reader) Release() {
 	clear(keys)
 	clear(values)
 	clear(names)
-	*r = Reader{keys: keys[:0], values: values[:0], names: names[:0], buffer: r.buffer[:0]}
+	*r = Scanner{keys: keys[:0], values: values[:0], names: names[:0], buffer: r.buffer[:0]}
 	readers.Put(r)
 }
 
 // Object reads a JSON object as a whole text. Whole numbers are int64.
 func Object(raw []byte) (map[string]any, bool) {
-	r := NewReader(raw)
+	r := NewScanner(raw)
 	defer r.Release()
 	return r.whole()
 }
 
-func (r *Reader) whole() (map[string]any, bool) {
+func (r *Scanner) whole() (map[string]any, bool) {
 	r.text = string(r.raw)
 	v, ok := r.Value()
 	o, isObject := v.(map[string]any)
@@ -68,12 +68,12 @@ func (r *Reader) whole() (map[string]any, bool) {
 }
 
 // End tells whether nothing is left but white space.
-func (r *Reader) End() bool {
+func (r *Scanner) End() bool {
 	r.space()
 	return r.pos == len(r.raw)
 }
 
-func (r *Reader) space() {
+func (r *Scanner) space() {
 	for r.pos < len(r.raw) {
 		switch r.raw[r.pos] {
 		case ' ', '\n', '\t', '\r':
@@ -85,7 +85,7 @@ func (r *Reader) space() {
 }
 
 // peek is the byte that the next value begins with; 0 at the end.
-func (r *Reader) peek() byte {
+func (r *Scanner) peek() byte {
 	r.space()
 	if r.pos < len(r.raw) {
 		return r.raw[r.pos]
@@ -94,7 +94,7 @@ func (r *Reader) peek() byte {
 }
 
 // take reads one byte of punctuation.
-func (r *Reader) take(c byte) bool {
+func (r *Scanner) take(c byte) bool {
 	if r.peek() != c {
 		return false
 	}
@@ -102,7 +102,7 @@ func (r *Reader) take(c byte) bool {
 	return true
 }
 
-func (r *Reader) literal(word string) bool {
+func (r *Scanner) literal(word string) bool {
 	if r.peek(); len(r.raw)-r.pos < len(word) || string(r.raw[r.pos:r.pos+len(word)]) != word {
 		return false
 	}
@@ -111,10 +111,10 @@ func (r *Reader) literal(word string) bool {
 }
 
 // Null reads null, and only that.
-func (r *Reader) Null() bool { return r.literal("null") }
+func (r *Scanner) Null() bool { return r.literal("null") }
 
 // Bool reads true or false.
-func (r *Reader) Bool() (value, ok bool) {
+func (r *Scanner) Bool() (value, ok bool) {
 	if r.literal("true") {
 		return true, true
 	}
@@ -123,7 +123,7 @@ func (r *Reader) Bool() (value, ok bool) {
 
 // Fields reads an object. The function reads the value of each key, and does not keep the key,
 // which has no escapes.
-func (r *Reader) Fields(value func(key []byte) bool) bool {
+func (r *Scanner) Fields(value func(key []byte) bool) bool {
 	if !r.take('{') || r.depth == maxDepth {
 		return false
 	}
@@ -162,7 +162,7 @@ func (r *Reader) Fields(value func(key []byte) bool) bool {
 const maxKeys = 64
 
 // Elements reads a list. The function reads each element.
-func (r *Reader) Elements(element func() bool) bool {
+func (r *Scanner) Elements(element func() bool) bool {
 	if !r.take('[') || r.depth == maxDepth {
 		return false
 	}
@@ -184,7 +184,7 @@ func (r *Reader) Elements(element func() bool) bool {
 }
 
 // Value reads any value, as sigs.k8s.io/json decodes it into an empty interface.
-func (r *Reader) Value() (any, bool) {
+func (r *Scanner) Value() (any, bool) {
 	switch c := r.peek(); c {
 	case '{':
 		return r.object()
@@ -201,7 +201,7 @@ func (r *Reader) Value() (any, bool) {
 	return r.number()
 }
 
-func (r *Reader) object() (any, bool) {
+func (r *Scanner) object() (any, bool) {
 	if r.depth == maxDepth {
 		return nil, false
 	}
@@ -238,7 +238,7 @@ func (r *Reader) object() (any, bool) {
 	return o, distinct && r.take('}')
 }
 
-func (r *Reader) list() (any, bool) {
+func (r *Scanner) list() (any, bool) {
 	first := len(r.values)
 	ok := r.Elements(func() bool {
 		v, ok := r.Value()
@@ -250,7 +250,7 @@ func (r *Reader) list() (any, bool) {
 	return l, ok
 }
 
-func (r *Reader) number() (any, bool) {
+func (r *Scanner) number() (any, bool) {
 	text, whole, ok := r.scanNumber()
 	if !ok {
 		return nil, false
@@ -264,7 +264,7 @@ func (r *Reader) number() (any, bool) {
 	return f, err == nil
 }
 
-func (r *Reader) scanNumber() (text []byte, whole, ok bool) {
+func (r *Scanner) scanNumber() (text []byte, whole, ok bool) {
 	start := r.pos
 	if r.pos < len(r.raw) && r.raw[r.pos] == '-' {
 		r.pos++
@@ -294,7 +294,7 @@ func (r *Reader) scanNumber() (text []byte, whole, ok bool) {
 	return r.raw[start:r.pos], whole, true
 }
 
-func (r *Reader) digits() bool {
+func (r *Scanner) digits() bool {
 	start := r.pos
 	for r.pos < len(r.raw) && '0' <= r.raw[r.pos] && r.raw[r.pos] <= '9' {
 		r.pos++
@@ -304,7 +304,7 @@ func (r *Reader) digits() bool {
 
 // Raw passes over any value and gives its bytes, which are checked to be JSON. Keys
 // that stand twice in it are not looked for, nor is text that is no UTF-8.
-func (r *Reader) Raw() ([]byte, bool) {
+func (r *Scanner) Raw() ([]byte, bool) {
 	r.space()
 	start := r.pos
 	if !r.skip() {
@@ -314,7 +314,7 @@ func (r *Reader) Raw() ([]byte, bool) {
 }
 
 // skip passes over a value.
-func (r *Reader) skip() bool {
+func (r *Scanner) skip() bool {
 	end := r.past(r.pos)
 	if end < 0 {
 		return false

@@ -93,7 +93,7 @@ func TestWhatIsOutOfTheOrdinaryIsLeftToTheOtherDecoder(t *testing.T) {
 }
 
 func TestRawChecksWhatItPassesOver(t *testing.T) {
-	r := jsonscan.NewReader([]byte(`{"a": {"b":[1,"\u00e9",null,true,-1.5e3,{}]} ,"c":[]}`))
+	r := jsonscan.NewScanner([]byte(`{"a": {"b":[1,"\u00e9",null,true,-1.5e3,{}]} ,"c":[]}`))
 	raws := map[string]string{}
 	require.True(t, r.Fields(func(key []byte) bool {
 		raw, ok := r.Raw()
@@ -103,7 +103,7 @@ func TestRawChecksWhatItPassesOver(t *testing.T) {
 	assert.True(t, r.End())
 	assert.Equal(t, map[string]string{"a": `{"b":[1,"\u00e9",null,true,-1.5e3,{}]}`, "c": `[]`}, raws)
 	for _, text := range []string{`{"b":}`, `{"b" 1}`, `[1,]`, `{"b":1,}`, `"\q"`, `"\u12"`, "\"\n\"", `tru`, `01x`, `"open`, `[`, `{`, ``} {
-		_, ok := jsonscan.NewReader([]byte(text)).Raw()
+		_, ok := jsonscan.NewScanner([]byte(text)).Raw()
 		if text != `01x` { // 0 is a value, and what follows is not its
 			assert.False(t, ok, text)
 		}
@@ -196,7 +196,7 @@ func FuzzObject(f *testing.F) {
 			}
 		}
 		got, ok := jsonscan.Object(raw)
-		if _, passes := jsonscan.NewReader(raw).Raw(); ok && !passes {
+		if _, passes := jsonscan.NewScanner(raw).Raw(); ok && !passes {
 			t.Error("is read, yet not passed over")
 		}
 		if !ok {

@@ -6,7 +6,7 @@ import "math/bits"
 // and return the one behind it, -1 if there is none.
 
 // past is the position behind the value that begins at or behind pos.
-func (r *Reader) past(pos int) int {
+func (r *Scanner) past(pos int) int {
 	pos = r.solid(pos)
 	if pos >= len(r.raw) {
 		return -1
@@ -36,7 +36,7 @@ func (r *Reader) past(pos int) int {
 }
 
 // solid is the position of what is no white space.
-func (r *Reader) solid(pos int) int {
+func (r *Scanner) solid(pos int) int {
 	for pos < len(r.raw) && r.raw[pos] <= ' ' {
 		switch r.raw[pos] {
 		case ' ', '\n', '\t', '\r':
@@ -49,7 +49,7 @@ func (r *Reader) solid(pos int) int {
 }
 
 // pastAll is the position behind an object or a list, of which pos is inside.
-func (r *Reader) pastAll(pos int, end byte, keyed bool) int {
+func (r *Scanner) pastAll(pos int, end byte, keyed bool) int {
 	if r.depth == maxDepth {
 		return -1
 	}
@@ -89,7 +89,7 @@ func (r *Reader) pastAll(pos int, end byte, keyed bool) int {
 	}
 }
 
-func (r *Reader) pastWord(pos int, word string) int {
+func (r *Scanner) pastWord(pos int, word string) int {
 	if len(r.raw)-pos < len(word) || string(r.raw[pos:pos+len(word)]) != word {
 		return -1
 	}
@@ -97,7 +97,7 @@ func (r *Reader) pastWord(pos int, word string) int {
 }
 
 // pastString is the position behind the string whose quote is at pos.
-func (r *Reader) pastString(pos int) int {
+func (r *Scanner) pastString(pos int) int {
 	raw := r.raw
 	pos++
 	for {

@@ -7,7 +7,7 @@ import (
 )
 
 // key reads a string without escapes.
-func (r *Reader) key() ([]byte, bool) {
+func (r *Scanner) key() ([]byte, bool) {
 	if !r.take('"') {
 		return nil, false
 	}
@@ -23,7 +23,7 @@ func (r *Reader) key() ([]byte, bool) {
 
 // plain is how many bytes from pos on are neither a quote, a backslash nor a control
 // character.
-func (r *Reader) plain(pos int) int {
+func (r *Scanner) plain(pos int) int {
 	raw := r.raw[pos:]
 	i := 0
 	for ; len(raw)-i >= 8; i += 8 {
@@ -50,7 +50,7 @@ func stopsIn(eight []byte) uint64 {
 }
 
 // String reads a string.
-func (r *Reader) String() (string, bool) {
+func (r *Scanner) String() (string, bool) {
 	if !r.take('"') {
 		return "", false
 	}
@@ -64,7 +64,7 @@ func (r *Reader) String() (string, bool) {
 }
 
 // Word reads a string. Known may have it already, so that it is not copied; else it gives "".
-func (r *Reader) Word(known func(text []byte) string) (string, bool) {
+func (r *Scanner) Word(known func(text []byte) string) (string, bool) {
 	before := r.pos
 	if text, ok := r.key(); ok {
 		if word := known(text); word != "" {
@@ -77,7 +77,7 @@ func (r *Reader) Word(known func(text []byte) string) (string, bool) {
 }
 
 // part of the text as a string.
-func (r *Reader) part(start, end int) string {
+func (r *Scanner) part(start, end int) string {
 	if r.text != "" {
 		return r.text[start:end]
 	}
@@ -85,7 +85,7 @@ func (r *Reader) part(start, end int) string {
 }
 
 // escaped reads on where a string has its first escape.
-func (r *Reader) escaped(start int) (string, bool) {
+func (r *Scanner) escaped(start int) (string, bool) {
 	b := append(r.buffer[:0], r.raw[start:r.pos]...)
 	for r.pos+1 < len(r.raw) {
 		switch r.raw[r.pos] {
@@ -128,7 +128,7 @@ func (r *Reader) escaped(start int) (string, bool) {
 	return "", false
 }
 
-func (r *Reader) hex(at int) (rune, bool) {
+func (r *Scanner) hex(at int) (rune, bool) {
 	if at+4 > len(r.raw) {
 		return 0, false
 	}

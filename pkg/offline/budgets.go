@@ -158,7 +158,7 @@ func (l *ledgers) fitting(o *Preview, written manifest.Object, w review.World) r
 }
 
 // room is a budget among the bounds.
-func room(c *review.Charge, o ledger.Outcome) policy.Headroom {
+func room(c *review.BudgetCharge, o ledger.Outcome) policy.Headroom {
 	bound := "budget.max"
 	if o.PerNamespace {
 		bound = "budget.maxPerNamespace"

@@ -135,7 +135,7 @@ func (a *answer) claims(claims []review.Claim) {
 }
 
 // charged charges the budgets, which may refuse what is admitted so far, and ends a refusal with what would fit.
-func charged(c *Case, a *dryrun.Result, w review.World, in offline.Inputs) error {
+func charged(c *Case, a *dryrun.Response, w review.World, in offline.Inputs) error {
 	memory := charge.NewMemory(in.Budgets)
 	for i, h := range c.Holds {
 		if err := hold(memory, in, h, i); err != nil {

@@ -40,7 +40,7 @@ func TestThePictureOfTheReadme(t *testing.T) {
 		require.False(t, o.Verdict.Refused())
 		settings, err := simulate.SettingsOf(o.Object, o.Verdict.Demand.GPUs.PerPod, knative.Default())
 		require.NoError(t, err)
-		r, err := simulate.Run(simulate.Input{Settings: settings, Arrivals: arrivals, Service: service, Startup: startup, Points: 400})
+		r, err := simulate.Run(simulate.Scenario{Settings: settings, Arrivals: arrivals, Service: service, Startup: startup, Points: 400})
 		require.NoError(t, err)
 		r.Workload = o.Title
 		results = append(results, r)

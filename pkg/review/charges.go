@@ -23,8 +23,8 @@ import (
 // BoundGPUBudget names a budget's limit among the bounds.
 const BoundGPUBudget = "gpuBudget"
 
-// Charge is what a request asks of one budget.
-type Charge struct {
+// BudgetCharge is what a request asks of one budget.
+type BudgetCharge struct {
 	Budget  *policy.Budget
 	Claims  []BudgetClaim
 	Charges []ledger.Charge
@@ -33,7 +33,7 @@ type Charge struct {
 // Charges are what the claims of a request ask of the budgets that hold in its namespace,
 // given the namespace's labels. Claims that do not rise are left out unless all are wanted.
 // Refused are what no budget can count.
-func (r *Request) Charges(budgets *policy.Budgets, claims []Claim, labels map[string]string, known, all bool) (charges []Charge, refused []policy.Violation) {
+func (r *Request) Charges(budgets *policy.Budgets, claims []Claim, labels map[string]string, known, all bool) (charges []BudgetCharge, refused []policy.Violation) {
 	if invalid := budgets.Invalid(); len(invalid) > 0 && Rises(claims) {
 		refused = append(refused, policy.Violation{Policy: invalid[0], Bound: BoundGPUBudget, Enforcement: v1alpha1.Deny,
 			Error: claims[0].forbidden(fmt.Sprintf("asks for GPUs, and budget %s is invalid, so its limits are not known; ask the platform team to mend it", strings.Join(invalid, ", ")))})
@@ -42,7 +42,7 @@ func (r *Request) Charges(budgets *policy.Budgets, claims []Claim, labels map[st
 		if !b.Selects(r.raw.Namespace, labels, known) {
 			continue
 		}
-		charge := Charge{Budget: b}
+		charge := BudgetCharge{Budget: b}
 		for i := range claims {
 			c := &claims[i]
 			for _, e := range c.Unknown {
@@ -102,7 +102,7 @@ func (c *Claim) forbidden(text string) *field.Error {
 func (c *Claim) WrittenIn(deployment manifest.Object) { c.written = &Request{object: deployment} }
 
 // Asks words a charge: "40 GPUs (4 x 10 pods)".
-func (c *Charge) Asks() string {
+func (c *BudgetCharge) Asks() string {
 	var words []string
 	for _, claim := range c.Claims {
 		if claim.GPUs == 0 && len(c.Claims) > 1 {
@@ -122,7 +122,7 @@ func (c *Charge) Asks() string {
 
 // NoRoom is what a charge that does not fit breaks: the refusal of it or, where the budget
 // admits it all the same, what it is told of as. A refusal ends with what would fit.
-func (c *Charge) NoRoom(a charge.Answer, namespace string, fit Fitting) policy.Violation {
+func (c *BudgetCharge) NoRoom(a charge.Answer, namespace string, fit Fitting) policy.Violation {
 	of := fmt.Sprintf("%d of %d are free in budget %s", a.Free, a.Of, c.Budget.Name)
 	if a.PerNamespace {
 		of = fmt.Sprintf("%d of the %d for namespace %s are free in budget %s", a.Free, a.Of, namespace, c.Budget.Name)
@@ -197,7 +197,7 @@ func (r *Request) AdmitBeyond(a *admissionv1.AdmissionResponse, x policy.Violati
 }
 
 // demands is what has the overlap of a rollout fit.
-func (c *Charge) demands() string {
+func (c *BudgetCharge) demands() string {
 	if c.Budget.Strict {
 		return "rollout: Strict"
 	}
@@ -205,7 +205,7 @@ func (c *Charge) demands() string {
 }
 
 // Grows tells whether a claim itself rises, and not only replaces what holds GPUs still.
-func (c *Charge) Grows() bool {
+func (c *BudgetCharge) Grows() bool {
 	for i, charge := range c.Charges {
 		if charge.Rises && !c.Claims[i].Settled {
 			return true
@@ -215,16 +215,16 @@ func (c *Charge) Grows() bool {
 }
 
 // Settled tells whether all claims are of pods that their roots were admitted with.
-func (c *Charge) Settled() bool {
+func (c *BudgetCharge) Settled() bool {
 	return !slices.ContainsFunc(c.Claims, func(claim BudgetClaim) bool { return !claim.Settled })
 }
 
 // largest is the claim that a refusal points at.
-func (c *Charge) largest() BudgetClaim {
+func (c *BudgetCharge) largest() BudgetClaim {
 	return slices.MaxFunc(c.Claims, func(a, b BudgetClaim) int { return cmp.Compare(a.GPUs, b.GPUs) })
 }
 
-func (c *Charge) sum() int64 {
+func (c *BudgetCharge) sum() int64 {
 	var n int64
 	for _, claim := range c.Claims {
 		n = workload.SaturatingAdd(n, claim.GPUs)
@@ -232,7 +232,7 @@ func (c *Charge) sum() int64 {
 	return n
 }
 
-func (c *Charge) overlap() int64 {
+func (c *BudgetCharge) overlap() int64 {
 	var n int64
 	for _, claim := range c.Claims {
 		n = workload.SaturatingAdd(n, claim.Overlap)
@@ -241,7 +241,7 @@ func (c *Charge) overlap() int64 {
 }
 
 // Left tells what an admitted charge leaves.
-func (c *Charge) Left(o ledger.Outcome, namespace string) string {
+func (c *BudgetCharge) Left(o ledger.Outcome, namespace string) string {
 	if o.PerNamespace {
 		return fmt.Sprintf("claims %s of budget %s; %d of the %d for namespace %s are left", c.Asks(), c.Budget.Name, o.Free, o.Of, namespace)
 	}

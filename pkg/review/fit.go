@@ -96,7 +96,7 @@ func (r *Request) GPUTypes(w World, budgets *policy.Budgets, labels map[string]s
 
 // ways words how a charge that does not fit would: "max-scale 3 fits", or why no number of
 // pods would. It is empty if that is no matter of the number of pods alone.
-func (c *Charge) ways(a charge.Answer, fit Fitting) string {
+func (c *BudgetCharge) ways(a charge.Answer, fit Fitting) string {
 	if len(c.Claims) == 0 {
 		return ""
 	}
@@ -128,7 +128,7 @@ func joined(words []string) string {
 
 // fitting is how many pods of a charge that does not fit would; ok is false if that is no matter
 // of the number of pods alone.
-func (c *Charge) fitting(a charge.Answer) (pods int64, ok bool) {
+func (c *BudgetCharge) fitting(a charge.Answer) (pods int64, ok bool) {
 	if c.overlap() > 0 {
 		return 0, false
 	}

@@ -94,7 +94,7 @@ func TestDecisionsAreKnatives(t *testing.T) {
 				real := newKnativeAutoscaler(t, s)
 				want, ticks := -1, 0
 				var wrong []string
-				_, err = simulate.Run(simulate.Input{Settings: s, Arrivals: arrivals, Service: service, Startup: startup, Observe: func(o simulate.Observation) {
+				_, err = simulate.Run(simulate.Scenario{Settings: s, Arrivals: arrivals, Service: service, Startup: startup, Observe: func(o simulate.Observation) {
 					now := start.Add(o.Time)
 					if o.Concurrency > 0 || o.Requests > 0 || (o.Ready > 0 && s.Annotations["autoscaling.knative.dev/target-burst-capacity"] != "-1") {
 						real.collector.Record(real.key, now, metrics.Stat{PodName: "p", AverageConcurrentRequests: o.Concurrency, RequestCount: o.Requests})

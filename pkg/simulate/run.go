@@ -11,8 +11,8 @@ import (
 // Drain is how long a Knative pod takes to end: its queue-proxy goes on serving that long.
 const Drain = 30 * time.Second
 
-// Input is what a simulation depends on.
-type Input struct {
+// Scenario is what a simulation depends on.
+type Scenario struct {
 	Settings ScalingSettings
 	Arrivals Arrivals
 	// Service is how long requests take, Startup how long pods take to become ready.
@@ -65,7 +65,7 @@ type scaler interface {
 
 // simulation is the state of one.
 type simulation struct {
-	Input
+	Scenario
 	scaler   scaler
 	pods     pods
 	requests *requests
@@ -81,11 +81,11 @@ type simulation struct {
 }
 
 // Run simulates.
-func Run(in Input) (Simulation, error) {
+func Run(in Scenario) (Simulation, error) {
 	if err := in.Settings.validate(); err != nil {
 		return Simulation{}, err
 	}
-	s := &simulation{Input: in, requests: newRequests(in.Service)}
+	s := &simulation{Scenario: in, requests: newRequests(in.Service)}
 	if in.Settings.class() == knautoscaling.HPA {
 		if in.CPUPerRequest <= 0 {
 			return Simulation{}, fmt.Errorf("class hpa scales by cpu: say how much of it a request costs (--cpu-per-request)")

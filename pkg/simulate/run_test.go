@@ -44,7 +44,7 @@ func BenchmarkThreeDaysUnderTenSettings(b *testing.B) {
 			wait.Go(func() {
 				slots <- struct{}{}
 				defer func() { <-slots }()
-				r, err := simulate.Run(simulate.Input{Settings: settings(20, map[string]string{knative.TargetKey: target}), Arrivals: arrivals, Service: service, Startup: startup, Points: 1000})
+				r, err := simulate.Run(simulate.Scenario{Settings: settings(20, map[string]string{knative.TargetKey: target}), Arrivals: arrivals, Service: service, Startup: startup, Points: 1000})
 				require.NoError(b, err)
 				require.Positive(b, r.PodHours)
 			})
@@ -60,7 +60,7 @@ func run(t *testing.T, shape, service, startup string, s simulate.ScalingSetting
 	d := durations(t, service)
 	arrivals, err := load.Even(d.Mean())
 	require.NoError(t, err)
-	r, err := simulate.Run(simulate.Input{Settings: s, Arrivals: arrivals, Service: d, Startup: durations(t, startup), CPUPerRequest: 0.5, Points: 10000})
+	r, err := simulate.Run(simulate.Scenario{Settings: s, Arrivals: arrivals, Service: d, Startup: durations(t, startup), CPUPerRequest: 0.5, Points: 10000})
 	require.NoError(t, err)
 	return r
 }
@@ -166,7 +166,7 @@ func TestWhatCannotBeSimulatedIsSaid(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := settings(0, test.annotations)
 			s.CPU = test.cpu
-			_, err := simulate.Run(simulate.Input{Settings: s, Arrivals: make(simulate.Arrivals, 8), Service: durations(t, "1s"), Startup: durations(t, "1s")})
+			_, err := simulate.Run(simulate.Scenario{Settings: s, Arrivals: make(simulate.Arrivals, 8), Service: durations(t, "1s"), Startup: durations(t, "1s")})
 			assert.ErrorContains(t, err, test.want)
 		})
 	}
@@ -184,10 +184,10 @@ func TestSearchFindsFewerGPUHoursWithinTheLimit(t *testing.T) {
 		}
 		return world[[2]string{p["target"], p["min-scale"]}], nil
 	}
-	best, err := simulate.Search{Limit: 5, Values: tried, Simulate: simulated}.Best()
+	best, err := simulate.ParameterSearch{Limit: 5, Values: tried, Simulate: simulated}.Best()
 	require.NoError(t, err)
 	assert.Equal(t, simulate.Candidate{Parameters: simulate.Parameters{"target": "10", "min-scale": "1"}, Result: world[[2]string{"10", "1"}]}, best)
 
-	_, err = simulate.Search{Limit: -1, Values: tried, Simulate: simulated}.Best()
+	_, err = simulate.ParameterSearch{Limit: -1, Values: tried, Simulate: simulated}.Best()
 	assert.ErrorIs(t, err, simulate.ErrNoneFits)
 }

@@ -41,9 +41,9 @@ type Figures struct {
 // FiguresOf are those of a result.
 func FiguresOf(r Simulation) Figures { return Figures{r.PodHours, r.GPUHours, r.WaitP99} }
 
-// Search looks for the parameters that hold the fewest GPU-hours (pod-hours where pods have
+// ParameterSearch looks for the parameters that hold the fewest GPU-hours (pod-hours where pods have
 // no GPU) while 99 % of all requests wait no longer than Limit seconds.
-type Search struct {
+type ParameterSearch struct {
 	Limit float64
 	// Values to try, by parameter and in order.
 	Values []Values
@@ -63,7 +63,7 @@ const rounds = 4
 // Best changes one parameter after the other to the best of its values, until none helps.
 // The error is ErrNoneFits if no choice keeps the limit; the candidate is then the one with
 // the shortest wait.
-func (s Search) Best() (Candidate, error) {
+func (s ParameterSearch) Best() (Candidate, error) {
 	first, err := s.Simulate(Parameters{})
 	if err != nil {
 		return Candidate{}, err
@@ -88,7 +88,7 @@ func (s Search) Best() (Candidate, error) {
 var ErrNoneFits = errors.New("no choice keeps the waiting limit")
 
 // bestOf tries all values of one parameter at once.
-func (s Search) bestOf(from Candidate, values Values) Candidate {
+func (s ParameterSearch) bestOf(from Candidate, values Values) Candidate {
 	tried := make([]*Candidate, len(values.Texts))
 	var wait sync.WaitGroup
 	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
@@ -118,7 +118,7 @@ func (s Search) bestOf(from Candidate, values Values) Candidate {
 }
 
 // better prefers to keep the limit, then fewer GPU-hours, then a shorter wait.
-func (s Search) better(a, b Simulation) bool {
+func (s ParameterSearch) better(a, b Simulation) bool {
 	keepsA, keepsB := a.WaitP99 <= s.Limit, b.WaitP99 <= s.Limit
 	if keepsA != keepsB {
 		return keepsA

@@ -91,7 +91,7 @@ func simulation(
 	require.NoError(t, err)
 	cold, err := simulate.ParseDurations(startup.String())
 	require.NoError(t, err)
-	r, err := simulate.Run(simulate.Input{
+	r, err := simulate.Run(simulate.Scenario{
 		Settings: settings, Arrivals: arrivals, Service: service, Startup: cold, Points: len(arrivals),
 	})
 	require.NoError(t, err)

@@ -48,7 +48,7 @@ type lists struct {
 	client *dynamicfake.FakeDynamicClient
 }
 
-func (l lists) Read(ctx context.Context, kind cluster.Kind, options metav1.ListOptions) (io.ReadCloser, error) {
+func (l lists) Read(ctx context.Context, kind cluster.Resource, options metav1.ListOptions) (io.ReadCloser, error) {
 	list, err := l.client.Resource(kind).List(ctx, options)
 	if err != nil {
 		return nil, err
@@ -59,7 +59,7 @@ func (l lists) Read(ctx context.Context, kind cluster.Kind, options metav1.ListO
 
 func newCluster(t *testing.T, objects ...runtime.Object) (*dynamicfake.FakeDynamicClient, *Auditor) {
 	t.Helper()
-	client := dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[cluster.Kind]string{
+	client := dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[cluster.Resource]string{
 		cluster.Deployments: "DeploymentList", cluster.Services: "ServiceList", cluster.Configurations: "ConfigurationList",
 		cluster.Routes: "RouteList", cluster.Revisions: "RevisionList", cluster.PodAutoscalers: "PodAutoscalerList",
 		cluster.CronJobs: "CronJobList", cluster.Jobs: "JobList", cluster.ReplicaSets: "ReplicaSetList",

@@ -13,7 +13,7 @@ import (
 
 // Watch calls changed whenever an object of a kind was made, changed or deleted, until the
 // context ends. It keeps no objects: what they claim is read afresh.
-func Watch(ctx context.Context, client metadata.Interface, kind cluster.Kind, changed func()) {
+func Watch(ctx context.Context, client metadata.Interface, kind cluster.Resource, changed func()) {
 	const pause = 5 * time.Second
 	for ctx.Err() == nil {
 		if !follow(ctx, client, kind, changed) {
@@ -27,7 +27,7 @@ func Watch(ctx context.Context, client metadata.Interface, kind cluster.Kind, ch
 
 // follow watches until the API server ends it. It is false if it did not begin, as where
 // the kind is not served.
-func follow(ctx context.Context, client metadata.Interface, kind cluster.Kind, changed func()) bool {
+func follow(ctx context.Context, client metadata.Interface, kind cluster.Resource, changed func()) bool {
 	list, err := client.Resource(kind).List(ctx, metav1.ListOptions{Limit: 1})
 	if err != nil {
 		return false

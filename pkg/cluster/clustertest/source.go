@@ -21,10 +21,10 @@ import (
 )
 
 // ListSource has the objects of each kind that it serves.
-type ListSource map[cluster.Kind][]manifest.Object
+type ListSource map[cluster.Resource][]manifest.Object
 
 // Read answers with all objects of a kind on one page.
-func (s ListSource) Read(_ context.Context, kind cluster.Kind, _ metav1.ListOptions) (io.ReadCloser, error) {
+func (s ListSource) Read(_ context.Context, kind cluster.Resource, _ metav1.ListOptions) (io.ReadCloser, error) {
 	objects, served := s[kind]
 	if !served {
 		return nil, missing(kind)
@@ -42,15 +42,15 @@ func (s ListSource) Preferred(context.Context) (map[string]string, error) {
 	return versions, nil
 }
 
-func missing(kind cluster.Kind) error {
+func missing(kind cluster.Resource) error {
 	return apierrors.NewGenericServerResponse(http.StatusNotFound, "list", kind.GroupResource(), "", "", 0, true)
 }
 
 // Texts has the list of each kind that it serves as JSON.
-type Texts map[cluster.Kind]string
+type Texts map[cluster.Resource]string
 
 // Read answers with the text.
-func (s Texts) Read(_ context.Context, kind cluster.Kind, _ metav1.ListOptions) (io.ReadCloser, error) {
+func (s Texts) Read(_ context.Context, kind cluster.Resource, _ metav1.ListOptions) (io.ReadCloser, error) {
 	text, served := s[kind]
 	if !served {
 		return nil, missing(kind)
@@ -58,8 +58,8 @@ func (s Texts) Read(_ context.Context, kind cluster.Kind, _ metav1.ListOptions) 
 	return io.NopCloser(strings.NewReader(text)), nil
 }
 
-var kinds = func() map[schema.GroupKind]cluster.Kind {
-	kinds := map[schema.GroupKind]cluster.Kind{
+var kinds = func() map[schema.GroupKind]cluster.Resource {
+	kinds := map[schema.GroupKind]cluster.Resource{
 		workload.ServiceKind:                 cluster.Services,
 		workload.ConfigurationKind:           cluster.Configurations,
 		workload.RouteKind:                   cluster.Routes,
@@ -75,7 +75,7 @@ var kinds = func() map[schema.GroupKind]cluster.Kind {
 		kinds[kind.GroupKind] = kind.GVR()
 	}
 	for _, row := range workload.BuiltInOperators().Kinds {
-		kinds[row.GroupKind()] = cluster.Kind{Group: row.Group, Version: "v1", Resource: row.Resource}
+		kinds[row.GroupKind()] = cluster.Resource{Group: row.Group, Version: "v1", Resource: row.Resource}
 	}
 	return kinds
 }()
@@ -104,6 +104,6 @@ func List(t testing.TB, objects ...manifest.Object) *cluster.Objects {
 }
 
 // ReadIn answers with all objects of a kind, whatever their namespace.
-func (s ListSource) ReadIn(ctx context.Context, kind cluster.Kind, _ string, options metav1.ListOptions) (io.ReadCloser, error) {
+func (s ListSource) ReadIn(ctx context.Context, kind cluster.Resource, _ string, options metav1.ListOptions) (io.ReadCloser, error) {
 	return s.Read(ctx, kind, options)
 }
