@@ -41,6 +41,7 @@ func TestThePlaceOfANodeTakesNoPods(t *testing.T) {
 	for name, text := range map[string]string{
 		"a Deployment":               another.Replace(deployment("a", 8, 1)),
 		"a Deployment of no zone":    none.Replace(deployment("a", 8, 1)),
+		"a ReplicaSet on a node":     strings.Replace(another.Replace(workload("apps/v1", "ReplicaSet", "a", 8, 1, "")), "spec: {containers", "spec: {nodeName: gpu-0, containers", 1),
 		"a ReplicaSet":               another.Replace(workload("apps/v1", "ReplicaSet", "a", 8, 1, "")),
 		"a ReplicaSet of no zone":    none.Replace(workload("apps/v1", "ReplicaSet", "a", 8, 1, "")),
 		"a ReplicationController":    another.Replace(workload("v1", "ReplicationController", "a", 8, 1, "")),
