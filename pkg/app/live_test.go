@@ -35,7 +35,7 @@ func TestNoVerdictWithoutWhatItHangsOn(t *testing.T) {
 
 	c := dynamicfake.NewSimpleDynamicClient(runtime.NewScheme())
 	e := working()
-	e.related = &relatedReader{Reader: cluster.NewReader(c, nil, nil), served: func() bool { return true }}
+	e.related = newRelatedReader(cluster.NewReader(c, nil, nil), func() bool { return true })
 	assert.True(t, e.validate(t.Context(), r).Allowed)
 	assert.Empty(t, c.Actions(), "no bound, no read")
 

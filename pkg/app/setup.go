@@ -100,7 +100,7 @@ func (s *setup) addAll() error {
 	}
 	e.self = me.name
 	e.registered = registered(s.mgr.GetAPIReader(), s.Configuration)
-	e.related, e.reader = &relatedReader{Reader: reader, served: s.knative.Served}, reader
+	e.related, e.reader = newRelatedReader(reader, s.knative.Served), reader
 	e.products = func(ctx context.Context) ([]string, error) { return cluster.NodeProducts(ctx, s.mgr.GetAPIReader()) }
 	e.tell = tell(s.events)
 	e.decided = gauges.decided

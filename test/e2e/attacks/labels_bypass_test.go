@@ -78,18 +78,30 @@ func TestLabelsOfABindingTakeNoPods(t *testing.T) {
 	s.leavesNone()
 }
 
-// TestLabelsWithAStatusTakeNoPods needs the right to write the status of pods, or of ReplicaSets.
-func TestLabelsWithAStatusTakeNoPods(t *testing.T) {
+// TestAStatusTakesNothingFromItsOwner: what writes the status of an object may write its labels with it, and, but for a pod's,
+// its owners. That needs the right to write the status of pods, or of ReplicaSets.
+func TestAStatusTakesNothingFromItsOwner(t *testing.T) {
 	t.Parallel()
-	for what, resource := range map[string]schema.GroupVersionResource{"of pods": podResource, "of ReplicaSets": replicaSets} {
-		t.Run(what, func(t *testing.T) {
+	for name, test := range map[string]struct {
+		of     schema.GroupVersionResource
+		merge  string
+		change func(*unstructured.Unstructured) bool
+	}{
+		"a Pod, by its labels":        {podResource, `{metadata: {labels: {app: gone}}}`, relabelled},
+		"a ReplicaSet, by its labels": {replicaSets, `{metadata: {labels: {app: gone}}}`, relabelled},
+		"a ReplicaSet, by both":       {replicaSets, `{metadata: {labels: {app: gone}, ownerReferences: null}}`, relabelled},
+	} {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newScene(t, 17, strict)
 			s.apply(s.tenant, deployment("a", 8, 1))
 			s.awaitLive(8)
-			for i := range 4 {
-				for _, o := range s.list(resource) {
-					err := s.patch(resource, o.GetName(), fmt.Sprintf(`{metadata: {labels: {app: gone-%d}}}`, i), "status")
+			for range 4 {
+				for _, o := range s.list(test.of) {
+					if test.change(&o) {
+						continue
+					}
+					err := s.patch(test.of, o.GetName(), test.merge, "status")
 					t.Logf("%s: %v", o.GetName(), err)
 				}
 				s.maybeLive(16)
@@ -98,3 +110,5 @@ func TestLabelsWithAStatusTakeNoPods(t *testing.T) {
 		})
 	}
 }
+
+func relabelled(o *unstructured.Unstructured) bool { return o.GetLabels()["app"] == "gone" }
