@@ -72,7 +72,7 @@ func (r *Request) Claims(ctx context.Context, w World) ([]Claim, error) {
 	case r.isOperatedStatus():
 		return r.finishClaims(w), nil
 	case r.raw.SubResource == "status" && r.of != DeploymentKind:
-		return r.statusClaims(w), nil
+		return append(r.statusClaims(w), r.podClaims(w)...), nil
 	case r.isDeployment():
 		return r.deploymentClaims(ctx, w)
 	case r.hasPods():

@@ -115,13 +115,24 @@ func (r *Request) scaledKind() (kind schema.GroupKind, ok bool) {
 	return kind, false
 }
 
-// isStatus tells whether a request changes the status of a Deployment, and with it, perhaps, its
-// annotations, or that of a Pod, a Job or an object of an operator's kind, which say how much of it has ended.
+// isStatus tells whether a request changes the status of what has pods, or of an object of an operator's kind: it may say
+// how much of it has ended, and change annotations, labels and owners with it.
 func (r *Request) isStatus() bool {
 	if r.raw.SubResource != "status" || r.raw.Operation != admissionv1.Update {
 		return false
 	}
-	return r.of == DeploymentKind || r.of == workload.PodKind || r.of == workload.JobKind || r.isOperatedStatus()
+	return r.of == DeploymentKind || r.hasPods() || r.isOperatedStatus()
+}
+
+// onlyStatus tells whether a request changes a status, and not whose an object is, or its labels: the API server stores
+// these with the status of most kinds.
+func (r *Request) onlyStatus() bool {
+	return r.raw.SubResource == "status" && !r.changes("ownerReferences") && !r.changes("labels")
+}
+
+// changes tells whether an update changes a part of the metadata.
+func (r *Request) changes(key string) bool {
+	return !manifest.Equal(manifest.At(r.old, "metadata", key), manifest.At(r.object, "metadata", key))
 }
 
 // madeByKnative tells whether Knative made the Deployment for a Revision. What the

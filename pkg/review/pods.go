@@ -43,7 +43,7 @@ func (r *Request) judgePods(w World) Verdict {
 // startsPods tells whether a request, admitted, may start pods with devices, or takes some from what they were charged
 // with. Others never come from an API server.
 func (r *Request) startsPods() bool {
-	return r.raw.SubResource != "status" && !r.isMirror() && (asksForDevices(r.object) || (r.old != nil && asksForDevices(r.old)) || r.takesPods())
+	return !r.onlyStatus() && !r.isMirror() && (asksForDevices(r.object) || (r.old != nil && asksForDevices(r.old)) || r.takesPods())
 }
 
 // takesPods tells whether an object is taken from what controls it with pods that have devices, or lets go of such, though its
@@ -210,8 +210,8 @@ func (r *Request) selectsStill() bool {
 // statusClaims refuse, where a budget counts them, that somebody says of GPUs that they are not used any
 // more who cannot know.
 func (r *Request) statusClaims(w World) []Claim {
-	kind, ok := workload.KindFor(r.of)
-	if !ok || !asksForDevices(r.object) || r.knowsStatus() {
+	kind, _ := workload.KindFor(r.of)
+	if (r.of != workload.PodKind && r.of != workload.JobKind) || !asksForDevices(r.object) || r.knowsStatus() {
 		return nil
 	}
 	var why *field.Error

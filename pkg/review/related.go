@@ -115,7 +115,7 @@ func (r *Request) Resolve(ctx context.Context, w World) error {
 	if !r.hasPods() && !r.isOperated() && r.of != DeploymentKind && r.of != workload.HorizontalPodAutoscalerKind {
 		return nil
 	}
-	if w.Reader == nil || (!w.budgeted() && !r.selection(w).BoundsGPUs()) || r.raw.SubResource == "status" {
+	if w.Reader == nil || (!w.budgeted() && !r.selection(w).BoundsGPUs()) || r.onlyStatus() {
 		return nil
 	}
 	r.gpus = r.selection(w).GPUResources()

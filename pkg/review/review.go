@@ -132,14 +132,11 @@ func ReadWith(raw *admissionv1.AdmissionRequest, operators workload.Operators) (
 // GPUs still, and who answers for a ReplicaSet's pods hangs on whose it is. The controllers of what has pods make none for one that is being deleted; that of
 // HorizontalPodAutoscalers goes on.
 func (r *Request) onlyEnds() bool {
-	if (!r.hasPods() && !r.isOperated()) || r.scale || r.raw.SubResource == "status" ||
+	if (!r.hasPods() && !r.isOperated()) || r.scale || r.onlyStatus() ||
 		manifest.Text(r.object, "metadata", "deletionTimestamp") == "" || r.takesProtection() {
 		return false
 	}
-	same := func(key string) bool {
-		return manifest.Equal(manifest.At(r.old, "metadata", key), manifest.At(r.object, "metadata", key))
-	}
-	return same("ownerReferences") && (!r.hasPods() || same("labels"))
+	return !r.changes("ownerReferences") && (!r.hasPods() || !r.changes("labels"))
 }
 
 // concerns tells whether a request is judged here.

@@ -253,12 +253,13 @@ var kindRules = func() map[string][]admissionregistrationv1.RuleWithOperations {
 	write := []admissionregistrationv1.OperationType{"CREATE", "UPDATE"}
 	scales := map[string][]string{"apps": {"deployments/scale", "replicasets/scale", "statefulsets/scale"}, "": {"replicationcontrollers/scale"}}
 	return map[string][]admissionregistrationv1.RuleWithOperations{
-		"validate-workloads.kubetorch.com":                 rulesOf(write, map[string][]string{"apps": {"replicasets", "statefulsets", "daemonsets"}, "": {"replicationcontrollers"}, "batch": {"jobs"}}),
+		"validate-workloads.kubetorch.com": append(rulesOf(write, map[string][]string{"apps": {"replicasets", "statefulsets", "daemonsets"}, "": {"replicationcontrollers"}, "batch": {"jobs"}}),
+			rulesOf(update, map[string][]string{"apps": {"replicasets/status", "statefulsets/status"}, "": {"replicationcontrollers/status"}, "batch": {"jobs/status"}})...),
 		"validate-knatives-deployments.kubetorch.com":      rulesOf(update, map[string][]string{"apps": {"deployments"}}),
 		"validate-cronjobs.kubetorch.com":                  rulesOf(write, map[string][]string{"batch": {"cronjobs"}}),
 		"validate-pods.kubetorch.com":                      append(rulesOf(create, map[string][]string{"": {"pods"}}), rulesOf(update, map[string][]string{"": {"pods/resize"}})...),
 		"validate-controlled-pods.kubetorch.com":           rulesOf(create, map[string][]string{"": {"pods"}}),
-		"validate-released-pods.kubetorch.com":             rulesOf(update, map[string][]string{"": {"pods"}}),
+		"validate-released-pods.kubetorch.com":             rulesOf(update, map[string][]string{"": {"pods", "pods/status"}}),
 		"validate-adopted-pods.kubetorch.com":              rulesOf(update, map[string][]string{"": {"pods"}}),
 		"validate-orphaned-pods.kubetorch.com":             rulesOf(update, map[string][]string{"": {"pods"}}),
 		"validate-scale.kubetorch.com":                     append(rulesOf(update, scales), operatorRules("/scale", update, func(k workload.OperatorKind) bool { return k.Scale })...),
